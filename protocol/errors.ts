@@ -1,0 +1,92 @@
+/**
+ * The registry of every error that CoStor reports: a stable code, the HTTP status that carries it,
+ * whether trying again can help, and one line of help for a person. `docs/errors.md` is held equal to it by a test.
+ */
+export interface ErrorSpec {
+  /** HTTP status when the facade reports it. */
+  readonly status: number;
+  /** True when the same call may succeed later without a person's help. */
+  readonly retryable: boolean;
+  /** The next step, for a person. */
+  readonly help: string;
+}
+
+const spec = (status: number, retryable: boolean, help: string): ErrorSpec => ({ status, retryable, help });
+
+export const errorRegistry = {
+  // Input
+  "bad-request": spec(400, false, "Correct the request as the message says and send it again."),
+  "bad-usage": spec(400, false, "Run the command with --help to see what it takes."),
+  "bad-encoding": spec(400, false, "The bytes are not valid canonical DAG-CBOR; the sender or the medium damaged them."),
+  "bad-id": spec(400, false, "Copy the whole id, without spaces, and try again."),
+  "bad-config": spec(400, false, "Correct the named line of the configuration file."),
+  "bad-token": spec(400, false, "Copy the whole enrolment token, without spaces, or make a new one at the site."),
+  "limit-exceeded": spec(413, false, "The value is larger than the documented limit; see docs/limits.md."),
+  // Primes and trees
+  "prime-mismatch": spec(422, false, "The bytes do not have the id they were sent under; the sender sends them again."),
+  "prime-corrupt": spec(500, false, "Stored data is damaged; run a check with --read-data, and back up again to heal it."),
+  "prime-missing": spec(404, false, "The data is not held here; back up again or fetch it from another site."),
+  "tree-invalid": spec(422, false, "The snapshot's tree is not valid; back up again."),
+  // Authentication
+  "unauthorised": spec(401, false, "The agent's token is wrong or was revoked; enrol the machine again."),
+  "forbidden": spec(403, false, "This call is not allowed for this token."),
+  "not-found": spec(404, false, "Check the address or the id."),
+  "too-many-requests": spec(429, true, "Wait as long as the Retry-After header says."),
+  // Site
+  "site-unreachable": spec(503, true, "Check that the site is running and that this machine reaches its address."),
+  "site-identity-changed": spec(502, false, "The server is not the site that this machine was enrolled at; do not go on before you know why."),
+  "store-full": spec(507, true, "Free space on the site's disk; reading and restoring go on."),
+  "store-failed": spec(503, true, "The disk refused a write or a sync; see the site's log, check the disk, restart the site."),
+  "store-locked": spec(423, false, "Another process has this data directory open; stop it first."),
+  "store-damaged": spec(500, false, "Run `costor site check --read-data` and follow what it prints."),
+  // Sessions
+  "session-unknown": spec(404, false, "Open a new upload session; what was acknowledged is kept."),
+  "commit-incomplete": spec(409, false, "Send the primes that the answer lists and commit again."),
+  "store-generation-changed": spec(409, true, "The site lost or recovered data; the agent asks again for all it relies on."),
+  // Agent and files
+  "file-unreadable": spec(500, false, "Check the file's permissions and the disk."),
+  "file-changed": spec(500, false, "The file changed while it was read; it will be tried again at the next backup."),
+  "agent-busy": spec(423, false, "Another backup of this agent is running; wait until it ends."),
+  "restore-refused": spec(409, false, "Choose another directory with --to, or another --overwrite mode."),
+  "snapshot-unknown": spec(404, false, "List the snapshots with `costor agent snapshots`."),
+  "path-unknown": spec(404, false, "List the snapshot with `costor agent ls`."),
+  "interrupted": spec(499, true, "Start the command again; it goes on where it stopped."),
+  "internal": spec(500, false, "This is a fault in CoStor; please report it with the log."),
+} as const satisfies Record<string, ErrorSpec>;
+
+export type ErrorCode = keyof typeof errorRegistry;
+
+/** An error that a caller or a person can act on. Branch on `code`, never on the message. */
+export class CostorError extends Error {
+  readonly code: ErrorCode;
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(code: ErrorCode, message: string, init: { cause?: unknown; details?: Record<string, unknown> } = {}) {
+    super(message, init.cause === undefined ? undefined : { cause: init.cause });
+    this.name = "CostorError";
+    this.code = code;
+    this.details = init.details ?? {};
+  }
+
+  get help(): string {
+    return errorRegistry[this.code].help;
+  }
+
+  get retryable(): boolean {
+    return errorRegistry[this.code].retryable;
+  }
+
+  get status(): number {
+    return errorRegistry[this.code].status;
+  }
+}
+
+/** Whether `error` is a CostorError, of `code` when one is given. */
+export function isCostorError(error: unknown, code?: ErrorCode): error is CostorError {
+  return error instanceof CostorError && (code === undefined || error.code === code);
+}
+
+/** Stops the component when an invariant of the program itself is broken: never for bad input. */
+export function assertInvariant(holds: boolean, message: string, details: Record<string, unknown> = {}): asserts holds {
+  if (!holds) throw new CostorError("internal", `broken invariant: ${message}`, { details });
+}

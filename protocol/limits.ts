@@ -1,0 +1,60 @@
+/**
+ * Every limit of the formats and protocols, with its unit, value and reason. `docs/limits.md` is held equal to this
+ * file by a test, and each has a test that exceeds it.
+ */
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+export const limits = {
+  /** Largest plaintext of a prime: what one worker holds at once. */
+  primePlainBytes: 4 * MIB,
+  /** Largest stored prime: an incompressible 4 MiB with header, tag and Padmé padding. */
+  primeStoredBytes: 4 * MIB + 256 * KIB,
+  /** Files up to this size are bundled; larger ones are cut by content. */
+  smallFileBytes: 256 * KIB,
+  chunkMinBytes: 256 * KIB,
+  chunkMaxBytes: 4 * MIB,
+  /** Up to here a candidate is a cut at 1/4096, after it at 1/256: an average of about 1 MiB. */
+  chunkNormalBytes: 832 * KIB,
+  bundleMinBytes: 32 * KIB,
+  bundleAverageBytes: 128 * KIB,
+  bundleMaxBytes: 512 * KIB,
+  /** Bundles and tree primes are padded to at least this, so that known neighbours do not show in sizes. */
+  paddedMinBytes: 64 * KIB,
+  /** A directory's tree is inlined in its parent's while its encoding is at most this. */
+  treeInlineBytes: 16 * KIB,
+  /** Largest encoded tree page. */
+  treePageBytes: 1 * MIB,
+  /** Above this a file's reference list moves to pages of its own. */
+  fileReferencesInlineCount: 64,
+  /** Largest count of references in one reference page. */
+  referencePageCount: 8192,
+  /** Deepest nesting of CBOR values in anything that CoStor reads. */
+  cborDepthCount: 64,
+  /** Largest name of an object (Linux NAME_MAX). */
+  nameBytes: 255,
+  /** Largest symlink target (Linux PATH_MAX). */
+  linkTargetBytes: 4096,
+  /** Largest value of one extended attribute (Linux XATTR_SIZE_MAX). */
+  xattrValueBytes: 64 * KIB,
+  /** Largest sum of an object's extended attributes, so that an object fits a tree page. */
+  xattrTotalBytes: 512 * KIB,
+  /** Largest body of one batch of primes. */
+  batchBytes: 16 * MIB,
+  /** Most primes in one batch. */
+  batchPrimesCount: 1024,
+  /** Most ids in one question about what is missing. */
+  missingIdsCount: 65_536,
+  /** Largest JSON body. */
+  jsonBodyBytes: 1 * MIB,
+  /** Most roots of a snapshot. */
+  rootsCount: 256,
+  /** Life of an upload session; shorter than any grace period before deletion. */
+  sessionLifeMs: 30 * 24 * 3600 * 1000,
+  /** Life of an enrolment token. */
+  enrolTokenLifeMs: 24 * 3600 * 1000,
+  /** Most open sessions of one agent. */
+  sessionsPerAgentCount: 16,
+  /** Largest segment file of the prime store. */
+  segmentBytes: 256 * MIB,
+} as const;
