@@ -1,0 +1,30 @@
+/** Temporary directories of tests: each its own, gone when the process ends. */
+import { spawnSync } from "node:child_process";
+import { chmod, mkdir, mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const made: string[] = [];
+
+/** A new empty directory whose name starts with `name`. `COSTOR_TEST_SCRATCH` moves all of them, to a larger disk say. */
+export async function scratchDirectory(name: string): Promise<string> {
+  const parent = process.env["COSTOR_TEST_SCRATCH"] ?? tmpdir();
+  await mkdir(parent, { recursive: true });
+  const path = await mkdtemp(join(parent, `costor-${name}-`));
+  await chmod(path, 0o700);
+  made.push(path);
+  return path;
+}
+
+/** Removes trees that Node cannot: names that are not UTF-8, paths past PATH_MAX, directories closed to their owner. */
+export function removeTrees(paths: readonly string[]): void {
+  const remove = () => spawnSync("rm", ["-rf", "--one-file-system", "--", ...paths], { encoding: "utf8" });
+  if (remove().status === 0) return;
+  spawnSync("chmod", ["-R", "u+rwX", "--", ...paths], { stdio: "ignore" });
+  const second = remove();
+  if (second.status !== 0) process.stderr.write(`could not remove the scratch directories: ${second.stderr}\n`);
+}
+
+process.on("exit", () => {
+  if (made.length > 0) removeTrees(made);
+});
