@@ -1,0 +1,59 @@
+/**
+ * Compression of a prime's plaintext. What a codec writes is never relied on: the payload is hashed as it came out, so another
+ * version of a compressor costs deduplication, never safety. docs/specs/sealing.md
+ */
+import { compressSync, uncompressSync } from "lz4-napi";
+import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+
+const CODEC_NONE = 0;
+/** Plain length (u32 LE) ‖ one LZ4 block. */
+const CODEC_LZ4 = 1;
+/** One zstd frame. */
+const CODEC_ZSTD = 2;
+
+/** Below this a call to zstd costs more than LZ4's worse ratio. */
+const LZ4_BELOW_BYTES = 32 * 1024;
+const LZ4_PREFIX_BYTES = 4;
+/** The largest window of a frame that is opened, 2^22 = 4 MiB = a prime: a frame cannot make its reader take more memory. */
+const WINDOW_LOG = 22;
+const ZSTD_LEVEL = 1;
+const compressParams = { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL, [constants.ZSTD_c_checksumFlag]: 0 };
+const expandParams = { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG };
+
+/** `plain` by the codec that suits it; `bytes` is `plain` itself where nothing is saved. */
+export function compressPlain(plain: Uint8Array): { codec: number; bytes: Uint8Array } {
+  const isSmall = plain.length < LZ4_BELOW_BYTES;
+  const bytes = isSmall ? compressSync(asBuffer(plain)) : zstdCompressSync(plain, { chunkSize: plain.length, params: compressParams });
+  return bytes.length < plain.length ? { codec: isSmall ? CODEC_LZ4 : CODEC_ZSTD, bytes } : { codec: CODEC_NONE, bytes: plain };
+}
+
+/** Undoes {@link compressPlain}; throws an Error unless exactly `lengthBytes` come out of all of `bytes`. Never takes much more memory than that. */
+export function expandPlain(codec: number, bytes: Buffer, lengthBytes: number): Buffer {
+  const plain = expand(codec, bytes, lengthBytes);
+  if (plain.length !== lengthBytes) throw new Error(`the content has ${plain.length} bytes, not ${lengthBytes}`);
+  return plain;
+}
+
+function expand(codec: number, bytes: Buffer, lengthBytes: number): Buffer {
+  switch (codec) {
+    case CODEC_NONE:
+      return bytes;
+    case CODEC_LZ4:
+      if (bytes.length <= LZ4_PREFIX_BYTES || bytes.readUInt32LE(0) !== lengthBytes) throw new Error(`the LZ4 length is not ${lengthBytes}`);
+      return uncompressSync(bytes);
+    case CODEC_ZSTD:
+      return expandZstd(bytes, lengthBytes);
+    default:
+      throw new Error(`codec ${codec} is unknown`);
+  }
+}
+
+function expandZstd(bytes: Buffer, lengthBytes: number): Buffer {
+  // One byte of room more than the content: the decoder then never asks for a second buffer.
+  const options = { chunkSize: Math.max(lengthBytes + 1, 64), maxOutputLength: Math.max(lengthBytes, 1), params: expandParams, info: true };
+  const { buffer, engine } = zstdDecompressSync(bytes, options) as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
+  if (engine.bytesWritten !== bytes.length) throw new Error("bytes follow the zstd frame");
+  return buffer;
+}
+
+const asBuffer = (bytes: Uint8Array): Buffer => (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
