@@ -8,7 +8,7 @@ export type ByteString = string & { readonly [brand]: "ByteString" };
 
 /** The byte string of raw bytes. */
 export function byteStringFromBytes(bytes: Uint8Array): ByteString {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).latin1Slice(0, bytes.length) as ByteString;
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1") as ByteString;
 }
 
 /** The byte string of a text, by its UTF-8 bytes. */

@@ -1,0 +1,231 @@
+/**
+ * Canonical DAG-CBOR, the subset that CoStor's formats use: integers of 64 bits, byte strings, UTF-8 text, arrays, maps
+ * with text keys, booleans and null. No floats, no tags, no indefinite lengths, one encoding for each value.
+ * Spec: docs/specs/cbor.md. Held equal to an independent implementation by test/protocol/cbor.test.ts.
+ */
+import { CostorError } from "./errors.ts";
+import { limits } from "./limits.ts";
+
+export type CborValue = number | bigint | string | boolean | null | Uint8Array | readonly CborValue[] | CborMap;
+export interface CborMap {
+  readonly [key: string]: CborValue | undefined;
+}
+
+const MAJOR = { unsigned: 0x00, negative: 0x20, bytes: 0x40, text: 0x60, array: 0x80, map: 0xa0 } as const;
+const FALSE = 0xf4;
+const TRUE = 0xf5;
+const NULL = 0xf6;
+const MAX_UINT64 = (1n << 64n) - 1n;
+
+/** Bytes being written; grows by doubling. One writer serves all calls of {@link encodeCbor}: encoding is synchronous. */
+let scratch = Buffer.allocUnsafeSlow(64 * 1024);
+let used = 0;
+
+function reserve(bytes: number): void {
+  if (used + bytes <= scratch.length) return;
+  const grown = Buffer.allocUnsafeSlow(Math.max(scratch.length * 2, used + bytes));
+  scratch.copy(grown, 0, 0, used);
+  scratch = grown;
+}
+
+function writeHead(major: number, value: number): void {
+  reserve(9);
+  if (value < 24) {
+    scratch[used++] = major | value;
+  } else if (value < 0x100) {
+    scratch[used++] = major | 24;
+    scratch[used++] = value;
+  } else if (value < 0x10000) {
+    scratch[used++] = major | 25;
+    used = scratch.writeUInt16BE(value, used);
+  } else if (value < 0x1_0000_0000) {
+    scratch[used++] = major | 26;
+    used = scratch.writeUInt32BE(value, used);
+  } else {
+    scratch[used++] = major | 27;
+    used = scratch.writeUInt32BE(Math.floor(value / 0x1_0000_0000), used);
+    used = scratch.writeUInt32BE(value % 0x1_0000_0000, used);
+  }
+}
+
+function writeBigInteger(value: bigint): void {
+  const magnitude = value < 0n ? -1n - value : value;
+  if (magnitude > MAX_UINT64) throw new CostorError("bad-encoding", "an integer does not fit 64 bits");
+  const major = value < 0n ? MAJOR.negative : MAJOR.unsigned;
+  if (magnitude <= BigInt(Number.MAX_SAFE_INTEGER)) return writeHead(major, Number(magnitude));
+  reserve(9);
+  scratch[used++] = major | 27;
+  used = scratch.writeBigUInt64BE(magnitude, used);
+}
+
+/** Canonical order of map keys: the shorter first, then by bytes. Keys of CoStor's formats are ASCII. */
+function compareKeys(left: string, right: string): number {
+  const difference = Buffer.byteLength(left) - Buffer.byteLength(right);
+  return difference !== 0 ? difference : Buffer.compare(Buffer.from(left), Buffer.from(right));
+}
+
+function isSorted(keys: readonly string[]): boolean {
+  for (let i = 1; i < keys.length; i++) if (compareKeys(keys[i - 1]!, keys[i]!) >= 0) return false;
+  return true;
+}
+
+function writeText(value: string): void {
+  const bytes = Buffer.byteLength(value);
+  writeHead(MAJOR.text, bytes);
+  reserve(bytes);
+  used += scratch.write(value, used, "utf8");
+}
+
+function writeMap(value: CborMap): void {
+  const keys = Object.keys(value).filter((key) => value[key] !== undefined);
+  if (!isSorted(keys)) keys.sort(compareKeys);
+  writeHead(MAJOR.map, keys.length);
+  for (const key of keys) {
+    writeText(key);
+    writeValue(value[key]!);
+  }
+}
+
+function writeValue(value: CborValue): void {
+  if (typeof value === "number") {
+    if (!Number.isSafeInteger(value)) throw new CostorError("bad-encoding", `${value} is not a safe integer`);
+    writeHead(value < 0 ? MAJOR.negative : MAJOR.unsigned, value < 0 ? -1 - value : value);
+  } else if (typeof value === "string") {
+    writeText(value);
+  } else if (value instanceof Uint8Array) {
+    writeHead(MAJOR.bytes, value.length);
+    reserve(value.length);
+    scratch.set(value, used);
+    used += value.length;
+  } else if (typeof value === "bigint") {
+    writeBigInteger(value);
+  } else if (value === null || typeof value === "boolean") {
+    reserve(1);
+    scratch[used++] = value === null ? NULL : value ? TRUE : FALSE;
+  } else if (Array.isArray(value)) {
+    writeHead(MAJOR.array, value.length);
+    for (const item of value as readonly CborValue[]) writeValue(item);
+  } else {
+    writeMap(value as CborMap);
+  }
+}
+
+/** The canonical encoding. Map entries that are `undefined` are left out. Throws `bad-encoding` for what has none. */
+export function encodeCbor(value: CborValue): Buffer {
+  used = 0;
+  writeValue(value);
+  const encoded = Buffer.allocUnsafeSlow(used);
+  scratch.copy(encoded, 0, 0, used);
+  return encoded;
+}
+
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+class CborReader {
+  readonly bytes: Buffer;
+  at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  fail(reason: string): never {
+    throw new CostorError("bad-encoding", `CBOR, byte ${this.at}: ${reason}`);
+  }
+
+  need(bytes: number): void {
+    if (this.at + bytes > this.bytes.length) this.fail("ends too early");
+  }
+
+  /** The argument of a head whose additional information is `info`: a number while safe, else a bigint. */
+  argument(info: number): number | bigint {
+    if (info < 24) return info;
+    if (info > 27) this.fail("an indefinite or reserved length");
+    const size = 1 << (info - 24);
+    this.need(size);
+    const value = size === 8 ? this.bytes.readBigUInt64BE(this.at) : this.bytes.readUIntBE(this.at, size);
+    this.at += size;
+    const least = size === 1 ? 24 : 2 ** (size * 4);
+    if (value < least) this.fail("a length or integer that is not in its shortest form");
+    return typeof value === "bigint" && value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value;
+  }
+
+  length(info: number): number {
+    const value = this.argument(info);
+    if (typeof value === "bigint" || value > this.bytes.length - this.at) this.fail("a length beyond the end");
+    return value as number;
+  }
+
+  text(info: number): string {
+    const length = this.length(info);
+    const end = this.at + length;
+    const slice = this.bytes.subarray(this.at, end);
+    this.at = end;
+    try {
+      return strictUtf8.decode(slice);
+    } catch {
+      return this.fail("text that is not UTF-8");
+    }
+  }
+
+  map(info: number, depth: number): CborMap {
+    const count = this.length(info);
+    const map: Record<string, CborValue> = Object.create(null);
+    let previous: string | undefined;
+    for (let i = 0; i < count; i++) {
+      this.need(1);
+      const head = this.bytes[this.at++]!;
+      if ((head & 0xe0) !== MAJOR.text) this.fail("a map key that is not text");
+      const key = this.text(head & 0x1f);
+      if (previous !== undefined && compareKeys(previous, key) >= 0) this.fail("map keys out of order or twice");
+      previous = key;
+      map[key] = this.value(depth);
+    }
+    return map;
+  }
+
+  value(depth: number): CborValue {
+    if (depth > limits.cborDepthCount) this.fail("nested too deep");
+    this.need(1);
+    const head = this.bytes[this.at++]!;
+    const info = head & 0x1f;
+    switch (head & 0xe0) {
+      case MAJOR.unsigned:
+        return this.argument(info);
+      case MAJOR.negative: {
+        const value = this.argument(info);
+        return typeof value === "bigint" || value === Number.MAX_SAFE_INTEGER ? -1n - BigInt(value) : -1 - value;
+      }
+      case MAJOR.bytes: {
+        const length = this.length(info);
+        this.at += length;
+        return this.bytes.subarray(this.at - length, this.at);
+      }
+      case MAJOR.text:
+        return this.text(info);
+      case MAJOR.array: {
+        const count = this.length(info);
+        const items: CborValue[] = [];
+        for (let i = 0; i < count; i++) items.push(this.value(depth + 1));
+        return items;
+      }
+      case MAJOR.map:
+        return this.map(info, depth + 1);
+      default:
+        if (head === FALSE || head === TRUE) return head === TRUE;
+        if (head === NULL) return null;
+        return this.fail("a float, a tag or another type that CoStor does not use");
+    }
+  }
+}
+
+/**
+ * The value of exactly these bytes. Byte strings are views of `bytes`, maps have no prototype.
+ * Throws `bad-encoding` for anything but one canonical value, nested at most `limits.cborDepthCount` deep.
+ */
+export function decodeCbor(bytes: Uint8Array): CborValue {
+  const reader = new CborReader(bytes);
+  const value = reader.value(0);
+  if (reader.at !== reader.bytes.length) reader.fail("bytes after the value");
+  return value;
+}
