@@ -6,29 +6,27 @@
  * same cuts as one from the start as soon as the two share one cut.
  */
 import { createCipheriv, type Cipheriv } from "node:crypto";
+import { gearScanMaxBytes } from "./gear-module.ts";
 import { findCandidates } from "./gear.ts";
 import { limits } from "./limits.ts";
 import type { Scope } from "./scope.ts";
 
 const BLOCK_BYTES = 16;
-/** Candidates are judged a window at a time; little is scanned behind a cut, and one cipher call judges some 64. */
-const WINDOW_BYTES = 64 * 1024;
 /** Bounds on the first 32 bits of a candidate's encrypted block: 1/4096 and 1/256 of their range. */
 const EARLY_BOUND = 2 ** 32 / 4096;
 const LATE_BOUND = 2 ** 32 / 256;
 
-const candidates = new Int32Array(WINDOW_BYTES);
-const blocks = Buffer.alloc(WINDOW_BYTES * BLOCK_BYTES);
 const ciphers = new WeakMap<Scope, Cipheriv>();
 
 /**
  * Length of the chunk that starts at `start` of `buffer`, whose bytes end at `end`; 0 when it needs more bytes to tell, which
- * happens only before the file's end (`isLast` false) and with less than a maximal chunk.
+ * happens only before the file's end (`isLast` false) and with less than a maximal chunk. It keeps nothing between
+ * calls: to scan each byte once, call it with a maximal chunk or the file's end in the buffer.
  */
 export function cutChunk(buffer: Uint8Array, start: number, end: number, isLast: boolean, scope: Scope): number {
   const limit = Math.min(end, start + limits.chunkMaxBytes);
-  for (let from = start + limits.chunkMinBytes - 1; from < limit; from += WINDOW_BYTES) {
-    const cut = firstCut(buffer, start, from, Math.min(from + WINDOW_BYTES, limit), scope);
+  for (let from = start + limits.chunkMinBytes - 1; from < limit; from += gearScanMaxBytes) {
+    const cut = firstCut(buffer, start, from, Math.min(from + gearScanMaxBytes, limit), scope);
     if (cut > 0) return cut - start;
   }
   return isLast || limit - start === limits.chunkMaxBytes ? limit - start : 0;
@@ -36,17 +34,14 @@ export function cutChunk(buffer: Uint8Array, start: number, end: number, isLast:
 
 /** The first cut in (from, to] for a chunk that starts at `start`; 0 when there is none. */
 function firstCut(buffer: Uint8Array, start: number, from: number, to: number, scope: Scope): number {
-  const count = findCandidates(buffer, from, to, candidates);
-  if (count === 0) return 0;
-  for (let index = 0; index < count; index++) {
-    const position = candidates[index]!;
-    blocks.set(buffer.subarray(position - BLOCK_BYTES, position), index * BLOCK_BYTES);
-  }
-  const judged = cipherOf(scope).update(blocks.subarray(0, count * BLOCK_BYTES));
-  for (let index = 0; index < count; index++) {
-    const position = candidates[index]!;
-    const bound = position - start < limits.chunkNormalBytes ? EARLY_BOUND : LATE_BOUND;
-    if (judged.readUInt32BE(index * BLOCK_BYTES) < bound) return position;
+  const candidates = findCandidates(buffer, from, to);
+  if (candidates.count === 0) return 0;
+  const judged = cipherOf(scope).update(candidates.blocks);
+  for (let index = 0; index < candidates.count; index++) {
+    const draw = judged.readUInt32BE(index * BLOCK_BYTES);
+    if (draw >= LATE_BOUND) continue;
+    const position = candidates.position(index);
+    if (draw < EARLY_BOUND || position - start >= limits.chunkNormalBytes) return position;
   }
   return 0;
 }
