@@ -1,0 +1,55 @@
+import { getSystemErrorMessage, getSystemErrorName } from "node:util";
+import { CostorError } from "#protocol/errors.ts";
+import { displayName } from "#protocol/byte-string.ts";
+import type { ByteString } from "#protocol/byte-string.ts";
+import { errno } from "./libc.ts";
+
+/**
+ * A system call that failed. It stays inside `agent/files` and its direct callers, which branch on `code`; at the
+ * boundary `unreadable` makes a CostorError of it.
+ */
+export class OsError extends Error {
+  /** The symbolic name, such as ENOENT. */
+  readonly code: string;
+  readonly errno: number;
+  readonly syscall: string;
+
+  constructor(syscall: string, number: number, name?: string) {
+    const code = nameOf(number);
+    super(`${code}: ${messageOf(number)}, ${syscall}${name === undefined ? "" : ` '${displayName(name as ByteString)}'`}`);
+    this.name = "OsError";
+    this.code = code;
+    this.errno = number;
+    this.syscall = syscall;
+  }
+}
+
+/** The failure of the call that was made last; to be made before anything else runs. */
+export const lastError = (syscall: string, name?: string): OsError => new OsError(syscall, errno(), name);
+
+export function isOsError(error: unknown, ...numbers: number[]): error is OsError {
+  return error instanceof OsError && (numbers.length === 0 || numbers.includes(error.errno));
+}
+
+/** What a person is told when something could not be read. */
+export function unreadable(path: ByteString, cause: unknown): CostorError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  const code = cause instanceof OsError ? cause.code : (cause as NodeJS.ErrnoException | undefined)?.code;
+  return new CostorError("file-unreadable", `${displayName(path)} cannot be read: ${reason}`, { cause, details: { errno: code } });
+}
+
+function nameOf(number: number): string {
+  try {
+    return getSystemErrorName(-number);
+  } catch {
+    return `E${number}`;
+  }
+}
+
+function messageOf(number: number): string {
+  try {
+    return getSystemErrorMessage(-number) ?? "unknown error";
+  } catch {
+    return "unknown error";
+  }
+}
