@@ -29,20 +29,27 @@ export const errorRegistry = {
   "tree-invalid": spec(422, false, "The snapshot's tree is not valid; back up again."),
   // Authentication
   "unauthorised": spec(401, false, "The agent's token is wrong or was revoked; enrol the machine again."),
+  "enrolment-refused": spec(401, false, "Make a new enrolment token at the site with `costor site enrol-token`; each works once and for a day."),
   "forbidden": spec(403, false, "This call is not allowed for this token."),
   "not-found": spec(404, false, "Check the address or the id."),
   "too-many-requests": spec(429, true, "Wait as long as the Retry-After header says."),
   // Site
   "site-unreachable": spec(503, true, "Check that the site is running and that this machine reaches its address."),
   "site-identity-changed": spec(502, false, "The server is not the site that this machine was enrolled at; do not go on before you know why."),
+  "site-answer-invalid": spec(502, false, "The site answers otherwise than agreed; bring site and agent to the same version."),
   "store-full": spec(507, true, "Free space on the site's disk; reading and restoring go on."),
   "store-failed": spec(503, true, "The disk refused a write or a sync; see the site's log, check the disk, restart the site."),
   "store-locked": spec(423, false, "Another process has this data directory open; stop it first."),
   "store-damaged": spec(500, false, "Run `costor site check --read-data` and follow what it prints."),
+  "identity-damaged": spec(500, false, "Put the named file back from a copy of the data directory; the recovery kit brings the site back without it."),
+  "identity-half-made": spec(500, false, "Run the command again as the message says; nothing was stored yet."),
+  "kit-wrong-word": spec(422, false, "Read the words from the recovery kit again, by their numbers."),
+  "site-not-made": spec(404, false, "Start the site once with `costor site start`; the first start makes its keys."),
   // Sessions
   "session-unknown": spec(404, false, "Open a new upload session; what was acknowledged is kept."),
   "commit-incomplete": spec(409, false, "Send the primes that the answer lists and commit again."),
   "store-generation-changed": spec(409, true, "The site lost or recovered data; the agent asks again for all it relies on."),
+  "snapshot-exists": spec(409, false, "This snapshot was completed with other contents; start a new backup."),
   // Agent and files
   "file-unreadable": spec(500, false, "Check the file's permissions and the disk."),
   "file-changed": spec(500, false, "The file changed while it was read; it will be tried again at the next backup."),

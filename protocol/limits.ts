@@ -45,14 +45,52 @@ export const limits = {
   batchPrimesCount: 1024,
   /** Most ids in one question about what is missing. */
   missingIdsCount: 65_536,
+  /** Most missing primes that the answer to a commit lists: the agent sends them and commits again. */
+  commitMissingCount: 10_000,
   /** Largest JSON body. */
   jsonBodyBytes: 1 * MIB,
+  /** Largest configuration file of an agent; room for ten thousand patterns. */
+  configFileBytes: 1 * MIB,
+  /** Largest JSON answer that an agent takes from its site: a list of 100,000 snapshots. */
+  jsonAnswerBytes: 64 * MIB,
+  /** Most that an agent keeps of tree primes for its queries. */
+  treeCacheBytes: 256 * MIB,
+  /** Largest sum of request bodies in a site's memory; further ones wait before they are read. */
+  bodiesInMemoryBytes: 64 * MIB,
+  /** A body that comes more slowly than this over {@link limits.bodyWatchMs} is ended. */
+  bodyMinBytesPerSecond: 4 * KIB,
+  /** How often the rate of a body is looked at. */
+  bodyWatchMs: 10_000,
+  /** Longest time for the headers of a request. */
+  requestHeadersMs: 10_000,
+  /** Longest time for a whole request with its body: a full batch at 28 kB a second. */
+  requestMs: 600_000,
+  /** A connection on which nothing moves for so long is ended. */
+  connectionIdleMs: 300_000,
+  /** Largest sum of a request's headers. */
+  requestHeaderBytes: 16 * KIB,
+  /** Most headers of a request. */
+  requestHeadersCount: 64,
+  /** Most connections of a site. */
+  connectionsCount: 1024,
+  /** Most connections from one address: a proxy may stand in front of a school's agents. */
+  connectionsPerAddressCount: 256,
+  /** Requests after which a connection is closed, so that none lives for ever. */
+  requestsPerConnectionCount: 100_000,
+  /** Failed authentications from one address in a minute; more are answered with `too-many-requests`. */
+  authenticationFailuresPerMinuteCount: 20,
+  /** Most primes asked for in one read. */
+  readIdsCount: 4096,
   /** Most roots of a snapshot. */
   rootsCount: 256,
   /** Life of an upload session; shorter than any grace period before deletion. */
   sessionLifeMs: 30 * 24 * 3600 * 1000,
   /** Life of an enrolment token. */
   enrolTokenLifeMs: 24 * 3600 * 1000,
+  /** Most addresses in an enrolment token: it stays short enough to be copied. */
+  enrolTokenAddressesCount: 8,
+  /** Longest text of an enrolment token: 8 addresses of 260 characters in base32. */
+  enrolTokenCharacters: 4096,
   /** Most open sessions of one agent. */
   sessionsPerAgentCount: 16,
   /** Largest segment file of the prime store. */
