@@ -1,0 +1,138 @@
+/**
+ * The site's HTTPS server. Order of a request: caps on connections, TLS, Node's time-outs, authentication (before a byte of
+ * the body is read), body, route. Every error leaves through one handler as problem+json. No log line holds a name of
+ * a file, a token or a body.
+ */
+import rateLimit from "@fastify/rate-limit";
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from "fastify";
+import type { Server } from "node:https";
+import type { AddressInfo, Socket } from "node:net";
+import type { ServerCredentials } from "#node/site/leaf.ts";
+import type { Site } from "#node/site/site.ts";
+import { CostorError } from "#protocol/errors.ts";
+import { contentTypes } from "#protocol/http.ts";
+import { limits } from "#protocol/limits.ts";
+import { addAgentRoutes } from "./agent-routes.ts";
+import { authenticate, makeFailureCounter } from "./authentication.ts";
+import { BodyBudget, readBody } from "./bodies.ts";
+import { capConnections } from "./connections.ts";
+import type { FacadeCounts } from "./metrics.ts";
+import { addPrimeRoutes } from "./prime-routes.ts";
+import { asCostorError, sendProblem } from "./problem.ts";
+import { addServiceRoutes, publicPaths } from "./service-routes.ts";
+
+export interface FacadeComponents {
+  readonly site: Site;
+  readonly log: FastifyBaseLogger;
+}
+
+export interface FacadeInit {
+  readonly credentials: ServerCredentials;
+  readonly host: string;
+  /** 0 for any free one. */
+  readonly port: number;
+}
+
+export interface Facade extends AsyncDisposable {
+  readonly address: AddressInfo;
+  /** For new connections; those that stand go on. */
+  useCredentials(credentials: ServerCredentials): void;
+}
+
+/** Listens when it returns; disposing it answers what is under way and closes every connection. */
+export async function startFacade(components: FacadeComponents, init: FacadeInit): Promise<Facade> {
+  const { site, log } = components;
+  const https = {
+    ...tlsOptions(init.credentials),
+    handshakeTimeout: limits.requestHeadersMs,
+    headersTimeout: limits.requestHeadersMs,
+    connectionsCheckingInterval: 2_000,
+    maxHeaderSize: limits.requestHeaderBytes,
+  };
+  const server = Fastify({
+    https,
+    loggerInstance: log,
+    disableRequestLogging: true,
+    bodyLimit: limits.batchBytes,
+    requestTimeout: limits.requestMs,
+    connectionTimeout: limits.connectionIdleMs,
+    maxRequestsPerSocket: limits.requestsPerConnectionCount,
+    forceCloseConnections: "idle",
+    routerOptions: { maxParamLength: 100 },
+    frameworkErrors: (error, request, reply) => void sendProblem(request, reply, asCostorError(error)),
+    clientErrorHandler: answerBrokenRequest,
+  });
+  capConnections(server.server);
+  await addRoutes(server as unknown as FastifyInstance, site);
+  await server.listen({ host: init.host, port: init.port });
+  return {
+    address: server.server.address() as AddressInfo,
+    useCredentials: (credentials) => server.server.setSecureContext(tlsOptions(credentials)),
+    [Symbol.asyncDispose]: () => closeServer(server as unknown as FastifyInstance, server.server),
+  };
+}
+
+const tlsOptions = ({ key, cert }: ServerCredentials) => ({ key, cert, minVersion: "TLSv1.3" as const });
+
+/** How long requests under way may take once the site stops; a batch that is not acknowledged is sent again. */
+const CLOSE_PATIENCE_MS = 5_000;
+
+async function closeServer(server: FastifyInstance, raw: Server): Promise<void> {
+  const impatience = setTimeout(() => raw.closeAllConnections(), CLOSE_PATIENCE_MS);
+  try {
+    await server.close();
+  } finally {
+    clearTimeout(impatience);
+  }
+}
+
+async function addRoutes(server: FastifyInstance, site: Site): Promise<void> {
+  const counts: FacadeCounts = { requestsByStatus: new Map(), receivedBytes: 0 };
+  await server.register(rateLimit, { global: false });
+  const countFailure = makeFailureCounter(server);
+
+  server.decorateRequest("agent", undefined);
+  server.addHook("onRequest", async (request, reply) => {
+    reply.header("cache-control", "no-store").header("x-content-type-options", "nosniff");
+    if (request.is404 || publicPaths.has(request.routeOptions.url ?? "")) return;
+    await authenticate(request, site.agents, countFailure);
+  });
+  server.addHook("onResponse", async (request, reply) => {
+    const status = `${Math.floor(reply.statusCode / 100)}xx`;
+    counts.requestsByStatus.set(status, (counts.requestsByStatus.get(status) ?? 0) + 1);
+    counts.receivedBytes += Number(request.headers["content-length"] ?? 0);
+    request.log.debug({ method: request.method, route: request.routeOptions.url, status: reply.statusCode, agent: request.agent?.id, ms: reply.elapsedTime }, "request");
+  });
+
+  server.removeAllContentTypeParsers();
+  // Octets stay unread for their routes, which know how much they take.
+  server.addContentTypeParser(contentTypes.octets, async () => undefined);
+  server.addContentTypeParser(contentTypes.json, async (_request: unknown, raw: Parameters<typeof readBody>[0]) => parseJson(await readBody(raw, limits.jsonBodyBytes)));
+
+  server.setErrorHandler((error, request, reply) => {
+    const known = asCostorError(error);
+    if (known.status >= 500) request.log.error({ err: error, route: request.routeOptions.url, code: known.code }, "a request failed");
+    return sendProblem(request, reply, known);
+  });
+  server.setNotFoundHandler((request, reply) => sendProblem(request, reply, new CostorError("not-found", "there is nothing at this address")));
+
+  addServiceRoutes(server, site, counts);
+  addAgentRoutes(server, site, countFailure);
+  addPrimeRoutes(server, site, new BodyBudget());
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString("utf8"), (key, value: unknown) => (key === "__proto__" ? undefined : value));
+  } catch (cause) {
+    throw new CostorError("bad-request", "the body is no JSON", { cause });
+  }
+}
+
+/** What cannot be parsed as HTTP, or came too slowly, gets a bare answer where there is still somebody to read it. */
+function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
+  const [status, code] = error.code === "HPE_HEADER_OVERFLOW" ? ["431 Request Header Fields Too Large", "limit-exceeded"] : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? ["408 Request Timeout", "bad-request"] : ["400 Bad Request", "bad-request"];
+  const body = JSON.stringify({ type: `urn:costor:error:${code}`, title: code, status: Number(status!.slice(0, 3)), detail: "the request could not be read", code });
+  socket.end(`HTTP/1.1 ${status}\r\ncontent-type: ${contentTypes.problem}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`);
+}

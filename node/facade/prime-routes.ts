@@ -1,0 +1,100 @@
+/**
+ * Primes in and out. Bodies are raw bytes. A batch is read into memory once and goes to the store as views of it; a read is
+ * pulled by the client, with a few primes fetched ahead.
+ */
+import { Readable } from "node:stream";
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { Site } from "#node/site/site.ts";
+import { parseSessionPath } from "#node/site/upload-sessions.ts";
+import { batchEntry, parseBatch } from "#protocol/batch.ts";
+import { CostorError } from "#protocol/errors.ts";
+import { contentTypes, paths } from "#protocol/http.ts";
+import { type PrimeId, primeIdFromBytes } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
+import { agentOf } from "./authentication.ts";
+import { type BodyBudget, announcedBytes, readBody } from "./bodies.ts";
+
+interface IdInPath {
+  Params: { id: string };
+}
+
+const ID_BYTES = 32;
+/** Primes fetched before the client asks on: hides the store's latency; at most 17 MB. */
+const FETCHED_AHEAD_COUNT = 4;
+/** Below this, head and bytes go into one write. */
+const JOINED_BYTES = 64 * 1024;
+
+export function addPrimeRoutes(server: FastifyInstance, site: Site, budget: BodyBudget): void {
+  server.post<IdInPath>(paths.missing(":id"), async (request, reply) => {
+    const session = parseSessionPath(request.params.id);
+    const ids = await readIds(request, limits.missingIdsCount);
+    const missing = await site.sessions.missing(agentOf(request).id, session, ids);
+    return reply.type(contentTypes.octets).send(Buffer.from(missing.map(Number)));
+  });
+
+  server.post<IdInPath>(paths.primes(":id"), async (request) => {
+    const session = parseSessionPath(request.params.id);
+    const agent = agentOf(request).id;
+    site.sessions.require(agent, session);
+    const bytes = announcedBytes(request.raw, limits.batchBytes) ?? limits.batchBytes;
+    using _held = await budget.take(bytes, request.signal);
+    const primes = [...parseBatch(await readOctets(request, limits.batchBytes))];
+    await site.sessions.put(agent, session, primes);
+    return { storedCount: primes.length };
+  });
+
+  server.post(paths.readPrimes, async (request, reply) => {
+    const agent = agentOf(request).id;
+    const ids = await readIds(request, limits.readIdsCount);
+    const sent = await site.store.hasSent(agent, ids);
+    const missing = ids.filter((_, index) => !sent[index]);
+    if (missing.length > 0) {
+      throw new CostorError("prime-missing", `${missing.length} of these primes are not held for this agent`, { details: { missing } });
+    }
+    const batch = readAsBatch(site, ids);
+    // The first prime is at hand before the status goes out, so that a damaged one is an error and no cut answer.
+    const first = await batch.next();
+    return reply.type(contentTypes.octets).send(Readable.from(startingWith(first, batch), { objectMode: false, highWaterMark: 1024 * 1024 }));
+  });
+}
+
+async function readOctets(request: FastifyRequest, limitBytes: number): Promise<Buffer<ArrayBuffer>> {
+  if (request.headers["content-type"] !== contentTypes.octets) {
+    throw new CostorError("bad-request", `the content type is ${contentTypes.octets}`);
+  }
+  return readBody(request.raw, limitBytes);
+}
+
+/** A body of ids end to end. */
+async function readIds(request: FastifyRequest, limitCount: number): Promise<PrimeId[]> {
+  const body = await readOctets(request, limitCount * ID_BYTES);
+  if (body.length % ID_BYTES !== 0) throw new CostorError("bad-request", `the body is no list of ids of ${ID_BYTES} bytes`);
+  const ids: PrimeId[] = [];
+  for (let at = 0; at < body.length; at += ID_BYTES) ids.push(primeIdFromBytes(body.subarray(at, at + ID_BYTES)));
+  return ids;
+}
+
+async function* readAsBatch(site: Site, ids: readonly PrimeId[]): AsyncGenerator<Uint8Array, void> {
+  const fetching: Promise<Buffer>[] = [];
+  let next = 0;
+  const fetchAhead = (): void => {
+    while (fetching.length < FETCHED_AHEAD_COUNT && next < ids.length) {
+      const stored = site.store.get(ids[next++]!);
+      stored.catch(() => undefined);
+      fetching.push(stored);
+    }
+  };
+  for (const id of ids) {
+    fetchAhead();
+    const stored = await fetching.shift()!;
+    const entry = batchEntry({ id, stored });
+    if (stored.length < JOINED_BYTES) yield Buffer.concat(entry);
+    else yield* entry;
+  }
+}
+
+async function* startingWith<T>(first: IteratorResult<T, void>, rest: AsyncGenerator<T, void>): AsyncGenerator<T, void> {
+  if (first.done) return;
+  yield first.value;
+  yield* rest;
+}

@@ -1,0 +1,98 @@
+/**
+ * The agents of this site and their tokens. A token is `<agent id, 32 hex digits>.<32 random bytes, base64url>`; only the
+ * SHA-256 of the random part is kept. All agents are in memory: a site has hundreds, not millions.
+ */
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import * as v from "valibot";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { encodeCbor } from "#protocol/cbor.ts";
+import { CostorError } from "#protocol/errors.ts";
+import { type AgentId, parseAgentId } from "#protocol/ids.ts";
+import { type SiteFact, readFactValue } from "./site-facts.ts";
+
+export interface AgentRecord {
+  readonly id: AgentId;
+  /** The name that a person gave it with the enrolment token. */
+  readonly name: string;
+  /** What the machine calls itself. */
+  readonly hostName: string;
+  readonly enrolledMs: number;
+  readonly revokedMs?: number;
+}
+
+interface StoredAgent extends AgentRecord {
+  readonly tokenHash: Uint8Array;
+}
+
+const KIND = "agent";
+const time = v.pipe(v.number(), v.safeInteger());
+const schema = v.strictObject({
+  name: v.string(),
+  hostName: v.string(),
+  enrolledMs: time,
+  revokedMs: v.optional(time),
+  tokenHash: v.instance(Uint8Array),
+});
+
+const TOKEN = /^([0-9a-f]{8})([0-9a-f]{4})(7[0-9a-f]{3})([89ab][0-9a-f]{3})([0-9a-f]{12})\.([A-Za-z0-9_-]{43})$/;
+const NO_HASH = Buffer.alloc(32);
+
+const hashOf = (secret: string): Buffer => createHash("sha256").update(secret).digest();
+
+function factOf(agent: StoredAgent): SiteFact {
+  const { id, ...value } = agent;
+  return { kind: KIND, key: id, value: encodeCbor(value) };
+}
+
+export class AgentRegistry {
+  private readonly store: Pick<PrimeStore, "appendFacts">;
+  private readonly agents = new Map<AgentId, StoredAgent>();
+
+  private constructor(store: Pick<PrimeStore, "appendFacts">) {
+    this.store = store;
+  }
+
+  static async open(store: Pick<PrimeStore, "appendFacts" | "facts">): Promise<AgentRegistry> {
+    const registry = new AgentRegistry(store);
+    for await (const { key, value } of store.facts(KIND)) {
+      const id = parseAgentId(key);
+      registry.agents.set(id, { id, ...readFactValue(value, schema, KIND) });
+    }
+    return registry;
+  }
+
+  /** In the order of their enrolment. */
+  list(): AgentRecord[] {
+    return [...this.agents.values()].map(({ tokenHash: _, ...agent }) => agent).sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  get activeCount(): number {
+    return [...this.agents.values()].filter((agent) => agent.revokedMs === undefined).length;
+  }
+
+  /** A new agent that counts once `fact` is durable and {@link admit} was called. */
+  prepare(record: AgentRecord): { token: string; fact: SiteFact; admit: () => void } {
+    const secret = randomBytes(32).toString("base64url");
+    const agent: StoredAgent = { ...record, tokenHash: hashOf(secret) };
+    const token = `${record.id.replaceAll("-", "")}.${secret}`;
+    return { token, fact: factOf(agent), admit: () => this.agents.set(agent.id, agent) };
+  }
+
+  /** The agent that `token` belongs to; undefined for every other text and for a revoked agent. Takes the same time for all. */
+  authenticate(token: string): AgentRecord | undefined {
+    const parts = TOKEN.exec(token);
+    const agent = parts ? this.agents.get(parts.slice(1, 6).join("-") as AgentId) : undefined;
+    const matches = timingSafeEqual(hashOf(parts?.[6] ?? ""), agent?.tokenHash ?? NO_HASH);
+    return matches && agent?.revokedMs === undefined ? agent : undefined;
+  }
+
+  /** Ends an agent's access for good; its snapshots stay. Durable when it returns; repeating it changes nothing. Throws `not-found`. */
+  async revoke(id: AgentId, nowMs: number): Promise<void> {
+    const agent = this.agents.get(id);
+    if (!agent) throw new CostorError("not-found", `no agent ${id} is enrolled here`);
+    const revoked: StoredAgent = { ...agent, revokedMs: agent.revokedMs ?? nowMs };
+    // Refused from now on, even if the disk fails to keep it.
+    this.agents.set(id, revoked);
+    await this.store.appendFacts([factOf(revoked)]);
+  }
+}

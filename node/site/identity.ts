@@ -1,0 +1,74 @@
+/**
+ * Who a site is, and the keys that it holds, in two files under `<data>/site/`. The kit root is in neither: it exists only
+ * in the recovery kit. Both files are written once, at the first run (node/site/first-run.ts). Spec: docs/specs/site-files.md.
+ */
+import { join } from "node:path";
+import * as v from "valibot";
+import type { SiteId } from "#protocol/ids.ts";
+import { parseSiteId } from "#protocol/ids.ts";
+import { readEnvelope, sealEnvelope } from "./envelope.ts";
+
+/** What anybody may know. */
+export interface SiteIdentity {
+  readonly siteName: string;
+  /** SHA-256 of `recoveryPublicKey`. */
+  readonly siteId: SiteId;
+  /** Ed25519, 32 bytes. */
+  readonly recoveryPublicKey: Uint8Array;
+  /** The certificate of epoch 1, signed by the recovery key. */
+  readonly epochCertificate: Uint8Array;
+  /** DER of the facade's CA certificate. */
+  readonly caCertificate: Uint8Array;
+  readonly madeMs: number;
+}
+
+/** What only this server may know. */
+export interface SiteSecrets {
+  /** X25519, 32 bytes: opens what is sealed to the site. */
+  readonly readPrivateKey: Uint8Array;
+  readonly readGeneration: number;
+  /** The site's scope secret, 32 bytes; its agents have it too. */
+  readonly scopeSecret: Uint8Array;
+  /** Ed25519 seed of this machine's PeerId, 32 bytes. */
+  readonly peerSeed: Uint8Array;
+  /** PKCS #8 of the facade's CA key. */
+  readonly caKey: Uint8Array;
+}
+
+const IDENTITY_FORMAT = "costor/site-identity/1";
+const SECRETS_FORMAT = "costor/site-secrets/1";
+
+const bytes = (lengthBytes: number) => v.pipe(v.instance(Uint8Array), v.check((value) => value.length === lengthBytes, `not ${lengthBytes} bytes`));
+const someBytes = v.instance(Uint8Array);
+const safeInteger = v.pipe(v.number(), v.safeInteger());
+
+const identitySchema = v.strictObject({
+  siteName: v.string(),
+  recoveryPublicKey: bytes(32),
+  siteId: v.pipe(v.string(), v.transform((text): SiteId => parseSiteId(text))),
+  epochCertificate: someBytes,
+  caCertificate: someBytes,
+  madeMs: safeInteger,
+});
+const secretsSchema = v.strictObject({
+  readPrivateKey: bytes(32),
+  readGeneration: safeInteger,
+  scopeSecret: bytes(32),
+  peerSeed: bytes(32),
+  caKey: someBytes,
+});
+
+/** The directory of the site's own files in a data directory. */
+export const siteDirectoryOf = (dataDirectory: string): string => join(dataDirectory, "site");
+export const identityPathOf = (siteDirectory: string): string => join(siteDirectory, "identity");
+export const secretsPathOf = (siteDirectory: string): string => join(siteDirectory, "secrets");
+
+export const encodeIdentity = (identity: SiteIdentity): Buffer => sealEnvelope(IDENTITY_FORMAT, { ...identity });
+export const encodeSecrets = (secrets: SiteSecrets): Buffer => sealEnvelope(SECRETS_FORMAT, { ...secrets });
+
+/** Throws `identity-damaged`. */
+export const readIdentity = (siteDirectory: string): Promise<SiteIdentity> =>
+  readEnvelope(identityPathOf(siteDirectory), IDENTITY_FORMAT, identitySchema);
+/** Throws `identity-damaged`. */
+export const readSecrets = (siteDirectory: string): Promise<SiteSecrets> =>
+  readEnvelope(secretsPathOf(siteDirectory), SECRETS_FORMAT, secretsSchema);

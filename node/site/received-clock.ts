@@ -1,0 +1,33 @@
+/**
+ * When the site received something: never earlier than what it received before, whatever the machine's clock does. The
+ * floor is stored with each snapshot, so it lasts over restarts.
+ */
+import * as v from "valibot";
+import { type SiteFact, readFactValue } from "./site-facts.ts";
+import { encodeCbor } from "#protocol/cbor.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+
+const KIND = "clock";
+const KEY = "received";
+const schema = v.strictObject({ floorMs: v.pipe(v.number(), v.safeInteger()) });
+
+export class ReceivedClock {
+  private readonly now: () => number;
+  private floorMs: number;
+
+  private constructor(now: () => number, floorMs: number) {
+    this.now = now;
+    this.floorMs = floorMs;
+  }
+
+  static async open(store: Pick<PrimeStore, "fact">, now: () => number): Promise<ReceivedClock> {
+    const value = await store.fact(KIND, KEY);
+    return new ReceivedClock(now, value === undefined ? 0 : readFactValue(value, schema, KIND).floorMs);
+  }
+
+  /** Later than every time given before, and the fact that makes this last; store it with what was received. */
+  receive(): { receivedMs: number; fact: SiteFact } {
+    this.floorMs = Math.max(this.now(), this.floorMs + 1);
+    return { receivedMs: this.floorMs, fact: { kind: KIND, key: KEY, value: encodeCbor({ floorMs: this.floorMs }) } };
+  }
+}

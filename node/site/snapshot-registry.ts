@@ -1,0 +1,101 @@
+/**
+ * The completed snapshots. A record's root pointer, with the key that opens the tree, is sealed to the site's read key and
+ * bound to the site, agent and snapshot. An agent sees its own snapshots only; others' ids look like ids that never were.
+ */
+import * as v from "valibot";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { type CborValue, decodeCbor, encodeCbor } from "#protocol/cbor.ts";
+import { CostorError } from "#protocol/errors.ts";
+import type { CommitRequest, SnapshotResponse, SnapshotSummary, WireNodePointer } from "#protocol/http.ts";
+import { nodePointer } from "#protocol/http.ts";
+import { type AgentId, type SessionId, type SnapshotId, parseSessionId, parseSnapshotId } from "#protocol/ids.ts";
+import { type SiteFact, readFactValue } from "./site-facts.ts";
+
+const KIND = "snapshot";
+const count = v.pipe(v.number(), v.safeInteger());
+const schema = v.strictObject({
+  job: v.string(),
+  roots: v.array(v.instance(Uint8Array)),
+  startedMs: count,
+  receivedMs: count,
+  objectsCount: count,
+  filesCount: count,
+  bytes: count,
+  unreadableCount: count,
+  sealedRoot: v.instance(Uint8Array),
+  /** The session that completed it, and what its commit said: a repeated commit gets the same answer. */
+  session: v.pipe(v.string(), v.transform((text): SessionId => parseSessionId(text))),
+  commitHash: v.instance(Uint8Array),
+});
+type Stored = v.InferOutput<typeof schema>;
+
+export interface CompletedSnapshot {
+  readonly receivedMs: number;
+  readonly session: SessionId;
+  readonly commitHash: Uint8Array;
+}
+
+/** Seals to the site's read key, and opens; `context` binds the box to its place. */
+export interface RootSealer {
+  seal(plain: Uint8Array, context: Uint8Array): Promise<Uint8Array>;
+  open(sealed: Uint8Array, context: Uint8Array): Promise<Uint8Array>;
+}
+
+export interface SnapshotComponents {
+  readonly store: Pick<PrimeStore, "fact" | "facts">;
+  readonly sealer: RootSealer;
+}
+
+const keyOf = (agent: AgentId, snapshot: SnapshotId): string => `${agent}/${snapshot}`;
+const contextOf = (agent: AgentId, snapshot: SnapshotId): Buffer => encodeCbor({ agent, snapshot });
+
+export class SnapshotRegistry {
+  private readonly components: SnapshotComponents;
+
+  constructor(components: SnapshotComponents) {
+    this.components = components;
+  }
+
+  /** The fact that makes a snapshot exist once it is durable. */
+  async factOf(agent: AgentId, commit: CommitRequest, completed: CompletedSnapshot): Promise<SiteFact> {
+    const snapshot = parseSnapshotId(commit.snapshotId);
+    const sealedRoot = await this.components.sealer.seal(encodeCbor(commit.root as CborValue), contextOf(agent, snapshot));
+    const { snapshotId: _, root: __, roots, ...facts } = commit;
+    const stored: Stored = { ...facts, ...completed, roots: roots.map((root) => Buffer.from(root, "base64")), sealedRoot: Buffer.from(sealedRoot) };
+    return { kind: KIND, key: keyOf(agent, snapshot), value: encodeCbor(stored) };
+  }
+
+  private async read(agent: AgentId, snapshot: SnapshotId): Promise<Stored | undefined> {
+    const value = await this.components.store.fact(KIND, keyOf(agent, snapshot));
+    return value === undefined ? undefined : readFactValue(value, schema, KIND);
+  }
+
+  /** What is known of how a snapshot was completed; undefined while it was not. */
+  completed(agent: AgentId, snapshot: SnapshotId): Promise<CompletedSnapshot | undefined> {
+    return this.read(agent, snapshot);
+  }
+
+  /** An agent's snapshots, in the order in which the site received them. */
+  async list(agent: AgentId): Promise<SnapshotSummary[]> {
+    const snapshots: SnapshotSummary[] = [];
+    for await (const { key, value } of this.components.store.facts(KIND, `${agent}/`)) {
+      snapshots.push(summaryOf(parseSnapshotId(key.slice(agent.length + 1)), readFactValue(value, schema, KIND)));
+    }
+    return snapshots.sort((left, right) => left.receivedMs - right.receivedMs);
+  }
+
+  /** An agent's snapshot with its root opened. Throws `snapshot-unknown`, for another's snapshot too. */
+  async get(agent: AgentId, snapshot: SnapshotId): Promise<SnapshotResponse> {
+    const stored = await this.read(agent, snapshot);
+    if (!stored) throw new CostorError("snapshot-unknown", `no snapshot ${snapshot} is known here`);
+    const opened = await this.components.sealer.open(stored.sealedRoot, contextOf(agent, snapshot));
+    const { slice, ...inline } = { ...(decodeCbor(opened) as Record<string, unknown>) };
+    const root: WireNodePointer = v.parse(nodePointer, slice === undefined ? inline : { slice: { ...(slice as object) } });
+    return { ...summaryOf(snapshot, stored), root };
+  }
+}
+
+function summaryOf(id: SnapshotId, stored: Stored): SnapshotSummary {
+  const { sealedRoot: _, session: __, commitHash: ___, roots, ...facts } = stored;
+  return { id, ...facts, roots: roots.map((root) => Buffer.from(root).toString("base64")) };
+}

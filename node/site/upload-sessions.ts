@@ -1,0 +1,158 @@
+/**
+ * Upload sessions: what an agent opens before it sends primes, and what a commit ends. All open sessions of an agent are one
+ * fact, so their number in the store is bounded by the number of agents. A session that expires or makes room for another
+ * takes nothing with it: primes are the agent's once they were acknowledged.
+ */
+import { createHash } from "node:crypto";
+import * as v from "valibot";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import type { StoredPrime } from "#protocol/batch.ts";
+import { type CborValue, encodeCbor } from "#protocol/cbor.ts";
+import { CostorError } from "#protocol/errors.ts";
+import type { CommitRequest, CommitResponse, OpenSessionRequest } from "#protocol/http.ts";
+import { type AgentId, type PrimeId, type SessionId, makeUuidV7, parseAgentId, parseSessionId, parseSnapshotId } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
+import { nodePointerFromWire } from "#protocol/node-pointer.ts";
+import { verifyClosure } from "./closure.ts";
+import type { ReceivedClock } from "./received-clock.ts";
+import { SerialQueue } from "./serial-queue.ts";
+import { type SiteFact, readFactValue } from "./site-facts.ts";
+import type { SnapshotRegistry } from "./snapshot-registry.ts";
+
+const KIND = "sessions";
+const time = v.pipe(v.number(), v.safeInteger());
+const sessionSchema = v.object({ id: v.string(), snapshot: v.string(), job: v.string(), openedMs: time, expiresMs: time });
+const schema = v.strictObject({ sessions: v.array(sessionSchema) });
+export type UploadSession = v.InferOutput<typeof sessionSchema>;
+
+export interface UploadComponents {
+  readonly store: PrimeStore;
+  readonly snapshots: SnapshotRegistry;
+  readonly clock: ReceivedClock;
+  readonly now: () => number;
+}
+
+export class UploadSessions {
+  private readonly components: UploadComponents;
+  private readonly byAgent = new Map<AgentId, readonly UploadSession[]>();
+  /** Guards the list of open sessions and the order of received times. */
+  private readonly queue = new SerialQueue();
+  private readonly commits = new Map<string, Promise<CommitResponse>>();
+
+  private constructor(components: UploadComponents) {
+    this.components = components;
+  }
+
+  static async open(components: UploadComponents): Promise<UploadSessions> {
+    const sessions = new UploadSessions(components);
+    for await (const { key, value } of components.store.facts(KIND)) {
+      sessions.byAgent.set(parseAgentId(key), readFactValue(value, schema, KIND).sessions.map((session) => ({ ...session })));
+    }
+    return sessions;
+  }
+
+  get openCount(): number {
+    let count = 0;
+    for (const sessions of this.byAgent.values()) count += sessions.length;
+    return count;
+  }
+
+  private live(agent: AgentId): UploadSession[] {
+    const nowMs = this.components.now();
+    return (this.byAgent.get(agent) ?? []).filter((session) => session.expiresMs > nowMs);
+  }
+
+  private factOf(agent: AgentId, sessions: readonly UploadSession[]): SiteFact {
+    return { kind: KIND, key: agent, value: encodeCbor({ sessions: sessions as unknown as CborValue }) };
+  }
+
+  /** The session for a snapshot: the same one each time while it lives. The oldest makes room when there are too many. */
+  start(agent: AgentId, request: OpenSessionRequest): Promise<UploadSession> {
+    return this.queue.run(async () => {
+      const live = this.live(agent);
+      const known = live.find((session) => session.snapshot === request.snapshotId);
+      if (known) return known;
+      const completed = await this.components.snapshots.completed(agent, parseSnapshotId(request.snapshotId));
+      const openedMs = this.components.now();
+      const session: UploadSession = {
+        id: completed?.session ?? makeUuidV7(openedMs),
+        snapshot: request.snapshotId,
+        job: request.job,
+        openedMs,
+        expiresMs: openedMs + limits.sessionLifeMs,
+      };
+      const sessions = [...live.slice(-(limits.sessionsPerAgentCount - 1)), session];
+      await this.components.store.appendFacts([this.factOf(agent, sessions)]);
+      this.byAgent.set(agent, sessions);
+      return session;
+    });
+  }
+
+  /** Throws `session-unknown` for a session that ended, never was, or is another agent's. */
+  require(agent: AgentId, id: SessionId): UploadSession {
+    const session = this.live(agent).find((candidate) => candidate.id === id);
+    if (!session) throw new CostorError("session-unknown", `no upload session ${id} is open`);
+    return session;
+  }
+
+  /** For each id whether this agent has yet to send it. */
+  async missing(agent: AgentId, id: SessionId, primes: readonly PrimeId[]): Promise<boolean[]> {
+    this.require(agent, id);
+    const sent = await this.components.store.hasSent(agent, primes);
+    return sent.map((has) => !has);
+  }
+
+  /** Durable when it returns. Throws `prime-mismatch`, `store-full`, `store-failed`. */
+  async put(agent: AgentId, id: SessionId, primes: readonly StoredPrime[]): Promise<void> {
+    this.require(agent, id);
+    await this.components.store.put(agent, primes);
+  }
+
+  /**
+   * Completes a snapshot. Repeating a commit gives the first answer again, at once or while the first still runs.
+   * Throws `commit-incomplete`, `tree-invalid`, `snapshot-exists`, `session-unknown`.
+   */
+  async commit(agent: AgentId, id: SessionId, request: CommitRequest): Promise<CommitResponse> {
+    const commitHash = createHash("sha256").update(encodeCbor(request as unknown as CborValue)).digest();
+    const key = `${agent} ${id} ${commitHash.toString("hex")}`;
+    const running = this.commits.get(key);
+    if (running) return running;
+    const commit = this.complete(agent, id, request, commitHash).finally(() => this.commits.delete(key));
+    this.commits.set(key, commit);
+    return commit;
+  }
+
+  private async complete(agent: AgentId, id: SessionId, request: CommitRequest, commitHash: Buffer): Promise<CommitResponse> {
+    const { store, snapshots, clock } = this.components;
+    const snapshot = parseSnapshotId(request.snapshotId);
+    const answered = async (): Promise<CommitResponse | undefined> => {
+      const completed = await snapshots.completed(agent, snapshot);
+      if (!completed) return undefined;
+      if (completed.session === id && commitHash.equals(completed.commitHash)) return { snapshotId: snapshot, receivedMs: completed.receivedMs };
+      throw new CostorError("snapshot-exists", `snapshot ${snapshot} was completed already, with other contents`);
+    };
+    const before = await answered();
+    if (before) return before;
+    if (this.require(agent, id).snapshot !== snapshot) throw new CostorError("bad-request", "the session was opened for another snapshot");
+    await verifyClosure(store, agent, nodePointerFromWire(request.root));
+    return this.queue.run(async () => {
+      const meanwhile = await answered();
+      if (meanwhile) return meanwhile;
+      const { receivedMs, fact: clockFact } = clock.receive();
+      const fact = await snapshots.factOf(agent, request, { receivedMs, session: id, commitHash });
+      const sessions = this.live(agent).filter((session) => session.id !== id);
+      await store.appendFacts([fact, clockFact, this.factOf(agent, sessions)]);
+      this.byAgent.set(agent, sessions);
+      return { snapshotId: snapshot, receivedMs };
+    });
+  }
+}
+
+/** Parses the id of a session in a path. Throws `session-unknown` for text that is no id, as for an id that never was. */
+export function parseSessionPath(text: string): SessionId {
+  try {
+    return parseSessionId(text);
+  } catch (cause) {
+    throw new CostorError("session-unknown", "no such upload session is open", { cause });
+  }
+}
