@@ -95,4 +95,8 @@ export const limits = {
   sessionsPerAgentCount: 16,
   /** Largest segment file of the prime store. */
   segmentBytes: 256 * MIB,
+  /** Largest UTF-8 key of a fact in the prime store: an agent id and a path-free name fit many times. */
+  factKeyBytes: 1024,
+  /** Largest value of a fact in the prime store: a group of them is held in memory. */
+  factValueBytes: 4 * MIB,
 } as const;

@@ -1,0 +1,130 @@
+/**
+ * The port through which a site keeps what must last: primes, who sent them, and small facts. `SegmentStore` implements
+ * it; `StoreProxy` passes the calls to one in a worker thread. Contract tests: `test/conformance/prime-store.ts`.
+ *
+ * Calls may overlap. A call that writes resolves once its effect survives a crash of the machine, and not before; when
+ * it rejects, its effect may or may not be there, except that `store-full` and all refusals of input leave none.
+ * Reads see all writes that were acknowledged before the read was called.
+ */
+import type { AgentId, PrimeId } from "#protocol/ids.ts";
+import type { DamagedStretch } from "./record-body.ts";
+
+/** What a fact is about: lower-case letters, digits and `-`, at most 32. */
+export type FactKind = string;
+
+export interface Fact {
+  readonly kind: FactKind;
+  /** At most `limits.factKeyBytes` of UTF-8. */
+  readonly key: string;
+  /** At most `limits.factValueBytes`; undefined removes the fact. */
+  readonly value: Uint8Array | undefined;
+}
+
+export interface CheckInit {
+  /** Also reads and verifies every prime. */
+  readonly readData?: boolean;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: CheckProgress) => void;
+}
+
+export interface CheckProgress {
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+/** One thing that is not as it was written. */
+export interface CheckFinding {
+  readonly what: "segment-header" | "segment-missing" | "record" | "index" | "torn-tail";
+  /** File name below the store's directory. */
+  readonly file: string;
+  readonly offset: number;
+  readonly lengthBytes: number;
+  /** The prime that was here, when it is known. */
+  readonly id?: PrimeId;
+  /** One sentence for a person. */
+  readonly message: string;
+}
+
+export interface CheckReport {
+  readonly segmentsCount: number;
+  readonly recordsCount: number;
+  readonly primesCount: number;
+  /** Primes whose bytes were read and verified. */
+  readonly verifiedPrimesCount: number;
+  readonly readBytes: number;
+  /** Found by this check; new damage is quarantined by the time the check ends. A torn tail is no damage. */
+  readonly findings: readonly CheckFinding[];
+  /** All damage on record that no later copy has healed. */
+  readonly quarantined: readonly DamagedStretch[];
+}
+
+export interface StoreStats {
+  readonly primesCount: number;
+  readonly primesBytes: number;
+  readonly factsCount: number;
+  readonly segmentsCount: number;
+  readonly segmentsBytes: number;
+  readonly indexBytes: number;
+  readonly freeBytes: number;
+  /** Primes are refused when less would stay free. */
+  readonly reserveBytes: number;
+  /** Stretches of damage that no later copy has healed. */
+  readonly quarantinedCount: number;
+  /** The store refuses all writes until it is opened again. */
+  readonly isFailed: boolean;
+}
+
+export interface CompactionReport {
+  readonly removedPrimesCount: number;
+  readonly removedSegmentsCount: number;
+  readonly movedBytes: number;
+  readonly freedBytes: number;
+}
+
+export interface PrimeStore extends AsyncDisposable {
+  /** 32 hex digits. Another value than before means that acknowledged data may be missing: senders ask for all of theirs. */
+  readonly generation: string;
+
+  /**
+   * Keeps primes that `sender` has sent, and that it did. Idempotent. Nothing is kept when any id is wrong.
+   * Throws `prime-mismatch`, `limit-exceeded`, `store-full`, `store-failed`.
+   */
+  put(sender: AgentId, primes: readonly { readonly id: PrimeId; readonly stored: Uint8Array }[]): Promise<void>;
+
+  /**
+   * The same for a batch as it came off the wire (protocol/batch.ts); its buffer is taken over and must not be used afterwards.
+   * Throws as `put`, and `bad-request`; a `prime-mismatch` has the prime's number in `details.index`.
+   */
+  putBatch(sender: AgentId, batch: Uint8Array): Promise<{ storedCount: number }>;
+
+  /** For each id whether it is held and `sender` has sent it. */
+  hasSent(sender: AgentId, ids: readonly PrimeId[]): Promise<boolean[]>;
+
+  /** Verified on reading. Throws `prime-missing`, `prime-corrupt`. */
+  get(id: PrimeId): Promise<Buffer>;
+
+  /** The primes in the order asked for, read in the order they lie on the disk. Throws like `get`. */
+  getMany(ids: readonly PrimeId[]): Promise<Buffer[]>;
+
+  /** Facts are written in their order; the newest of a kind and key is the one that counts. */
+  appendFacts(facts: readonly Fact[]): Promise<void>;
+  fact(kind: FactKind, key: string): Promise<Buffer | undefined>;
+  /** In byte order of the keys (UTF-8), those that start with `prefix`. */
+  facts(kind: FactKind, prefix?: string): AsyncIterable<{ key: string; value: Buffer }>;
+
+  /** Notes that whole trees were found here. Not durable: a mark only saves work, and any loss of primes clears all of them. */
+  markClosed(marks: readonly string[]): Promise<void>;
+  areClosed(marks: readonly string[]): Promise<boolean[]>;
+
+  /** Reads everything and compares. Quarantines what is damaged; a damaged index is rebuilt. */
+  check(init?: CheckInit): Promise<CheckReport>;
+  /** Makes the index anew from the segments. Other calls wait. */
+  rebuildIndex(): Promise<void>;
+  stats(): Promise<StoreStats>;
+
+  /**
+   * Removes primes for ever, whoever has sent them, and gives back the space of segments that are mostly dead.
+   * The caller answers for nothing reaching them.
+   */
+  remove(ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport>;
+}

@@ -1,0 +1,227 @@
+/**
+ * What each record does to the index. The same code runs after every write, at opening and in a rebuild, on the records
+ * in their order: that is why a rebuild gives an equal index.
+ */
+import { primeIdToBytes } from "#protocol/ids.ts";
+import { assertInvariant } from "#protocol/errors.ts";
+import {
+  claimKey,
+  countEntry,
+  decodeLocation,
+  encodeFactValue,
+  encodeLocation,
+  encodeNumber,
+  entryCrc,
+  factKey,
+  type IndexMeta,
+  primeKey,
+  quarantineKey,
+  removedSegmentValue,
+  segmentKey,
+} from "./index-entries.ts";
+import { decodeClaims, decodeDeletion, decodeFact, decodeQuarantine, decodeSegmentRemoval, decodeStatement } from "./record-body.ts";
+import { type RecordHeader, recordKind, type RecordPlace } from "./record.ts";
+
+/** A durable record with its place. The body of a prime is not needed. */
+export interface PlacedRecord extends RecordHeader, RecordPlace {
+  readonly body?: Buffer;
+}
+
+/** What the projection reads of the index as it is. */
+export interface EntryReader {
+  getMany(keys: readonly Buffer[]): Promise<readonly (Buffer | undefined)[]>;
+  /** Keys from `start` on that begin with `prefix`. */
+  keysWith(prefix: Buffer): AsyncIterable<Buffer>;
+}
+
+export interface EntryChange {
+  readonly key: Buffer;
+  /** Undefined removes the entry. */
+  readonly value: Buffer | undefined;
+}
+
+const factPrefix = "f".charCodeAt(0);
+const primePrefix = "p".charCodeAt(0);
+
+interface Touched {
+  readonly key: Buffer;
+  readonly before: Buffer | undefined;
+  after: Buffer | undefined;
+}
+
+type MutableMeta = { -readonly [Name in keyof IndexMeta]: IndexMeta[Name] };
+
+/** Collects the changes of a run of records; each record sees those before it. */
+export class Projection {
+  readonly #reader: EntryReader;
+  readonly #touched = new Map<string, Touched>();
+  readonly #meta: MutableMeta;
+
+  constructor(reader: EntryReader, meta: IndexMeta) {
+    this.#reader = reader;
+    this.#meta = { ...meta, facts: { ...meta.facts }, rest: { ...meta.rest } };
+  }
+
+  /** Notes that the records of `segment` count up to `endBytes`, and that the next record is at `next`. */
+  async closeSegment(segment: number, endBytes: number, next: RecordPlace): Promise<void> {
+    await this.#load([segmentKey(segment)]);
+    this.#set(segmentKey(segment), encodeNumber(endBytes));
+    this.#meta.position = next;
+  }
+
+  async apply(records: readonly PlacedRecord[]): Promise<void> {
+    await this.#load(records.flatMap(keysOf));
+    for (const record of records) {
+      await this.#applyOne(record);
+      this.#meta.position = { segment: record.segment, offset: record.offset + 64 + record.bodyBytes };
+    }
+  }
+
+  /** The changes of the entries, and the meta entry that goes with them. */
+  finish(): { changes: EntryChange[]; meta: IndexMeta } {
+    const changes: EntryChange[] = [];
+    const meta = this.#meta;
+    for (const { key, before, after } of this.#touched.values()) {
+      if (before === after || (before !== undefined && after !== undefined && before.equals(after))) continue;
+      changes.push({ key, value: after });
+      const fingerprint = key[0] === factPrefix ? meta.facts : meta.rest;
+      if (before !== undefined) countEntry(fingerprint, -1, entryCrc(key, before));
+      if (after !== undefined) countEntry(fingerprint, 1, entryCrc(key, after));
+      if (key[0] === primePrefix) {
+        meta.primeCount += (after === undefined ? 0 : 1) - (before === undefined ? 0 : 1);
+        meta.primeBytes += locationBytes(after) - locationBytes(before);
+      }
+    }
+    return { changes, meta: { ...meta } };
+  }
+
+  async #applyOne(record: PlacedRecord): Promise<void> {
+    const { segment, offset } = record;
+    switch (record.kind) {
+      case recordKind.prime:
+        return this.#set(primeKey(record.digest), encodeLocation({ segment, offset, bodyBytes: record.bodyBytes }));
+      case recordKind.claims: {
+        const { agent, ids } = decodeClaims(bodyOf(record));
+        for (const id of ids) this.#set(claimKey(id, agent), Buffer.alloc(0));
+        return;
+      }
+      case recordKind.fact: {
+        const fact = decodeFact(bodyOf(record));
+        const key = factKey(fact.kind, fact.key);
+        return this.#set(key, encodeFactValue(key, { segment, offset }, fact.value));
+      }
+      case recordKind.factRemoval: {
+        const fact = decodeFact(bodyOf(record));
+        return this.#set(factKey(fact.kind, fact.key), undefined);
+      }
+      case recordKind.generation:
+        this.#meta.generation = bodyOf(record).toString("hex");
+        return;
+      case recordKind.quarantine:
+        return this.#quarantine(bodyOf(record));
+      case recordKind.deletion:
+        return this.#delete(decodeDeletion(bodyOf(record)));
+      case recordKind.segmentRemoval:
+        return this.#removeSegments(decodeSegmentRemoval(bodyOf(record)));
+      case recordKind.batch:
+      case recordKind.clean:
+        this.#meta.receivedMs = Math.max(this.#meta.receivedMs, decodeStatement(bodyOf(record)).receivedMs);
+        return;
+      case recordKind.placementClaim:
+        return;
+    }
+  }
+
+  #quarantine(body: Buffer): void {
+    for (const stretch of decodeQuarantine(body)) {
+      this.#set(quarantineKey(stretch), encodeNumber(stretch.lengthBytes));
+      if (stretch.id === undefined) continue;
+      const key = primeKey(primeIdToBytes(stretch.id));
+      const value = this.#get(key);
+      const location = value === undefined ? undefined : decodeLocation(value);
+      if (location?.segment === stretch.segment && location.offset === stretch.offset) this.#set(key, undefined);
+    }
+    this.#meta.closedEpoch += 1;
+  }
+
+  async #delete(ids: readonly Buffer[]): Promise<void> {
+    for (const id of ids) {
+      this.#set(primeKey(id), undefined);
+      await this.#removeWith(claimKey(id, Buffer.alloc(0)));
+    }
+    this.#meta.closedEpoch += 1;
+  }
+
+  async #removeSegments(segments: readonly number[]): Promise<void> {
+    for (const segment of segments) this.#set(segmentKey(segment), encodeNumber(removedSegmentValue));
+    const removed = new Set(segments);
+    await this.#removeWith(Buffer.from("q", "latin1"), (key) => removed.has(key.readUInt32BE(33)));
+  }
+
+  async #removeWith(prefix: Buffer, isWanted: (key: Buffer) => boolean = () => true): Promise<void> {
+    const keys: Buffer[] = [];
+    for await (const key of this.#reader.keysWith(prefix)) keys.push(key);
+    for (const touched of this.#touched.values()) if (touched.key.subarray(0, prefix.length).equals(prefix)) keys.push(touched.key);
+    await this.#load(keys);
+    for (const key of keys) if (isWanted(key)) this.#set(key, undefined);
+  }
+
+  async #load(keys: readonly Buffer[]): Promise<void> {
+    const wanted = keys.filter((key) => !this.#touched.has(textOf(key)));
+    if (wanted.length === 0) return;
+    const values = await this.#reader.getMany(wanted);
+    for (const [index, key] of wanted.entries()) {
+      this.#touched.set(textOf(key), { key, before: values[index], after: values[index] });
+    }
+  }
+
+  #get(key: Buffer): Buffer | undefined {
+    const touched = this.#touched.get(textOf(key));
+    assertInvariant(touched !== undefined, "a record's keys are loaded before it is applied");
+    return touched.after;
+  }
+
+  #set(key: Buffer, value: Buffer | undefined): void {
+    const touched = this.#touched.get(textOf(key));
+    assertInvariant(touched !== undefined, "a record's keys are loaded before it is applied");
+    touched.after = value;
+  }
+}
+
+const textOf = (key: Buffer): string => key.toString("latin1");
+
+function locationBytes(value: Buffer | undefined): number {
+  return value === undefined ? 0 : (decodeLocation(value)?.bodyBytes ?? 0);
+}
+
+function bodyOf(record: PlacedRecord): Buffer {
+  assertInvariant(record.body !== undefined, "a small record comes with its body", { kind: record.kind });
+  return record.body;
+}
+
+/** The entries that a record changes and that its body names. */
+function keysOf(record: PlacedRecord): Buffer[] {
+  switch (record.kind) {
+    case recordKind.prime:
+      return [primeKey(record.digest)];
+    case recordKind.claims: {
+      const { agent, ids } = decodeClaims(bodyOf(record));
+      return ids.map((id) => claimKey(id, agent));
+    }
+    case recordKind.fact:
+    case recordKind.factRemoval: {
+      const fact = decodeFact(bodyOf(record));
+      return [factKey(fact.kind, fact.key)];
+    }
+    case recordKind.quarantine:
+      return decodeQuarantine(bodyOf(record)).flatMap((stretch) =>
+        stretch.id === undefined ? [quarantineKey(stretch)] : [quarantineKey(stretch), primeKey(primeIdToBytes(stretch.id))],
+      );
+    case recordKind.deletion:
+      return decodeDeletion(bodyOf(record)).map(primeKey);
+    case recordKind.segmentRemoval:
+      return decodeSegmentRemoval(bodyOf(record)).map(segmentKey);
+    default:
+      return [];
+  }
+}
