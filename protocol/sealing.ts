@@ -4,7 +4,7 @@
  * Invariants: one key never sees two payloads, because it is an HMAC of the payload; whoever holds stored bytes can check
  * them by their id without any key; opening needs a reference only, and trusts nothing but the reference.
  */
-import { createCipheriv, createDecipheriv, createHash, createHmac, hash as hashOnce } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, createHmac, createSecretKey, hash as hashOnce } from "node:crypto";
 import { compressPlain, expandPlain } from "./compression.ts";
 import { CostorError } from "./errors.ts";
 import { primeIdFromBytes, type PrimeId } from "./ids.ts";
@@ -32,7 +32,7 @@ const KEY_BYTES = 32;
 /** Version, codec, a varint of one byte, tag. */
 const STORED_MIN_BYTES = 1 + 1 + 1 + TAG_BYTES;
 /** Ciphertext comes out of the cipher in pieces of this size, which stay in the processor's cache on their way. */
-const PIECE_BYTES = 64 * 1024;
+const PIECE_BYTES = 128 * 1024;
 const ZEROS = Buffer.alloc(PIECE_BYTES);
 
 /**
@@ -57,7 +57,7 @@ export function sealPrime(plain: Uint8Array, kind: PrimeKind, scope: Scope, padT
 
   const stored = Buffer.allocUnsafeSlow(1 + payloadBytes + TAG_BYTES);
   stored[0] = VERSION;
-  const cipher = createCipheriv("aes-256-gcm", key, NONCE).setAAD(AAD[kind]);
+  const cipher = createCipheriv("aes-256-gcm", createSecretKey(key), NONCE).setAAD(AAD[kind]);
   let at = 1;
   const append = (piece: Uint8Array): void => {
     stored.set(cipher.update(piece), at);
@@ -123,7 +123,7 @@ export function paddedLength(lengthBytes: number): number {
 
 function decrypt(stored: Uint8Array, reference: PrimeReference, kind: PrimeKind): Buffer {
   const tagAt = stored.length - TAG_BYTES;
-  const decipher = createDecipheriv("aes-256-gcm", reference.key, NONCE, { authTagLength: TAG_BYTES }).setAAD(AAD[kind]);
+  const decipher = createDecipheriv("aes-256-gcm", createSecretKey(reference.key), NONCE, { authTagLength: TAG_BYTES }).setAAD(AAD[kind]);
   decipher.setAuthTag(stored.subarray(tagAt));
   const payload = decipher.update(stored.subarray(1, tagAt));
   try {
