@@ -39,11 +39,14 @@ export const wholeNumber =
     throw new WrongValue(`is ${shown(value)}, where a whole number from ${least} to ${most} is expected`);
   };
 
-/** Bytes per second; at least 1 KiB/s, since less would never end. */
+/** Below this the largest prime would take a site longer than it waits for a request. */
+const LEAST_BYTES_PER_SECOND = 16 * 1024;
+
+/** Bytes per second. */
 export const rate: ParseValue<number> = (value) => {
   const parsed = typeof value === "number" && Number.isInteger(value) ? value : typeof value === "string" ? parseRate(value) : undefined;
   if (parsed === undefined) throw new WrongValue(`is ${shown(value)}, which is not a rate`);
-  if (parsed < 1024) throw new WrongValue(`is ${shown(value)}, which is less than 1 KiB/s`);
+  if (parsed < LEAST_BYTES_PER_SECOND) throw new WrongValue(`is ${shown(value)}, which is less than 16 KiB/s`);
   return parsed;
 };
 

@@ -59,7 +59,7 @@ test("every field that a new file offers in a comment is right when the comment 
 
 const wrong: readonly [name: string, change: (source: string) => string, at: string, reason: RegExp][] = [
   ["a rate without a unit of time", (s) => `${s}\nbandwidthLimit: 5 MiB\n`, "bandwidthLimit: 5", /is "5 MiB", which is not a rate/],
-  ["a rate that would never end", (s) => `${s}\nbandwidthLimit: 10 B/s\n`, "bandwidthLimit: 10", /less than 1 KiB/],
+  ["a rate that would never end", (s) => `${s}\nbandwidthLimit: 10 B/s\n`, "bandwidthLimit: 10", /less than 16 KiB/],
   ["no worker", (s) => `${s}\nworkersCount: 0\n`, "workersCount: 0", /whole number from 1 to 64/],
   ["a word for yes", (s) => `${s}\noneFileSystem: "yes"\n`, 'oneFileSystem: "yes"', /true or false/],
   ["a relative root", (s) => s.replace("- \"/srv/Schüler\"", '- /srv\n  - home'), "- home", /does not start with \//],
