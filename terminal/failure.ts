@@ -37,7 +37,7 @@ export function printFailure(error: unknown, options: { readonly json: boolean }
 /** The message with those of its causes that it does not repeat already. */
 function withCauses(error: Error): string {
   let text = error.message;
-  for (let cause = error.cause; cause instanceof Error && error.name !== cause.stack; cause = cause.cause) {
+  for (let cause = error.cause; cause instanceof Error; cause = cause.cause) {
     if (!text.includes(cause.message)) text += `: ${cause.message}`;
   }
   return text;

@@ -8,6 +8,7 @@
 import { globSync } from "node:fs";
 import { relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { interruptionSignal } from "#terminal/interruption.ts";
 import { type FileRun, runTestFile } from "./support/file-run.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -36,8 +37,7 @@ function weight(file: string): number {
   return slowFolders.some((folder) => file.startsWith(`${folder}/`)) ? 0 : 1;
 }
 
-const stop = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => stop.abort(signal));
+const stopSignal = interruptionSignal();
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const failures: string[] = [];
@@ -62,14 +62,14 @@ function report(file: string, run: FileRun): void {
 
 const queue = [...files];
 async function lane(): Promise<void> {
-  for (let file = queue.shift(); file !== undefined && !stop.signal.aborted; file = queue.shift()) {
-    report(file, await runTestFile(resolve(directory, file), { timeoutMs, signal: stop.signal }));
+  for (let file = queue.shift(); file !== undefined && !stopSignal.aborted; file = queue.shift()) {
+    report(file, await runTestFile(resolve(directory, file), { timeoutMs, signal: stopSignal }));
   }
 }
 await Promise.all(Array.from({ length: Math.max(1, Number(values.jobs)) }, lane));
 
 if (files.length === 0) failures.push(`no test file under ${relative(root, directory) || "."} matches ${positionals.join(", ") || "**/*.test.ts"}`);
-if (stop.signal.aborted) failures.push(`stopped by ${String(stop.signal.reason)} with ${queue.length} files not run`);
+if (stopSignal.aborted) failures.push(`${(stopSignal.reason as Error).message}, with ${queue.length} files not run`);
 for (const failure of failures) process.stdout.write(`\nfailed: ${failure}\n`);
 if (failures.length > 0) {
   // A run without a file, or a stopped one, is a failure of its own.
