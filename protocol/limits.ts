@@ -99,4 +99,14 @@ export const limits = {
   factKeyBytes: 1024,
   /** Largest value of a fact in the prime store: a group of them is held in memory. */
   factValueBytes: 4 * MIB,
+  /** Most hard-linked inodes that an export remembers at once, about 150 bytes each; names of further ones carry the content. */
+  exportLinkGroupsCount: 400_000,
+  /** Most entries of a zip, 16 bytes of memory each until its directory is written; a tar has no such limit. */
+  exportZipEntriesCount: 4_000_000,
+  /** Longest path in a zip: the format counts it in 16 bits, and systems refuse far shorter ones. */
+  exportZipPathBytes: 32 * KIB,
+  /** Plaintext that one export keeps opened: two of the largest primes read ahead, one in use. */
+  exportOpenedBytes: 12 * MIB,
+  /** Longest note in a zip about what it could not hold. */
+  exportNoteBytes: 256 * KIB,
 } as const;
