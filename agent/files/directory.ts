@@ -59,6 +59,11 @@ export class Directory {
     return new Directory(openForReading(this.fd, name, OPEN_DIRECTORY));
   }
 
+  /** Opens this directory once more, with a position and a life of its own. */
+  duplicate(): Directory {
+    return new Directory(openForReading(this.fd, ".", OPEN_DIRECTORY));
+  }
+
   /** Opens what is now this directory's parent: the caller checks that it is the one it means. */
   openParent(): Directory {
     return new Directory(openForReading(this.fd, "..", OPEN_DIRECTORY));

@@ -23,8 +23,8 @@ export const libc = {
   statx: declare<[Fd, Address, number, number, Address]>("int statx(int, size_t, int, unsigned int, size_t)"),
   readlinkat: declare<[Fd, Address, Address, number]>("long readlinkat(int, size_t, size_t, size_t)"),
   lseek: declare<[Fd, number, number]>("long lseek(int, long, int)"),
+  pwrite: declare<[Fd, Address, number, number]>("long pwrite(int, size_t, size_t, long)"),
   ftruncate: declare<[Fd, number]>("int ftruncate(int, long)"),
-  syncfs: declare<[Fd]>("int syncfs(int)"),
   mkdirat: declare<[Fd, Address, number]>("int mkdirat(int, size_t, unsigned int)"),
   linkat: declare<[Fd, Address, Fd, Address, number]>("int linkat(int, size_t, int, size_t, int)"),
   symlinkat: declare<[Address, Fd, Address]>("int symlinkat(size_t, int, size_t)"),
@@ -37,10 +37,8 @@ export const libc = {
   futimens: declare<[Fd, Address]>("int futimens(int, size_t)"),
   utimensat: declare<[Fd, Address, Address, number]>("int utimensat(int, size_t, size_t, int)"),
   flistxattr: declare<[Fd, Address, number]>("long flistxattr(int, size_t, size_t)"),
-  llistxattr: declare<[Address, Address, number]>("long llistxattr(size_t, size_t, size_t)"),
   listxattr: declare<[Address, Address, number]>("long listxattr(size_t, size_t, size_t)"),
   fgetxattr: declare<[Fd, Address, Address, number]>("long fgetxattr(int, size_t, size_t, size_t)"),
-  lgetxattr: declare<[Address, Address, Address, number]>("long lgetxattr(size_t, size_t, size_t, size_t)"),
   getxattr: declare<[Address, Address, Address, number]>("long getxattr(size_t, size_t, size_t, size_t)"),
   fsetxattr: declare<[Fd, Address, Address, number, number]>("int fsetxattr(int, size_t, size_t, size_t, int)"),
   setxattr: declare<[Address, Address, Address, number, number]>("int setxattr(size_t, size_t, size_t, size_t, int)"),
@@ -88,12 +86,16 @@ export const AT_EMPTY_PATH = 0x1000;
 export const SEEK_DATA = 3;
 export const SEEK_HOLE = 4;
 export const RENAME_NOREPLACE = 1;
-export const RENAME_EXCHANGE = 2;
+/** Leaves a time, an owner or a group as it is. */
+export const UTIME_OMIT = 0x3ffffffe;
+export const UNCHANGED_ID = 0xffffffff;
 
 /** Error numbers that the code branches on; the same on x64 and arm64. */
 export const E = {
   PERM: 1,
   NOENT: 2,
+  INTR: 4,
+  IO: 5,
   NXIO: 6,
   BADF: 9,
   AGAIN: 11,

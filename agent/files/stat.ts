@@ -104,6 +104,9 @@ export function isSameObject(a: Buffer, aAt: number, b: Buffer, bAt: number): bo
   );
 }
 
+/** Whether two records are on one file system, reached by one mount. */
+export const isSameMount = (a: Buffer, b: Buffer): boolean => statDevice(a) === statDevice(b) && statMountId(a) === statMountId(b);
+
 export const CHANGE_SIGNATURE_BYTES = 32;
 
 /**

@@ -37,9 +37,18 @@ export class DirectoryStack {
     return this.top.directory!;
   }
 
+  /** The name by which the current directory was entered; empty for the root. */
+  get currentName(): ByteString {
+    return this.top.name;
+  }
+
   /** The record of the current directory, taken through its descriptor when it was entered. */
   get currentStat(): Buffer {
     return this.top.stat;
+  }
+
+  get root(): Directory {
+    return this.levels[0]!.directory!;
   }
 
   /** Levels below the root. */
