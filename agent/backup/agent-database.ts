@@ -1,0 +1,194 @@
+/**
+ * The agent's local database: what the last snapshot held, so that what did not change is neither read nor sent. It can
+ * be lost at any time without harm: the next backup reads everything and sends what the site lacks.
+ *
+ * Invariant: a record is written only after every prime that it names was acknowledged by the site.
+ * Its lock (LevelDB's, which dies with the process) is what keeps two backups of one agent apart.
+ */
+import { hash } from "node:crypto";
+import { mkdir, rm } from "node:fs/promises";
+import { crc32 } from "node:zlib";
+import { ClassicLevel } from "classic-level";
+import type { ByteString } from "#protocol/byte-string.ts";
+import { CostorError } from "#protocol/errors.ts";
+import { RecordPage, type RecordHead, decodeHead } from "./directory-record.ts";
+
+/** Key spaces: one letter, then a fixed layout. */
+const SPACE = { head: 0x64, page: 0x70, content: 0x63, meta: 0x6d } as const;
+const DIRECTORY_KEY_BYTES = 16;
+const BLOCK_CACHE_BYTES = 8 * 1024 * 1024;
+const WRITE_BUFFER_BYTES = 4 * 1024 * 1024;
+
+export type DirectoryKey = Buffer;
+
+/** The key of a root's record. */
+export const rootKey = (path: ByteString): DirectoryKey =>
+  hash("sha256", Buffer.from(`root\0${path}`, "latin1"), "buffer").subarray(0, DIRECTORY_KEY_BYTES);
+
+/** The key of a child's record: a constant cost at any depth. */
+export const childKey = (parent: DirectoryKey, name: ByteString): DirectoryKey => {
+  const bytes = Buffer.allocUnsafe(DIRECTORY_KEY_BYTES + name.length);
+  parent.copy(bytes);
+  bytes.write(name, DIRECTORY_KEY_BYTES, "latin1");
+  return hash("sha256", bytes, "buffer").subarray(0, DIRECTORY_KEY_BYTES);
+};
+
+function spaced(space: number, rest: Uint8Array, extraBytes = 0): Buffer {
+  const key = Buffer.allocUnsafe(1 + rest.length + extraBytes);
+  key[0] = space;
+  key.set(rest, 1);
+  return key;
+}
+
+const headKey = (directory: DirectoryKey): Buffer => spaced(SPACE.head, directory);
+const contentKey = (contentHash: Uint8Array): Buffer => spaced(SPACE.content, contentHash);
+const metaKey = (name: string): Buffer => spaced(SPACE.meta, Buffer.from(name));
+
+function pageKey(directory: DirectoryKey, page: number): Buffer {
+  const key = spaced(SPACE.page, directory, 4);
+  key.writeUInt32BE(page, 1 + DIRECTORY_KEY_BYTES);
+  return key;
+}
+
+/** LevelDB does not verify what it reads: each value ends in a CRC-32 of its key and bytes. */
+function guard(key: Buffer, value: Uint8Array): Buffer {
+  const guarded = Buffer.allocUnsafe(value.length + 4);
+  guarded.set(value);
+  guarded.writeUInt32LE(crc32(value, crc32(key)), value.length);
+  return guarded;
+}
+
+/** The value without its guard; undefined for one that is absent or damaged, which is the same to a backup. */
+function unguard(key: Buffer, guarded: Buffer | undefined): Buffer | undefined {
+  if (!guarded || guarded.length < 4) return undefined;
+  const value = guarded.subarray(0, guarded.length - 4);
+  return crc32(value, crc32(key)) === guarded.readUInt32LE(value.length) ? value : undefined;
+}
+
+const put = (key: Buffer, value: Uint8Array): DatabaseWrite => ({ type: "put", key, value: guard(key, value) });
+
+export type DatabaseWrite =
+  | { readonly type: "put"; readonly key: Buffer; readonly value: Buffer }
+  | { readonly type: "del"; readonly key: Buffer };
+
+/** The pages of a directory's record, in order, one in memory. */
+export interface DirectoryRecord {
+  readonly head: RecordHead;
+  page(index: number): RecordPage;
+}
+
+type Level = ClassicLevel<Buffer, Buffer>;
+
+export class AgentDatabase {
+  private readonly level: Level;
+
+  private constructor(level: Level) {
+    this.level = level;
+  }
+
+  /** Opens or makes the database; a damaged one is made anew. Throws `agent-busy` when another process has it. */
+  static async open(directory: string): Promise<AgentDatabase> {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    try {
+      return new AgentDatabase(await openLevel(directory));
+    } catch (error) {
+      const cause = (error as { cause?: { code?: string } }).cause;
+      if (cause?.code === "LEVEL_LOCKED") {
+        throw new CostorError("agent-busy", `another process uses ${directory}`, { cause: error });
+      }
+      await rm(directory, { recursive: true, force: true });
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+      return new AgentDatabase(await openLevel(directory));
+    }
+  }
+
+  private get(key: Buffer): Buffer | undefined {
+    return unguard(key, this.level.getSync(key));
+  }
+
+  /** The record of a directory; undefined when any part of it is missing or damaged. */
+  directory(key: DirectoryKey): DirectoryRecord | undefined {
+    const bytes = this.get(headKey(key));
+    if (!bytes) return undefined;
+    const headBytes = bytes.readUInt32LE(0);
+    const first = new RecordPage(bytes.subarray(4 + headBytes));
+    const head = decodeHead(bytes.subarray(4, 4 + headBytes), first);
+    for (let i = 1; i < head.pagesCount; i++) if (!this.get(pageKey(key, i))) return undefined;
+    const page = (index: number): RecordPage => (index === 0 ? first : new RecordPage(this.get(pageKey(key, index))!));
+    return { head, page };
+  }
+
+  /** The writes that replace a directory's record; `formerPagesCount` pages were there before. */
+  static directoryWrites(key: DirectoryKey, head: Buffer, pages: readonly Buffer[], formerPagesCount: number): DatabaseWrite[] {
+    const length = Buffer.allocUnsafe(4);
+    length.writeUInt32LE(head.length, 0);
+    const writes: DatabaseWrite[] = [put(headKey(key), Buffer.concat([length, head, pages[0]!]))];
+    for (let i = 1; i < pages.length; i++) writes.push(put(pageKey(key, i), pages[i]!));
+    for (let i = pages.length; i < formerPagesCount; i++) writes.push({ type: "del", key: pageKey(key, i) });
+    return writes;
+  }
+
+  /** The writes that forget a directory's record, without what lies below it. */
+  static forgetWrites(key: DirectoryKey, pagesCount: number): DatabaseWrite[] {
+    const writes: DatabaseWrite[] = [{ type: "del", key: headKey(key) }];
+    for (let i = 1; i < pagesCount; i++) writes.push({ type: "del", key: pageKey(key, i) });
+    return writes;
+  }
+
+  static contentWrite(contentHash: Uint8Array, slice: Buffer): DatabaseWrite {
+    return put(contentKey(contentHash), slice);
+  }
+
+  /** Where known contents are; undefined for those not known. */
+  async contents(contentHashes: readonly Uint8Array[]): Promise<(Buffer | undefined)[]> {
+    const keys = contentHashes.map(contentKey);
+    const values = await this.level.getMany(keys);
+    return values.map((value, i) => unguard(keys[i]!, value));
+  }
+
+  meta(name: string): Buffer | undefined {
+    return this.get(metaKey(name));
+  }
+
+  static metaWrite(name: string, value: Buffer | undefined): DatabaseWrite {
+    return value ? put(metaKey(name), value) : { type: "del", key: metaKey(name) };
+  }
+
+  async write(writes: readonly DatabaseWrite[], durable = false): Promise<void> {
+    if (writes.length > 0) await this.level.batch(writes as DatabaseWrite[], { sync: durable });
+  }
+
+  /** Every known content: its hash and where it is. */
+  async *allContents(): AsyncGenerator<{ contentHash: Buffer; slice: Buffer }> {
+    const range = { gte: Buffer.of(SPACE.content), lt: Buffer.of(SPACE.content + 1) };
+    for await (const [key, guarded] of this.level.iterator(range)) {
+      const slice = unguard(key, guarded);
+      if (slice) yield { contentHash: key.subarray(1), slice };
+    }
+  }
+
+  /** Forgets every directory, so that the next backup reads all files again; known contents stay. */
+  async forgetDirectories(): Promise<void> {
+    await this.level.clear({ gte: Buffer.of(SPACE.head), lt: Buffer.of(SPACE.head + 1) });
+    await this.level.clear({ gte: Buffer.of(SPACE.page), lt: Buffer.of(SPACE.page + 1) });
+  }
+
+  async forgetContents(contentHashes: readonly Uint8Array[]): Promise<void> {
+    await this.level.batch(contentHashes.map((contentHash) => ({ type: "del" as const, key: contentKey(contentHash) })));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.level.close();
+  }
+}
+
+async function openLevel(directory: string): Promise<Level> {
+  const level: Level = new ClassicLevel(directory, {
+    keyEncoding: "buffer",
+    valueEncoding: "buffer",
+    cacheSize: BLOCK_CACHE_BYTES,
+    writeBufferSize: WRITE_BUFFER_BYTES,
+  });
+  await level.open();
+  return level;
+}

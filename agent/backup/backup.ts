@@ -1,0 +1,232 @@
+/** One backup run, from the session's opening to the commit. Who calls: agent/cli and agent/schedule. */
+import { availableParallelism } from "node:os";
+import { type ByteString, byteStringToBytes } from "#protocol/byte-string.ts";
+import { decodeCbor, encodeCbor } from "#protocol/cbor.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
+import type { CommitRequest, CommitResponse, OpenSessionRequest, OpenSessionResponse } from "#protocol/http.ts";
+import { type PrimeId, type SessionId, type SnapshotId, makeUuidV7, parseSessionId, parseSnapshotId } from "#protocol/ids.ts";
+import type { StoredPrime } from "#protocol/batch.ts";
+import { nodePointerToWire } from "#protocol/node-pointer.ts";
+import { deriveScope } from "#protocol/scope.ts";
+import type { AgentConfig } from "#agent/config/agent-config.ts";
+import { createPathFilter, keepEverything } from "#agent/config/path-filter.ts";
+import { AgentDatabase } from "./agent-database.ts";
+import { type BackupProgress, type BackupReport, Findings } from "./backup-report.ts";
+import { ContentIndex } from "./content-index.ts";
+import { ContentJobs } from "./content-jobs.ts";
+import { decodeSlice } from "./content-slices.ts";
+import { DeferredWrites } from "./deferred-writes.ts";
+import { inodeKeyOf } from "./own-directory.ts";
+import { arrangeRoots } from "./roots.ts";
+import { Scan } from "./scan.ts";
+import { SealPool } from "./seal-pool.ts";
+import { TreeSealer } from "./tree-sealer.ts";
+import { Uploader } from "./uploader.ts";
+
+/** What a backup needs of the site. All calls retry by themselves. */
+export interface BackupClient {
+  openSession(request: OpenSessionRequest, signal?: AbortSignal): Promise<OpenSessionResponse>;
+  missing(sessionId: SessionId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<boolean[]>;
+  sendPrimes(sessionId: SessionId, primes: readonly StoredPrime[], signal?: AbortSignal): Promise<void>;
+  commit(sessionId: SessionId, request: CommitRequest, signal?: AbortSignal): Promise<CommitResponse>;
+}
+
+export interface BackupInit {
+  readonly config: AgentConfig;
+  readonly client: BackupClient;
+  /** Absolute paths; the configuration's roots when empty. */
+  readonly paths: readonly ByteString[];
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: BackupProgress) => void;
+}
+
+const META = { generation: "generation", unfinished: "unfinished", totals: "totals" } as const;
+/** File systems' clocks tick up to this coarsely (FAT: 2 s). */
+const CLOCK_TICK_NS = 2_000_000_000n;
+const PROGRESS_EVERY_MS = 250;
+const RECONCILE_COUNT = 4096;
+
+/**
+ * Backs up. Throws `agent-busy`, `site-unreachable`, `store-full` …; what could not be read is in the report instead.
+ */
+export async function runBackup(init: BackupInit): Promise<BackupReport> {
+  const { config, client } = init;
+  await using database = await AgentDatabase.open(config.databaseDirectory);
+  try {
+    return await backUpOnce(init, database);
+  } catch (error) {
+    // The site lost something that this agent relied on: find out what, and send it again.
+    if (!isCostorError(error, "commit-incomplete")) throw error;
+    const snapshotId = newSnapshotId();
+    const session = await client.openSession({ job: config.job, snapshotId }, init.signal);
+    await reconcile(database, client, parseSessionId(session.sessionId), init.signal);
+    return await backUpOnce(init, database);
+  }
+}
+
+const newSnapshotId = (): SnapshotId => parseSnapshotId(makeUuidV7(Date.now()));
+
+async function backUpOnce(init: BackupInit, database: AgentDatabase): Promise<BackupReport> {
+  const { config, client } = init;
+  const startedMs = Date.now();
+  const roots = init.paths.length > 0 ? init.paths : config.roots;
+  if (roots.length === 0) throw new CostorError("bad-usage", "there is nothing to back up: give a path, or roots in the configuration");
+  using aborting = new Aborting(init.signal);
+  const { signal } = aborting;
+
+  const snapshotId = unfinishedSnapshot(database) ?? newSnapshotId();
+  const session = await client.openSession({ job: config.job, snapshotId }, signal);
+  const sessionId = parseSessionId(session.sessionId);
+  const generation = database.meta(META.generation)?.toString();
+  if (generation !== undefined && generation !== session.storeGeneration) await reconcile(database, client, sessionId, signal);
+  const askFirst = database.meta(META.totals) === undefined || database.meta(META.unfinished) !== undefined || generation !== session.storeGeneration;
+  await database.write([AgentDatabase.metaWrite(META.unfinished, Buffer.from(snapshotId))]);
+
+  const scope = deriveScope(config.agent.scopeSecret);
+  const findings = new Findings();
+  const progress: BackupProgress = { phase: "scanning", objectsCount: 0, filesCount: 0, bytes: 0, readBytes: 0, sentBytes: 0, ...expected(database) };
+  const uploader = new Uploader(
+    {
+      client: {
+        missing: (ids, abort) => client.missing(sessionId, ids, abort),
+        sendPrimes: (primes, abort) => client.sendPrimes(sessionId, primes, abort),
+      },
+    },
+    { askFirst, signal },
+  );
+  signal.addEventListener("abort", () => uploader.fail(signal.reason), { once: true });
+  const writes = new DeferredWrites({ database });
+  const trees = new TreeSealer({ scope, uploader });
+  await using pool = new SealPool(
+    { onFatal: (error) => aborting.abort(error) },
+    { scopeSecret: config.agent.scopeSecret, workersCount: config.workersCount || availableParallelism() },
+  );
+  const jobs = new ContentJobs({ pool, index: new ContentIndex({ database }), uploader, writes, trees }, { signal });
+  const report = (): void => {
+    progress.readBytes = jobs.readBytes;
+    progress.sentBytes = uploader.sentBytes;
+    init.onProgress?.(progress);
+  };
+  const timer = init.onProgress && setInterval(report, PROGRESS_EVERY_MS);
+  try {
+    const filter = createPathFilter(config.include, config.exclude);
+    const scan = new Scan(
+      { database, jobs, trees, uploader, writes, scope, findings, progress },
+      {
+        roots: arrangeRoots(roots),
+        filter: filter === keepEverything ? undefined : filter,
+        oneFileSystem: config.oneFileSystem,
+        racyNs: BigInt(startedMs) * 1_000_000n - CLOCK_TICK_NS,
+        ownDirectory: inodeKeyOf(config.databaseDirectory),
+        signal,
+      },
+    );
+    const root = await scan.run();
+    progress.phase = "finishing";
+    await uploader.drain();
+    progress.phase = "committing";
+    const { totals } = root;
+    if (totals.objectsCount === 0) {
+      const [first] = findings.unreadable;
+      throw new CostorError("file-unreadable", `nothing could be read${first ? `: ${first.message}` : ""}`);
+    }
+    await client.commit(
+      sessionId,
+      {
+        snapshotId,
+        job: config.job,
+        roots: roots.map((path) => byteStringToBytes(path).toString("base64")),
+        startedMs,
+        objectsCount: totals.objectsCount,
+        filesCount: totals.filesCount,
+        bytes: totals.bytes,
+        unreadableCount: findings.unreadableCount,
+        root: nodePointerToWire(root.node),
+      },
+      signal,
+    );
+    await writes.flush(uploader.acknowledged, [
+      AgentDatabase.metaWrite(META.generation, Buffer.from(session.storeGeneration)),
+      AgentDatabase.metaWrite(META.totals, encodeCbor([totals.objectsCount, totals.bytes])),
+      AgentDatabase.metaWrite(META.unfinished, undefined),
+    ]);
+    report();
+    return {
+      snapshotId,
+      ...totals,
+      readFilesCount: scan.readFilesCount,
+      readBytes: jobs.readBytes,
+      sentBytes: uploader.sentBytes,
+      sentPrimesCount: uploader.sentCount,
+      unreadableCount: findings.unreadableCount,
+      unreadable: findings.unreadable,
+      changedCount: findings.changedCount,
+      changed: findings.changed,
+      skippedSocketsCount: findings.skippedSocketsCount,
+      durationMs: Date.now() - startedMs,
+    };
+  } catch (error) {
+    aborting.abort(error);
+    // What was acknowledged need not be sent again.
+    await writes.flush(uploader.acknowledged).catch(() => undefined);
+    throw error;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** The snapshot that an interrupted run was making; its session goes on. */
+function unfinishedSnapshot(database: AgentDatabase): SnapshotId | undefined {
+  const text = database.meta(META.unfinished)?.toString();
+  return text === undefined ? undefined : parseSnapshotId(text);
+}
+
+function expected(database: AgentDatabase): Pick<BackupProgress, "expectedObjectsCount" | "expectedBytes"> {
+  const totals = database.meta(META.totals);
+  if (!totals) return {};
+  const [expectedObjectsCount, expectedBytes] = decodeCbor(totals) as [number, number];
+  return { expectedObjectsCount, expectedBytes };
+}
+
+/** Asks the site about every known content, forgets what it lacks, and has every file looked at anew. */
+async function reconcile(database: AgentDatabase, client: BackupClient, sessionId: SessionId, signal?: AbortSignal): Promise<void> {
+  await database.forgetDirectories();
+  let waiting: { contentHash: Buffer; id: PrimeId }[] = [];
+  const ask = async (): Promise<void> => {
+    if (waiting.length === 0) return;
+    const missing = await client.missing(sessionId, waiting.map((entry) => entry.id), signal);
+    await database.forgetContents(waiting.filter((_, index) => missing[index]).map((entry) => entry.contentHash));
+    waiting = [];
+  };
+  for await (const { contentHash, slice } of database.allContents()) {
+    waiting.push({ contentHash, id: decodeSlice(slice).prime.id });
+    if (waiting.length >= RECONCILE_COUNT) await ask();
+  }
+  await ask();
+}
+
+/** Joins the caller's signal with errors from inside the run. */
+class Aborting {
+  private readonly controller = new AbortController();
+  private readonly outer: AbortSignal | undefined;
+  private readonly onOuter = (): void =>
+    this.controller.abort(new CostorError("interrupted", "the backup was interrupted; what was sent is kept"));
+
+  constructor(outer: AbortSignal | undefined) {
+    this.outer = outer;
+    if (outer?.aborted) this.onOuter();
+    outer?.addEventListener("abort", this.onOuter, { once: true });
+  }
+
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  abort(error: unknown): void {
+    this.controller.abort(error);
+  }
+
+  [Symbol.dispose](): void {
+    this.outer?.removeEventListener("abort", this.onOuter);
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * A directory under way: what its entries became, until all are known and it can be encoded.
+ *
+ * Entries arrive in byte order of names. An unchanged one is only a number, its place in the directory's record of the last
+ * snapshot; nothing is decoded or encoded while nothing changed. Pages of a wide directory are encoded and sealed as soon
+ * as their entries are complete, so that it never is in memory whole.
+ */
+import type { ByteString } from "#protocol/byte-string.ts";
+import type { Scope } from "#protocol/scope.ts";
+import { endsPage } from "#protocol/tree-building.ts";
+import { type DirectoryPage, type NodePointer, type TreeObject, objectWeightBytes } from "#protocol/tree.ts";
+import type { DirectoryKey, DirectoryRecord } from "./agent-database.ts";
+import { type RecordEntry, type RecordPage, type SubtreeTotals, encodePage } from "./directory-record.ts";
+import type { TreeSealer } from "./tree-sealer.ts";
+
+/** Complete entries that may wait before pages are encoded ahead of the directory's end. */
+const WAITING_ENTRIES_COUNT = 4096;
+
+/** An entry that is new, changed or not yet complete. */
+export interface FrameEntry {
+  readonly name: ByteString;
+  /** Undefined while it is being read; `removed` when it does not become part of the snapshot. */
+  object: TreeObject | "removed" | undefined;
+  signature: Uint8Array;
+}
+
+export interface FrameResult {
+  readonly node: NodePointer;
+  readonly totals: SubtreeTotals;
+  /** Whether anything in it, at any depth, differs from the record. */
+  readonly changed: boolean;
+  /** The record's pages, when it has to be written. */
+  readonly pages?: readonly Buffer[];
+  /** Whether the node is the leaf of the first page. */
+  readonly isFirstLeaf?: boolean;
+}
+
+/** Reads a record's entries in order. */
+export class RecordCursor {
+  private readonly record: DirectoryRecord;
+  private page: RecordPage;
+  private pageIndex = 0;
+  /** The place of the page's first entry in the directory. */
+  private start = 0;
+
+  constructor(record: DirectoryRecord) {
+    this.record = record;
+    this.page = record.page(0);
+  }
+
+  /** The page and the place in it of entry `index`; undefined behind the end. Cheap for ascending indexes. */
+  at(index: number): { page: RecordPage; place: number } | undefined {
+    if (index < this.start) {
+      this.pageIndex = 0;
+      this.start = 0;
+      this.page = this.record.page(0);
+    }
+    while (index >= this.start + this.page.count) {
+      if (this.pageIndex + 1 >= this.record.head.pagesCount) return undefined;
+      this.start += this.page.count;
+      this.page = this.record.page(++this.pageIndex);
+    }
+    return { page: this.page, place: index - this.start };
+  }
+}
+
+export class DirectoryFrame {
+  readonly parent: DirectoryFrame | undefined;
+  /** Absent for `/`. */
+  readonly name: ByteString | undefined;
+  readonly key: DirectoryKey | undefined;
+  readonly record: DirectoryRecord | undefined;
+  /** Called once with the directory's node. */
+  readonly onDone: (result: FrameResult) => void;
+  /** Entries and subdirectories that are not complete. */
+  pendingCount = 0;
+  scanned = false;
+  private changed = false;
+  private readonly slots: (number | FrameEntry)[] = [];
+  private emitted = 0;
+  private readonly emitCursor: RecordCursor | undefined;
+  private pageEntries: RecordEntry[] = [];
+  private pageBytes = 0;
+  private readonly pages: Buffer[] = [];
+  private readonly sealedPages: DirectoryPage[] = [];
+  private own: SubtreeTotals = { objectsCount: 0, filesCount: 0, bytes: 0 };
+
+  constructor(init: {
+    parent: DirectoryFrame | undefined;
+    name: ByteString | undefined;
+    key: DirectoryKey | undefined;
+    record: DirectoryRecord | undefined;
+    onDone: (result: FrameResult) => void;
+  }) {
+    this.parent = init.parent;
+    this.name = init.name;
+    this.key = init.key;
+    this.record = init.record;
+    this.onDone = init.onDone;
+    this.emitCursor = init.record && new RecordCursor(init.record);
+    if (!init.record) this.changed = true;
+  }
+
+  /** Something differs from the record: an entry is new, changed, gone, or a subdirectory changed. */
+  markChanged(): void {
+    this.changed = true;
+  }
+
+  /** Adds an unchanged entry; gives its slot, which {@link replace} may change until the directory is complete. */
+  addUnchanged(recordIndex: number): number {
+    return this.slots.push(recordIndex) - 1;
+  }
+
+  addEntry(entry: FrameEntry): void {
+    this.changed = true;
+    this.slots.push(entry);
+  }
+
+  replace(slot: number, entry: FrameEntry): void {
+    this.changed = true;
+    this.slots[slot] = entry;
+  }
+
+  addTotals(totals: SubtreeTotals): void {
+    const { objectsCount, filesCount, bytes } = this.own;
+    this.own = { objectsCount: objectsCount + totals.objectsCount, filesCount: filesCount + totals.filesCount, bytes: bytes + totals.bytes };
+  }
+
+  /** Encodes ahead what is complete, when much waits. Never past a subdirectory that is still open. */
+  emitAhead(scope: Scope, trees: TreeSealer): void {
+    if (!this.changed || this.pendingDirectories > 0 || this.slots.length - this.emitted < WAITING_ENTRIES_COUNT) return;
+    this.emitComplete(scope, trees);
+  }
+
+  /** Subdirectories that are open; their slots may still be replaced. */
+  pendingDirectories = 0;
+
+  private emitComplete(scope: Scope, trees: TreeSealer): void {
+    for (; this.emitted < this.slots.length; this.emitted++) {
+      const slot = this.slots[this.emitted]!;
+      if (typeof slot === "number") {
+        const { page, place } = this.emitCursor!.at(slot)!;
+        this.append({ object: page.object(place), signature: page.signature(place) }, scope, trees);
+        continue;
+      }
+      if (slot.object === undefined) return;
+      if (slot.object !== "removed") this.append({ object: slot.object, signature: slot.signature }, scope, trees);
+      this.slots[this.emitted] = 0;
+    }
+  }
+
+  private append(entry: RecordEntry, scope: Scope, trees: TreeSealer): void {
+    const { object } = entry;
+    this.pageEntries.push(entry);
+    this.pageBytes += objectWeightBytes(object);
+    if (object.type !== "directory") this.addTotals({ objectsCount: 1, filesCount: object.type === "file" ? 1 : 0, bytes: object.type === "file" ? object.sizeBytes : 0 });
+    else this.addTotals({ objectsCount: 1, filesCount: 0, bytes: 0 });
+    if (endsPage(scope, object.name, this.pageBytes)) this.endPage(trees);
+  }
+
+  private endPage(trees: TreeSealer): Buffer {
+    const { page, leaf } = encodePage(this.pageEntries);
+    const first = this.pageEntries[0];
+    if (first) this.sealedPages.push({ firstName: first.object.name, slice: trees.sealPage(leaf) });
+    this.pages.push(page);
+    this.pageEntries = [];
+    this.pageBytes = 0;
+    return leaf;
+  }
+
+  /** The directory's node, once nothing is pending. */
+  finish(scope: Scope, trees: TreeSealer): FrameResult {
+    if (!this.changed) {
+      const { node, totals } = this.record!.head;
+      return { node, totals, changed: false };
+    }
+    this.emitComplete(scope, trees);
+    let node: NodePointer;
+    if (this.pages.length === 0) {
+      const { page, leaf } = encodePage(this.pageEntries);
+      this.pages.push(page);
+      node = trees.sealNode(leaf);
+    } else {
+      if (this.pageEntries.length > 0) this.endPage(trees);
+      node = trees.sealIndex(this.sealedPages);
+    }
+    return { node, totals: this.own, changed: true, pages: this.pages, isFirstLeaf: this.sealedPages.length === 0 };
+  }
+
+  /** The absolute path of `name` in it. */
+  pathOf(name: ByteString): ByteString {
+    const names: ByteString[] = [name];
+    for (let frame: DirectoryFrame | undefined = this; frame?.name !== undefined; frame = frame.parent) names.push(frame.name);
+    return `/${names.reverse().join("/")}` as ByteString;
+  }
+}

@@ -1,0 +1,41 @@
+/** The roots of a backup as a tree of names from `/` down: what lies above them is kept with its attributes only. */
+import { realpathSync } from "node:fs";
+import { type ByteString, byteStringFromBytes, byteStringToBytes } from "#protocol/byte-string.ts";
+import { componentsOf } from "#agent/files/root-path.ts";
+
+export interface RootNode {
+  /** The root's absolute path, when this is one. Nothing below a root counts apart from it. */
+  root?: ByteString;
+  readonly children: Map<ByteString, RootNode>;
+}
+
+/** `path` with the symlinks above its last name resolved; as it is where that fails. */
+function resolveParent(path: ByteString): ByteString {
+  const components = componentsOf(path);
+  const name = components.pop();
+  if (name === undefined) return "/" as ByteString;
+  try {
+    const parent = byteStringFromBytes(realpathSync(byteStringToBytes(`/${components.join("/")}` as ByteString), "buffer"));
+    return `${parent === "/" ? "" : parent}/${name}` as ByteString;
+  } catch {
+    return `/${[...components, name].join("/")}` as ByteString;
+  }
+}
+
+/** The tree of `paths`; one that lies in another is covered by it. */
+export function arrangeRoots(paths: readonly ByteString[]): RootNode {
+  const top: RootNode = { children: new Map() };
+  for (const path of paths.map(resolveParent)) {
+    let node = top;
+    for (const name of componentsOf(path)) {
+      if (node.root !== undefined) break;
+      let child = node.children.get(name);
+      if (!child) node.children.set(name, (child = { children: new Map() }));
+      node = child;
+    }
+    if (node.root !== undefined) continue;
+    node.root = path;
+    node.children.clear();
+  }
+  return top;
+}

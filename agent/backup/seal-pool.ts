@@ -1,0 +1,120 @@
+/**
+ * The seal workers and what is under way in them. Who calls: content-jobs.ts. Each worker runs two jobs side by side; more
+ * wait in line here, in order. A worker that dies fails every job it had, and the pool with it.
+ */
+import { Worker } from "node:worker_threads";
+import { CostorError } from "#protocol/errors.ts";
+import type { ChunksSealed, FilesDone, FilesJob, FromWorker, LargeDone, LargeJob } from "./worker-messages.ts";
+
+const JOBS_PER_WORKER_COUNT = 2;
+const WORKER_YOUNG_GENERATION_MIB = 8;
+
+/** What a job needs from the main thread while it runs. */
+export interface JobHandlers<Done> {
+  /** One byte a hash; resolves when there is room for what will be sealed. */
+  onAsk(hashes: Uint8Array): Promise<Uint8Array>;
+  onChunks?(message: ChunksSealed): void;
+  onDone(message: Done): void;
+  /** The file could not be read; other errors end the pool. */
+  onFailed(failure: { code: string; message: string }): void;
+}
+
+type Job = { message: FilesJob | LargeJob; handlers: JobHandlers<FilesDone & LargeDone> };
+
+interface Slot {
+  readonly worker: Worker;
+  running: number;
+}
+
+export class SealPool {
+  private readonly slots: Slot[] = [];
+  private readonly line: Job[] = [];
+  private readonly running = new Map<number, { job: Job; slot: Slot }>();
+  private readonly onFatal: (error: unknown) => void;
+  private nextJob = 1;
+
+  constructor(components: { onFatal(error: unknown): void }, init: { scopeSecret: Uint8Array; workersCount: number }) {
+    this.onFatal = (error) => components.onFatal(error);
+    for (let i = 0; i < init.workersCount; i++) this.slots.push(this.startWorker(init.scopeSecret));
+  }
+
+  /** Jobs that wait for a worker. The scan waits while there are some. */
+  get waitingCount(): number {
+    return this.line.length;
+  }
+
+  submitFiles(files: Omit<FilesJob, "type" | "job">, handlers: JobHandlers<FilesDone>): void {
+    this.submit({ type: "files", job: this.nextJob++, ...files }, handlers as JobHandlers<FilesDone & LargeDone>);
+  }
+
+  submitLarge(file: Omit<LargeJob, "type" | "job">, handlers: JobHandlers<LargeDone>): void {
+    this.submit({ type: "large", job: this.nextJob++, ...file }, handlers as JobHandlers<FilesDone & LargeDone>);
+  }
+
+  private submit(message: FilesJob | LargeJob, handlers: JobHandlers<FilesDone & LargeDone>): void {
+    this.line.push({ message, handlers });
+    this.dispatch();
+  }
+
+  private startWorker(scopeSecret: Uint8Array): Slot {
+    const worker = new Worker(new URL("./seal-worker.ts", import.meta.url), {
+      workerData: { scopeSecret },
+      resourceLimits: { maxYoungGenerationSizeMb: WORKER_YOUNG_GENERATION_MIB },
+    });
+    const slot: Slot = { worker, running: 0 };
+    worker.on("message", (message: FromWorker) => this.receive(message));
+    worker.on("error", this.onFatal);
+    return slot;
+  }
+
+  private dispatch(): void {
+    while (this.line.length > 0) {
+      const slot = this.slots.reduce((least, candidate) => (candidate.running < least.running ? candidate : least));
+      if (slot.running >= JOBS_PER_WORKER_COUNT) return;
+      const job = this.line.shift()!;
+      slot.running++;
+      this.running.set(job.message.job, { job, slot });
+      slot.worker.postMessage(job.message);
+    }
+  }
+
+  private receive(message: FromWorker): void {
+    const entry = this.running.get(message.job);
+    if (!entry) return;
+    const { job, slot } = entry;
+    try {
+      switch (message.type) {
+        case "ask":
+          job.handlers
+            .onAsk(message.hashes)
+            .then((known) => slot.worker.postMessage({ type: "answer", job: message.job, known }), this.onFatal);
+          return;
+        case "chunks":
+          job.handlers.onChunks?.(message);
+          return;
+        case "failed":
+          this.end(message.job);
+          if (message.code.startsWith("E") || message.code === "file-unreadable") job.handlers.onFailed(message);
+          else this.onFatal(new CostorError("internal", `sealing failed: ${message.message}`, { details: { code: message.code } }));
+          return;
+        default:
+          this.end(message.job);
+          job.handlers.onDone(message as FilesDone & LargeDone);
+      }
+    } catch (error) {
+      this.onFatal(error);
+    }
+  }
+
+  private end(job: number): void {
+    const entry = this.running.get(job)!;
+    this.running.delete(job);
+    entry.slot.running--;
+    this.dispatch();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.line.length = 0;
+    await Promise.all(this.slots.map((slot) => slot.worker.terminate()));
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * A worker thread: reads files, cuts or bundles them, and seals what is not known. Two jobs run side by side, so that one
+ * goes on while the other waits for an answer. Who calls: agent/backup/seal-pool.ts, by worker-messages.ts.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { assertInvariant } from "#protocol/errors.ts";
+import { deriveScope } from "#protocol/scope.ts";
+import { cutLargeFile } from "./large-file.ts";
+import { bundleFiles } from "./small-files.ts";
+import type { FromWorker, JobFailed, ToWorker } from "./worker-messages.ts";
+
+const port = parentPort;
+assertInvariant(port !== null, "the seal worker runs as a worker thread");
+const scope = deriveScope((workerData as { scopeSecret: Uint8Array }).scopeSecret);
+
+/** Jobs that wait for an answer. */
+const waiting = new Map<number, (known: Uint8Array) => void>();
+
+function post(message: FromWorker): void {
+  const primes = "primes" in message ? message.primes : [];
+  port!.postMessage(message, primes.map((prime) => prime.stored.buffer as ArrayBuffer));
+}
+
+/** Asks the main thread which hashes are known; the answer comes when there is room for more primes. */
+function ask(job: number, hashes: Uint8Array): Promise<Uint8Array> {
+  return new Promise((resolve) => {
+    waiting.set(job, resolve);
+    post({ type: "ask", job, hashes });
+  });
+}
+
+function failJob(job: number, error: unknown): JobFailed {
+  const { code, message } = error as { code?: string; message?: string };
+  return { type: "failed", job, code: code ?? "EIO", message: message ?? String(error) };
+}
+
+port.on("message", (message: ToWorker) => {
+  if (message.type === "answer") {
+    const resolve = waiting.get(message.job);
+    waiting.delete(message.job);
+    resolve?.(message.known);
+  } else if (message.type === "files") {
+    bundleFiles(message, { scope, ask: (hashes) => ask(message.job, hashes) }).then(post, (error: unknown) => post(failJob(message.job, error)));
+  } else {
+    cutLargeFile(message, { scope, post, ask: (hashes) => ask(message.job, hashes) }).then(post, (error: unknown) =>
+      post(failJob(message.job, error)),
+    );
+  }
+});

@@ -1,0 +1,135 @@
+/** Lays a run of small files end to end into bundles. Spec: docs/specs/bundles.md. */
+import { readSync } from "node:fs";
+import { contentHash, endsBundle } from "#protocol/bundling.ts";
+import { limits } from "#protocol/limits.ts";
+import type { Scope } from "#protocol/scope.ts";
+import { sealPrime } from "#protocol/sealing.ts";
+import { closeDescriptor } from "#agent/files/directory.ts";
+import { statSizeBytes } from "#agent/files/stat.ts";
+import { readStat, restatIfChanged } from "./read-stability.ts";
+import { type FileOutcome, type FilesDone, type FilesJob, type SealedPrime, runMaxBytes } from "./worker-messages.ts";
+
+export interface SmallFilesComponents {
+  readonly scope: Scope;
+  /** One byte a hash of 16: 1 when the content needs no sealing. */
+  ask(hashes: Uint8Array): Promise<Uint8Array>;
+}
+
+/** A file that still changes after so many reads is kept as it was read last, and marked. */
+const READ_TRIES_COUNT = 3;
+const HASH_BYTES = 16;
+
+/** The bundle being laid; bundling is synchronous, so that one serves the thread. */
+const bundleBuffer = Buffer.allocUnsafeSlow(limits.bundleMaxBytes);
+
+interface ReadFile {
+  readonly state: "read" | "failed" | "grown";
+  readonly at: number;
+  readonly lengthBytes: number;
+  readonly restat?: Buffer;
+  readonly changed: boolean;
+  readonly failure?: { code: string; message: string };
+}
+
+/** Reads up to `maxBytes` from the start of a file. */
+function readWhole(descriptor: number, target: Buffer, at: number, maxBytes: number): number {
+  let length = 0;
+  while (length < maxBytes) {
+    const read = readSync(descriptor, target, at + length, maxBytes - length, length);
+    if (read === 0) break;
+    length += read;
+  }
+  return length;
+}
+
+function readStable(descriptor: number, job: FilesJob, index: number, target: Buffer, at: number): ReadFile {
+  let sizeBytes = job.sizesBytes[index]!;
+  let restat: Buffer | undefined;
+  for (let attempt = 1; ; attempt++) {
+    // One byte more than expected tells a file that grew from one that did not.
+    const lengthBytes = sizeBytes === 0 ? 0 : readWhole(descriptor, target, at, sizeBytes + 1);
+    const now = restatIfChanged(descriptor, job.signatures[index]!, restat);
+    if (!now && lengthBytes === sizeBytes) return { state: "read", at, lengthBytes, restat, changed: false };
+    restat = now ?? restat ?? readStat(descriptor);
+    sizeBytes = now ? statSizeBytes(now) : lengthBytes;
+    if (sizeBytes > limits.smallFileBytes || at + sizeBytes + 1 > target.length) return { state: "grown", at, lengthBytes: 0, restat, changed: false };
+    if (attempt === READ_TRIES_COUNT) return { state: "read", at, lengthBytes: Math.min(lengthBytes, limits.smallFileBytes), restat, changed: true };
+  }
+}
+
+/** Reads every file of the run, one behind the other, and closes them. */
+function readRun(job: FilesJob, target: Buffer): ReadFile[] {
+  let at = 0;
+  return job.descriptors.map((descriptor, index) => {
+    let file: ReadFile;
+    try {
+      file = readStable(descriptor, job, index, target, at);
+    } catch (error) {
+      const { code, message } = error as { code?: string; message: string };
+      file = { state: "failed", at, lengthBytes: 0, changed: false, failure: { code: code ?? "EIO", message } };
+    }
+    // One that grew goes on to another job, open.
+    if (file.state !== "grown") closeDescriptor(descriptor);
+    at += file.lengthBytes;
+    return file;
+  });
+}
+
+/** Buffers for whole runs, used again; two jobs run side by side. A file that grows past the slack is cut as a large one. */
+const RUN_BUFFER_BYTES = runMaxBytes + limits.smallFileBytes + 1;
+const spareBuffers: Buffer[] = [];
+
+export async function bundleFiles(job: FilesJob, components: SmallFilesComponents): Promise<FilesDone> {
+  const { scope } = components;
+  const target = spareBuffers.pop() ?? Buffer.allocUnsafeSlow(RUN_BUFFER_BYTES);
+  const files = readRun(job, target);
+  const hashes = Buffer.alloc(files.length * HASH_BYTES);
+  files.forEach((file, index) => {
+    if (file.lengthBytes > 0) contentHash(scope, target.subarray(file.at, file.at + file.lengthBytes)).copy(hashes, index * HASH_BYTES);
+  });
+  const known = await components.ask(hashes);
+  const done = { type: "files-done", job: job.job, ...bundle(files, hashes, known, target, scope) } as const;
+  spareBuffers.push(target);
+  return done;
+}
+
+function bundle(files: readonly ReadFile[], hashes: Buffer, known: Uint8Array, target: Buffer, scope: Scope): Pick<FilesDone, "outcomes" | "primes"> {
+  const primes: SealedPrime[] = [];
+  const outcomes: FileOutcome[] = [];
+  const firstWithHash = new Map<string, number>();
+  let pendingBytes = 0;
+  const pending = bundleBuffer;
+
+  const seal = (): void => {
+    if (pendingBytes === 0) return;
+    primes.push(sealPrime(pending.subarray(0, pendingBytes), "content", scope, limits.paddedMinBytes));
+    pendingBytes = 0;
+  };
+
+  files.forEach((file, index) => {
+    const common = { hashIndex: index, primeIndex: 0, offsetBytes: 0, lengthBytes: file.lengthBytes, restat: file.restat, changed: file.changed };
+    if (file.state !== "read") {
+      outcomes.push({ ...common, state: file.state, failure: file.failure });
+      return;
+    }
+    if (file.lengthBytes === 0 || known[index] === 1) {
+      outcomes.push({ ...common, state: "known" });
+      return;
+    }
+    const hash = hashes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES);
+    const twin = firstWithHash.get(hash.toString("latin1"));
+    if (twin !== undefined) {
+      const { primeIndex, offsetBytes } = outcomes[twin]!;
+      outcomes.push({ ...common, state: "sealed", primeIndex, offsetBytes });
+      return;
+    }
+    firstWithHash.set(hash.toString("latin1"), index);
+    if (pendingBytes + file.lengthBytes > limits.bundleMaxBytes) seal();
+    target.copy(pending, pendingBytes, file.at, file.at + file.lengthBytes);
+    outcomes.push({ ...common, state: "sealed", primeIndex: primes.length, offsetBytes: pendingBytes });
+    pendingBytes += file.lengthBytes;
+    if (endsBundle(hash, file.lengthBytes, pendingBytes)) seal();
+  });
+  seal();
+  return { outcomes, primes };
+}
