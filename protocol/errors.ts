@@ -26,6 +26,7 @@ export const errorRegistry = {
   "prime-mismatch": spec(422, false, "The bytes do not have the id they were sent under; the sender sends them again."),
   "prime-corrupt": spec(500, false, "Stored data is damaged; run a check with --read-data, and back up again to heal it."),
   "prime-missing": spec(404, false, "The data is not held here; back up again or fetch it from another site."),
+  "seal-broken": spec(500, false, "The record is damaged or was sealed for another site; run a check, and recover the record from another site."),
   "tree-invalid": spec(422, false, "The snapshot's tree is not valid; back up again."),
   // Authentication
   "unauthorised": spec(401, false, "The agent's token is wrong or was revoked; enrol the machine again."),
@@ -33,6 +34,8 @@ export const errorRegistry = {
   "forbidden": spec(403, false, "This call is not allowed for this token."),
   "not-found": spec(404, false, "Check the address or the id."),
   "too-many-requests": spec(429, true, "Wait as long as the Retry-After header says."),
+  "signature-invalid": spec(422, false, "The record is not from whom it says; get it again from its author."),
+  "kit-invalid": spec(400, false, "Correct the kit as the message says; the printed kit has the words by their numbers."),
   // Site
   "site-unreachable": spec(503, true, "Check that the site is running and that this machine reaches its address."),
   "site-identity-changed": spec(502, false, "The server is not the site that this machine was enrolled at; do not go on before you know why."),
@@ -42,7 +45,7 @@ export const errorRegistry = {
   "store-locked": spec(423, false, "Another process has this data directory open; stop it first."),
   "store-damaged": spec(500, false, "Run `costor site check --read-data` and follow what it prints."),
   "identity-damaged": spec(500, false, "Put the named file back from a copy of the data directory; the recovery kit brings the site back without it."),
-  "identity-half-made": spec(500, false, "Run the command again as the message says; nothing was stored yet."),
+  "kit-file-exists": spec(409, false, "Name another file with --kit, or move that one away."),
   "kit-wrong-word": spec(422, false, "Read the words from the recovery kit again, by their numbers."),
   "site-not-made": spec(404, false, "Start the site once with `costor site start`; the first start makes its keys."),
   // Sessions

@@ -1,0 +1,63 @@
+/**
+ * The certificate by which a site's recovery key makes one machine act as the site for one epoch. docs/specs/keys.md
+ *
+ * The signature is over the exact bytes of the body behind a domain separator, so no other signature of the key can pass
+ * for one.
+ */
+import { type CborMap, type CborValue, decodeCbor, encodeCbor } from "./cbor.ts";
+import { CostorError } from "./errors.ts";
+import type { SiteId } from "./ids.ts";
+import { siteIdOf } from "./keys.ts";
+import { publicKeyOf, rawKeyBytes, signEd25519, verifyEd25519 } from "./raw-keys.ts";
+
+export interface EpochCertificate {
+  readonly siteId: SiteId;
+  /** Ed25519 public key of the machine's PeerId, 32 bytes. */
+  readonly peerPublicKey: Uint8Array;
+  /** From 1; the highest wins. */
+  readonly epoch: number;
+  /** Hash of the newest entry of the epoch before, 32 bytes, as far as it is known. */
+  readonly previousHead: Uint8Array | null;
+}
+
+const DOMAIN = Buffer.from("costor/v1/epoch-certificate\0");
+const BODY_KEYS = ["epoch", "head", "peer", "site"];
+const HASH_BYTES = 32;
+
+export function signEpochCertificate(certificate: EpochCertificate, recoverySeed: Uint8Array): Buffer {
+  const { siteId, peerPublicKey, epoch, previousHead } = certificate;
+  const body = encodeCbor({ site: Buffer.from(siteId, "hex"), peer: peerPublicKey, epoch, head: previousHead });
+  const signature = signEd25519(recoverySeed, Buffer.concat([DOMAIN, body]));
+  return encodeCbor({ body, key: publicKeyOf("ed25519", recoverySeed), signature });
+}
+
+/** Throws `bad-encoding` for what is no certificate, and `signature-invalid` unless the site's first recovery key has signed it. */
+export function parseEpochCertificate(bytes: Uint8Array): EpochCertificate {
+  const { body, key, signature } = asMap(decodeCbor(bytes), ["body", "key", "signature"]);
+  const { site, peer, epoch, head } = asMap(decodeCbor(asBytes(body)), BODY_KEYS);
+  if (typeof epoch !== "number" || !Number.isSafeInteger(epoch) || epoch < 1) throw invalid("its epoch is not a number from 1");
+  const certificate = {
+    siteId: asBytes(site, HASH_BYTES).toString("hex") as SiteId,
+    peerPublicKey: asBytes(peer, rawKeyBytes),
+    epoch,
+    previousHead: head === null ? null : asBytes(head, HASH_BYTES),
+  };
+  if (siteIdOf(asBytes(key, rawKeyBytes)) !== certificate.siteId || !verifyEd25519(asBytes(key), Buffer.concat([DOMAIN, asBytes(body)]), asBytes(signature))) {
+    throw new CostorError("signature-invalid", `the epoch certificate is not signed by the recovery key of site ${certificate.siteId}`);
+  }
+  return certificate;
+}
+
+function asMap(value: CborValue, keys: readonly string[]): CborMap {
+  if (typeof value !== "object" || value === null || Array.isArray(value) || value instanceof Uint8Array) throw invalid("a map is expected");
+  const map = value as CborMap;
+  if (Object.keys(map).toSorted().join() !== keys.join()) throw invalid(`the fields ${keys.join(", ")} are expected`);
+  return map;
+}
+
+function asBytes(value: CborValue | undefined, lengthBytes?: number): Buffer {
+  if (!(value instanceof Uint8Array) || (lengthBytes !== undefined && value.length !== lengthBytes)) throw invalid(`${lengthBytes ?? "some"} bytes are expected`);
+  return Buffer.from(value.buffer, value.byteOffset, value.length);
+}
+
+const invalid = (message: string): CostorError => new CostorError("bad-encoding", `not an epoch certificate: ${message}`);

@@ -1,0 +1,28 @@
+/** Ed25519 and X25519 keys as raw bytes, which is how CoStor stores and sends them; node:crypto wants them wrapped in DER. */
+import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
+
+const DER_PREFIX = {
+  ed25519: { private: Buffer.from("302e020100300506032b657004220420", "hex"), public: Buffer.from("302a300506032b6570032100", "hex") },
+  x25519: { private: Buffer.from("302e020100300506032b656e04220420", "hex"), public: Buffer.from("302a300506032b656e032100", "hex") },
+};
+export const rawKeyBytes = 32;
+export const signatureBytes = 64;
+
+const privateKeyFrom = (curve: keyof typeof DER_PREFIX, raw: Uint8Array): KeyObject =>
+  createPrivateKey({ key: Buffer.concat([DER_PREFIX[curve].private, raw]), format: "der", type: "pkcs8" });
+
+/** The 32-byte public key of a 32-byte private key (for Ed25519 its seed). */
+export function publicKeyOf(curve: keyof typeof DER_PREFIX, privateKey: Uint8Array): Buffer {
+  const der = createPublicKey(privateKeyFrom(curve, privateKey)).export({ format: "der", type: "spki" });
+  return der.subarray(der.length - rawKeyBytes);
+}
+
+/** The 64-byte signature of `message` by the key whose seed is `seed`. */
+export const signEd25519 = (seed: Uint8Array, message: Uint8Array): Buffer => sign(null, message, privateKeyFrom("ed25519", seed));
+
+/** Whether `signature` is that of `message`; false for keys and signatures of a wrong length too. */
+export function verifyEd25519(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
+  if (publicKey.length !== rawKeyBytes || signature.length !== signatureBytes) return false;
+  const key = createPublicKey({ key: Buffer.concat([DER_PREFIX.ed25519.public, publicKey]), format: "der", type: "spki" });
+  return verify(null, message, key, signature);
+}
