@@ -37,6 +37,10 @@ export const limits = {
   linkTargetBytes: 4096,
   /** Largest value of one extended attribute (Linux XATTR_SIZE_MAX). */
   xattrValueBytes: 64 * KIB,
+  /** Most data ranges kept of a sparse file, so that it fits a tree page; with more, the smallest holes count as data. */
+  sparseExtentsCount: 16_384,
+  /** Directories below the root that one walk holds open, whatever the depth. */
+  openDirectoriesCount: 32,
   /** Largest sum of an object's extended attributes, so that an object fits a tree page. */
   xattrTotalBytes: 512 * KIB,
   /** Largest body of one batch of primes. */

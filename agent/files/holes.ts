@@ -1,15 +1,13 @@
+import { limits } from "#protocol/limits.ts";
 import type { DataExtent } from "#protocol/tree.ts";
 import { E, SEEK_DATA, SEEK_HOLE, errno, libc } from "./libc.ts";
 import { OsError } from "./os-error.ts";
-
-/** Most extents recorded of one file; with more, the smallest holes are taken as data. */
-export const extentsMaxCount = 16_384;
 
 /**
  * The ranges of an open file that hold data, by SEEK_DATA and SEEK_HOLE; undefined when it has no holes. Ask only for
  * files with less allocated than their size: a file system that compresses answers with one whole range.
  */
-export function findDataExtents(fd: number, sizeBytes: number, maxCount = extentsMaxCount): DataExtent[] | undefined {
+export function findDataExtents(fd: number, sizeBytes: number, maxCount: number = limits.sparseExtentsCount): DataExtent[] | undefined {
   let extents: DataExtent[] = [];
   let mergedGapBytes = 0;
   for (let at = 0; at < sizeBytes; ) {

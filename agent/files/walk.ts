@@ -7,13 +7,11 @@
  * entered: when it cannot come back it fails with ESTALE.
  */
 import type { ByteString } from "#protocol/byte-string.ts";
+import { limits } from "#protocol/limits.ts";
 import { Directory } from "./directory.ts";
 import { E } from "./libc.ts";
-import { OsError } from "./os-error.ts";
+import { OsError, isOsError } from "./os-error.ts";
 import { STAT_BYTES, isSameObject, statDevice } from "./stat.ts";
-
-/** Directories below the root that are held open. */
-const openCount = 32;
 
 interface Level {
   /** Absent for the root. */
@@ -74,7 +72,7 @@ export class DirectoryStack {
   /** Enters a directory that the caller has opened in the current one by `name`. */
   enter(name: ByteString, directory: Directory): Directory {
     this.levels.push({ name, stat: recordOf(directory), directory });
-    const surplus = this.levels.length - 1 - openCount;
+    const surplus = this.levels.length - 1 - limits.openDirectoriesCount;
     if (surplus > 0) this.forget(this.levels[surplus]!);
     return directory;
   }
@@ -137,8 +135,15 @@ export class DirectoryStack {
   }
 }
 
+/** Undefined when ".." leads elsewhere or, from a directory that may be listed but not searched, nowhere. */
 function reopenParent(child: Directory, level: Level): Directory | undefined {
-  const parent = child.openParent();
+  let parent: Directory;
+  try {
+    parent = child.openParent();
+  } catch (error) {
+    if (isOsError(error, E.ACCES, E.NOENT)) return undefined;
+    throw error;
+  }
   if (isLevel(parent, level)) return parent;
   parent.close();
   return undefined;

@@ -6,6 +6,7 @@
  * the object that an O_PATH descriptor names and follows no symlink in turn.
  */
 import type { ByteString } from "#protocol/byte-string.ts";
+import { limits } from "#protocol/limits.ts";
 import type { ExtendedAttribute } from "#protocol/tree.ts";
 import { E, addressOf, allocate, cString, errno, libc, secondCString } from "./libc.ts";
 import { OsError, lastError } from "./os-error.ts";
@@ -28,9 +29,16 @@ const descriptorPath = (fd: number): string => `/proc/self/fd/${fd}`;
  */
 export function readXattrs(holder: XattrHolder, onProblem: (error: OsError) => void): ExtendedAttribute[] {
   const attributes: ExtendedAttribute[] = [];
+  let totalBytes = 0;
   for (const name of listXattrs(holder)) {
     const bytes = readXattr(holder, name, onProblem);
-    if (bytes !== undefined) attributes.push({ name, value: bytes });
+    if (bytes === undefined) continue;
+    totalBytes += name.length + bytes.length;
+    if (totalBytes > limits.xattrTotalBytes) {
+      onProblem(new OsError("getxattr", E.TOOBIG, name));
+      break;
+    }
+    attributes.push({ name, value: bytes });
   }
   return attributes;
 }

@@ -155,9 +155,9 @@ class TreeMaker {
     this.xattr("attributes/file", "user.n\xff\xe9", Buffer.from("name is not UTF-8"));
     this.xattr("attributes/directory", "user.on-directory", this.bytes(1000));
     for (let index = 0; index < 20; index++) this.xattr("attributes/many", `user.${index}`, this.bytes(index * 5));
-    this.xattr("attributes/acl", "system.posix_acl_access", accessControlList(0o4));
-    this.xattr("attributes/inheriting", "system.posix_acl_access", accessControlList(0o7));
-    this.xattr("attributes/inheriting", "system.posix_acl_default", accessControlList(0o5));
+    this.xattr("attributes/acl", "system.posix_acl_access", accessControlList(6, 4));
+    this.xattr("attributes/inheriting", "system.posix_acl_access", accessControlList(7, 7));
+    this.xattr("attributes/inheriting", "system.posix_acl_default", accessControlList(7, 5));
     if (!isRoot) return void this.leftOut.push("trusted and security attributes: not root");
     this.xattr("attributes/capability", "security.capability", Buffer.from("0100000200040000000000000000000000000000", "hex"));
     for (const name of ["link", "fifo", "file"]) this.xattr(`attributes/${name}`, "trusted.costor", Buffer.from([0, 1, 2, 255]));
@@ -247,9 +247,9 @@ class TreeMaker {
   }
 }
 
-/** A POSIX ACL as the kernel keeps it: version 2; owner rw, user 1 `permissions`, group r, mask rw or more, others none. */
-function accessControlList(permissions: number): Buffer {
-  const entries = [[0x01, 6, -1], [0x02, permissions, 1], [0x04, 4, -1], [0x10, permissions | 4, -1], [0x20, 0, -1]] as const;
+/** A POSIX ACL as the kernel keeps it: version 2; then owner, user 1, group, mask and others. */
+function accessControlList(owner: number, user: number): Buffer {
+  const entries = [[0x01, owner, -1], [0x02, user, 1], [0x04, 4, -1], [0x10, user | 4, -1], [0x20, 0, -1]] as const;
   const bytes = Buffer.alloc(4 + entries.length * 8);
   bytes.writeUInt32LE(2, 0);
   for (const [index, [tag, permission, id]] of entries.entries()) {
