@@ -12,15 +12,20 @@ export const limits = {
   primeStoredBytes: 4 * MIB + 256 * KIB,
   /** Files up to this size are bundled; larger ones are cut by content. */
   smallFileBytes: 256 * KIB,
+  /** No cut of a large file comes before this: fewer, larger primes. */
   chunkMinBytes: 256 * KIB,
+  /** A cut of a large file comes here at the latest: a chunk fits a prime. */
   chunkMaxBytes: 4 * MIB,
   /** Up to here a candidate is a cut at 1/4096, after it at 1/256: an average of about 1 MiB. */
   chunkNormalBytes: 832 * KIB,
+  /** A bundle of small files ends no earlier, unless the walk ends. */
   bundleMinBytes: 32 * KIB,
+  /** Mean size of a bundle, by the chance of an end after each file: few neighbours are stored again with a changed file. */
   bundleAverageBytes: 128 * KIB,
+  /** A bundle that reaches this ends: opening one file costs no more than so much. */
   bundleMaxBytes: 512 * KIB,
-  /** Bundles and tree primes are padded to at least this, so that known neighbours do not show in sizes. */
-  paddedMinBytes: 64 * KIB,
+  /** Payloads of bundles and tree primes are padded to at least this, so that known neighbours do not show in sizes: docs/decisions/padding-from-32-kib.md. */
+  paddedMinBytes: 32 * KIB,
   /** A directory's tree is inlined in its parent's while its encoding is at most this. */
   treeInlineBytes: 16 * KIB,
   /** Largest encoded tree page. */
