@@ -1,5 +1,6 @@
 /** One backup run, from the session's opening to the commit. Who calls: agent/cli and agent/schedule. */
 import { availableParallelism } from "node:os";
+import { join } from "node:path";
 import { type ByteString, byteStringToBytes } from "#protocol/byte-string.ts";
 import { decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
@@ -40,6 +41,8 @@ export interface BackupInit {
   readonly onProgress?: (progress: BackupProgress) => void;
 }
 
+/** Below the agent's directory, which also holds caches and locks: a damaged database is removed as a whole. */
+const INDEX_DIRECTORY = "index";
 const META = { generation: "generation", unfinished: "unfinished", totals: "totals" } as const;
 /** File systems' clocks tick up to this coarsely (FAT: 2 s). */
 const CLOCK_TICK_NS = 2_000_000_000n;
@@ -51,7 +54,7 @@ const RECONCILE_COUNT = 4096;
  */
 export async function runBackup(init: BackupInit): Promise<BackupReport> {
   const { config, client } = init;
-  await using database = await AgentDatabase.open(config.databaseDirectory);
+  await using database = await AgentDatabase.open(join(config.databaseDirectory, INDEX_DIRECTORY));
   try {
     return await backUpOnce(init, database);
   } catch (error) {

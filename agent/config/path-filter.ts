@@ -3,8 +3,6 @@
  * not be UTF-8, `*` and `?` stand for any bytes, and a text pattern stands for its UTF-8 bytes, so `?` is one byte.
  * Letters match in their own case only.
  */
-import { realpathSync } from "node:fs";
-import { type ByteString, byteStringFromText } from "#protocol/byte-string.ts";
 import { createRequire } from "node:module";
 import type { Ignore, Options } from "ignore";
 
@@ -20,21 +18,12 @@ export const keepEverything: PathFilter = () => true;
 /** After so many questions a matcher's memory of paths is dropped. */
 const REMEMBERED_COUNT = 16_384;
 
-export interface PathFilterInit {
-  /** Absolute paths of directories that are left out whatever the patterns say. */
-  readonly never?: readonly ByteString[];
-}
-
-export function createPathFilter(include: readonly string[], exclude: readonly string[], init: PathFilterInit = {}): PathFilter {
-  const never = new Set<string>((init.never ?? []).map((path) => path.slice(1)));
+export function createPathFilter(include: readonly string[], exclude: readonly string[]): PathFilter {
   const excluded = exclude.length > 0 ? createMatcher(exclude) : undefined;
   const included = include.length > 0 ? createIncluder(include) : undefined;
-  if (!excluded && !included) {
-    return never.size === 0 ? keepEverything : (path, isDirectory) => !isDirectory || !never.has(path);
-  }
+  if (!excluded && !included) return keepEverything;
   return (path, isDirectory) => {
     if (path === "") return true;
-    if (isDirectory && never.has(path)) return false;
     const asked = shiftHighBytes(isDirectory ? `${path}/` : path);
     if (excluded?.(asked)) return false;
     return included === undefined || included(asked, isDirectory);
@@ -102,22 +91,4 @@ function createIncluder(patterns: readonly string[]): (path: string, isDirectory
     for (let at = path.indexOf("/"); at >= 0; at = path.indexOf("/", at + 1)) depth++;
     return opensAtDepth[depth]?.(path) ?? false;
   };
-}
-
-/** The filter of a configuration for a backup of `roots`: its patterns, and never the agent's own database. */
-export function createConfigFilter(
-  config: { readonly include: readonly string[]; readonly exclude: readonly string[]; readonly databaseDirectory: string },
-  roots: readonly ByteString[],
-): PathFilter {
-  const database = byteStringFromText(realPathOf(config.databaseDirectory));
-  const isReached = roots.some((root) => database.startsWith(root === "/" ? "/" : `${root}/`));
-  return createPathFilter(config.include, config.exclude, { never: isReached ? [database] : [] });
-}
-
-function realPathOf(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return path;
-  }
 }
