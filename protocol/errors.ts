@@ -58,6 +58,7 @@ export const errorRegistry = {
   "file-changed": spec(500, false, "The file changed while it was read; it will be tried again at the next backup."),
   "agent-busy": spec(423, false, "Another backup of this agent is running; wait until it ends."),
   "restore-refused": spec(409, false, "Choose another directory with --to, or another --overwrite mode."),
+  "restore-unverified": spec(500, false, "The disk does not give back what was written to it; check the disk and restore elsewhere."),
   "snapshot-unknown": spec(404, false, "List the snapshots with `costor agent snapshots`."),
   "path-unknown": spec(404, false, "List the snapshot with `costor agent ls`."),
   "interrupted": spec(499, true, "Start the command again; it goes on where it stopped."),

@@ -21,7 +21,7 @@ const ASKED_AT_ONCE_COUNT = 4096;
 /** Pages of references over pages of references: more levels than any real file needs. */
 const REFERENCE_DEPTH_COUNT = 8;
 
-type ClosureStore = Pick<PrimeStore, "hasSent" | "get" | "areClosed" | "markClosed">;
+type ClosureStore = Pick<PrimeStore, "hasSent" | "get" | "areClosed" | "markClosed" | "closedEpoch">;
 
 interface PendingSlice {
   readonly slice: ContentSlice;
@@ -52,11 +52,12 @@ class ClosureWalk {
 
   /** The missing primes that were met, at most `limits.commitMissingCount`; empty when the root is closed. */
   async run(root: NodePointer): Promise<PrimeId[]> {
+    const epoch = await this.store.closedEpoch();
     if ("slice" in root) this.pending.push({ slice: root.slice, depth: 0 });
     else await this.enterNode(root);
     while (this.pending.length > 0 && this.missing.size < limits.commitMissingCount) await this.visitSome();
     await this.ask();
-    if (this.missing.size === 0) await this.store.markClosed([...this.visited]);
+    if (this.missing.size === 0) await this.store.markClosed([...this.visited], epoch);
     return [...this.missing].slice(0, limits.commitMissingCount);
   }
 

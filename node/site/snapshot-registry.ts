@@ -35,10 +35,10 @@ export interface CompletedSnapshot {
   readonly commitHash: Uint8Array;
 }
 
-/** Seals to the site's read key, and opens; `context` binds the box to its place. */
+/** Seals to the site's read key, and opens; what is sealed for one agent and snapshot opens for no other. */
 export interface RootSealer {
-  seal(plain: Uint8Array, context: Uint8Array): Promise<Uint8Array>;
-  open(sealed: Uint8Array, context: Uint8Array): Promise<Uint8Array>;
+  seal(plain: Uint8Array, agent: AgentId, snapshot: SnapshotId): Promise<Uint8Array>;
+  open(sealed: Uint8Array, agent: AgentId, snapshot: SnapshotId): Promise<Uint8Array>;
 }
 
 export interface SnapshotComponents {
@@ -47,7 +47,6 @@ export interface SnapshotComponents {
 }
 
 const keyOf = (agent: AgentId, snapshot: SnapshotId): string => `${agent}/${snapshot}`;
-const contextOf = (agent: AgentId, snapshot: SnapshotId): Buffer => encodeCbor({ agent, snapshot });
 
 export class SnapshotRegistry {
   private readonly components: SnapshotComponents;
@@ -59,9 +58,9 @@ export class SnapshotRegistry {
   /** The fact that makes a snapshot exist once it is durable. */
   async factOf(agent: AgentId, commit: CommitRequest, completed: CompletedSnapshot): Promise<SiteFact> {
     const snapshot = parseSnapshotId(commit.snapshotId);
-    const sealedRoot = await this.components.sealer.seal(encodeCbor(commit.root as CborValue), contextOf(agent, snapshot));
+    const sealedRoot = await this.components.sealer.seal(encodeCbor(commit.root as CborValue), agent, snapshot);
     const { snapshotId: _, root: __, roots, ...facts } = commit;
-    const stored: Stored = { ...facts, ...completed, roots: roots.map((root) => Buffer.from(root, "base64")), sealedRoot: Buffer.from(sealedRoot) };
+    const stored = { ...facts, ...completed, roots: roots.map((root) => Buffer.from(root, "base64")), sealedRoot };
     return { kind: KIND, key: keyOf(agent, snapshot), value: encodeCbor(stored) };
   }
 
@@ -88,7 +87,7 @@ export class SnapshotRegistry {
   async get(agent: AgentId, snapshot: SnapshotId): Promise<SnapshotResponse> {
     const stored = await this.read(agent, snapshot);
     if (!stored) throw new CostorError("snapshot-unknown", `no snapshot ${snapshot} is known here`);
-    const opened = await this.components.sealer.open(stored.sealedRoot, contextOf(agent, snapshot));
+    const opened = await this.components.sealer.open(stored.sealedRoot, agent, snapshot);
     const { slice, ...inline } = { ...(decodeCbor(opened) as Record<string, unknown>) };
     const root: WireNodePointer = v.parse(nodePointer, slice === undefined ? inline : { slice: { ...(slice as object) } });
     return { ...summaryOf(snapshot, stored), root };

@@ -6,7 +6,6 @@
 import { createHash } from "node:crypto";
 import * as v from "valibot";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import type { StoredPrime } from "#protocol/batch.ts";
 import { type CborValue, encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { CommitRequest, CommitResponse, OpenSessionRequest } from "#protocol/http.ts";
@@ -102,10 +101,10 @@ export class UploadSessions {
     return sent.map((has) => !has);
   }
 
-  /** Durable when it returns. Throws `prime-mismatch`, `store-full`, `store-failed`. */
-  async put(agent: AgentId, id: SessionId, primes: readonly StoredPrime[]): Promise<void> {
+  /** Keeps a batch (protocol/batch.ts), whose buffer it takes over. Durable when it returns. Throws like the store. */
+  async putBatch(agent: AgentId, id: SessionId, batch: Uint8Array): Promise<{ storedCount: number }> {
     this.require(agent, id);
-    await this.components.store.put(agent, primes);
+    return this.components.store.putBatch(agent, batch);
   }
 
   /**

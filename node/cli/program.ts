@@ -1,0 +1,99 @@
+/** `costor site …`: the commands that run a site and look after it. What they need is imported when they run. */
+import type { Command } from "commander";
+import type { CheckProgress } from "#node/store/prime-store.ts";
+import { byteStringFromText, displayName } from "#protocol/byte-string.ts";
+import { CostorError } from "#protocol/errors.ts";
+import { exitCodes } from "#terminal/exit-codes.ts";
+import { printJson, printLine, printTable } from "#terminal/output.ts";
+import { createProgress } from "#terminal/progress.ts";
+import { formatBytes, formatCount } from "#terminal/quantities.ts";
+import { addKitCommands } from "./kit-commands.ts";
+import { kitReminder } from "./kit-text.ts";
+import { callOn } from "./site-access.ts";
+import { addStartCommand } from "./start.ts";
+
+interface DataOptions {
+  readonly data: string;
+  readonly json?: true;
+}
+
+export function addSiteCommands(program: Command): void {
+  const site = program.command("site").description("run and look after a site");
+  addStartCommand(site);
+  addEnrolCommands(site);
+  addKitCommands(site);
+  addStoreCommands(site);
+}
+
+const onData = (parent: Command, name: string, description: string): Command =>
+  parent.command(name).description(description).requiredOption("--data <dir>", "the site's data directory").option("--json", "print JSON");
+
+function addEnrolCommands(site: Command): void {
+  onData(site, "enrol-token", "make a token that enrols one machine within a day")
+    .requiredOption("--name <name>", "what the machine will be called at the site")
+    .option("--address <host:port...>", "where the machine finds the site, when that is not where it listens")
+    .action(async ({ data, json, name, address }: DataOptions & { name: string; address?: string[] }) => {
+      const made = await callOn(data, "enrolToken", { name, ...(address ? { addresses: address } : {}) });
+      if (json) return printJson(made);
+      printLine(made.token);
+      process.stderr.write(`For one machine, until ${new Date(made.expiresMs).toISOString()}. On it: costor agent enrol TOKEN --config FILE\n`);
+    });
+  const agents = site.command("agents").description("the machines that back up here");
+  onData(agents, "list", "list them").action(async ({ data, json }: DataOptions) => {
+    const { agents: list } = await callOn(data, "agents", {});
+    if (json) return printJson(list);
+    printTable(list, [
+      { title: "AGENT", text: (agent) => agent.id },
+      { title: "NAME", text: (agent) => agent.name },
+      { title: "HOST", text: (agent) => displayName(byteStringFromText(agent.hostName)) },
+      { title: "ENROLLED", text: (agent) => new Date(agent.enrolledMs).toISOString().slice(0, 10) },
+      { title: "STATE", text: (agent) => (agent.revokedMs === undefined ? "active" : "revoked") },
+    ]);
+  });
+  onData(agents, "revoke", "end a machine's access for good; its snapshots stay")
+    .argument("<agent>", "its id")
+    .action(async (agent: string, { data, json }: DataOptions) => {
+      const done = await callOn(data, "revoke", { agent });
+      if (json) return printJson(done);
+      printLine(`${agent} has no access any more.`);
+    });
+}
+
+function addStoreCommands(site: Command): void {
+  onData(site, "stats", "what the site holds").action(async ({ data, json }: DataOptions) => {
+    const stats = await callOn(data, "stats", {});
+    if (json) return printJson(stats);
+    const { store } = stats;
+    printLine(`Site ${stats.siteName} (${stats.siteId})`);
+    printLine(`Agents: ${stats.agentsCount}, open upload sessions: ${stats.openSessionsCount}`);
+    printLine(`Primes: ${formatCount(store.primesCount)}, ${formatBytes(store.primesBytes)} in ${store.segmentsCount} segments; index ${formatBytes(store.indexBytes)}`);
+    printLine(`Free: ${formatBytes(store.freeBytes)}, of which ${formatBytes(store.reserveBytes)} are kept in reserve`);
+    if (store.quarantinedCount > 0) printLine(`Damaged stretches: ${store.quarantinedCount}; run costor site check --data ${data}`);
+    const reminder = kitReminder(data, await callOn(data, "kit", {}));
+    if (reminder) printLine(reminder);
+  });
+  onData(site, "check", "verify the store, and with --read-data every prime in it")
+    .option("--read-data", "read and verify every prime")
+    .action(async ({ data, json, readData }: DataOptions & { readData?: true }) => check(data, json === true, readData === true));
+  onData(site, "rebuild-index", "make the index anew from the segments").action(async ({ data, json }: DataOptions) => {
+    const done = await callOn(data, "rebuildIndex", {});
+    if (json) return printJson(done);
+    printLine("The index was made anew.");
+  });
+}
+
+async function check(data: string, json: boolean, readData: boolean): Promise<void> {
+  using progress = await createProgress({ title: "Checking", json });
+  const report = await callOn(data, "check", { readData }, (state) => progress.update(state as CheckProgress));
+  progress.end();
+  if (json) printJson(report);
+  else {
+    printLine(`${formatCount(report.recordsCount)} records in ${report.segmentsCount} segments, ${formatCount(report.primesCount)} primes, ${formatCount(report.verifiedPrimesCount)} of them read and verified.`);
+    for (const finding of report.findings) printLine(`${finding.file}, byte ${finding.offset}: ${finding.message}`);
+  }
+  if (report.quarantined.length > 0) {
+    throw new CostorError("store-damaged", `${report.quarantined.length} damaged stretches of the store are not healed`);
+  }
+  if (!json) printLine("No damage.");
+  process.exitCode = exitCodes.ok;
+}

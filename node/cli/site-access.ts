@@ -1,0 +1,31 @@
+/** Reaches a site for a command: the running one by its control socket, else its data directory itself. */
+import { access } from "node:fs/promises";
+import { resolve } from "node:path";
+import { type CallInit, callControl, connectControl } from "#node/control/client.ts";
+import { type CallArguments, type CallName, type CallResults, callSite } from "#node/control/calls.ts";
+import { siteDirectoryOf } from "#node/site/identity.ts";
+import { openSite } from "#node/site/site.ts";
+import { openSiteStore } from "#node/site/site-store.ts";
+import { CostorError } from "#protocol/errors.ts";
+import { interruptionSignal } from "#terminal/interruption.ts";
+
+/** Throws `site-not-made`, `store-locked`, and what the call throws. */
+export async function callOn<Name extends CallName>(
+  dataDirectory: string,
+  call: Name,
+  args: CallArguments<Name>,
+  onProgress?: CallInit["onProgress"],
+): Promise<CallResults[Name]> {
+  const directory = resolve(dataDirectory);
+  const signal = interruptionSignal();
+  const hasSite = await access(siteDirectoryOf(directory)).then(
+    () => true,
+    () => false,
+  );
+  if (!hasSite) throw new CostorError("site-not-made", `${directory} holds no site`);
+  const socket = await connectControl(directory);
+  if (socket) return callControl(socket, call, args, { signal, onProgress });
+  await using store = await openSiteStore(directory);
+  const site = await openSite(directory, { store, now: Date.now });
+  return callSite(call, args, { site, signal, onProgress: onProgress ?? (() => {}) });
+}

@@ -1,0 +1,112 @@
+/**
+ * What a person can tell a site to do on its own machine: over the control socket while the site runs, directly on its data
+ * directory while it does not. Arguments are checked here, whichever way they came.
+ */
+import * as v from "valibot";
+import type { Site } from "#node/site/site.ts";
+import type { AgentRecord } from "#node/site/agent-registry.ts";
+import { CostorError } from "#protocol/errors.ts";
+import { parseAgentId } from "#protocol/ids.ts";
+
+export interface CallContext {
+  readonly site: Site;
+  readonly signal: AbortSignal;
+  /** Tells how far a long call is; may be called often. */
+  onProgress(progress: unknown): void;
+}
+
+const name = v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(100), v.regex(/^[^\p{C}]*$/u, "a name holds no control characters"));
+
+const argumentSchemas = {
+  enrolToken: v.strictObject({ name, addresses: v.optional(v.array(v.string())) }),
+  agents: v.strictObject({}),
+  revoke: v.strictObject({ agent: v.string() }),
+  kit: v.strictObject({}),
+  confirmKit: v.strictObject({ words: v.record(v.pipe(v.string(), v.regex(/^([1-9]|1\d|2[0-4])$/)), v.pipe(v.string(), v.maxLength(40))) }),
+  stats: v.strictObject({}),
+  check: v.strictObject({ readData: v.boolean() }),
+  rebuildIndex: v.strictObject({}),
+} as const;
+
+export type CallName = keyof typeof argumentSchemas;
+export type CallArguments<Name extends CallName> = v.InferInput<(typeof argumentSchemas)[Name]>;
+
+export interface KitState {
+  readonly siteName: string;
+  readonly siteId: string;
+  /** The numbers of the words that confirm the kit. */
+  readonly positions: readonly number[];
+  readonly confirmedMs?: number;
+}
+
+export interface CallResults {
+  enrolToken: { token: string; name: string; expiresMs: number; addresses: readonly string[] };
+  agents: { agents: AgentRecord[] };
+  revoke: { revoked: string };
+  kit: KitState;
+  confirmKit: KitState;
+  stats: SiteStats;
+  check: Awaited<ReturnType<Site["store"]["check"]>>;
+  rebuildIndex: { rebuilt: true };
+}
+
+export interface SiteStats {
+  readonly siteName: string;
+  readonly siteId: string;
+  readonly storeGeneration: string;
+  readonly agentsCount: number;
+  readonly openSessionsCount: number;
+  readonly kitConfirmed: boolean;
+  readonly store: Awaited<ReturnType<Site["store"]["stats"]>>;
+}
+
+const kitStateOf = async ({ identity, kitCheck }: Site): Promise<KitState> => {
+  const { positions, confirmedMs } = await kitCheck();
+  return { siteName: identity.siteName, siteId: identity.siteId, positions, ...(confirmedMs === undefined ? {} : { confirmedMs }) };
+};
+
+type Handlers = { [Name in CallName]: (args: v.InferOutput<(typeof argumentSchemas)[Name]>, context: CallContext) => Promise<CallResults[Name]> };
+
+const handlers: Handlers = {
+  enrolToken: async (args, { site }) => {
+    const addresses = args.addresses?.length ? args.addresses : await site.addresses();
+    if (addresses.length === 0) throw new CostorError("bad-usage", "no address is known yet: start the site once, or give --address");
+    return { name: args.name, addresses, ...(await site.enrolments.issue(args.name, addresses)) };
+  },
+  agents: async (_, { site }) => ({ agents: site.agents.list() }),
+  revoke: async ({ agent }, { site }) => {
+    await site.agents.revoke(parseAgentId(agent), site.now());
+    return { revoked: agent };
+  },
+  kit: (_, { site }) => kitStateOf(site),
+  confirmKit: async ({ words }, { site }) => {
+    await site.confirmKit(new Map(Object.entries(words).map(([position, word]) => [Number(position), word])));
+    return kitStateOf(site);
+  },
+  stats: async (_, { site }) => ({
+    siteName: site.identity.siteName,
+    siteId: site.identity.siteId,
+    storeGeneration: site.store.generation,
+    agentsCount: site.agents.activeCount,
+    openSessionsCount: site.sessions.openCount,
+    kitConfirmed: (await site.kitCheck()).confirmedMs !== undefined,
+    store: await site.store.stats(),
+  }),
+  check: ({ readData }, { site, signal, onProgress }) => site.store.check({ readData, signal, onProgress }),
+  rebuildIndex: async (_, { site }) => {
+    await site.store.rebuildIndex();
+    return { rebuilt: true };
+  },
+};
+
+export const isCallName = (text: unknown): text is CallName => typeof text === "string" && Object.hasOwn(handlers, text);
+
+/** Does `call`. Throws `bad-usage` for wrong arguments, else what the call throws. */
+export async function callSite<Name extends CallName>(call: Name, args: unknown, context: CallContext): Promise<CallResults[Name]> {
+  const parsed = v.safeParse(argumentSchemas[call], args);
+  if (!parsed.success) {
+    const issue = parsed.issues[0];
+    throw new CostorError("bad-usage", `${v.getDotPath(issue) ?? call}: ${issue.message}`);
+  }
+  return handlers[call](parsed.output as never, context);
+}

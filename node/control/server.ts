@@ -1,0 +1,78 @@
+/**
+ * The control socket of a running site: `<data>/control.sock`, for the owner of the data directory alone. One call a
+ * connection, JSON lines: {call, arguments} from the client; any number of {progress}, then {result} or {error} back. A
+ * client that closes the connection ends its call.
+ */
+import { chmod, rm } from "node:fs/promises";
+import { type Socket, createServer } from "node:net";
+import { createInterface } from "node:readline";
+import type { Site } from "#node/site/site.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
+import { callSite, isCallName } from "./calls.ts";
+import { socketPlaceOf } from "./socket-path.ts";
+
+/** A request is short; whoever sends more is no client of ours. */
+const REQUEST_BYTES = 64 * 1024;
+
+export async function serveControl(dataDirectory: string, site: Site): Promise<AsyncDisposable> {
+  const place = await socketPlaceOf(dataDirectory);
+  // The store's lock is held, so a socket that is there was left by a site that was killed.
+  await rm(place.file, { force: true });
+  const open = new Set<Socket>();
+  const server = createServer((socket) => {
+    open.add(socket);
+    socket.once("close", () => open.delete(socket));
+    void answer(socket, site);
+  });
+  const mask = process.umask(0o177);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(place.path, resolve);
+    });
+  } finally {
+    process.umask(mask);
+  }
+  await chmod(place.file, 0o600);
+  return {
+    [Symbol.asyncDispose]: async () => {
+      const closed = new Promise((resolve) => server.close(resolve));
+      for (const socket of open) socket.destroy();
+      await closed;
+      await rm(place.file, { force: true });
+      await place[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function answer(socket: Socket, site: Site): Promise<void> {
+  const gone = new AbortController();
+  socket.on("error", () => gone.abort());
+  socket.on("close", () => gone.abort());
+  const send = (line: object): void => {
+    if (socket.writable) socket.write(`${JSON.stringify(line, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value))}\n`);
+  };
+  try {
+    const { call, arguments: args } = await readRequest(socket);
+    if (!isCallName(call)) throw new CostorError("bad-usage", "this site does not know that call; is the command newer than the site?");
+    send({ result: await callSite(call, args, { site, signal: gone.signal, onProgress: (progress) => send({ progress }) }) });
+  } catch (error) {
+    const known = isCostorError(error) ? error : new CostorError("internal", error instanceof Error ? error.message : String(error));
+    send({ error: { code: known.code, message: known.message, details: known.details } });
+  }
+  socket.end();
+}
+
+async function readRequest(socket: Socket): Promise<{ call?: unknown; arguments?: unknown }> {
+  let bytes = 0;
+  socket.on("data", (piece) => {
+    bytes += piece.length;
+    if (bytes > REQUEST_BYTES) socket.destroy();
+  });
+  for await (const line of createInterface({ input: socket })) {
+    const request: unknown = JSON.parse(line);
+    if (request !== null && typeof request === "object") return request;
+    break;
+  }
+  throw new CostorError("bad-usage", "the control socket got no call");
+}

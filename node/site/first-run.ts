@@ -1,0 +1,121 @@
+/**
+ * The first run of a site: makes its keys and its recovery kit.
+ *
+ * The caller has opened the store, so it holds the lock, and no other process does the same. All files are written to
+ * `<data>/site.new`, made durable, and the kit is handed over; the rename to `<data>/site` is what makes the site exist.
+ * - A crash before the rename leaves `site.new`. It is thrown away, unless the kit file that was asked for is that of
+ *   `site.new`: then only the rename was missing, and it is done.
+ * - The kit is handed over before the rename, so no site exists whose kit was never seen.
+ * - A store that knows agents without an identity beside it is damage, and never gets a new identity.
+ * The kit root lives in this process for the time of the call, and in no file but the kit's.
+ */
+import { randomBytes } from "node:crypto";
+import { access, mkdir, readFile, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { signEpochCertificate } from "#protocol/epoch-certificate.ts";
+import { CostorError } from "#protocol/errors.ts";
+import { deriveReadKey, deriveRecoveryKey, deriveSiteScopeSecret, kitRootBytes, siteIdOf } from "#protocol/keys.ts";
+import { publicKeyOf } from "#protocol/raw-keys.ts";
+import { createDurably, syncDirectory } from "./durable-file.ts";
+import {
+  type SiteIdentity,
+  type SiteSecrets,
+  encodeIdentity,
+  encodeSecrets,
+  identityPathOf,
+  readIdentity,
+  readSecrets,
+  secretsPathOf,
+  siteDirectoryOf,
+} from "./identity.ts";
+import { encodeKitCheck, kitCheckPathOf, makeKitCheck, readKitCheck } from "./kit-check.ts";
+
+export interface FirstRunInit {
+  readonly siteName: string;
+  /** Where the recovery kit is written; without it the kit is shown. */
+  readonly kitFile?: string;
+  /** Shows the kit's text to the person who starts the site. */
+  showKit(text: string): void;
+  readonly nowMs: number;
+}
+
+const newDirectoryOf = (dataDirectory: string): string => join(dataDirectory, "site.new");
+
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
+
+/** The site's identity exists when this returns. Throws `identity-damaged`, `kit-file-exists`. */
+export async function ensureIdentity(dataDirectory: string, store: Pick<PrimeStore, "facts">, init: FirstRunInit): Promise<void> {
+  const siteDirectory = siteDirectoryOf(dataDirectory);
+  const newDirectory = newDirectoryOf(dataDirectory);
+  if (await exists(siteDirectory)) return rm(newDirectory, { recursive: true, force: true });
+  await refuseKnownAgents(siteDirectory, store);
+  if (!(await isKitOf(newDirectory, init.kitFile))) {
+    await rm(newDirectory, { recursive: true, force: true });
+    await makeIdentity(newDirectory, init);
+  }
+  await rename(newDirectory, siteDirectory);
+  await syncDirectory(dataDirectory);
+}
+
+async function refuseKnownAgents(siteDirectory: string, store: Pick<PrimeStore, "facts">): Promise<void> {
+  for await (const _ of store.facts("agent")) {
+    throw new CostorError("identity-damaged", `${siteDirectory} is missing, though the store beside it knows agents`, { details: { path: siteDirectory } });
+  }
+}
+
+/** Whether a crash came between the kit file and the rename. Throws `kit-file-exists` for a file that is another's. */
+async function isKitOf(newDirectory: string, kitFile: string | undefined): Promise<boolean> {
+  if (kitFile === undefined || !(await exists(kitFile))) return false;
+  const text = await readFile(kitFile, "utf8");
+  const made = await Promise.all([readIdentity(newDirectory), readSecrets(newDirectory), readKitCheck(newDirectory)]).catch(() => undefined);
+  if (made && text.includes(made[0].siteId)) return true;
+  throw new CostorError("kit-file-exists", `${kitFile} exists and is not overwritten`, { details: { path: kitFile } });
+}
+
+async function makeIdentity(newDirectory: string, init: FirstRunInit): Promise<void> {
+  const { formatKit, wordsOfKitRoot } = await import("#protocol/kit.ts");
+  const kitRoot = randomBytes(kitRootBytes);
+  try {
+    await mkdir(newDirectory, { mode: 0o700 });
+    const { identity, secrets } = await makeKeys(kitRoot, init);
+    await createDurably(identityPathOf(newDirectory), encodeIdentity(identity));
+    await createDurably(secretsPathOf(newDirectory), encodeSecrets(secrets));
+    await createDurably(kitCheckPathOf(newDirectory), encodeKitCheck(await makeKitCheck(wordsOfKitRoot(kitRoot))));
+    await syncDirectory(newDirectory);
+    await handOver(formatKit(init.siteName, kitRoot), init);
+  } finally {
+    kitRoot.fill(0);
+  }
+}
+
+async function handOver(kit: string, { kitFile, showKit }: FirstRunInit): Promise<void> {
+  if (kitFile === undefined) return showKit(kit);
+  await createDurably(kitFile, kit);
+  await syncDirectory(dirname(kitFile));
+}
+
+async function makeKeys(kitRoot: Uint8Array, { siteName, nowMs }: FirstRunInit): Promise<{ identity: SiteIdentity; secrets: SiteSecrets }> {
+  const { makeCa } = await import("./certificates.ts");
+  const recovery = deriveRecoveryKey(kitRoot);
+  const read = deriveReadKey(kitRoot, 1);
+  const siteId = siteIdOf(recovery.publicKey);
+  const peerSeed = randomBytes(32);
+  const epochCertificate = signEpochCertificate({ siteId, peerPublicKey: publicKeyOf("ed25519", peerSeed), epoch: 1, previousHead: null }, recovery.seed);
+  const ca = await makeCa(`CoStor site ${siteId.slice(0, 16)}`, nowMs);
+  recovery.seed.fill(0);
+  return {
+    identity: { siteName, siteId, recoveryPublicKey: recovery.publicKey, epochCertificate, caCertificate: ca.certificate, madeMs: nowMs },
+    secrets: {
+      readPrivateKey: read.privateKey,
+      readGeneration: read.generation,
+      scopeSecret: deriveSiteScopeSecret(kitRoot),
+      peerSeed,
+      caKey: ca.key,
+    },
+  };
+}

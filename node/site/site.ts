@@ -1,0 +1,77 @@
+/** A site that is open: its identity, its store and what it knows of agents, sessions and snapshots. No network. */
+import { createHash } from "node:crypto";
+import * as v from "valibot";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { encodeCbor } from "#protocol/cbor.ts";
+import { AgentRegistry } from "./agent-registry.ts";
+import { Enrolments } from "./enrolments.ts";
+import { type SiteIdentity, type SiteSecrets, readIdentity, readSecrets, siteDirectoryOf } from "./identity.ts";
+import { type KitCheck, confirmKit, readKitCheck } from "./kit-check.ts";
+import { type ServerCredentials, provideLeaf } from "./leaf.ts";
+import { ReceivedClock } from "./received-clock.ts";
+import { makeRootSealer } from "./root-sealer.ts";
+import { readFactValue } from "./site-facts.ts";
+import { SnapshotRegistry } from "./snapshot-registry.ts";
+import { UploadSessions } from "./upload-sessions.ts";
+
+export interface SiteComponents {
+  readonly store: PrimeStore;
+  readonly now: () => number;
+}
+
+export interface Site {
+  readonly identity: SiteIdentity;
+  readonly scopeSecret: Uint8Array;
+  readonly store: PrimeStore;
+  readonly agents: AgentRegistry;
+  readonly enrolments: Enrolments;
+  readonly sessions: UploadSessions;
+  readonly snapshots: SnapshotRegistry;
+  /** Milliseconds since 1970, by the machine's clock. */
+  now(): number;
+  kitCheck(): Promise<KitCheck>;
+  confirmKit(words: ReadonlyMap<number, string>): Promise<KitCheck>;
+  /** A certificate for a site that is reached at `hosts`; the one at hand while it is good. */
+  credentials(hosts: readonly string[]): Promise<ServerCredentials>;
+  /** Where agents find the site: what {@link Site.announce} was last told. */
+  addresses(): Promise<readonly string[]>;
+  announce(addresses: readonly string[]): Promise<void>;
+}
+
+const ADDRESSES = { kind: "site", key: "addresses" } as const;
+const addressesSchema = v.strictObject({ addresses: v.array(v.string()) });
+
+/** Opens the site whose identity is in `dataDirectory`; the store stays the caller's. Throws `identity-damaged`, `store-damaged`. */
+export async function openSite(dataDirectory: string, { store, now }: SiteComponents): Promise<Site> {
+  const siteDirectory = siteDirectoryOf(dataDirectory);
+  const identity = await readIdentity(siteDirectory);
+  const secrets: SiteSecrets = await readSecrets(siteDirectory);
+  await readKitCheck(siteDirectory);
+  const caHash = createHash("sha256").update(identity.caCertificate).digest();
+  const agents = await AgentRegistry.open(store);
+  const snapshots = new SnapshotRegistry({ store, sealer: makeRootSealer(identity, secrets) });
+  const clock = await ReceivedClock.open(store, now);
+  const sessions = await UploadSessions.open({ store, snapshots, clock, now });
+  const addresses = async (): Promise<readonly string[]> => {
+    const value = await store.fact(ADDRESSES.kind, ADDRESSES.key);
+    return value === undefined ? [] : readFactValue(value, addressesSchema, "address").addresses;
+  };
+  return {
+    identity,
+    scopeSecret: secrets.scopeSecret,
+    store,
+    agents,
+    enrolments: new Enrolments({ store, agents, now, siteId: identity.siteId, caHash }),
+    sessions,
+    snapshots,
+    now,
+    kitCheck: () => readKitCheck(siteDirectory),
+    confirmKit: (words) => confirmKit(siteDirectory, words, now()),
+    credentials: (hosts) => provideLeaf({ siteDirectory, identity, secrets }, hosts, now()),
+    addresses,
+    announce: async (announced) => {
+      if (announced.join() === (await addresses()).join()) return;
+      await store.appendFacts([{ ...ADDRESSES, value: encodeCbor({ addresses: announced }) }]);
+    },
+  };
+}

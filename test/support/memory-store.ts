@@ -1,0 +1,95 @@
+/** A prime store in memory, for tests of what stands on it; the contract is that of node/store/prime-store.ts. */
+import { randomBytes } from "node:crypto";
+import type { Fact, PrimeStore } from "#node/store/prime-store.ts";
+import { parseBatch } from "#protocol/batch.ts";
+import { CostorError } from "#protocol/errors.ts";
+import type { PrimeId } from "#protocol/ids.ts";
+import { verifyPrime } from "#protocol/sealing.ts";
+
+const bytewise = (left: string, right: string): number => Buffer.compare(Buffer.from(left), Buffer.from(right));
+
+export interface MemoryStore extends PrimeStore {
+  /** Everything that was appended, in order. */
+  readonly appended: readonly Fact[];
+  /** What `get` was asked for. */
+  readonly read: readonly PrimeId[];
+  /** Loses a prime, as damage would: marks go with it. */
+  lose(id: PrimeId): void;
+}
+
+export function createMemoryStore(): MemoryStore {
+  const primes = new Map<PrimeId, Buffer>();
+  const claims = new Set<string>();
+  const facts = new Map<string, Map<string, Buffer>>();
+  const marks = new Set<string>();
+  const appended: Fact[] = [];
+  const read: PrimeId[] = [];
+  let epoch = 1;
+  const get = async (id: PrimeId): Promise<Buffer> => {
+    read.push(id);
+    const stored = primes.get(id);
+    if (!stored) throw new CostorError("prime-missing", `prime ${id} is not held`);
+    return stored;
+  };
+  const put: PrimeStore["put"] = async (sender, batch) => {
+    for (const { id, stored } of batch) verifyPrime(stored, id);
+    for (const { id, stored } of batch) {
+      primes.set(id, Buffer.from(stored));
+      claims.add(`${sender} ${id}`);
+    }
+  };
+  return {
+    generation: randomBytes(16).toString("hex"),
+    appended,
+    read,
+    lose: (id) => {
+      primes.delete(id);
+      marks.clear();
+      epoch++;
+    },
+    put,
+    putBatch: async (sender, batch) => {
+      const parsed = [...parseBatch(batch)];
+      await put(sender, parsed);
+      return { storedCount: parsed.length };
+    },
+    hasSent: async (sender, ids) => ids.map((id) => primes.has(id) && claims.has(`${sender} ${id}`)),
+    get,
+    getMany: (ids) => Promise.all(ids.map(get)),
+    appendFacts: async (batch) => {
+      for (const fact of batch) {
+        appended.push(fact);
+        const kind = facts.get(fact.kind) ?? new Map<string, Buffer>();
+        facts.set(fact.kind, kind);
+        if (fact.value === undefined) kind.delete(fact.key);
+        else kind.set(fact.key, Buffer.from(fact.value));
+      }
+    },
+    fact: async (kind, key) => facts.get(kind)?.get(key),
+    async *facts(kind, prefix = "") {
+      const all = [...(facts.get(kind) ?? [])].sort(([left], [right]) => bytewise(left, right));
+      for (const [key, value] of all) if (key.startsWith(prefix)) yield { key, value };
+    },
+    closedEpoch: async () => epoch,
+    markClosed: async (added, since = epoch) => {
+      if (since === epoch) for (const mark of added) marks.add(mark);
+    },
+    areClosed: async (asked) => asked.map((mark) => marks.has(mark)),
+    check: async () => ({ segmentsCount: 0, recordsCount: 0, primesCount: primes.size, verifiedPrimesCount: 0, readBytes: 0, findings: [], quarantined: [] }),
+    rebuildIndex: async () => marks.clear(),
+    stats: async () => ({
+      primesCount: primes.size,
+      primesBytes: 0,
+      factsCount: 0,
+      segmentsCount: 0,
+      segmentsBytes: 0,
+      indexBytes: 0,
+      freeBytes: 0,
+      reserveBytes: 0,
+      quarantinedCount: 0,
+      isFailed: false,
+    }),
+    remove: async () => ({ removedPrimesCount: 0, removedSegmentsCount: 0, movedBytes: 0, freedBytes: 0 }),
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
