@@ -1,4 +1,4 @@
-/** The exit codes of every command; documented in docs/exit-codes.md. Scripts may rely on them. */
+/** The exit codes of every command; documented in docs/commands.md. Scripts may rely on them. */
 export const exitCodes = {
   ok: 0,
   failed: 1,

@@ -18,7 +18,12 @@ export function describeFailure(error: unknown): FailureReport {
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return describeFailure(new CostorError("internal", message, { cause: error }));
   }
-  const exitCode = error.code === "interrupted" ? exitCodes.interrupted : usageCodes.includes(error.code) ? exitCodes.usage : exitCodes.failed;
+  const exitCode =
+    error.code === "interrupted"
+      ? exitCodes.interrupted
+      : usageCodes.includes(error.code)
+        ? exitCodes.usage
+        : exitCodes.failed;
   return { code: error.code, message: withCauses(error), help: error.help, details: error.details, exitCode };
 }
 
@@ -26,7 +31,9 @@ export function describeFailure(error: unknown): FailureReport {
 export function printFailure(error: unknown, options: { readonly json: boolean }): number {
   const report = describeFailure(error);
   if (options.json) {
-    process.stderr.write(`${JSON.stringify({ error: report }, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value))}\n`);
+    process.stderr.write(
+      `${JSON.stringify({ error: report }, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value))}\n`,
+    );
   } else {
     const code = styleText("red", report.code, { stream: process.stderr });
     process.stderr.write(`costor: ${code}: ${report.message}\n  ${report.help}\n`);

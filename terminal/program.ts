@@ -19,7 +19,9 @@ export async function runProgram(argv: readonly string[], sides: Readonly<Record
   const words = argv.slice(2);
   const json = words.includes("--json");
   // `costor agent ls … | head` closes the pipe early: nobody reads on, and that is no failure.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? exitCodes.ok : exitCodes.failed));
+  process.stdout.on("error", (error: NodeJS.ErrnoException) =>
+    process.exit(error.code === "EPIPE" ? exitCodes.ok : exitCodes.failed),
+  );
   try {
     const program = createProgram();
     const named = words.find((word) => !word.startsWith("-"));
@@ -29,7 +31,11 @@ export async function runProgram(argv: readonly string[], sides: Readonly<Record
       else program.command(name).description(side.description);
     }
     if (isCompletion) (await import("@bomb.sh/tab/commander")).default(program);
-    else program.command("complete").argument("<shell>", "bash, zsh, fish or powershell").description("print the shell completion script");
+    else
+      program
+        .command("complete")
+        .argument("<shell>", "bash, zsh, fish or powershell")
+        .description("print the shell completion script");
     await program.parseAsync(argv as string[]);
   } catch (error) {
     process.exitCode = endedBy(error, json);

@@ -52,7 +52,9 @@ export async function createProgress(init: ProgressInit): Promise<Progress> {
     barCompleteChar: "█",
     barIncompleteChar: "░",
     format: (options, parameters) =>
-      line.state.totalBytes === undefined ? line.text : `${Format.BarFormat(parameters.progress, options)} ${line.text}`,
+      line.state.totalBytes === undefined
+        ? line.text
+        : `${Format.BarFormat(parameters.progress, options)} ${line.text}`,
   });
   bar.start(1, 0);
   let drawnMs = -Infinity;
@@ -118,7 +120,8 @@ export function createMeter(nowMs: () => number): Meter {
     add(doneBytes) {
       const atMs = nowMs();
       const last = samples.at(-1)!;
-      if (atMs - last.atMs < drawIntervalMs && samples.length > 1) samples[samples.length - 1] = { atMs: last.atMs, doneBytes };
+      if (atMs - last.atMs < drawIntervalMs && samples.length > 1)
+        samples[samples.length - 1] = { atMs: last.atMs, doneBytes };
       else samples.push({ atMs, doneBytes });
       while (samples.length > 2 && atMs - samples[1]!.atMs >= rateWindowMs) samples.shift();
     },

@@ -10,7 +10,14 @@ export function formatBytes(bytes: number): string {
     value /= 1000;
     unit++;
   }
-  const text = unit === 0 ? String(Math.round(value)) : value < 9.995 ? value.toFixed(2) : value < 99.95 ? value.toFixed(1) : value.toFixed(0);
+  const text =
+    unit === 0
+      ? String(Math.round(value))
+      : value < 9.995
+        ? value.toFixed(2)
+        : value < 99.95
+          ? value.toFixed(1)
+          : value.toFixed(0);
   return `${text} ${byteUnits[unit]}`;
 }
 

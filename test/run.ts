@@ -46,7 +46,11 @@ function report(file: string, run: FileRun): void {
   totals.passed += run.passed;
   totals.failed += run.failed;
   totals.skipped += run.skipped.length;
-  const counted = [`${run.passed} passed`, run.failed > 0 && `${run.failed} failed`, run.skipped.length > 0 && `${run.skipped.length} skipped`];
+  const counted = [
+    `${run.passed} passed`,
+    run.failed > 0 && `${run.failed} failed`,
+    run.skipped.length > 0 && `${run.skipped.length} skipped`,
+  ];
   const line = `${file}: ${counted.filter(Boolean).join(", ")} (${(run.durationMs / 1000).toFixed(1)} s)`;
   const lines = [`${run.reasons.length === 0 ? "ok  " : "FAIL"} ${line}`];
   if (run.reasons.length > 0) {
@@ -68,7 +72,10 @@ async function lane(): Promise<void> {
 }
 await Promise.all(Array.from({ length: Math.max(1, Number(values.jobs)) }, lane));
 
-if (files.length === 0) failures.push(`no test file under ${relative(root, directory) || "."} matches ${positionals.join(", ") || "**/*.test.ts"}`);
+if (files.length === 0)
+  failures.push(
+    `no test file under ${relative(root, directory) || "."} matches ${positionals.join(", ") || "**/*.test.ts"}`,
+  );
 if (stopSignal.aborted) failures.push(`${(stopSignal.reason as Error).message}, with ${queue.length} files not run`);
 for (const failure of failures) process.stdout.write(`\nfailed: ${failure}\n`);
 if (failures.length > 0) {

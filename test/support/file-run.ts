@@ -45,7 +45,9 @@ export async function runTestFile(path: string, options: FileRunOptions): Promis
   const summaryText = collect([child.stdio[3] as Readable]);
   const exited = new Promise<string | undefined>((resolve) => {
     child.once("error", (error) => resolve(`could not start: ${error.message}`));
-    child.once("exit", (code, signal) => resolve(code === 0 ? undefined : signal ? `ended by ${signal}` : `exit code ${code}`));
+    child.once("exit", (code, signal) =>
+      resolve(code === 0 ? undefined : signal ? `ended by ${signal}` : `exit code ${code}`),
+    );
   });
 
   let exitReason: string | undefined;
@@ -75,7 +77,14 @@ export async function runTestFile(path: string, options: FileRunOptions): Promis
   removeTrees([scratch]);
   const passed = summary?.passed ?? 0;
   const failed = reasons.length === 0 ? 0 : Math.max(1, summary?.failed ?? 0);
-  return { passed, failed, skipped: summary?.skipped ?? [], durationMs: performance.now() - startedMs, reasons, output: output() };
+  return {
+    passed,
+    failed,
+    skipped: summary?.skipped ?? [],
+    durationMs: performance.now() - startedMs,
+    reasons,
+    output: output(),
+  };
 }
 
 function judge(summary: SuiteSummary | undefined): string[] {

@@ -36,7 +36,8 @@ function startRunner(directory: string, parameters: readonly string[] = []) {
     env: { ...process.env, COSTOR_TEST_LEVEL: "quick" },
   });
   let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text: string) => (output += text));
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding("utf8").on("data", (text: string) => (output += text));
   const done = new Promise<RunResult>((resolve) => {
     child.once("close", (code) => resolve({ code, output, lastLine: output.trimEnd().split("\n").at(-1) ?? "" }));
   });
@@ -77,10 +78,14 @@ test("runs only the files that the name filter matches, and fails when none does
 });
 
 test("a failing test fails the run and prints how to run its file again", async () => {
-  await assertFails(`${head}test("a", () => { throw new Error("planted"); });\ntest.run();\n`, /reproduce: \S*node .*planted\.test\.ts/);
+  await assertFails(
+    `${head}test("a", () => { throw new Error("planted"); });\ntest.run();\n`,
+    /reproduce: \S*node .*planted\.test\.ts/,
+  );
 });
 
-test("a thrown undefined is a failure", () => assertFails(`${head}test("a", () => { throw undefined; });\ntest.run();\n`, /1 failed/));
+test("a thrown undefined is a failure", () =>
+  assertFails(`${head}test("a", () => { throw undefined; });\ntest.run();\n`, /1 failed/));
 
 test("an error in any hook is a failure", async () => {
   for (const hook of ["before", "after", "before.each", "after.each"]) {
@@ -99,7 +104,10 @@ test("a test that never ends is failed by its time-out", async () => {
 });
 
 test("a file that never ends is failed by the overall time-out", async () => {
-  await assertFails(`${head}test("a", () => { for (;;); });\ntest.run();\n`, /took longer than 1 s/, ["--file-timeout-ms", "1000"]);
+  await assertFails(`${head}test("a", () => { for (;;); });\ntest.run();\n`, /took longer than 1 s/, [
+    "--file-timeout-ms",
+    "1000",
+  ]);
 });
 
 test("a handle left open after the last test is a failure", async () => {
@@ -131,12 +139,18 @@ test("a file without tests is a failure", async () => {
 });
 
 test("a process that ends in the middle is a failure", async () => {
-  await assertFails(`${head}test("a", () => {});\ntest("b", () => process.exit(0));\ntest.run();\n`, /did not run|exit code/);
+  await assertFails(
+    `${head}test("a", () => {});\ntest("b", () => process.exit(0));\ntest.run();\n`,
+    /did not run|exit code/,
+  );
   await assertFails(`${head}test("a", () => process.kill(process.pid, "SIGKILL"));\ntest.run();\n`, /ended by SIGKILL/);
 });
 
 test("a promise that is rejected with nobody waiting is a failure", async () => {
-  await assertFails(`${head}test("a", async () => { void Promise.reject(new Error("lost")); });\ntest.run();\n`, /lost/);
+  await assertFails(
+    `${head}test("a", async () => { void Promise.reject(new Error("lost")); });\ntest.run();\n`,
+    /lost/,
+  );
 });
 
 test("a file that does not parse is a failure", () => assertFails(`${head}test("a"`, /SyntaxError/));

@@ -78,7 +78,8 @@ export function suite(title: string, options: SuiteOptions = {}): Suite {
       }
       await collectErrors(hooks.afterEach, "after.each hook", timeoutMs, failures);
     }
-    if (failures.length === 1 && failures[0] instanceof Skip) return noteSkip(`${title}: ${testTitle}`, failures[0].reason);
+    if (failures.length === 1 && failures[0] instanceof Skip)
+      return noteSkip(`${title}: ${testTitle}`, failures[0].reason);
     const errors = failures.filter((failure) => !(failure instanceof Skip));
     if (errors.length > 0) {
       counts.failed++;
@@ -119,8 +120,12 @@ export function suite(title: string, options: SuiteOptions = {}): Suite {
     counts.total++;
     noteSkip(`${title}: ${testTitle}`, reason);
   };
-  test.before = Object.assign((hook: Hook) => void hooks.before.push(hook), { each: (hook: Hook) => void hooks.beforeEach.push(hook) });
-  test.after = Object.assign((hook: Hook) => void hooks.after.push(hook), { each: (hook: Hook) => void hooks.afterEach.push(hook) });
+  test.before = Object.assign((hook: Hook) => void hooks.before.push(hook), {
+    each: (hook: Hook) => void hooks.beforeEach.push(hook),
+  });
+  test.after = Object.assign((hook: Hook) => void hooks.after.push(hook), {
+    each: (hook: Hook) => void hooks.afterEach.push(hook),
+  });
   test.run = () => {
     hasRun = true;
     counts.suitesRunning++;
@@ -129,7 +134,12 @@ export function suite(title: string, options: SuiteOptions = {}): Suite {
   return test;
 }
 
-async function collectErrors(hooks: readonly Hook[], what: string, timeoutMs: number, failures: unknown[]): Promise<void> {
+async function collectErrors(
+  hooks: readonly Hook[],
+  what: string,
+  timeoutMs: number,
+  failures: unknown[],
+): Promise<void> {
   for (const hook of hooks) {
     try {
       await withTimeout(what, timeoutMs, hook);
@@ -165,7 +175,9 @@ function noteSkip(title: string, reason: string): void {
 
 /** uvu fails on a thrown `undefined`, on a bigint in a comparison, and drops causes: so it gets text only. */
 function printable(errors: readonly unknown[]): { name: string; message: string; stack: string } {
-  const texts = errors.map((error) => (error instanceof AssertionError ? (error.stack ?? error.message) : inspect(error)));
+  const texts = errors.map((error) =>
+    error instanceof AssertionError ? (error.stack ?? error.message) : inspect(error),
+  );
   const message = texts.join("\n");
   return { name: "Failure", message: message.slice(0, failureTextCount), stack: "" };
 }
@@ -173,7 +185,9 @@ function printable(errors: readonly unknown[]): { name: string; message: string;
 /** A live handle after the last test is a leak: the timer fires only when something else keeps the process alive. */
 function watchForLinger(): void {
   setTimeout(() => {
-    process.stderr.write(`\nstill alive ${lingerMs} ms after the last test, kept by: ${process.getActiveResourcesInfo().join(", ")}\n`);
+    process.stderr.write(
+      `\nstill alive ${lingerMs} ms after the last test, kept by: ${process.getActiveResourcesInfo().join(", ")}\n`,
+    );
     counts.total++;
     counts.failed++;
     process.exit(1);
@@ -185,7 +199,13 @@ const summaryDescriptor = Number(process.env["COSTOR_TEST_SUMMARY_FD"] ?? 0);
 delete process.env["COSTOR_TEST_SUMMARY_FD"];
 
 process.on("exit", () => {
-  const summary: SuiteSummary = { total: counts.total, passed: counts.passed, failed: counts.failed, skipped, only: counts.only };
+  const summary: SuiteSummary = {
+    total: counts.total,
+    passed: counts.passed,
+    failed: counts.failed,
+    skipped,
+    only: counts.only,
+  };
   if (counts.failed > 0 || counts.passed + skipped.length !== counts.total) process.exitCode = 1;
   if (summaryDescriptor > 0) writeSync(summaryDescriptor, `${JSON.stringify(summary)}\n`);
 });

@@ -63,13 +63,19 @@ test("a command that works exits with 0 and says nothing on stderr", () => {
 test("an error exits with 1 and prints code, message with cause, and the next step", () => {
   const { code, stdout, stderr } = run("agent", "coded");
   assert.deepEqual([code, stdout], [1, ""]);
-  assert.equal(stderr, "costor: store-full: no space left: ENOSPC\n  Free space on the site's disk; reading and restoring go on.\n");
+  assert.equal(
+    stderr,
+    "costor: store-full: no space left: ENOSPC\n  Free space on the site's disk; reading and restoring go on.\n",
+  );
 });
 
 test("with --json an error is one JSON line on stderr", () => {
   const { code, stderr } = run("agent", "coded", "--json");
   const { error } = JSON.parse(stderr) as { error: Record<string, unknown> };
-  assert.deepEqual([code, error["code"], error["exitCode"], error["details"]], [1, "store-full", 1, { freeBytes: "1" }]);
+  assert.deepEqual(
+    [code, error["code"], error["exitCode"], error["details"]],
+    [1, "store-full", 1, { freeBytes: "1" }],
+  );
 });
 
 test("a fault of the program is reported as internal, with its stack", () => {
@@ -97,12 +103,21 @@ test("help and version exit with 0 and need no side", () => {
 });
 
 test("a reader that goes away early is no failure", () => {
-  const { status, stderr } = spawnSync("sh", ["-c", '"$@" | head -n 1', "sh", process.execPath, ...runtimeFlags, script, "agent", "much"], { encoding: "utf8" });
+  const { status, stderr } = spawnSync(
+    "sh",
+    ["-c", '"$@" | head -n 1', "sh", process.execPath, ...runtimeFlags, script, "agent", "much"],
+    { encoding: "utf8" },
+  );
   assert.deepEqual([status, stderr], [0, ""]);
 });
 
-async function interrupt(signal: NodeJS.Signals, ...parameters: string[]): Promise<{ code: number | null; stderr: string }> {
-  const child = spawn(process.execPath, [...runtimeFlags, script, "agent", "waits", ...parameters], { stdio: ["ignore", "pipe", "pipe"] });
+async function interrupt(
+  signal: NodeJS.Signals,
+  ...parameters: string[]
+): Promise<{ code: number | null; stderr: string }> {
+  const child = spawn(process.execPath, [...runtimeFlags, script, "agent", "waits", ...parameters], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let stderr = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
   child.stdout.once("data", () => child.kill(signal));
@@ -129,13 +144,18 @@ test("the launcher works from anywhere, through links, and keeps its process", a
     const result = spawnSync(join(directory, name), ["--version"], { encoding: "utf8", cwd: directory });
     assert.equal(result.status, 0, result.stderr);
   }
-  const viaShell = spawnSync("sh", ["-c", "cd /; PATH=$1:$PATH; relative --version", "sh", directory], { encoding: "utf8" });
+  const viaShell = spawnSync("sh", ["-c", "cd /; PATH=$1:$PATH; relative --version", "sh", directory], {
+    encoding: "utf8",
+  });
   assert.equal(viaShell.status, 0, viaShell.stderr);
 });
 
 test("the launcher becomes the program: one process to signal", async () => {
   const directory = await scratchDirectory("process");
-  await writeFile(join(directory, "tell.cjs"), `require("node:fs").writeFileSync(${JSON.stringify(join(directory, "pid"))}, String(process.pid));`);
+  await writeFile(
+    join(directory, "tell.cjs"),
+    `require("node:fs").writeFileSync(${JSON.stringify(join(directory, "pid"))}, String(process.pid));`,
+  );
   const env = { ...process.env, NODE_OPTIONS: `--require=${join(directory, "tell.cjs")}` };
   const launched = spawn(join(root, "costor"), ["--version"], { stdio: "ignore", env });
   await once(launched, "close");

@@ -10,7 +10,12 @@ function virtualClock() {
 }
 
 function captured(isTTY: boolean) {
-  const stream = Object.assign(new PassThrough(), { isTTY, columns: 120, cursorTo() {}, clearLine() {} }) as unknown as NodeJS.WriteStream;
+  const stream = Object.assign(new PassThrough(), {
+    isTTY,
+    columns: 120,
+    cursorTo() {},
+    clearLine() {},
+  }) as unknown as NodeJS.WriteStream;
   return { stream, text: () => String((stream as unknown as PassThrough).read() ?? "") };
 }
 
@@ -26,17 +31,27 @@ test("the rate forgets what is more than about five seconds old", () => {
       clock.pass(100);
       meter.add((doneBytes += bytesPerSecond / 10));
     }
-    assert.ok(Math.abs(meter.bytesPerSecond() / bytesPerSecond - 1) < 0.01, `${meter.bytesPerSecond()} for ${bytesPerSecond}`);
+    assert.ok(
+      Math.abs(meter.bytesPerSecond() / bytesPerSecond - 1) < 0.01,
+      `${meter.bytesPerSecond()} for ${bytesPerSecond}`,
+    );
   }
 });
 
 test("a line tells share, files, rate and remaining time, and leaves out what is not known", () => {
   assert.equal(
-    describeProgress("Backing up", { doneBytes: 1_200_000_000, totalBytes: 3_000_000_000, doneFiles: 1234 }, 45_000_000),
+    describeProgress(
+      "Backing up",
+      { doneBytes: 1_200_000_000, totalBytes: 3_000_000_000, doneFiles: 1234 },
+      45_000_000,
+    ),
     "Backing up: 1.20 GB of 3.00 GB (40 %), 1,234 files, 45.0 MB/s, 40 s left",
   );
   assert.equal(describeProgress("Backing up", { doneBytes: 10 }, 0), "Backing up: 10 B, 0 B/s");
-  assert.equal(describeProgress("Restoring", { doneBytes: 0, totalBytes: 0 }, 0), "Restoring: 0 B of 0 B (100 %), 0 B/s");
+  assert.equal(
+    describeProgress("Restoring", { doneBytes: 0, totalBytes: 0 }, 0),
+    "Restoring: 0 B of 0 B (100 %), 0 B/s",
+  );
 });
 
 test("a pipe gets one plain line in ten seconds", async () => {
