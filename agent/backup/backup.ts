@@ -72,8 +72,9 @@ const newSnapshotId = (): SnapshotId => parseSnapshotId(makeUuidV7(Date.now()));
 async function backUpOnce(init: BackupInit, database: AgentDatabase): Promise<BackupReport> {
   const { config, client } = init;
   const startedMs = Date.now();
-  const roots = init.paths.length > 0 ? init.paths : config.roots;
-  if (roots.length === 0) throw new CostorError("bad-usage", "there is nothing to back up: give a path, or roots in the configuration");
+  const paths = init.paths.length > 0 ? init.paths : config.roots;
+  if (paths.length === 0) throw new CostorError("bad-usage", "there is nothing to back up: give a path, or roots in the configuration");
+  const { top, roots } = arrangeRoots(paths);
   using aborting = new Aborting(init.signal);
   const { signal } = aborting;
 
@@ -116,7 +117,7 @@ async function backUpOnce(init: BackupInit, database: AgentDatabase): Promise<Ba
     const scan = new Scan(
       { database, jobs, trees, uploader, writes, scope, findings, progress },
       {
-        roots: arrangeRoots(roots),
+        roots: top,
         filter: filter === keepEverything ? undefined : filter,
         oneFileSystem: config.oneFileSystem,
         racyNs: BigInt(startedMs) * 1_000_000n - CLOCK_TICK_NS,

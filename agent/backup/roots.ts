@@ -22,8 +22,8 @@ function resolveParent(path: ByteString): ByteString {
   }
 }
 
-/** The tree of `paths`; one that lies in another is covered by it. */
-export function arrangeRoots(paths: readonly ByteString[]): RootNode {
+/** The tree of `paths`, and the roots that it has: one that lies in another is covered by it. */
+export function arrangeRoots(paths: readonly ByteString[]): { top: RootNode; roots: ByteString[] } {
   const top: RootNode = { children: new Map() };
   for (const path of paths.map(resolveParent)) {
     let node = top;
@@ -37,5 +37,11 @@ export function arrangeRoots(paths: readonly ByteString[]): RootNode {
     node.root = path;
     node.children.clear();
   }
-  return top;
+  const roots: ByteString[] = [];
+  const waiting = [top];
+  for (let node = waiting.pop(); node; node = waiting.pop()) {
+    if (node.root !== undefined) roots.push(node.root);
+    else waiting.push(...node.children.values());
+  }
+  return { top, roots: roots.sort() };
 }

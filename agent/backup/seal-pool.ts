@@ -31,11 +31,12 @@ export class SealPool {
   private readonly line: Job[] = [];
   private readonly running = new Map<number, { job: Job; slot: Slot }>();
   private readonly onFatal: (error: unknown) => void;
+  private readonly init: { scopeSecret: Uint8Array; workersCount: number };
   private nextJob = 1;
 
   constructor(components: { onFatal(error: unknown): void }, init: { scopeSecret: Uint8Array; workersCount: number }) {
     this.onFatal = (error) => components.onFatal(error);
-    for (let i = 0; i < init.workersCount; i++) this.slots.push(this.startWorker(init.scopeSecret));
+    this.init = init;
   }
 
   /** Jobs that wait for a worker. The scan waits while there are some. */
@@ -56,9 +57,18 @@ export class SealPool {
     this.dispatch();
   }
 
-  private startWorker(scopeSecret: Uint8Array): Slot {
+  /** The worker with the least to do; starts another one while all that there are work. */
+  private freestSlot(): Slot {
+    const freest = this.slots.toSorted((one, other) => one.running - other.running)[0];
+    if (freest && (freest.running === 0 || this.slots.length === this.init.workersCount)) return freest;
+    const started = this.startWorker();
+    this.slots.push(started);
+    return started;
+  }
+
+  private startWorker(): Slot {
     const worker = new Worker(new URL("./seal-worker.ts", import.meta.url), {
-      workerData: { scopeSecret },
+      workerData: { scopeSecret: this.init.scopeSecret },
       resourceLimits: { maxYoungGenerationSizeMb: WORKER_YOUNG_GENERATION_MIB },
     });
     const slot: Slot = { worker, running: 0 };
@@ -69,7 +79,7 @@ export class SealPool {
 
   private dispatch(): void {
     while (this.line.length > 0) {
-      const slot = this.slots.reduce((least, candidate) => (candidate.running < least.running ? candidate : least));
+      const slot = this.freestSlot();
       if (slot.running >= JOBS_PER_WORKER_COUNT) return;
       const job = this.line.shift()!;
       slot.running++;

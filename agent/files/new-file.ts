@@ -72,7 +72,7 @@ export function removeQuietly(directory: Directory, name: ByteString): void {
   }
 }
 
-function writeAll(fd: number, bytes: Uint8Array, offsetBytes: number): void {
+export function writeAll(fd: number, bytes: Uint8Array, offsetBytes: number): void {
   const address = addressOf(bytes);
   for (let done = 0; done < bytes.length; ) {
     const written = libc.pwrite(fd, address + done, bytes.length - done, offsetBytes + done);

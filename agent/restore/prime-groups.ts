@@ -1,0 +1,137 @@
+/**
+ * Gathers what a restore needs of each prime, fetches primes in batches, several at a time, and hands each to the place
+ * pool with everything that is made of it. Walk order is bundle order, so that nearly every prime is fetched once.
+ */
+import type { StoredPrime } from "#protocol/batch.ts";
+import { isCostorError } from "#protocol/errors.ts";
+import type { PrimeId } from "#protocol/ids.ts";
+import type { PrimeReference } from "#protocol/sealing.ts";
+import { type Failure, type FileOutcome, type PartWrite, type WholeFile, describeFailure } from "./place-messages.ts";
+import type { PlacePool } from "./place-pool.ts";
+
+export interface PrimeSource {
+  /** The stored primes in the asked order. */
+  readPrimes(ids: readonly PrimeId[], signal?: AbortSignal): AsyncIterable<StoredPrime>;
+}
+
+interface Waiting<T, Outcome> {
+  readonly item: T;
+  readonly onDone: (outcome: Outcome) => void;
+}
+
+interface Group {
+  readonly reference: PrimeReference;
+  readonly files: Waiting<WholeFile, FileOutcome>[];
+  readonly writes: Waiting<PartWrite, { failure?: Failure }>[];
+}
+
+/** Plaintext bytes and items gathered before they are fetched. */
+const GATHERED_BYTES = 6 * 1024 * 1024;
+const GATHERED_ITEMS_COUNT = 2048;
+const PARALLEL_FETCHES_COUNT = 3;
+
+export class PrimeGroups {
+  private readonly source: PrimeSource;
+  private readonly pool: PlacePool;
+  private readonly signal: AbortSignal | undefined;
+  private groups = new Map<PrimeId, Group>();
+  private gatheredBytes = 0;
+  private gatheredItems = 0;
+  private readonly fetches = new Set<Promise<void>>();
+  private failure: unknown;
+  fetchedBytes = 0;
+
+  constructor(components: { source: PrimeSource; pool: PlacePool }, init: { signal?: AbortSignal }) {
+    this.source = components.source;
+    this.pool = components.pool;
+    this.signal = init.signal;
+  }
+
+  addFile(reference: PrimeReference, file: WholeFile, onDone: (outcome: FileOutcome) => void): void {
+    this.group(reference).files.push({ item: file, onDone });
+  }
+
+  addWrite(reference: PrimeReference, write: PartWrite, onDone: (outcome: { failure?: Failure }) => void): void {
+    this.group(reference).writes.push({ item: write, onDone });
+  }
+
+  private group(reference: PrimeReference): Group {
+    let group = this.groups.get(reference.id);
+    if (!group) {
+      group = { reference, files: [], writes: [] };
+      this.groups.set(reference.id, group);
+      this.gatheredBytes += reference.lengthBytes;
+    }
+    this.gatheredItems++;
+    return group;
+  }
+
+  /** To be awaited between additions: starts fetches and waits while enough are under way. */
+  async room(): Promise<void> {
+    if (this.gatheredBytes < GATHERED_BYTES && this.gatheredItems < GATHERED_ITEMS_COUNT) return;
+    await this.start();
+  }
+
+  /** Resolves when everything that was added is done. */
+  async drain(): Promise<void> {
+    await this.start();
+    await Promise.all(this.fetches);
+    this.check();
+    await this.pool.drain();
+  }
+
+  private check(): void {
+    if (this.failure !== undefined) throw this.failure;
+    this.signal?.throwIfAborted();
+  }
+
+  private async start(): Promise<void> {
+    while (this.fetches.size >= PARALLEL_FETCHES_COUNT) await Promise.race(this.fetches);
+    this.check();
+    const groups = [...this.groups.values()];
+    if (groups.length === 0) return;
+    this.groups = new Map();
+    this.gatheredBytes = 0;
+    this.gatheredItems = 0;
+    const fetch = this.fetch(groups).catch((error: unknown) => {
+      this.failure ??= error;
+    });
+    this.fetches.add(fetch);
+    void fetch.finally(() => this.fetches.delete(fetch));
+  }
+
+  private async fetch(groups: readonly Group[]): Promise<void> {
+    let next = 0;
+    try {
+      for await (const prime of this.source.readPrimes(groups.map((group) => group.reference.id), this.signal)) {
+        await this.pool.room();
+        this.place(groups[next++]!, prime.stored);
+      }
+    } catch (error) {
+      if (!isCostorError(error, "prime-missing") && !isCostorError(error, "prime-corrupt")) throw error;
+      // One of them cannot be had: the others are asked for alone.
+      if (groups.length === 1) failGroup(groups[0]!, describeFailure(error));
+      else for (const group of groups.slice(next)) await this.fetch([group]);
+    }
+  }
+
+  private place(group: Group, stored: Uint8Array): void {
+    this.fetchedBytes += stored.length;
+    const task = {
+      reference: group.reference,
+      stored,
+      files: group.files.map((file) => file.item),
+      writes: group.writes.map((write) => write.item),
+    };
+    this.pool.submit(task, (answer) => {
+      if (answer.failure) return failGroup(group, answer.failure);
+      group.files.forEach((file, index) => file.onDone(answer.files[index]!));
+      group.writes.forEach((write, index) => write.onDone(answer.writes[index]!));
+    });
+  }
+}
+
+function failGroup(group: Group, failure: Failure): void {
+  for (const file of group.files) file.onDone({ failure, notes: [] });
+  for (const write of group.writes) write.onDone({ failure });
+}

@@ -1,0 +1,256 @@
+/**
+ * Walks a snapshot and a directory of this machine side by side, depth first, and makes the second like the first. By
+ * descriptors throughout (agent/files): whoever moves or exchanges things meanwhile gains nothing.
+ */
+import type { ByteString } from "#protocol/byte-string.ts";
+import type { DirectoryObject, FileObject, NodePointer, TreeObject } from "#protocol/tree.ts";
+import type { TreeReader } from "#protocol/tree-reader.ts";
+import { type PlacePolicy, wantedOwner } from "#agent/files/attributes.ts";
+import type { Directory } from "#agent/files/directory.ts";
+import type { ObjectIdentity, Replacing } from "#agent/files/new-file.ts";
+import { isOsError } from "#agent/files/os-error.ts";
+import { type OverwriteDecision, type OverwriteMode, decideOverwrite } from "#agent/files/overwrite.ts";
+import {
+  enterDirectory,
+  finishDirectory,
+  giveBackMode,
+  placeAttributes,
+  placeDirectory,
+  placeHardLink,
+  placeSpecial,
+  placeSymlink,
+} from "#agent/files/place.ts";
+import { removeEntry } from "#agent/files/remove-tree.ts";
+import type { FileStat } from "#agent/files/stat.ts";
+import { isTemporaryName } from "#agent/files/temporary-name.ts";
+import { DirectoryStack } from "#agent/files/walk.ts";
+import { placeFile } from "./file-placing.ts";
+import { HeldDirectory } from "./held-directory.ts";
+import { LinkGroups, type PlacedLink } from "./link-groups.ts";
+import { type FileOutcome, describeFailure } from "./place-messages.ts";
+import type { PrimeGroups } from "./prime-groups.ts";
+import type { RestoreProgress, RestoreTally } from "./restore-report.ts";
+import { type Selection, selectChild } from "./selection.ts";
+
+export interface RestoreWalkComponents {
+  readonly reader: TreeReader;
+  readonly groups: PrimeGroups;
+  readonly tally: RestoreTally;
+  readonly progress: RestoreProgress;
+}
+
+export interface RestoreWalkInit {
+  readonly selection: Selection;
+  readonly overwrite: OverwriteMode;
+  readonly deletes: boolean;
+  readonly policy: PlacePolicy;
+  /** Names from `/` to each root of the snapshot: nothing is deleted outside of them. */
+  readonly roots: readonly (readonly ByteString[])[];
+  readonly signal?: AbortSignal;
+}
+
+interface Level {
+  readonly objects: AsyncIterator<TreeObject>;
+  readonly selection: Selection;
+  readonly held: HeldDirectory;
+  /** Made by this restore: nothing else is in it. */
+  readonly isNew: boolean;
+  /** What the snapshot holds here, where extra entries are to be deleted. */
+  readonly kept: Set<ByteString> | undefined;
+}
+
+export class RestoreWalk {
+  private readonly components: RestoreWalkComponents;
+  private readonly init: RestoreWalkInit;
+  private readonly links = new LinkGroups();
+  private readonly levels: Level[] = [];
+  private readonly root: Directory;
+  private readonly stack: DirectoryStack;
+
+  /** Takes over `root`. */
+  constructor(components: RestoreWalkComponents, init: RestoreWalkInit & { root: Directory }) {
+    this.components = components;
+    this.init = init;
+    this.root = init.root;
+    this.stack = new DirectoryStack(init.root.duplicate());
+  }
+
+  async run(node: NodePointer): Promise<void> {
+    this.enter(node, this.init.selection, new HeldDirectory(() => undefined), false);
+    for (let level = this.levels.at(-1); level; level = this.levels.at(-1)) {
+      this.init.signal?.throwIfAborted();
+      const next = await level.objects.next();
+      if (next.done) this.leave(level);
+      else await this.visit(level, next.value);
+    }
+    await this.components.groups.drain();
+  }
+
+  [Symbol.dispose](): void {
+    this.stack.close();
+    this.root.close();
+  }
+
+  private path(name: ByteString): ByteString[] {
+    return [...this.stack.names(), name];
+  }
+
+  private pathText(names: readonly ByteString[]): ByteString {
+    return `/${names.join("/")}` as ByteString;
+  }
+
+  private enter(node: NodePointer, selection: Selection, held: HeldDirectory, isNew: boolean): void {
+    const deletesHere = this.init.deletes && !isNew && selection.children.size === 0 && this.isInRoot();
+    const objects = this.components.reader.objects(node)[Symbol.asyncIterator]();
+    this.levels.push({ objects, selection, held, isNew, kept: deletesHere ? new Set() : undefined });
+  }
+
+  private isInRoot(): boolean {
+    const names = this.stack.names();
+    return this.init.roots.some((root) => root.length <= names.length && root.every((name, index) => names[index] === name));
+  }
+
+  private leave(level: Level): void {
+    if (level.kept) this.deleteExtra(level.kept);
+    this.levels.pop();
+    level.held.leave(this.stack.current);
+    if (this.levels.length > 0) this.stack.pop();
+  }
+
+  private deleteExtra(kept: ReadonlySet<ByteString>): void {
+    const { tally } = this.components;
+    for (const name of this.stack.current.names()) {
+      if (kept.has(name) || (isTemporaryName(name) && this.levels.at(-1)!.isNew)) continue;
+      try {
+        removeEntry(this.stack.current, name, this.init.signal);
+        tally.deletedCount++;
+      } catch (error) {
+        tally.fail(this.pathText(this.path(name)), describeFailure(error));
+      }
+    }
+  }
+
+  private async visit(level: Level, object: TreeObject): Promise<void> {
+    const { progress, tally } = this.components;
+    level.kept?.add(object.name);
+    const selection = selectChild(level.selection, object.name);
+    if (!selection) return;
+    progress.objectsCount++;
+    try {
+      const existing = level.isNew ? undefined : this.stack.current.statIfExists(object.name);
+      const decision = this.decide(existing, object);
+      if (decision === "conflict") {
+        tally.fail(this.pathText(this.path(object.name)), { code: "restore-refused", message: "something of another type is there" });
+      } else if (decision === "keep") {
+        tally.keptCount++;
+      } else if (decision === "attributes") {
+        placeAttributes(this.stack.current, object.name, existing!, object, this.init.policy, this.noter(object.name));
+        tally.keptCount++;
+      } else if (object.type === "directory") {
+        this.visitDirectory(object, selection, decision);
+      } else {
+        if (decision === "replace-tree") removeEntry(this.stack.current, object.name, this.init.signal);
+        await this.placeObject(level, object, decision === "replace" ? "replace" : "never");
+      }
+    } catch (error) {
+      if (!isOsError(error)) throw error;
+      tally.fail(this.pathText(this.path(object.name)), describeFailure(error));
+    }
+  }
+
+  private decide(existing: FileStat | undefined, object: TreeObject): OverwriteDecision {
+    const owner = process.geteuid!() === 0 ? wantedOwner(object, this.init.policy) : undefined;
+    return decideOverwrite(existing, object, { mode: this.init.overwrite, deletes: this.init.deletes, owner });
+  }
+
+  private noter(name: ByteString): (note: { kind: string; error?: Error }) => void {
+    return (note) => this.components.tally.note(this.pathText(this.path(name)), note.kind, note.error?.message ?? "not allowed");
+  }
+
+  private visitDirectory(object: DirectoryObject, selection: Selection, decision: OverwriteDecision): void {
+    const { current } = this.stack;
+    const { tally } = this.components;
+    if (decision === "replace-by-directory") current.removeFile(object.name);
+    const isNew = decision === "create" || decision === "replace-by-directory";
+    const entered = isNew ? { directory: placeDirectory(current, object.name) } : enterDirectory(current, object.name);
+    const previousMode = "previousMode" in entered ? entered.previousMode : undefined;
+    const names = this.path(object.name);
+    this.stack.enter(object.name, entered.directory);
+    const held = new HeldDirectory((directory) => {
+      try {
+        if (isNew || decision === "merge") {
+          finishDirectory(directory, object, this.init.policy, (note) => tally.note(this.pathText(names), note.kind, note.error?.message ?? "not allowed"));
+        } else if (previousMode !== undefined) giveBackMode(directory, previousMode);
+      } catch (error) {
+        tally.fail(this.pathText(names), describeFailure(error));
+      }
+    });
+    if (isNew) tally.restoredCount++;
+    this.enter(object.node, selection, held, isNew);
+  }
+
+  private async placeObject(level: Level, object: Exclude<TreeObject, DirectoryObject>, replacing: Replacing): Promise<void> {
+    const names = this.path(object.name);
+    if (!object.linkGroup) return this.placeFirst(level, object, replacing, names, () => undefined);
+    const directory = level.held.hold(this.stack.current);
+    const role = this.links.claim(object, (placed) => {
+      this.placeLink(placed, directory, names, replacing);
+      level.held.release();
+    });
+    if (role === "link") return;
+    level.held.release();
+    await this.placeFirst(level, object, replacing, names, (identity) =>
+      this.links.finish(object, identity && { path: names, identity }),
+    );
+  }
+
+  private placeLink(placed: PlacedLink | undefined, directory: Directory, names: readonly ByteString[], replacing: Replacing): void {
+    const { tally } = this.components;
+    try {
+      if (!placed) throw Object.assign(new Error("the file that it is another name of was not restored"), { code: "restore-refused" });
+      placeHardLink(this.root, placed.path, placed.identity, directory, names.at(-1)!, replacing);
+      tally.restoredCount++;
+    } catch (error) {
+      tally.fail(this.pathText(names), describeFailure(error));
+    }
+  }
+
+  private async placeFirst(
+    level: Level,
+    object: Exclude<TreeObject, DirectoryObject>,
+    replacing: Replacing,
+    names: readonly ByteString[],
+    onPlaced: (identity: ObjectIdentity | undefined) => void,
+  ): Promise<void> {
+    const { tally } = this.components;
+    if (object.type !== "file") {
+      let identity: ObjectIdentity | undefined;
+      try {
+        identity =
+          object.type === "symlink"
+            ? placeSymlink(this.stack.current, object, this.init.policy, replacing, this.noter(object.name))
+            : placeSpecial(this.stack.current, object, this.init.policy, replacing, this.noter(object.name));
+        tally.restoredCount++;
+      } finally {
+        onPlaced(identity);
+      }
+      return;
+    }
+    const directory = level.held.hold(this.stack.current);
+    await placeFile(this.components, this.init.policy, { object, directory, replacing }, (outcome) => {
+      this.finishFile(object, names, outcome);
+      onPlaced(outcome.identity);
+      level.held.release();
+    });
+  }
+
+  private finishFile(object: FileObject, names: readonly ByteString[], outcome: FileOutcome): void {
+    const { tally, progress } = this.components;
+    for (const note of outcome.notes) tally.note(this.pathText(names), note.kind, note.message);
+    if (outcome.failure) return tally.fail(this.pathText(names), outcome.failure);
+    tally.restoredCount++;
+    tally.restoredBytes += object.sizeBytes;
+    progress.filesCount++;
+    progress.bytes += object.sizeBytes;
+  }
+}
