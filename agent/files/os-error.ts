@@ -1,4 +1,5 @@
-import { getSystemErrorMessage, getSystemErrorName } from "node:util";
+import koffi from "koffi";
+import { getSystemErrorMessage } from "node:util";
 import { CostorError } from "#protocol/errors.ts";
 import { displayName } from "#protocol/byte-string.ts";
 import type { ByteString } from "#protocol/byte-string.ts";
@@ -16,7 +17,7 @@ export class OsError extends Error {
 
   constructor(syscall: string, number: number, name?: string) {
     const code = nameOf(number);
-    super(`${code}: ${messageOf(number)}, ${syscall}${name === undefined ? "" : ` '${displayName(name as ByteString)}'`}`);
+    super(`${code}:${messageOf(number)} ${syscall}${name === undefined ? "" : ` '${displayName(name as ByteString)}'`}`);
     this.name = "OsError";
     this.code = code;
     this.errno = number;
@@ -38,18 +39,15 @@ export function unreadable(path: ByteString, cause: unknown): CostorError {
   return new CostorError("file-unreadable", `${displayName(path)} cannot be read: ${reason}`, { cause, details: { errno: code } });
 }
 
+let names: Map<number, string> | undefined;
+
 function nameOf(number: number): string {
-  try {
-    return getSystemErrorName(-number);
-  } catch {
-    return `E${number}`;
-  }
+  // Node knows fewer of them (no ESTALE), so the list of koffi is asked. Of aliases the first one stands.
+  names ??= new Map(Object.entries(koffi.os.errno as Record<string, number>).toReversed().map(([name, value]) => [value, name]));
+  return names.get(number) ?? `E${number}`;
 }
 
 function messageOf(number: number): string {
-  try {
-    return getSystemErrorMessage(-number) ?? "unknown error";
-  } catch {
-    return "unknown error";
-  }
+  const message = getSystemErrorMessage(-number) ?? "";
+  return message === "" || message.startsWith("Unknown") ? "" : ` ${message},`;
 }
