@@ -112,8 +112,13 @@ export interface PrimeStore extends AsyncDisposable {
   /** In byte order of the keys (UTF-8), those that start with `prefix`. */
   facts(kind: FactKind, prefix?: string): AsyncIterable<{ key: string; value: Buffer }>;
 
-  /** Notes that whole trees were found here. Not durable: a mark only saves work, and any loss of primes clears all of them. */
-  markClosed(marks: readonly string[]): Promise<void>;
+  /** Changes whenever primes may have gone, with which all closed marks go. */
+  closedEpoch(): Promise<number>;
+  /**
+   * Notes that whole trees were found here. Not durable: a mark only saves work. With an `epoch`, from before the trees
+   * were walked, nothing is noted if primes may have gone since.
+   */
+  markClosed(marks: readonly string[], epoch?: number): Promise<void>;
   areClosed(marks: readonly string[]): Promise<boolean[]>;
 
   /** Reads everything and compares. Quarantines what is damaged; a damaged index is rebuilt. */

@@ -185,12 +185,12 @@ export class StoreIndex implements EntryReader {
     return entry === undefined ? undefined : this.#factOf(indexKey, entry);
   }
 
-  /** Facts of a kind in byte order of their keys, after the key `after`. */
-  async factsAfter(kind: string, after: Buffer | undefined, limitCount: number): Promise<{ key: Buffer; value: Buffer }[]> {
-    const prefix = factKey(kind, Buffer.alloc(0));
+  /** Facts of a kind in byte order of their keys, those that start with `prefix`, after the key `after`. */
+  async factsAfter(kind: string, prefix: Buffer, after: Buffer | undefined, limitCount: number): Promise<{ key: Buffer; value: Buffer }[]> {
+    const kindBytes = factKey(kind, Buffer.alloc(0)).length;
     const found: { key: Buffer; value: Buffer }[] = [];
-    for await (const [key, entry] of this.#entries(prefix, after === undefined ? undefined : factKey(kind, after))) {
-      found.push({ key: key.subarray(prefix.length), value: this.#factOf(key, entry).value });
+    for await (const [key, entry] of this.#entries(factKey(kind, prefix), after === undefined ? undefined : factKey(kind, after))) {
+      found.push({ key: key.subarray(kindBytes), value: this.#factOf(key, entry).value });
       if (found.length === limitCount) break;
     }
     return found;
@@ -216,6 +216,14 @@ export class StoreIndex implements EntryReader {
       const location = decodeLocation(value);
       if (location === undefined) throw new IndexFault("an entry of a prime is damaged");
       yield { id: key.subarray(1), location };
+    }
+  }
+
+  /** Where the current facts are. */
+  async *factPlaces(): AsyncGenerator<{ place: RecordPlace; valueBytes: number }> {
+    for await (const [key, entry] of this.#entries(Buffer.from("f"))) {
+      const { place, value } = this.#factOf(key, entry);
+      yield { place, valueBytes: value.length };
     }
   }
 

@@ -1,0 +1,205 @@
+/**
+ * Gives back the space of segments that are mostly dead: what of a segment still counts is appended to the log, durably
+ * and verified, then the segment is recorded as removed, then its file is unlinked. A crash at any moment leaves duplicates or a file
+ * that the next opening unlinks.
+ *
+ * A record still counts when replaying the log without its segment would otherwise give another index.
+ */
+import { claimKey } from "./index-entries.ts";
+import type { Disk } from "./disk.ts";
+import type { LiveIndex } from "./live-index.ts";
+import { unhealedDamage } from "./prime-reader.ts";
+import {
+  claimRecords,
+  type DamagedStretch,
+  decodeClaims,
+  decodeDeletion,
+  decodeFact,
+  decodeQuarantine,
+  deletionRecords,
+  quarantineRecord,
+  segmentRemovalRecord,
+} from "./record-body.ts";
+import { type NewRecord, recordBytes, recordKind, segmentHeaderBytes } from "./record.ts";
+import { stretchOf } from "./segment-fold.ts";
+import type { SegmentReader } from "./segment-reader.ts";
+import { type ScannedRecord, scanRecords } from "./segment-scan.ts";
+import { type LogEnd, segmentPath, segmentsDirectory } from "./segment-writer.ts";
+import type { StoreIndex } from "./store-index.ts";
+import { unrecorded } from "./store-opening.ts";
+
+export interface CompactionComponents {
+  readonly disk: Disk;
+  readonly live: LiveIndex;
+  readonly reader: SegmentReader;
+  readonly runAlone: <T>(action: () => Promise<T>) => Promise<T>;
+}
+
+/** All callbacks are called in the writer's turn. */
+export interface CompactionInit {
+  readonly logEnd: () => LogEnd;
+  readonly append: (records: readonly NewRecord[]) => Promise<void>;
+  readonly quarantine: (damage: readonly DamagedStretch[]) => Promise<void>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface CompactionResult {
+  removedSegmentsCount: number;
+  movedBytes: number;
+  freedBytes: number;
+}
+
+/** A segment is emptied when less than this part of it is live. */
+const liveShare = 1 / 2;
+/** Largest group of moved records. */
+const moveGroupBytes = 16 * 1024 * 1024;
+
+export async function compactSegments(components: CompactionComponents, init: CompactionInit): Promise<CompactionResult> {
+  const { live, runAlone } = components;
+  const result: CompactionResult = { removedSegmentsCount: 0, movedBytes: 0, freedBytes: 0 };
+  await live.verified("facts");
+  await live.verified("rest");
+  const { ends, liveBytes } = await live.read(async (index) => ({ ends: await index.segments(), liveBytes: await countLive(index) }));
+  // Those with the least to move first: wholly dead ones need no space at all.
+  const candidates = [...ends]
+    .flatMap(([segment, endBytes]) => (endBytes === undefined ? [] : [{ segment, endBytes, liveBytes: liveBytes.get(segment) ?? 0 }]))
+    .filter(({ endBytes, liveBytes: kept }) => kept < (endBytes - segmentHeaderBytes) * liveShare || endBytes <= segmentHeaderBytes)
+    .toSorted((a, b) => a.liveBytes - b.liveBytes);
+  for (const { segment, endBytes } of candidates) {
+    init.signal?.throwIfAborted();
+    await runAlone(async () => {
+      if (segment === init.logEnd().segment) return;
+      const movedBytes = await new SegmentEmptying(components, init, segment, endBytes).run();
+      if (movedBytes === undefined) return;
+      result.removedSegmentsCount++;
+      result.movedBytes += movedBytes;
+      result.freedBytes += endBytes - movedBytes;
+    });
+  }
+  return result;
+}
+
+async function countLive(index: StoreIndex): Promise<Map<number, number>> {
+  const bytes = new Map<number, number>();
+  const count = (segment: number, length: number) => bytes.set(segment, (bytes.get(segment) ?? 0) + recordBytes(length));
+  for await (const { location } of index.primes()) count(location.segment, location.bodyBytes);
+  for await (const { place, valueBytes } of index.factPlaces()) count(place.segment, valueBytes);
+  return bytes;
+}
+
+class SegmentEmptying {
+  readonly #components: CompactionComponents;
+  readonly #init: CompactionInit;
+  readonly #segment: number;
+  readonly #endBytes: number;
+  #isOldest = false;
+  #ends: ReadonlyMap<number, number | undefined> = new Map();
+  #group: NewRecord[] = [];
+  #groupBytes = 0;
+  #movedBytes = 0;
+
+  constructor(components: CompactionComponents, init: CompactionInit, segment: number, endBytes: number) {
+    this.#components = components;
+    this.#init = init;
+    this.#segment = segment;
+    this.#endBytes = endBytes;
+  }
+
+  /** The bytes moved; undefined when the segment has to stay, since it is damaged. */
+  async run(): Promise<number | undefined> {
+    const { live, disk, reader } = this.#components;
+    const index = live.current;
+    if ((await unhealedDamage(index)).some(({ segment }) => segment === this.#segment)) return undefined;
+    this.#ends = await index.segments();
+    this.#isOldest = [...this.#ends].every(([segment, endBytes]) => endBytes === undefined || segment >= this.#segment);
+    const file = await disk.openRead(segmentPath(this.#segment));
+    try {
+      const damage: DamagedStretch[] = [];
+      const scan = () =>
+        scanRecords(file, {
+          salt: index.meta.salt,
+          segment: this.#segment,
+          fromBytes: segmentHeaderBytes,
+          toBytes: this.#endBytes,
+          verifyFromBytes: 0,
+        });
+      for await (const item of scan()) {
+        if (item.type === "gap") damage.push(stretchOf(this.#segment, item, item.offset + item.lengthBytes));
+        else for (const record of await this.#whatCounts(index, item)) await this.#move(record);
+      }
+      const fresh = await unrecorded(index, damage);
+      if (fresh.length > 0) {
+        await this.#flush();
+        await this.#init.quarantine(fresh);
+        return undefined;
+      }
+    } finally {
+      await file.close();
+    }
+    await this.#flush();
+    await this.#init.append([segmentRemovalRecord([this.#segment])]);
+    await reader.forget(this.#segment);
+    await disk.unlink(segmentPath(this.#segment));
+    await disk.syncDirectory(segmentsDirectory);
+    return this.#movedBytes;
+  }
+
+  async #whatCounts(index: StoreIndex, record: ScannedRecord): Promise<NewRecord[]> {
+    const body = record.body!;
+    const same: NewRecord = { kind: record.kind, digest: record.digest, body };
+    const isHere = (place: { segment: number; offset: number } | undefined) =>
+      place?.segment === this.#segment && place.offset === record.offset;
+    switch (record.kind) {
+      case recordKind.batch:
+      case recordKind.clean:
+        return [];
+      case recordKind.prime:
+        return isHere((await index.locate([record.digest]))[0]) ? [same] : [];
+      case recordKind.claims: {
+        const { agent, ids } = decodeClaims(body);
+        const entries = await index.getMany(ids.map((id) => claimKey(id, agent)));
+        return claimRecords(agent, ids.filter((_, at) => entries[at] !== undefined));
+      }
+      case recordKind.fact: {
+        const fact = decodeFact(body);
+        return isHere((await index.fact(fact.kind, fact.key))?.place) ? [same] : [];
+      }
+      // What takes something away only matters while an earlier segment may still hold it.
+      case recordKind.factRemoval: {
+        const fact = decodeFact(body);
+        return this.#isOldest || (await index.fact(fact.kind, fact.key)) !== undefined ? [] : [same];
+      }
+      case recordKind.deletion: {
+        if (this.#isOldest) return [];
+        const ids = decodeDeletion(body);
+        const places = await index.locate(ids);
+        return deletionRecords(ids.filter((_, at) => places[at] === undefined));
+      }
+      case recordKind.generation:
+        return body.toString("hex") === index.meta.generation ? [same] : [];
+      case recordKind.quarantine: {
+        const isRemoved = (segment: number) => this.#ends.has(segment) && this.#ends.get(segment) === undefined;
+        const kept = decodeQuarantine(body).filter(({ segment }) => segment !== this.#segment && !isRemoved(segment));
+        return kept.length > 0 ? [quarantineRecord(kept)] : [];
+      }
+      case recordKind.segmentRemoval:
+      case recordKind.placementClaim:
+        return [same];
+    }
+  }
+
+  async #move(record: NewRecord): Promise<void> {
+    const bytes = recordBytes(record.body.length);
+    if (this.#groupBytes + bytes > moveGroupBytes) await this.#flush();
+    this.#group.push(record);
+    this.#groupBytes += bytes;
+    this.#movedBytes += bytes;
+  }
+
+  async #flush(): Promise<void> {
+    const records = this.#group;
+    this.#group = [];
+    this.#groupBytes = 0;
+    if (records.length > 0) await this.#init.append(records);
+  }
+}

@@ -1,0 +1,228 @@
+/**
+ * The index of an open store, kept usable: verified after opening, rebuilt when it is not as it was written, opened
+ * again after Level ran out of space. "The writer's turn" is the time in which the commit queue runs nothing else.
+ */
+import { CostorError } from "#protocol/errors.ts";
+import type { Disk } from "./disk.ts";
+import type { PlacedRecord } from "./projection.ts";
+import type { DamagedStretch } from "./record-body.ts";
+import type { StoreSalt } from "./record.ts";
+import { findSegments, foldSegments } from "./segment-fold.ts";
+import type { LogEnd, SegmentClosing } from "./segment-writer.ts";
+import { IndexFault, StoreIndex } from "./store-index.ts";
+import { rebuild } from "./store-opening.ts";
+
+export interface LiveIndexComponents {
+  readonly disk: Disk;
+  /** Runs an action in the writer's turn. */
+  readonly runAlone: <T>(action: () => Promise<T>) => Promise<T>;
+}
+
+export interface LiveIndexInit {
+  readonly index: StoreIndex;
+  readonly location: string;
+  readonly salt: StoreSalt;
+  /** Just made from the segments, so there is nothing to verify. */
+  readonly isFresh: boolean;
+  /** Everything before it is durable. */
+  readonly logEnd: () => LogEnd;
+  /** Called in the writer's turn after a rebuild, with damage that is not on record. */
+  readonly onRebuilt: (reason: string, damage: readonly DamagedStretch[]) => Promise<void>;
+}
+
+type Part = "facts" | "rest";
+
+/** Level writes a new log and manifest when it is opened. */
+const reopenFreeBytes = 64 * 1024;
+const attemptsCount = 4;
+
+export class LiveIndex {
+  readonly #disk: Disk;
+  readonly #runAlone: LiveIndexComponents["runAlone"];
+  readonly #init: LiveIndexInit;
+  readonly #stop = new AbortController();
+  readonly #verified: Partial<Record<Part, Promise<void>>> = {};
+  #index: StoreIndex;
+  /** Grows whenever Level is closed and opened, so that readers can tell why their call failed. */
+  #incarnation = 0;
+  #pause: Promise<void> | undefined;
+  #isBehind = false;
+
+  constructor(components: LiveIndexComponents, init: LiveIndexInit) {
+    this.#disk = components.disk;
+    this.#runAlone = components.runAlone;
+    this.#init = init;
+    this.#index = init.index;
+    if (init.isFresh) this.#verified.facts = this.#verified.rest = Promise.resolve();
+  }
+
+  /** Only for the writer's turn. */
+  get current(): StoreIndex {
+    return this.#index;
+  }
+
+  /** Reads, once more after a rebuild when the index turns out to be damaged. Throws `store-damaged`. */
+  async read<T>(action: (index: StoreIndex) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      await this.#pause;
+      const incarnation = this.#incarnation;
+      try {
+        return await action(this.#index);
+      } catch (error) {
+        if (!(error instanceof IndexFault)) throw error;
+        if (attempt === attemptsCount) throw new CostorError("store-damaged", "the index cannot be read", { cause: error });
+        await this.rebuildUnlessDone(incarnation, error.message);
+      }
+    }
+  }
+
+  /** The same in the writer's turn. */
+  async readInTurn<T>(action: (index: StoreIndex) => Promise<T>): Promise<T> {
+    try {
+      return await action(this.#index);
+    } catch (error) {
+      if (!(error instanceof IndexFault)) throw error;
+      await this.rebuildInTurn(error.message);
+      return action(this.#index);
+    }
+  }
+
+  /** Resolves when the entries are known to be all there, which rebuilds the index if they are not. */
+  verified(part: Part): Promise<void> {
+    return (this.#verified[part] ??= this.#verify(part).catch((error) => {
+      delete this.#verified[part];
+      throw error;
+    }));
+  }
+
+  /** Verifies again, whatever was found before. */
+  async verifyInTurn(): Promise<boolean> {
+    for (const part of ["facts", "rest"] as const) {
+      const isEqual = await this.#index.verify(part, this.#stop.signal).catch((error) => {
+        if (error instanceof IndexFault) return false;
+        throw error;
+      });
+      if (!isEqual) return false;
+    }
+    return true;
+  }
+
+  async #verify(part: Part): Promise<void> {
+    const incarnation = this.#incarnation;
+    let isEqual = false;
+    let reason = "it is not as it was written";
+    try {
+      isEqual = await this.#index.verify(part, this.#stop.signal);
+    } catch (error) {
+      if (!(error instanceof IndexFault)) throw error;
+      reason = error.message;
+    }
+    if (!isEqual) await this.rebuildUnlessDone(incarnation, reason);
+  }
+
+  async rebuildUnlessDone(incarnation: number, reason: string): Promise<void> {
+    this.#stop.signal.throwIfAborted();
+    if (incarnation !== this.#incarnation) return this.#pause;
+    await this.#runAlone(async () => {
+      if (incarnation === this.#incarnation) await this.rebuildInTurn(reason);
+    });
+  }
+
+  /** Enters durable records. Throws `store-full` when Level has no room: `mendInTurn` enters them later. */
+  async applyInTurn(closings: readonly SegmentClosing[], records: readonly PlacedRecord[]): Promise<void> {
+    try {
+      for (const { segment, endBytes, next } of closings) await this.#index.closeSegment(segment, endBytes, next);
+      await this.#index.apply(records);
+    } catch (error) {
+      if (!(error instanceof IndexFault)) throw error;
+      if (error.isForWantOfSpace) throw this.#fallBehind(error);
+      await this.rebuildInTurn(error.message);
+    }
+  }
+
+  /** Marks are not worth an error: without space they are left out. */
+  async markClosed(marks: readonly string[], epoch: number | undefined): Promise<void> {
+    await this.#runAlone(async () => {
+      if (this.#isBehind || (epoch !== undefined && epoch !== this.#index.meta.closedEpoch)) return;
+      try {
+        await this.#index.markClosed(marks);
+      } catch (error) {
+        if (!(error instanceof IndexFault)) throw error;
+        if (error.isForWantOfSpace) this.#fallBehind(error);
+        else await this.rebuildInTurn(error.message);
+      }
+    });
+  }
+
+  #fallBehind(cause: unknown): CostorError {
+    this.#isBehind = true;
+    return new CostorError("store-full", "the disk is full", { cause });
+  }
+
+  /** Catches up after Level had no room. Throws `store-full` while there is none. */
+  async mendInTurn(): Promise<void> {
+    if (!this.#isBehind) return;
+    if ((await this.#disk.space()).freeBytes < reopenFreeBytes) throw new CostorError("store-full", "the disk is full");
+    try {
+      await this.#pausing(async () => {
+        await this.#index.reopen();
+        const { salt, logEnd } = this.#init;
+        const segments = await findSegments(this.#disk, this.#index.meta.position.segment);
+        const { segment, endBytes } = logEnd();
+        await foldSegments({ disk: this.#disk, index: this.#index }, { salt, segments, provenEnds: new Map([[segment, endBytes]]) });
+      });
+      this.#isBehind = false;
+    } catch (error) {
+      if (!(error instanceof IndexFault)) throw error;
+      if (error.isForWantOfSpace) throw this.#fallBehind(error);
+      await this.rebuildInTurn(error.message);
+    }
+  }
+
+  async rebuildInTurn(reason: string): Promise<void> {
+    const { location, salt, logEnd, onRebuilt } = this.#init;
+    const { segment, endBytes } = logEnd();
+    const provenEnds = new Map(segment > 0 ? [[segment, endBytes]] : []);
+    try {
+      const damage = await this.#pausing(async () => {
+        await this.#index.close();
+        const made = await rebuild({ disk: this.#disk }, { indexLocation: location, salt, provenEnds, reason });
+        this.#index = made.index;
+        return made.damage;
+      });
+      this.#isBehind = false;
+      this.#verified.facts = this.#verified.rest = Promise.resolve();
+      await onRebuilt(reason, damage);
+    } catch (error) {
+      if (error instanceof IndexFault && error.isForWantOfSpace) throw new CostorError("store-full", "the disk is full", { cause: error });
+      throw error;
+    }
+  }
+
+  /** Readers that come meanwhile wait. */
+  async #pausing<T>(action: () => Promise<T>): Promise<T> {
+    const ended = Promise.withResolvers<void>();
+    this.#pause = ended.promise;
+    this.#incarnation++;
+    try {
+      return await action();
+    } finally {
+      this.#pause = undefined;
+      ended.resolve();
+    }
+  }
+
+  get incarnation(): number {
+    return this.#incarnation;
+  }
+
+  stopVerifying(): void {
+    this.#stop.abort(new CostorError("store-failed", "the store is closed"));
+  }
+
+  async close(): Promise<void> {
+    this.stopVerifying();
+    await Promise.allSettled(Object.values(this.#verified));
+    await this.#index.close();
+  }
+}

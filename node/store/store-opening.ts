@@ -1,0 +1,163 @@
+/** Brings the index up to the segments when a store is opened, and from nothing when it is rebuilt. */
+import { randomBytes } from "node:crypto";
+import type { Disk } from "./disk.ts";
+import type { DamagedStretch } from "./record-body.ts";
+import { parseSegmentName, saltBytes, type StoreSalt } from "./record.ts";
+import { findSegments, foldSegments, type FoundSegment } from "./segment-fold.ts";
+import { type LogEnd, segmentPath, segmentsDirectory } from "./segment-writer.ts";
+import { IndexFault, StoreIndex } from "./store-index.ts";
+
+export interface OpeningInit {
+  /** Level's directory. */
+  readonly indexLocation: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface OpenedLog {
+  readonly index: StoreIndex;
+  readonly salt: StoreSalt;
+  readonly end: LogEnd;
+  readonly nextSegment: number;
+  /** Damage that no record of quarantine names yet. */
+  readonly damage: readonly DamagedStretch[];
+  readonly tornTailBytes: number;
+  /** Why the index had to be made anew; undefined when it did not. */
+  readonly rebuiltBecause: string | undefined;
+  readonly recordsCount: number;
+}
+
+/** Length of a stretch that is a whole segment of unknown length. */
+const unknownLengthBytes = 0xffffffff;
+
+/** Throws `store-locked`. */
+export async function openLog(components: { disk: Disk }, init: OpeningInit): Promise<OpenedLog> {
+  await components.disk.makeDirectory(segmentsDirectory);
+  const index = await StoreIndex.open({ location: init.indexLocation });
+  const provenEnds = new Map<number, number>();
+  let reason = "there was none that could be used";
+  if (index !== undefined) {
+    try {
+      const found = await catchUp(components.disk, index, provenEnds, init);
+      if (typeof found !== "string") return found;
+      reason = found;
+    } catch (error) {
+      if (!(error instanceof IndexFault) || error.isForWantOfSpace) {
+        await index.close();
+        throw error;
+      }
+      reason = error.message;
+    }
+    await index.close();
+  }
+  return rebuild(components, { ...init, provenEnds, salt: index?.meta.salt, reason });
+}
+
+/** The opened log, or why the index is not one of these segments. */
+async function catchUp(disk: Disk, index: StoreIndex, provenEnds: Map<number, number>, init: OpeningInit): Promise<OpenedLog | string> {
+  const { position, salt } = index.meta;
+  const indexed = await index.segments();
+  for (const [segment, endBytes] of indexed) if (endBytes !== undefined) provenEnds.set(segment, endBytes);
+  if (position.segment > 0) provenEnds.set(position.segment, position.offset);
+
+  const names = new Set((await disk.list(segmentsDirectory)).map(parseSegmentName));
+  for (const segment of provenEnds.keys()) if (!names.has(segment)) return `segment ${segment} is missing`;
+  const removed = [...indexed.keys()].filter((segment) => indexed.get(segment) === undefined && names.has(segment));
+  if (removed.length > 0 && !(await index.verify("rest"))) return "it is not as it was written";
+  await unlinkSegments(disk, removed);
+
+  const segments = await findSegments(disk, position.segment);
+  const current = segments.find(({ segment }) => segment === position.segment);
+  if (current !== undefined && current.sizeBytes < position.offset) return `segment ${position.segment} is shorter than it was`;
+  const salts = segments.flatMap(({ header }) => (header === undefined ? [] : [header.salt]));
+  if (salts.length > 0 && !salts.some((found) => found.equals(salt))) return "it belongs to another store";
+
+  const fold = await foldSegments({ disk, index }, { salt, segments, provenEnds, signal: init.signal });
+  const damage = await unrecorded(index, fold.damage);
+  const nextSegment = numberAfter(segments, provenEnds, await index.quarantined(), await index.segments());
+  const { end, tornTailBytes, recordsCount } = fold;
+  return { index, salt, end, nextSegment, damage, tornTailBytes, rebuiltBecause: undefined, recordsCount };
+}
+
+export interface RebuildInit extends OpeningInit {
+  /** Lengths that are known to have been durable. */
+  readonly provenEnds: ReadonlyMap<number, number>;
+  /** Undefined: what the segments say. */
+  readonly salt: StoreSalt | undefined;
+  readonly reason: string;
+}
+
+/** A new index from the segments alone. */
+export async function rebuild(components: { disk: Disk }, init: RebuildInit): Promise<OpenedLog> {
+  const { disk } = components;
+  const segments = await findSegments(disk);
+  const salt = chooseSalt(segments, init.salt);
+  const index = await StoreIndex.create({ location: init.indexLocation }, salt);
+  try {
+    const { provenEnds, signal } = init;
+    const fold = await foldSegments({ disk, index }, { salt, segments, provenEnds, signal });
+    const counted = await index.segments();
+    const present = new Set(segments.map(({ segment }) => segment));
+    const nextSegment = numberAfter(segments, provenEnds, await index.quarantined(), counted);
+    const missing: DamagedStretch[] = [];
+    for (let segment = 1; segment < nextSegment; segment++) {
+      const isRemoved = counted.has(segment) && counted.get(segment) === undefined;
+      if (present.has(segment) || isRemoved) continue;
+      missing.push({ segment, offset: 0, lengthBytes: provenEnds.get(segment) ?? unknownLengthBytes });
+    }
+    await unlinkSegments(
+      disk,
+      [...present].filter((segment) => counted.has(segment) && counted.get(segment) === undefined),
+    );
+    const damage = await unrecorded(index, [...fold.damage, ...missing]);
+    const { end, tornTailBytes, recordsCount } = fold;
+    return { index, salt, end, nextSegment, damage, tornTailBytes, rebuiltBecause: init.reason, recordsCount };
+  } catch (error) {
+    await index.close();
+    throw error;
+  }
+}
+
+/** What of `damage` is not on record yet. */
+export async function unrecorded(index: StoreIndex, damage: readonly DamagedStretch[]): Promise<DamagedStretch[]> {
+  if (damage.length === 0) return [];
+  const known = await index.quarantined();
+  return damage.filter(
+    ({ segment, offset }) =>
+      !known.some((stretch) => stretch.segment === segment && stretch.offset <= offset && offset < stretch.offset + stretch.lengthBytes),
+  );
+}
+
+/** The salt that most segments state; a single foreign segment does not make the others foreign. */
+function chooseSalt(segments: readonly FoundSegment[], known: StoreSalt | undefined): StoreSalt {
+  const counts = new Map<string, number>();
+  for (const { header } of segments) {
+    const text = header?.salt.toString("hex");
+    if (text !== undefined) counts.set(text, (counts.get(text) ?? 0) + 1);
+  }
+  if (known !== undefined && (counts.size === 0 || counts.has(known.toString("hex")))) return known;
+  const [most] = [...counts].toSorted((a, b) => b[1] - a[1]);
+  return most === undefined ? randomBytes(saltBytes) : Buffer.from(most[0], "hex");
+}
+
+function numberAfter(
+  segments: readonly FoundSegment[],
+  provenEnds: ReadonlyMap<number, number>,
+  quarantined: readonly DamagedStretch[],
+  counted: ReadonlyMap<number, unknown>,
+): number {
+  const numbers = [
+    ...segments.map(({ segment }) => segment),
+    ...segments.map(({ header }) => header?.previousSegment ?? 0),
+    ...provenEnds.keys(),
+    ...quarantined.map(({ segment }) => segment),
+    ...counted.keys(),
+  ];
+  return numbers.reduce((greatest, number) => Math.max(greatest, number), 0) + 1;
+}
+
+async function unlinkSegments(disk: Disk, segments: readonly number[]): Promise<void> {
+  if (segments.length === 0) return;
+  for (const segment of segments) await disk.unlink(segmentPath(segment));
+  await disk.syncDirectory(segmentsDirectory);
+}
+
