@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { corpusCounts } from "./corpora.ts";
 import { costorContender } from "./costor-contender.ts";
 import type { Contender } from "./contender.ts";
+import { Leftovers } from "./leftovers.ts";
 import { markdownTable, memoryGrowth, summarise } from "./report.ts";
 import { resticContender } from "./restic-contender.ts";
 import { scenarios, type Scenario } from "./scenarios.ts";
@@ -16,7 +17,10 @@ import { Trial, type Sample } from "./trial.ts";
 
 const usage = `Usage: npm run bench -- [options]
   --scenario NAME   one of ${scenarios.map((scenario) => scenario.name).join(", ")}
-                    (may be repeated; default: ${scenarios.filter((one) => one.isDefault).map((one) => one.name).join(", ")})
+                    (may be repeated; default: ${scenarios
+                      .filter((one) => one.isDefault)
+                      .map((one) => one.name)
+                      .join(", ")})
   --runs N          runs of each program and scenario, alternating (default 5, with --small 1)
   --peers LIST      programs to compare with: restic (default), or none
   --small           small trees, for a quick look or a test; its figures say nothing about speed
@@ -69,6 +73,8 @@ async function bench(options: BenchOptions): Promise<number> {
   const samples: Sample[] = [];
   const differences: Record<string, string[]> = {};
   const corpora: Record<string, ReturnType<typeof corpusCounts>> = {};
+  const leftovers = new Leftovers(join(workFolder, "trials"), isSmall ? 0 : undefined);
+  await leftovers.clear();
 
   for (const scenario of options.scenarios) {
     console.log(`\n${scenario.name}: ${scenario.title}`);
@@ -76,7 +82,9 @@ async function bench(options: BenchOptions): Promise<number> {
     for (const corpus of prepared.corpora) {
       const counts = (corpora[corpus.name] = corpusCounts(corpus));
       const { fileCount, directoryCount, contentBytes } = counts;
-      console.log(`  ${corpus.name}: ${fileCount} files, ${directoryCount} directories, ${(contentBytes / 1e6).toFixed(1)} MB`);
+      console.log(
+        `  ${corpus.name}: ${fileCount} files, ${directoryCount} directories, ${(contentBytes / 1e6).toFixed(1)} MB`,
+      );
     }
     for (let runNumber = 1; runNumber <= runCount; runNumber++) {
       // Who goes first alternates too, so that neither always finds the machine as the other left it.
@@ -84,7 +92,7 @@ async function bench(options: BenchOptions): Promise<number> {
         await using trial = await Trial.open(contender, {
           scenario: scenario.name,
           runNumber,
-          folder: join(workFolder, `trial-${contender.name}`),
+          folder: await leftovers.newFolder(`${scenario.name}-${runNumber}-${contender.name}`),
           comparesRestores: runNumber === 1,
           onSample: (sample) => {
             samples.push(sample);
@@ -101,14 +109,33 @@ async function bench(options: BenchOptions): Promise<number> {
     }
   }
 
+  await leftovers.clear({ isLast: true });
   const summaries = summarise(samples);
   const growth = memoryGrowth(summaries);
-  const missed = summaries.flatMap(({ scenario, step, missed: ones }) => ones.map((one) => `${scenario}, ${step}: ${one}`));
+  const missed = summaries.flatMap(({ scenario, step, missed: ones }) =>
+    ones.map((one) => `${scenario}, ${step}: ${one}`),
+  );
   console.log(`\n${markdownTable(summaries)}`);
   for (const line of growth) console.log(line);
   if (!isSmall) console.log(missed.length === 0 ? "\nEvery goal is met." : `\nMissed:\n  ${missed.join("\n  ")}`);
-  const machine = { cpu: cpus()[0]?.model, cpuCount: availableParallelism(), memoryBytes: totalmem(), node: process.version };
-  const report = { madeAt: new Date().toISOString(), isSmall, runCount, machine, corpora, summaries, growth, missed, differences, samples };
+  const machine = {
+    cpu: cpus()[0]?.model,
+    cpuCount: availableParallelism(),
+    memoryBytes: totalmem(),
+    node: process.version,
+  };
+  const report = {
+    madeAt: new Date().toISOString(),
+    isSmall,
+    runCount,
+    machine,
+    corpora,
+    summaries,
+    growth,
+    missed,
+    differences,
+    samples,
+  };
   await writeFile(options.jsonFile, JSON.stringify(report, undefined, 1));
   console.log(`Figures: ${options.jsonFile}`);
   return Object.keys(differences).some((key) => key.endsWith(", costor")) ? 1 : 0;

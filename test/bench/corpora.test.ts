@@ -46,7 +46,10 @@ test("many small files come out the same twice", async ({ skip }) => {
   ];
   assert.equal(corpusCounts(one).fileCount, 500);
   const differences = await rsyncDifferences(one.paths[0]!, two.paths[0]!);
-  assert.deepEqual(differences.filter((line) => !line.startsWith(".d..t...... ")), []);
+  assert.deepEqual(
+    differences.filter((line) => !line.startsWith(".d..t...... ")),
+    [],
+  );
 });
 
 test.run();

@@ -49,7 +49,12 @@ export async function secondMachineCorpus(workFolder: string, first: Corpus, sma
     const removed: string[] = [];
     for (const [path, entryCount] of shuffle([...directories], seededFractions("second-machine"))) {
       if (removed.length >= wanted) break;
-      if (entryCount > 200 || roots.some((root) => root.startsWith(path)) || removed.some((parent) => path.startsWith(`${parent}/`))) continue;
+      if (
+        entryCount > 200 ||
+        roots.some((root) => root.startsWith(path)) ||
+        removed.some((parent) => path.startsWith(`${parent}/`))
+      )
+        continue;
       removed.push(path);
     }
     for (const path of removed) await rm(path, { recursive: true });
@@ -84,7 +89,11 @@ export async function modulesCorpus(workFolder: string, small: boolean): Promise
       for (const name of (await readdir(source)).toSorted()) {
         // The Node runtimes are single files of 100 MB; in the small form only packages of one letter are taken.
         if (name.startsWith("node-") || name.startsWith(".cache") || (small && !name.startsWith("c"))) continue;
-        await cp(join(source, name), join(target, name), { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
+        await cp(join(source, name), join(target, name), {
+          recursive: true,
+          verbatimSymlinks: true,
+          preserveTimestamps: true,
+        });
       }
       for (const path of await filesBelow(target)) {
         if (copy === 0 || !/\.(js|ts|json|md)$/.test(path) || fraction() >= 0.03) continue;
@@ -139,7 +148,11 @@ export async function manyFilesCorpus(workFolder: string, fileCount: number): Pr
   const folder = await buildOnce(join(workFolder, `many-${fileCount}-1`), async (unfinished) => {
     const fraction = seededFractions("many");
     for (let index = 0; index < fileCount; index += 100) {
-      const directory = join(unfinished, `group-${Math.floor(index / 10_000)}`, `folder-${Math.floor(index / 100) % 100}`);
+      const directory = join(
+        unfinished,
+        `group-${Math.floor(index / 10_000)}`,
+        `folder-${Math.floor(index / 100) % 100}`,
+      );
       await mkdir(directory, { recursive: true });
       const bytes = keyStream(`many/${index}`, 100 * 1_000);
       await Promise.all(
@@ -157,7 +170,10 @@ export async function manyFilesCorpus(workFolder: string, fileCount: number): Pr
 
 /** What a corpus holds: files (everything that is not a directory), directories and bytes of content. */
 export function corpusCounts(corpus: Corpus): { fileCount: number; directoryCount: number; contentBytes: number } {
-  const listing = execFileSync("find", [...corpus.paths, "-printf", "%y %s\n"], { maxBuffer: 2 ** 30, encoding: "latin1" });
+  const listing = execFileSync("find", [...corpus.paths, "-printf", "%y %s\n"], {
+    maxBuffer: 2 ** 30,
+    encoding: "latin1",
+  });
   let fileCount = 0;
   let directoryCount = 0;
   let contentBytes = 0;

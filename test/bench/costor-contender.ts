@@ -21,9 +21,10 @@ async function start(folder: string): Promise<RunningContender> {
   const server = await startServer(
     {
       program: launcher,
-      arguments: ["site", "start", "--data", storeFolder, "--listen", `127.0.0.1:${port}`].concat(
-        ["--kit", join(folder, "recovery-kit.txt")],
-      ),
+      arguments: ["site", "start", "--data", storeFolder, "--listen", `127.0.0.1:${port}`].concat([
+        "--kit",
+        join(folder, "recovery-kit.txt"),
+      ]),
     },
     port,
     join(folder, "server.log"),

@@ -17,9 +17,13 @@ function makeText(lengthBytes: number): Buffer {
   let state = 1;
   const next = (): number => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
   const letters = "etaoinshrdlucmfwypvbgkjqxz_(){};=";
-  const words = Array.from({ length: 8192 }, () => Array.from({ length: 2 + Math.floor(next() * 9) }, () => letters[Math.floor(next() ** 2 * letters.length)]).join(""));
+  const words = Array.from({ length: 8192 }, () =>
+    Array.from({ length: 2 + Math.floor(next() * 9) }, () => letters[Math.floor(next() ** 2 * letters.length)]).join(
+      "",
+    ),
+  );
   const text = Buffer.alloc(lengthBytes);
-  for (let at = 0; at < lengthBytes; ) {
+  for (let at = 0; at < lengthBytes;) {
     const word = next() < 0.04 ? Math.floor(next() * 1e6).toString() : words[Math.floor(words.length ** next()) - 1]!;
     at += text.write(`${word}${next() < 0.1 ? "\n" : " "}`, at, "latin1");
   }
@@ -43,15 +47,24 @@ function measure(title: string, run: () => number): void {
 }
 
 const pieces = (corpus: Buffer, lengthBytes: number): Buffer[] =>
-  Array.from({ length: Math.floor(corpus.length / lengthBytes) }, (_, index) => corpus.subarray(index * lengthBytes, (index + 1) * lengthBytes));
+  Array.from({ length: Math.floor(corpus.length / lengthBytes) }, (_, index) =>
+    corpus.subarray(index * lengthBytes, (index + 1) * lengthBytes),
+  );
 const total = (all: readonly Uint8Array[]): number => all.reduce((sum, piece) => sum + piece.length, 0);
 
-for (const [kind, corpus] of [["text", makeText(CORPUS_BYTES)], ["random", randomBytes(CORPUS_BYTES)]] as const) {
+for (const [kind, corpus] of [
+  ["text", makeText(CORPUS_BYTES)],
+  ["random", randomBytes(CORPUS_BYTES)],
+] as const) {
   measure(`${kind}: cut`, () => {
-    for (let at = 0; at < corpus.length; ) at += cutChunk(corpus, at, corpus.length, true, scope);
+    for (let at = 0; at < corpus.length;) at += cutChunk(corpus, at, corpus.length, true, scope);
     return corpus.length;
   });
-  for (const [name, lengthBytes] of [["8 KiB", 8 << 10], ["128 KiB", 128 << 10], ["1 MiB", 1 << 20]] as const) {
+  for (const [name, lengthBytes] of [
+    ["8 KiB", 8 << 10],
+    ["128 KiB", 128 << 10],
+    ["1 MiB", 1 << 20],
+  ] as const) {
     const plains = pieces(corpus, lengthBytes);
     measure(`${kind}: content hash ${name}`, () => {
       for (const plain of plains) contentHash(scope, plain);
@@ -66,6 +79,8 @@ for (const [kind, corpus] of [["text", makeText(CORPUS_BYTES)], ["random", rando
       for (const { stored, reference } of sealed) openPrime(stored, reference, "content");
       return total(plains);
     });
-    console.log(`${`${kind}: stored ${name}`.padEnd(32)}${((100 * sealed.reduce((sum, { stored }) => sum + stored.length, 0)) / total(plains)).toFixed(1).padStart(6)} %`);
+    console.log(
+      `${`${kind}: stored ${name}`.padEnd(32)}${((100 * sealed.reduce((sum, { stored }) => sum + stored.length, 0)) / total(plains)).toFixed(1).padStart(6)} %`,
+    );
   }
 }

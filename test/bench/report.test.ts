@@ -41,8 +41,14 @@ test("a ratio is that of the medians, and its spread that of the pairs of runs",
 test("a goal that is missed is named with the ratio and the goal", () => {
   const missed = (seconds: number): readonly string[] | undefined =>
     summarise([sample("costor", 1, seconds), sample("restic", 1, 10)])[0]?.missed;
-  assert.deepEqual(missed(5)?.filter((line) => line.startsWith("wall")), []);
-  assert.deepEqual(missed(5.1)?.filter((line) => line.startsWith("wall")), ["wall time 0.51 of the peer's, goal 0.5"]);
+  assert.deepEqual(
+    missed(5)?.filter((line) => line.startsWith("wall")),
+    [],
+  );
+  assert.deepEqual(
+    missed(5.1)?.filter((line) => line.startsWith("wall")),
+    ["wall time 0.51 of the peer's, goal 0.5"],
+  );
 });
 
 test("a peak over 350 MB is a miss whatever the peer took", () => {

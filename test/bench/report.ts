@@ -83,7 +83,10 @@ function missedGoals(step: string, own: readonly Sample[], ratios: Record<Figure
   compare("wall time", "wallSeconds", goal?.wall);
   compare("CPU", "cpuSeconds", goal?.cpu);
   compare("stored", "storedBytes", goal?.stored);
-  for (const [side, figure] of [["agent", "clientPeakBytes"], ["site", "serverPeakBytes"]] as const) {
+  for (const [side, figure] of [
+    ["agent", "clientPeakBytes"],
+    ["site", "serverPeakBytes"],
+  ] as const) {
     const peakBytes = Math.max(0, ...own.map((one) => one[figure]));
     if (peakBytes > peakLimitBytes) missed.push(`${side} peaked at ${megabytes(peakBytes)}, goal under 350 MB`);
   }

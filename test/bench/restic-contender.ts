@@ -25,18 +25,29 @@ async function start(binaries: string, folder: string): Promise<RunningContender
   await mkdir(storeFolder, { recursive: true });
   execFileSync(
     "openssl",
-    ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"].concat(
-      ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
-    ),
+    ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"].concat([
+      "-subj",
+      "/CN=localhost",
+      "-addext",
+      "subjectAltName=IP:127.0.0.1",
+      "-keyout",
+      key,
+      "-out",
+      certificate,
+    ]),
     { stdio: "ignore" },
   );
   const port = await freePort();
   const server = await startServer(
     {
       program: join(binaries, "restic-rest-server"),
-      arguments: ["--path", storeFolder, "--listen", `127.0.0.1:${port}`, "--no-auth"].concat(
-        ["--tls", "--tls-cert", certificate, "--tls-key", key],
-      ),
+      arguments: ["--path", storeFolder, "--listen", `127.0.0.1:${port}`, "--no-auth"].concat([
+        "--tls",
+        "--tls-cert",
+        certificate,
+        "--tls-key",
+        key,
+      ]),
     },
     port,
     join(folder, "server.log"),

@@ -1,7 +1,7 @@
 /** One contender going once through one scenario, from an empty store: measures each step and compares restores. */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { rsyncDifferences } from "#test/support/rsync-compare.ts";
 import type { Contender, RunningContender } from "./contender.ts";
@@ -21,7 +21,7 @@ export interface Sample extends Omit<Measurement, "output"> {
 export interface TrialInit {
   readonly scenario: string;
   readonly runNumber: number;
-  /** Emptied before and removed afterwards. */
+  /** A new folder for the store and the restored tree. The caller removes it, when that disturbs nobody. */
   readonly folder: string;
   readonly comparesRestores: boolean;
   readonly onSample: (sample: Sample) => void;
@@ -42,7 +42,6 @@ export class Trial implements AsyncDisposable {
   }
 
   static async open(contender: Contender, init: TrialInit): Promise<Trial> {
-    await rm(init.folder, { recursive: true, force: true });
     await mkdir(init.folder, { recursive: true });
     return new Trial(contender, await contender.start(init.folder), init);
   }
@@ -53,17 +52,18 @@ export class Trial implements AsyncDisposable {
     await this.#measure(step, this.#running.backup(machine, paths));
   }
 
-  /** Restores into an empty folder, and compares the first time. The restored tree is removed again. */
+  /** Restores into an empty folder, once a trial, and compares if it is asked to. */
   async restore(step: string, machine: string, paths: readonly string[]): Promise<void> {
     const target = join(this.#init.folder, "restored");
     await this.#measure(step, await this.#running.restore(machine, target));
     if (this.#init.comparesRestores) {
       for (const path of paths) {
-        const differences = await rsyncDifferences(path, join(target, path), { ignoresOwners: process.getuid?.() !== 0 });
+        const differences = await rsyncDifferences(path, join(target, path), {
+          ignoresOwners: process.getuid?.() !== 0,
+        });
         this.differences.push(...differences.map((line) => `${path}: ${line}`));
       }
     }
-    await rm(target, { recursive: true, force: true });
   }
 
   async #prepare(machine: string): Promise<void> {
@@ -92,7 +92,6 @@ export class Trial implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#running[Symbol.asyncDispose]();
-    await rm(this.#init.folder, { recursive: true, force: true });
   }
 }
 

@@ -23,7 +23,12 @@ async function twoTrees(): Promise<{ original: string; restored: string }> {
 const changes: Record<string, (restored: string) => Promise<void>> = {
   "a file's content with the same size and time": async (restored) => {
     const path = join(restored, "sub/plain");
-    execFileSync("sh", ["-c", 'cp -p "$1" "$1.time"; printf CONTENT > "$1"; touch -r "$1.time" "$1"; rm "$1.time"', "sh", path]);
+    execFileSync("sh", [
+      "-c",
+      'cp -p "$1" "$1.time"; printf CONTENT > "$1"; touch -r "$1.time" "$1"; rm "$1.time"',
+      "sh",
+      path,
+    ]);
   },
   "one nanosecond of a file's time": async (restored) => {
     execFileSync("touch", ["-d", "2020-01-01 00:00:00.000000001", join(restored, "sub/plain")]);
