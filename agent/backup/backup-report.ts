@@ -60,6 +60,12 @@ export class Findings {
     if (this.unreadable.length < LISTED_COUNT) this.unreadable.push({ path, code: code ?? "EIO", message: message ?? displayName(path) });
   }
 
+  /** Its part of a report. */
+  summary(): Pick<BackupReport, "unreadable" | "unreadableCount" | "changed" | "changedCount" | "skippedSocketsCount"> {
+    const { unreadable, unreadableCount, changed, changedCount, skippedSocketsCount } = this;
+    return { unreadable, unreadableCount, changed, changedCount, skippedSocketsCount };
+  }
+
   noteChanged(path: ByteString): void {
     this.changedCount++;
     if (this.changed.length < LISTED_COUNT) this.changed.push(path);

@@ -19,7 +19,8 @@ import { decodeSlice } from "./content-slices.ts";
 import { DeferredWrites } from "./deferred-writes.ts";
 import { inodeKeyOf } from "./own-directory.ts";
 import { arrangeRoots } from "./roots.ts";
-import { Scan } from "./scan.ts";
+import { rehearseBackup } from "./rehearsal.ts";
+import { Scan, type ScanInit } from "./scan.ts";
 import { SealPool } from "./seal-pool.ts";
 import { TreeSealer } from "./tree-sealer.ts";
 import { Uploader } from "./uploader.ts";
@@ -37,6 +38,8 @@ export interface BackupInit {
   readonly client: BackupClient;
   /** Absolute paths; the configuration's roots when empty. */
   readonly paths: readonly ByteString[];
+  /** Only tell what would be read. */
+  readonly dryRun?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: BackupProgress) => void;
 }
@@ -70,34 +73,45 @@ export async function runBackup(init: BackupInit): Promise<BackupReport> {
 const newSnapshotId = (): SnapshotId => parseSnapshotId(makeUuidV7(Date.now()));
 
 async function backUpOnce(init: BackupInit, database: AgentDatabase): Promise<BackupReport> {
-  const { config, client } = init;
   const startedMs = Date.now();
+  const { config } = init;
   const paths = init.paths.length > 0 ? init.paths : config.roots;
   if (paths.length === 0) throw new CostorError("bad-usage", "there is nothing to back up: give a path, or roots in the configuration");
   const { top, roots } = arrangeRoots(paths);
   using aborting = new Aborting(init.signal);
+  const filter = createPathFilter(config.include, config.exclude);
+  const scanInit: ScanInit = {
+    roots: top,
+    filter: filter === keepEverything ? undefined : filter,
+    oneFileSystem: config.oneFileSystem,
+    racyNs: BigInt(startedMs) * 1_000_000n - CLOCK_TICK_NS,
+    ownDirectory: inodeKeyOf(config.databaseDirectory),
+    signal: aborting.signal,
+  };
+  const progress: BackupProgress = { phase: "scanning", objectsCount: 0, filesCount: 0, bytes: 0, readBytes: 0, sentBytes: 0, ...expected(database) };
+  if (init.dryRun) {
+    using _ = reportRegularly(init, progress, () => undefined);
+    return await rehearseBackup({ database, config, progress }, scanInit);
+  }
+  return await sendSnapshot(init, { database, aborting, progress }, { scanInit, roots, startedMs });
+}
+
+async function sendSnapshot(
+  init: BackupInit,
+  { database, aborting, progress }: { database: AgentDatabase; aborting: Aborting; progress: BackupProgress },
+  { scanInit, roots, startedMs }: { scanInit: ScanInit; roots: readonly ByteString[]; startedMs: number },
+): Promise<BackupReport> {
+  const { config, client } = init;
   const { signal } = aborting;
-
-  const snapshotId = unfinishedSnapshot(database) ?? newSnapshotId();
-  const session = await client.openSession({ job: config.job, snapshotId }, signal);
-  const sessionId = parseSessionId(session.sessionId);
-  const generation = database.meta(META.generation)?.toString();
-  if (generation !== undefined && generation !== session.storeGeneration) await reconcile(database, client, sessionId, signal);
-  const askFirst = database.meta(META.totals) === undefined || database.meta(META.unfinished) !== undefined || generation !== session.storeGeneration;
-  await database.write([AgentDatabase.metaWrite(META.unfinished, Buffer.from(snapshotId))]);
-
+  const session = await openSession(init, database, signal);
+  const { sessionId, snapshotId } = session;
   const scope = deriveScope(config.agent.scopeSecret);
   const findings = new Findings();
-  const progress: BackupProgress = { phase: "scanning", objectsCount: 0, filesCount: 0, bytes: 0, readBytes: 0, sentBytes: 0, ...expected(database) };
-  const uploader = new Uploader(
-    {
-      client: {
-        missing: (ids, abort) => client.missing(sessionId, ids, abort),
-        sendPrimes: (primes, abort) => client.sendPrimes(sessionId, primes, abort),
-      },
-    },
-    { askFirst, signal },
-  );
+  const uploads = {
+    missing: (ids: readonly PrimeId[], abort?: AbortSignal) => client.missing(sessionId, ids, abort),
+    sendPrimes: (primes: readonly StoredPrime[], abort?: AbortSignal) => client.sendPrimes(sessionId, primes, abort),
+  };
+  const uploader = new Uploader({ client: uploads }, { askFirst: session.askFirst, signal });
   signal.addEventListener("abort", () => uploader.fail(signal.reason), { once: true });
   const writes = new DeferredWrites({ database });
   const trees = new TreeSealer({ scope, uploader });
@@ -106,55 +120,34 @@ async function backUpOnce(init: BackupInit, database: AgentDatabase): Promise<Ba
     { scopeSecret: config.agent.scopeSecret, workersCount: config.workersCount || availableParallelism() },
   );
   const jobs = new ContentJobs({ pool, index: new ContentIndex({ database }), uploader, writes, trees }, { signal });
-  const report = (): void => {
+  const scan = new Scan({ database, jobs, trees, uploader, writes, scope, findings, progress }, scanInit);
+  using regular = reportRegularly(init, progress, () => {
     progress.readBytes = jobs.readBytes;
     progress.sentBytes = uploader.sentBytes;
-    init.onProgress?.(progress);
-  };
-  const timer = init.onProgress && setInterval(report, PROGRESS_EVERY_MS);
+  });
   try {
-    const filter = createPathFilter(config.include, config.exclude);
-    const scan = new Scan(
-      { database, jobs, trees, uploader, writes, scope, findings, progress },
-      {
-        roots: top,
-        filter: filter === keepEverything ? undefined : filter,
-        oneFileSystem: config.oneFileSystem,
-        racyNs: BigInt(startedMs) * 1_000_000n - CLOCK_TICK_NS,
-        ownDirectory: inodeKeyOf(config.databaseDirectory),
-        signal,
-      },
-    );
     const root = await scan.run();
     progress.phase = "finishing";
     await uploader.drain();
     progress.phase = "committing";
     const { totals } = root;
-    if (totals.objectsCount === 0) {
-      const [first] = findings.unreadable;
-      throw new CostorError("file-unreadable", `nothing could be read${first ? `: ${first.message}` : ""}`);
-    }
-    await client.commit(
-      sessionId,
-      {
-        snapshotId,
-        job: config.job,
-        roots: roots.map((path) => byteStringToBytes(path).toString("base64")),
-        startedMs,
-        objectsCount: totals.objectsCount,
-        filesCount: totals.filesCount,
-        bytes: totals.bytes,
-        unreadableCount: findings.unreadableCount,
-        root: nodePointerToWire(root.node),
-      },
-      signal,
-    );
+    failIfNothing(totals.objectsCount, findings);
+    const request: CommitRequest = {
+      snapshotId,
+      job: config.job,
+      roots: roots.map((path) => byteStringToBytes(path).toString("base64")),
+      startedMs,
+      ...totals,
+      unreadableCount: findings.unreadableCount,
+      root: nodePointerToWire(root.node),
+    };
+    await client.commit(sessionId, request, signal);
     await writes.flush(uploader.acknowledged, [
       AgentDatabase.metaWrite(META.generation, Buffer.from(session.storeGeneration)),
       AgentDatabase.metaWrite(META.totals, encodeCbor([totals.objectsCount, totals.bytes])),
       AgentDatabase.metaWrite(META.unfinished, undefined),
     ]);
-    report();
+    regular.report();
     return {
       snapshotId,
       ...totals,
@@ -162,11 +155,7 @@ async function backUpOnce(init: BackupInit, database: AgentDatabase): Promise<Ba
       readBytes: jobs.readBytes,
       sentBytes: uploader.sentBytes,
       sentPrimesCount: uploader.sentCount,
-      unreadableCount: findings.unreadableCount,
-      unreadable: findings.unreadable,
-      changedCount: findings.changedCount,
-      changed: findings.changed,
-      skippedSocketsCount: findings.skippedSocketsCount,
+      ...findings.summary(),
       durationMs: Date.now() - startedMs,
     };
   } catch (error) {
@@ -174,9 +163,42 @@ async function backUpOnce(init: BackupInit, database: AgentDatabase): Promise<Ba
     // What was acknowledged need not be sent again.
     await writes.flush(uploader.acknowledged).catch(() => undefined);
     throw error;
-  } finally {
-    clearInterval(timer);
   }
+}
+
+interface Session {
+  readonly sessionId: SessionId;
+  readonly snapshotId: SnapshotId;
+  readonly storeGeneration: string;
+  /** Whether primes may be there already that the database does not know of. */
+  readonly askFirst: boolean;
+}
+
+/** Opens the session of the snapshot that an interrupted run was making, or of a new one. */
+async function openSession({ config, client }: BackupInit, database: AgentDatabase, signal: AbortSignal): Promise<Session> {
+  const unfinished = unfinishedSnapshot(database);
+  const snapshotId = unfinished ?? newSnapshotId();
+  const { sessionId, storeGeneration } = await client.openSession({ job: config.job, snapshotId }, signal);
+  const generation = database.meta(META.generation)?.toString();
+  const isSameStore = generation === storeGeneration;
+  if (generation !== undefined && !isSameStore) await reconcile(database, client, parseSessionId(sessionId), signal);
+  await database.write([AgentDatabase.metaWrite(META.unfinished, Buffer.from(snapshotId))]);
+  return { sessionId: parseSessionId(sessionId), snapshotId, storeGeneration, askFirst: unfinished !== undefined || !isSameStore };
+}
+
+function failIfNothing(objectsCount: number, findings: Findings): void {
+  if (objectsCount > 0) return;
+  const [first] = findings.unreadable;
+  throw new CostorError("file-unreadable", `nothing could be read${first ? `: ${first.message}` : ""}`);
+}
+
+function reportRegularly(init: BackupInit, progress: BackupProgress, update: () => void): Disposable & { report(): void } {
+  const report = (): void => {
+    update();
+    init.onProgress?.(progress);
+  };
+  const timer = init.onProgress && setInterval(report, PROGRESS_EVERY_MS);
+  return { report, [Symbol.dispose]: () => clearInterval(timer) };
 }
 
 /** The snapshot that an interrupted run was making; its session goes on. */

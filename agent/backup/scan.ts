@@ -37,7 +37,7 @@ import type { Uploader } from "./uploader.ts";
 
 export interface ScanComponents {
   readonly database: AgentDatabase;
-  readonly jobs: ContentJobs;
+  readonly jobs: Pick<ContentJobs, "submit" | "flush" | "room" | "isBusy">;
   readonly trees: TreeSealer;
   readonly uploader: Uploader;
   readonly writes: DeferredWrites;
