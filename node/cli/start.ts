@@ -50,7 +50,7 @@ async function start(options: StartOptions): Promise<void> {
   const log = createLog(options.logLevel);
 
   await using stack = new AsyncDisposableStack();
-  const store = stack.use(await openSiteStore(dataDirectory));
+  const store = stack.use(await openSiteStore(dataDirectory, ({ event, message }) => log.warn({ event }, message)));
   await ensureIdentity(dataDirectory, store, {
     siteName: options.name ?? hostname(),
     ...(options.kit === undefined ? {} : { kitFile: resolve(options.kit) }),

@@ -4,7 +4,7 @@
  * a file, a token or a body.
  */
 import rateLimit from "@fastify/rate-limit";
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from "fastify";
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from "fastify";
 import type { Server } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { ServerCredentials } from "#node/site/leaf.ts";
@@ -52,7 +52,7 @@ export async function startFacade(components: FacadeComponents, init: FacadeInit
   const server = Fastify({
     https,
     loggerInstance: log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: limits.batchBytes,
     requestTimeout: limits.requestMs,
     connectionTimeout: limits.connectionIdleMs,

@@ -49,5 +49,6 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, error:
   if (error.code === "unauthorised") reply.header("www-authenticate", "Bearer");
   const unreadBytes = request.raw.complete ? 0 : Number(request.headers["content-length"] ?? Infinity);
   if (unreadBytes > limits.batchBytes) reply.header("connection", "close");
-  return reply.code(error.status).type(contentTypes.problem).send(JSON.stringify(problemOf(error)));
+  // As bytes: Fastify would add a charset to the type of a text, which RFC 9457 has not.
+  return reply.code(error.status).type(contentTypes.problem).send(Buffer.from(JSON.stringify(problemOf(error))));
 }
