@@ -43,6 +43,7 @@ export const libc = {
   fsetxattr: declare<[Fd, Address, Address, number, number]>("int fsetxattr(int, size_t, size_t, size_t, int)"),
   setxattr: declare<[Address, Address, Address, number, number]>("int setxattr(size_t, size_t, size_t, size_t, int)"),
   fremovexattr: declare<[Fd, Address]>("int fremovexattr(int, size_t)"),
+  flock: declare<[Fd, number]>("int flock(int, int)"),
   removexattr: declare<[Address, Address]>("int removexattr(size_t, size_t)"),
   /** These four give 0 or an error number, not -1. */
   getpwuid_r: declare<[number, Address, Address, number, Address]>("int getpwuid_r(unsigned int, size_t, size_t, size_t, size_t)"),

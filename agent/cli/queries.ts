@@ -1,0 +1,124 @@
+/** `costor agent snapshots`, `ls`, `find`, `versions` and `diff`. */
+import { diffSnapshots, type DifferenceKind } from "#agent/query/diff.ts";
+import { findObjects, type FoundPath } from "#agent/query/find-objects.ts";
+import { listPath } from "#agent/query/list-directory.ts";
+import { parseNamePattern } from "#agent/query/name-pattern.ts";
+import type { SnapshotTree } from "#agent/query/snapshot-tree.ts";
+import { listVersions } from "#agent/query/versions.ts";
+import { type ByteString, displayName } from "#protocol/byte-string.ts";
+import { CostorError } from "#protocol/errors.ts";
+import type { TreeObject } from "#protocol/tree.ts";
+import { printJson, printLine, printTable } from "#terminal/output.ts";
+import { formatBytes, formatCount } from "#terminal/quantities.ts";
+import { openQueries } from "./open-agent.ts";
+import { formatMode, formatTime, formatTimeNs, JsonArrayWriter, objectForJson, pathForJson, rootsOf, shortId, snapshotForJson } from "./presentation.ts";
+
+export interface QueryInit {
+  readonly configFile: string;
+  readonly json: boolean;
+  readonly signal: AbortSignal;
+}
+
+export async function showSnapshots(init: QueryInit): Promise<void> {
+  await using queries = await openQueries(init.configFile, init.signal);
+  const snapshots = await queries.snapshots();
+  if (init.json) return printJson(snapshots.map(snapshotForJson));
+  printTable(snapshots, [
+    { title: "SNAPSHOT", text: (snapshot) => snapshot.id },
+    { title: "STARTED", text: (snapshot) => formatTime(snapshot.startedMs) },
+    { title: "FILES", align: "right", text: (snapshot) => formatCount(snapshot.filesCount) },
+    { title: "BYTES", align: "right", text: (snapshot) => formatBytes(snapshot.bytes) },
+    { title: "UNREAD", align: "right", text: (snapshot) => (snapshot.unreadableCount > 0 ? formatCount(snapshot.unreadableCount) : "") },
+    { title: "ROOTS", text: (snapshot) => rootsOf(snapshot).map((root) => displayName(root)).join(" ") },
+  ]);
+}
+
+export async function showListing(init: QueryInit, snapshot: string, path: ByteString, isRecursive: boolean): Promise<void> {
+  await using queries = await openQueries(init.configFile, init.signal);
+  const tree = await queries.tree(await queries.choose(snapshot));
+  const array = init.json ? new JsonArrayWriter() : undefined;
+  for await (const listed of listPath(queries.reader, tree, path, isRecursive)) {
+    init.signal.throwIfAborted();
+    if (array) array.add(objectForJson(listed.path, listed.object));
+    else printLine(describeObject(isRecursive ? listed.path : listed.object.name, listed.object));
+  }
+  array?.end();
+}
+
+function describeObject(name: ByteString, object: TreeObject): string {
+  const owner = `${object.user ?? object.uid} ${object.group ?? object.gid}`.padEnd(16);
+  const size = object.type === "file" ? String(object.sizeBytes) : "major" in object ? `${object.major}, ${object.minor}` : "";
+  const target = object.type === "symlink" ? ` -> ${displayName(object.target)}` : "";
+  const mark = object.type === "file" && object.changed ? " (changed while it was read)" : "";
+  return `${formatMode(object.type, object.mode)} ${owner} ${size.padStart(12)} ${formatTimeNs(object.mtimeNs)} ${displayName(name)}${target}${mark}`;
+}
+
+export interface FindInit extends QueryInit {
+  readonly pattern: string;
+  readonly isRegex: boolean;
+  readonly ignoresCase: boolean;
+}
+
+export async function showFound(init: FindInit): Promise<void> {
+  const pattern = parseNamePattern(init.pattern, init);
+  await using queries = await openQueries(init.configFile, init.signal);
+  const trees = await queries.trees();
+  const found = await findObjects(queries.reader, trees, pattern, { signal: init.signal });
+  if (init.json) return printJson(found.map((one) => foundForJson(one, trees)));
+  printTable(found, [
+    { title: "PATH", text: ({ path, type }) => displayName(path) + (type === "directory" ? "/" : "") },
+    { title: "BYTES", align: "right", text: ({ sizeBytes }) => (sizeBytes === undefined ? "" : formatBytes(sizeBytes)) },
+    { title: "SNAPSHOTS", text: ({ ranges }) => ranges.map((range) => describeRange(range, trees)).join(", ") },
+  ]);
+  if (found.length === 0) printLine(`Nothing called so in ${formatCount(trees.length)} snapshots.`);
+}
+
+function describeRange({ first, last }: { first: number; last: number }, trees: readonly SnapshotTree[]): string {
+  const of = (index: number): string => `${shortId(trees[index]!.id)} (${formatTime(trees[index]!.startedMs).slice(0, 16)})`;
+  return first === last ? of(first) : `${of(first)} to ${of(last)}`;
+}
+
+function foundForJson(found: FoundPath, trees: readonly SnapshotTree[]): Record<string, unknown> {
+  const { path, ranges, ...facts } = found;
+  const snapshots = ranges.map(({ first, last }) => ({ first: trees[first]!.id, last: trees[last]!.id, count: last - first + 1 }));
+  return { ...pathForJson(path), ...facts, snapshots };
+}
+
+export async function showVersions(init: QueryInit, path: ByteString): Promise<void> {
+  await using queries = await openQueries(init.configFile, init.signal);
+  const trees = await queries.trees();
+  const versions = await listVersions(queries, trees, path, init.signal);
+  if (versions.length === 0) throw new CostorError("path-unknown", `no snapshot holds ${displayName(path)}`);
+  if (init.json) {
+    const list = versions.map(({ object, first, last, snapshotsCount }) => ({
+      ...objectForJson(path, object),
+      firstSnapshot: trees[first]!.id,
+      lastSnapshot: trees[last]!.id,
+      snapshotsCount,
+    }));
+    return printJson(list);
+  }
+  printTable(versions, [
+    { title: "FIRST IN", text: ({ first }) => describeRange({ first, last: first }, trees) },
+    { title: "LAST IN", text: ({ last }) => describeRange({ first: last, last }, trees) },
+    { title: "SNAPSHOTS", align: "right", text: ({ snapshotsCount }) => formatCount(snapshotsCount) },
+    { title: "MODIFIED", text: ({ object }) => formatTimeNs(object.mtimeNs) },
+    { title: "BYTES", align: "right", text: ({ object }) => (object.type === "file" ? formatBytes(object.sizeBytes) : object.type) },
+  ]);
+}
+
+const MARKS: Readonly<Record<DifferenceKind, string>> = { added: "+", removed: "-", changed: "M", metadata: "U" };
+
+export async function showDifferences(init: QueryInit, before: string, after: string): Promise<void> {
+  await using queries = await openQueries(init.configFile, init.signal);
+  const [older, newer] = [await queries.tree(await queries.choose(before)), await queries.tree(await queries.choose(after))];
+  const counts: Record<DifferenceKind, number> = { added: 0, removed: 0, changed: 0, metadata: 0 };
+  const array = init.json ? new JsonArrayWriter() : undefined;
+  for await (const { kind, path, before: was, after: is } of diffSnapshots(queries, older, newer, init.signal)) {
+    counts[kind]++;
+    if (array) array.add({ kind, ...pathForJson(path), ...(was ? { before: objectForJson(path, was) } : {}), ...(is ? { after: objectForJson(path, is) } : {}) });
+    else printLine(`${MARKS[kind]} ${displayName(path)}${(is ?? was)!.type === "directory" ? "/" : ""}`);
+  }
+  array?.end();
+  if (!array) printLine(`${formatCount(counts.added)} added, ${formatCount(counts.removed)} removed, ${formatCount(counts.changed)} changed, ${formatCount(counts.metadata)} with other attributes only.`);
+}
