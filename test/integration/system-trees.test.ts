@@ -1,0 +1,55 @@
+// Goal: a restore of a real system's trees is exact. Method: back them up to a site over HTTPS through the launcher,
+// restore beside, and compare twice: by rsync, and by the project's own comparer of what rsync cannot see.
+// The full run takes all of /usr, /etc and /var/lib; the quick one /etc and parts of /usr.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { costorContender } from "#test/bench/costor-contender.ts";
+import { run } from "#test/bench/measure.ts";
+import { treeDifferences } from "#test/support/compare-trees.ts";
+import { isRsyncInstalled, rsyncDifferences } from "#test/support/rsync-compare.ts";
+import { scratchDirectory } from "#test/support/scratch.ts";
+import { suite } from "#test/support/suite.ts";
+
+const isFull = process.env["COSTOR_TEST_LEVEL"] === "full";
+const isRoot = process.getuid?.() === 0;
+const test = suite("system trees", { timeoutMs: (isFull ? 30 : 4) * 60_000 });
+
+/** Trees that nothing changes while they are compared: /var/lib is copied first, since a running system writes there. */
+async function treesToCompare(): Promise<string[]> {
+  if (!isRoot) return ["/usr/share/perl", "/usr/share/perl5", "/usr/share/zoneinfo"].filter((path) => existsSync(path));
+  if (!isFull)
+    return ["/etc", "/usr/share/perl", "/usr/share/zoneinfo", "/usr/lib/apt", "/usr/sbin"].filter((path) =>
+      existsSync(path),
+    );
+  const frozen = join(await scratchDirectory("frozen"), "var-lib");
+  execFileSync("cp", ["-a", "--", "/var/lib", frozen]);
+  return ["/usr", "/etc", frozen];
+}
+
+test("what comes back is what was there", async ({ skip }) => {
+  if (!isRsyncInstalled()) skip("rsync is not installed");
+  const folder = await scratchDirectory("system-trees");
+  const target = join(folder, "restored");
+  const trees = await treesToCompare();
+  await using site = await costorContender().start(join(folder, "contender"));
+  await site.prepare("machine");
+  await mkdir(target);
+  for (const command of [site.backup("machine", trees), await site.restore("machine", target)]) {
+    const { exitCode, output } = await run(command);
+    assert.equal(exitCode, 0, output);
+  }
+  for (const tree of trees) {
+    const restored = join(target, tree);
+    assert.deepEqual(await rsyncDifferences(tree, restored, { ignoresOwners: !isRoot }), [], `rsync over ${tree}`);
+    assert.deepEqual(
+      treeDifferences(tree, restored, { ignoresOwners: !isRoot }),
+      [],
+      `own comparison of ${tree}`,
+    );
+  }
+});
+
+test.run();
