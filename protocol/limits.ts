@@ -27,7 +27,7 @@ export const limits = {
   /** Payloads of bundles and tree primes are padded to at least this, so that known neighbours do not show in sizes: docs/decisions/padding-from-32-kib.md. */
   paddedMinBytes: 32 * KIB,
   /** A directory's tree is inlined in its parent's while its encoding is at most this. */
-  treeInlineBytes: 16 * KIB,
+  treeInlineBytes: 96 * KIB,
   /** Largest encoded tree page. */
   treePageBytes: 1 * MIB,
   /** Above this a file's reference list moves to pages of its own. */

@@ -7,7 +7,7 @@ import { serveControl } from "#node/control/server.ts";
 import { startFacade } from "#node/facade/facade.ts";
 import { formatAddress, parseListenAddress, reachableAddresses } from "#node/site/addresses.ts";
 import { ensureIdentity } from "#node/site/first-run.ts";
-import { openSiteStore } from "#node/site/site-store.ts";
+import { openServedStore } from "#node/site/site-store.ts";
 import { openSite } from "#node/site/site.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
@@ -50,7 +50,11 @@ async function start(options: StartOptions): Promise<void> {
   const log = createLog(options.logLevel);
 
   await using stack = new AsyncDisposableStack();
-  const store = stack.use(await openSiteStore(dataDirectory, ({ event, message }) => log.warn({ event }, message)));
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => undefined);
+  const store = stack.use(
+    await openServedStore(dataDirectory, { onEvent: ({ event, message }) => log.warn({ event }, message), onFailure: failed.reject }),
+  );
   await ensureIdentity(dataDirectory, store, {
     siteName: options.name ?? hostname(),
     ...(options.kit === undefined ? {} : { kitFile: resolve(options.kit) }),
@@ -89,9 +93,10 @@ async function start(options: StartOptions): Promise<void> {
   if (reminder) process.stderr.write(`${reminder}\n`);
   log.info({ siteId: site.identity.siteId, port: facade.address.port }, "the site is ready");
 
-  await new Promise<void>((resolveStop) => {
+  const stopped = new Promise<void>((resolveStop) => {
     if (signal.aborted) resolveStop();
     else signal.addEventListener("abort", () => resolveStop(), { once: true });
   });
+  await Promise.race([stopped, failed.promise]);
   log.info("the site stops");
 }

@@ -16,6 +16,7 @@ import { addAgentRoutes } from "./agent-routes.ts";
 import { authenticate, makeFailureCounter } from "./authentication.ts";
 import { BodyBudget, readBody } from "./bodies.ts";
 import { capConnections } from "./connections.ts";
+import { addExportRoutes } from "./export-routes.ts";
 import type { FacadeCounts } from "./metrics.ts";
 import { addPrimeRoutes } from "./prime-routes.ts";
 import { asCostorError, sendProblem } from "./problem.ts";
@@ -119,6 +120,7 @@ async function addRoutes(server: FastifyInstance, site: Site): Promise<void> {
   addServiceRoutes(server, site, counts);
   addAgentRoutes(server, site, countFailure);
   addPrimeRoutes(server, site, new BodyBudget());
+  addExportRoutes(server, site);
 }
 
 function parseJson(body: Buffer): unknown {

@@ -76,6 +76,6 @@ export function describeApi(): object {
 }
 
 /** OpenAPI 3.1 names the dialect once, for the whole document. */
-function withoutDialect({ $schema: _, ...schema }: { $schema?: unknown }): object {
-  return schema;
+function withoutDialect(schema: object): object {
+  return Object.fromEntries(Object.entries(schema).filter(([key]) => key !== "$schema"));
 }

@@ -63,7 +63,8 @@ export class AgentRegistry {
 
   /** In the order of their enrolment. */
   list(): AgentRecord[] {
-    return [...this.agents.values()].map(({ tokenHash: _, ...agent }) => agent).sort((a, b) => (a.id < b.id ? -1 : 1));
+    const agents = [...this.agents.values()].map(({ id, name, hostName, enrolledMs, revokedMs }) => ({ id, name, hostName, enrolledMs, revokedMs }));
+    return agents.sort((left, right) => (left.id < right.id ? -1 : 1));
   }
 
   get activeCount(): number {

@@ -28,7 +28,7 @@ test("an enrolment token makes one agent, which is known after a restart too", a
   const { token, agent } = (results[0] as PromiseFulfilledResult<Awaited<ReturnType<Enrolments["redeem"]>>>).value;
   assert.equal(agents.authenticate(token)?.id, agent.id);
   const restarted = await make(store);
-  assert.deepEqual(restarted.agents.list(), [{ ...agent, name: "office", hostName: "pc-1" }]);
+  assert.deepEqual(restarted.agents.list(), [{ ...agent, name: "office", hostName: "pc-1", revokedMs: undefined }]);
   assert.equal(restarted.agents.authenticate(token)?.id, agent.id);
   await assert.rejects(restarted.enrolments.redeem(secret, "pc-4"), isRefused);
 });
