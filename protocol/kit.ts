@@ -130,15 +130,19 @@ function nearestWord(word: string): string {
   return best;
 }
 
-/** Levenshtein distance. */
+/** Letters changed, added, left out, or exchanged with their neighbour. */
 function changedLettersCount(left: string, right: string): number {
-  let row = Array.from({ length: right.length + 1 }, (_, index) => index);
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: right.length + 1 }, (_, index) => index);
   for (let i = 1; i <= left.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= right.length; j++) next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (left[i - 1] === right[j - 1] ? 0 : 1)));
-    row = next;
+    const row = [i];
+    for (let j = 1; j <= right.length; j++) {
+      const isExchanged = i > 1 && j > 1 && left[i - 1] === right[j - 2] && left[i - 2] === right[j - 1];
+      row.push(Math.min(last[j]! + 1, row[j - 1]! + 1, last[j - 1]! + (left[i - 1] === right[j - 1] ? 0 : 1), isExchanged ? beforeLast[j - 2]! + 1 : Infinity));
+    }
+    [beforeLast, last] = [last, row];
   }
-  return row[right.length]!;
+  return last[right.length]!;
 }
 
 const invalid = (message: string, details: Record<string, unknown> = {}, cause?: unknown): CostorError => new CostorError("kit-invalid", `the recovery kit: ${message}`, { details, cause });
