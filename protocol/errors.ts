@@ -46,6 +46,7 @@ export const errorRegistry = {
   "store-damaged": spec(500, false, "Run `costor site check --read-data` and follow what it prints."),
   "identity-damaged": spec(500, false, "Put the named file back from a copy of the data directory; the recovery kit brings the site back without it."),
   "kit-file-exists": spec(409, false, "Name another file with --kit, or move that one away."),
+  "listen-failed": spec(500, false, "Another program may have the port, or the address is not this machine's; name another with --listen."),
   "kit-wrong-word": spec(422, false, "Read the words from the recovery kit again, by their numbers."),
   "site-not-made": spec(404, false, "Start the site once with `costor site start`; the first start makes its keys."),
   // Sessions

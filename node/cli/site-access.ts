@@ -1,13 +1,18 @@
 /** Reaches a site for a command: the running one by its control socket, else its data directory itself. */
 import { access } from "node:fs/promises";
 import { resolve } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { type CallInit, callControl, connectControl } from "#node/control/client.ts";
 import { type CallArguments, type CallName, type CallResults, callSite } from "#node/control/calls.ts";
 import { siteDirectoryOf } from "#node/site/identity.ts";
 import { openSite } from "#node/site/site.ts";
 import { openSiteStore } from "#node/site/site-store.ts";
-import { CostorError } from "#protocol/errors.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
+
+/** A site that is starting, or another command, may hold the store for a moment without a control socket. */
+const LOCK_PATIENCE_MS = 10_000;
+const LOCK_RETRY_MS = 100;
 
 /** Throws `site-not-made`, `store-locked`, and what the call throws. */
 export async function callOn<Name extends CallName>(
@@ -23,9 +28,17 @@ export async function callOn<Name extends CallName>(
     () => false,
   );
   if (!hasSite) throw new CostorError("site-not-made", `${directory} holds no site`);
-  const socket = await connectControl(directory);
-  if (socket) return callControl(socket, call, args, { signal, onProgress });
-  await using store = await openSiteStore(directory);
-  const site = await openSite(directory, { store, now: Date.now });
-  return callSite(call, args, { site, signal, onProgress: onProgress ?? (() => {}) });
+  const giveUpMs = Date.now() + LOCK_PATIENCE_MS;
+  for (;;) {
+    const socket = await connectControl(directory);
+    if (socket) return callControl(socket, call, args, { signal, onProgress });
+    try {
+      await using store = await openSiteStore(directory);
+      const site = await openSite(directory, { store, now: Date.now });
+      return await callSite(call, args, { site, signal, onProgress: onProgress ?? (() => {}) });
+    } catch (error) {
+      if (!isCostorError(error, "store-locked") || Date.now() > giveUpMs) throw error;
+      await setTimeout(LOCK_RETRY_MS, undefined, { signal });
+    }
+  }
 }

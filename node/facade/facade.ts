@@ -40,7 +40,7 @@ export interface Facade extends AsyncDisposable {
   useCredentials(credentials: ServerCredentials): void;
 }
 
-/** Listens when it returns; disposing it answers what is under way and closes every connection. */
+/** Listens when it returns. Throws `listen-failed`. Disposing it answers what is under way and closes every connection. */
 export async function startFacade(components: FacadeComponents, init: FacadeInit): Promise<Facade> {
   const { site, log } = components;
   const https = {
@@ -65,7 +65,11 @@ export async function startFacade(components: FacadeComponents, init: FacadeInit
   });
   capConnections(server.server);
   await addRoutes(server as unknown as FastifyInstance, site);
-  await server.listen({ host: init.host, port: init.port });
+  try {
+    await server.listen({ host: init.host, port: init.port });
+  } catch (cause) {
+    throw new CostorError("listen-failed", `${init.host}, port ${init.port}, cannot be listened on`, { cause });
+  }
   return {
     address: server.server.address() as AddressInfo,
     useCredentials: (credentials) => server.server.setSecureContext(tlsOptions(credentials)),
