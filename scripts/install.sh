@@ -24,11 +24,15 @@ install_now() {
   stage=.costor/install.$$.d
   mkdir "$stage"
   cp package.json package-lock.json .npmrc "$stage/"
-  # The npm that runs this script installs too; what it told its scripts about this directory does not hold for the other.
-  unset npm_config_local_prefix npm_config_prefix npm_package_json INIT_CWD
+  # The npm that runs this script installs too.
   if [ -n "${npm_execpath:-}" ]; then set -- "${npm_node_execpath:-node}" "$npm_execpath"; else set -- npm; fi
   # In the background, so that a signal ends it at once and not after the download.
-  (cd "$stage" && exec "$@" ci --ignore-scripts --include=dev --include=optional --prefer-offline --no-audit --no-fund --loglevel=error >&2) 9>&- &
+  (
+    cd "$stage"
+    # What npm told this script about its directory does not hold for that one.
+    unset npm_config_local_prefix npm_config_prefix npm_package_json INIT_CWD
+    exec "$@" ci --ignore-scripts --include=dev --include=optional --prefer-offline --no-audit --no-fund --loglevel=error >&2
+  ) 9>&- &
   installer=$!
   trap 'kill "$installer" 2>/dev/null; wait "$installer"; rm -rf "$stage"; exit 130' INT TERM HUP
   if ! wait "$installer"; then

@@ -90,7 +90,8 @@ async function start(options: StartOptions): Promise<void> {
     printLine(`Site ${site.identity.siteName} listens on https://${formatAddress(listening)}`);
     if (addresses[0] !== formatAddress(listening)) printLine(`Agents find it at ${addresses.join(", ")}`);
   }
-  if (reminder) process.stderr.write(`${reminder}\n`);
+  // A program reads `kitConfirmed`.
+  if (reminder && !options.json) process.stderr.write(`${reminder}\n`);
   log.info({ siteId: site.identity.siteId, port: facade.address.port }, "the site is ready");
 
   const stopped = new Promise<void>((resolveStop) => {

@@ -148,7 +148,7 @@ async function leftoverOf(group: number): Promise<string[]> {
 }
 
 /** The processes of a group that still run, zombies left out, each as its command line. */
-function liveProcesses(group: number): string[] {
+export function liveProcesses(group: number): string[] {
   if (process.platform !== "linux") return groupExists(group) ? [`process group ${group}`] : [];
   if (!groupExists(group)) return [];
   return readdirSync("/proc").flatMap((name) => {

@@ -1,0 +1,126 @@
+/** `./costor` as child processes of a script: commands that end, and the site that stays. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { CostorError, type ErrorCode, errorRegistry } from "#protocol/errors.ts";
+
+export const costorPath = resolve(import.meta.dirname, "../costor");
+
+/** What `costor site start --json` prints when it is ready. */
+export interface SiteReady {
+  readonly siteName: string;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly kitConfirmed: boolean;
+}
+
+export interface RunningSite extends AsyncDisposable {
+  readonly ready: SiteReady;
+  /** Throws when the site has ended: the reason of the signal, or why it ended by itself. */
+  ended(): Promise<never>;
+}
+
+export interface SiteSettings {
+  readonly data: string;
+  readonly listen: string;
+  readonly kit?: string | undefined;
+  readonly name?: string | undefined;
+}
+
+/** A command failed and has said why on this terminal. */
+export class CommandFailed extends Error {
+  readonly exitCode: number;
+  constructor(exitCode: number) {
+    super(`the command ended with ${exitCode}`);
+    this.exitCode = exitCode;
+  }
+}
+
+/**
+ * Runs a command whose output goes to this terminal. Exit code 3, some files unreadable, is no failure here.
+ * Throws {@link CommandFailed}.
+ */
+export async function runCostor(parameters: readonly string[], signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const code = await exitCodeOf(spawn(costorPath, parameters, { stdio: ["ignore", "inherit", "inherit"] }), signal);
+  if (code !== 0 && code !== 3) throw new CommandFailed(code);
+}
+
+/** Runs a command with --json and gives its result; its error is thrown with its code. */
+export async function runCostorJson<Result>(parameters: readonly string[], signal: AbortSignal): Promise<Result> {
+  signal.throwIfAborted();
+  const child = spawn(costorPath, [...parameters, "--json"], { stdio: ["ignore", "pipe", "pipe"] });
+  const output = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"] as const)
+    child[name].setEncoding("utf8").on("data", (text: string) => (output[name] += text));
+  const code = await exitCodeOf(child, signal);
+  if (code !== 0) throw reportedError(lastLine(output.stderr)) ?? new CostorError("internal", output.stderr);
+  return JSON.parse(output.stdout) as Result;
+}
+
+const lastLine = (text: string): string => text.trimEnd().split("\n").at(-1)!;
+
+/** The error that a command run with --json has printed as this line of stderr; undefined when it is none. */
+function reportedError(line: string): CostorError | undefined {
+  if (!line.startsWith('{"error":')) return undefined;
+  const { error } = JSON.parse(line) as { error: { code: string; message: string } };
+  return new CostorError(
+    Object.hasOwn(errorRegistry, error.code) ? (error.code as ErrorCode) : "internal",
+    error.message,
+  );
+}
+
+/** Ends the command when the signal is aborted, and throws the signal's reason then. A signal counts as 1. */
+async function exitCodeOf(child: ChildProcess, signal: AbortSignal): Promise<number> {
+  const stop = (): void => void child.kill("SIGTERM");
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    const [code] = (await once(child, "close")) as [number | null];
+    signal.throwIfAborted();
+    return code ?? 1;
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+/** Starts a site and waits until it is ready. Its log, and the recovery kit of a first start, go to this terminal. */
+export async function startSite(settings: SiteSettings, signal: AbortSignal): Promise<RunningSite> {
+  signal.throwIfAborted();
+  const parameters = [
+    "site",
+    "start",
+    "--data",
+    settings.data,
+    "--listen",
+    settings.listen,
+    "--log-level",
+    "error",
+    "--json",
+  ];
+  if (settings.kit !== undefined) parameters.push("--kit", settings.kit);
+  if (settings.name !== undefined) parameters.push("--name", settings.name);
+  const child = spawn(costorPath, parameters, { stdio: ["ignore", "pipe", "pipe"] });
+  const stop = (): void => void child.kill("SIGTERM");
+  signal.addEventListener("abort", stop, { once: true });
+  let reported: CostorError | undefined;
+  createInterface({ input: child.stderr }).on("line", (line) => {
+    reported = reportedError(line);
+    if (reported === undefined) process.stderr.write(`${line}\n`);
+  });
+  const closed = once(child, "close") as Promise<[number | null]>;
+  const ended = closed.then(([code]): never => {
+    signal.throwIfAborted();
+    throw reported ?? new CommandFailed(code || 1);
+  });
+  ended.catch(() => {});
+  const [line] = (await Promise.race([once(createInterface({ input: child.stdout }), "line"), ended])) as [string];
+  return {
+    ready: JSON.parse(line) as SiteReady,
+    ended: () => ended,
+    async [Symbol.asyncDispose]() {
+      signal.removeEventListener("abort", stop);
+      stop();
+      await closed;
+    },
+  };
+}
