@@ -35,14 +35,19 @@ const frequencies = new Uint32Array(256);
 export function compressPlain(plain: Uint8Array): { codec: number; bytes: Uint8Array } {
   const isSmall = plain.length < LZ4_BELOW_BYTES;
   if (plain.length >= PROBE_FROM_BYTES && seemsIncompressible(plain)) return { codec: CODEC_NONE, bytes: plain };
-  const bytes = isSmall ? compressSync(asBuffer(plain)) : zstdCompressSync(plain, { chunkSize: plain.length, params: compressParams });
-  return bytes.length < plain.length ? { codec: isSmall ? CODEC_LZ4 : CODEC_ZSTD, bytes } : { codec: CODEC_NONE, bytes: plain };
+  const bytes = isSmall
+    ? compressSync(asBuffer(plain))
+    : zstdCompressSync(plain, { chunkSize: plain.length, params: compressParams });
+  return bytes.length < plain.length
+    ? { codec: isSmall ? CODEC_LZ4 : CODEC_ZSTD, bytes }
+    : { codec: CODEC_NONE, bytes: plain };
 }
 
 /** Whether a sample from all over `plain` looks like media or an archive. It spares them most of zstd's time, a fifth of sealing them. */
 function seemsIncompressible(plain: Uint8Array): boolean {
   const stride = Math.floor((plain.length - SAMPLE_BYTES) / (SAMPLE_COUNT - 1));
-  for (let index = 0; index < SAMPLE_COUNT; index++) sample.set(plain.subarray(index * stride, index * stride + SAMPLE_BYTES), index * SAMPLE_BYTES);
+  for (let index = 0; index < SAMPLE_COUNT; index++)
+    sample.set(plain.subarray(index * stride, index * stride + SAMPLE_BYTES), index * SAMPLE_BYTES);
   if (compressSync(sample).length < INCOMPRESSIBLE_LZ4_BYTES) return false;
   frequencies.fill(0);
   for (let at = 0; at < sample.length; at++) frequencies[sample[at]!]!++;
@@ -63,7 +68,8 @@ function expand(codec: number, bytes: Buffer, lengthBytes: number): Buffer {
     case CODEC_NONE:
       return bytes;
     case CODEC_LZ4:
-      if (bytes.length <= LZ4_PREFIX_BYTES || bytes.readUInt32LE(0) !== lengthBytes) throw new Error(`the LZ4 length is not ${lengthBytes}`);
+      if (bytes.length <= LZ4_PREFIX_BYTES || bytes.readUInt32LE(0) !== lengthBytes)
+        throw new Error(`the LZ4 length is not ${lengthBytes}`);
       return uncompressSync(bytes);
     case CODEC_ZSTD:
       return expandZstd(bytes, lengthBytes);
@@ -74,10 +80,19 @@ function expand(codec: number, bytes: Buffer, lengthBytes: number): Buffer {
 
 function expandZstd(bytes: Buffer, lengthBytes: number): Buffer {
   // One byte of room more than the content: the decoder then never asks for a second buffer.
-  const options = { chunkSize: Math.max(lengthBytes + 1, 64), maxOutputLength: Math.max(lengthBytes, 1), params: expandParams, info: true };
-  const { buffer, engine } = zstdDecompressSync(bytes, options) as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
+  const options = {
+    chunkSize: Math.max(lengthBytes + 1, 64),
+    maxOutputLength: Math.max(lengthBytes, 1),
+    params: expandParams,
+    info: true,
+  };
+  const { buffer, engine } = zstdDecompressSync(bytes, options) as unknown as {
+    buffer: Buffer;
+    engine: { bytesWritten: number };
+  };
   if (engine.bytesWritten !== bytes.length) throw new Error("bytes follow the zstd frame");
   return buffer;
 }
 
-const asBuffer = (bytes: Uint8Array): Buffer => (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+const asBuffer = (bytes: Uint8Array): Buffer =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);

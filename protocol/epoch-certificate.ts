@@ -35,29 +35,39 @@ export function signEpochCertificate(certificate: EpochCertificate, recoverySeed
 export function parseEpochCertificate(bytes: Uint8Array): EpochCertificate {
   const { body, key, signature } = asMap(decodeCbor(bytes), ["body", "key", "signature"]);
   const { site, peer, epoch, head } = asMap(decodeCbor(asBytes(body)), BODY_KEYS);
-  if (typeof epoch !== "number" || !Number.isSafeInteger(epoch) || epoch < 1) throw invalid("its epoch is not a number from 1");
+  if (typeof epoch !== "number" || !Number.isSafeInteger(epoch) || epoch < 1)
+    throw invalid("its epoch is not a number from 1");
   const certificate = {
     siteId: asBytes(site, HASH_BYTES).toString("hex") as SiteId,
     peerPublicKey: asBytes(peer, rawKeyBytes),
     epoch,
     previousHead: head === null ? null : asBytes(head, HASH_BYTES),
   };
-  if (siteIdOf(asBytes(key, rawKeyBytes)) !== certificate.siteId || !verifyEd25519(asBytes(key), Buffer.concat([DOMAIN, asBytes(body)]), asBytes(signature))) {
-    throw new CostorError("signature-invalid", `the epoch certificate is not signed by the recovery key of site ${certificate.siteId}`);
+  if (
+    siteIdOf(asBytes(key, rawKeyBytes)) !== certificate.siteId ||
+    !verifyEd25519(asBytes(key), Buffer.concat([DOMAIN, asBytes(body)]), asBytes(signature))
+  ) {
+    throw new CostorError(
+      "signature-invalid",
+      `the epoch certificate is not signed by the recovery key of site ${certificate.siteId}`,
+    );
   }
   return certificate;
 }
 
 function asMap(value: CborValue, keys: readonly string[]): CborMap {
-  if (typeof value !== "object" || value === null || Array.isArray(value) || value instanceof Uint8Array) throw invalid("a map is expected");
+  if (typeof value !== "object" || value === null || Array.isArray(value) || value instanceof Uint8Array)
+    throw invalid("a map is expected");
   const map = value as CborMap;
   if (Object.keys(map).toSorted().join() !== keys.join()) throw invalid(`the fields ${keys.join(", ")} are expected`);
   return map;
 }
 
 function asBytes(value: CborValue | undefined, lengthBytes?: number): Buffer {
-  if (!(value instanceof Uint8Array) || (lengthBytes !== undefined && value.length !== lengthBytes)) throw invalid(`${lengthBytes ?? "some"} bytes are expected`);
+  if (!(value instanceof Uint8Array) || (lengthBytes !== undefined && value.length !== lengthBytes))
+    throw invalid(`${lengthBytes ?? "some"} bytes are expected`);
   return Buffer.from(value.buffer, value.byteOffset, value.length);
 }
 
-const invalid = (message: string): CostorError => new CostorError("bad-encoding", `not an epoch certificate: ${message}`);
+const invalid = (message: string): CostorError =>
+  new CostorError("bad-encoding", `not an epoch certificate: ${message}`);

@@ -33,7 +33,9 @@ export interface GearModule {
 /** What this file uses of a global that only the DOM's types declare. */
 declare const WebAssembly: {
   readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object) => { readonly exports: { readonly memory: { readonly buffer: ArrayBuffer }; readonly scan: GearModule["scan"] } };
+  readonly Instance: new (module: object) => {
+    readonly exports: { readonly memory: { readonly buffer: ArrayBuffer }; readonly scan: GearModule["scan"] };
+  };
 };
 
 export function assembleGearModule(): GearModule {
@@ -49,8 +51,10 @@ const hash = 2;
 const positionsEnd = 3;
 const blocksEnd = 4;
 
-const unsigned = (value: number): number[] => (value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...unsigned(value >>> 7)]);
-const signed = (value: number): number[] => (value >= -0x40 && value < 0x40 ? [value & 0x7f] : [(value & 0x7f) | 0x80, ...signed(value >> 7)]);
+const unsigned = (value: number): number[] =>
+  value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...unsigned(value >>> 7)];
+const signed = (value: number): number[] =>
+  value >= -0x40 && value < 0x40 ? [value & 0x7f] : [(value & 0x7f) | 0x80, ...signed(value >> 7)];
 const vector = (items: readonly (readonly number[])[]): number[] => [...unsigned(items.length), ...items.flat()];
 const section = (id: number, content: readonly number[]): number[] => [id, ...unsigned(content.length), ...content];
 const name = (text: string): number[] => vector([...Buffer.from(text)].map((byte) => [byte]));
@@ -75,16 +79,55 @@ const close = [0x0b];
 /** Hashes the byte at `at + index`, and keeps the position behind it when the hash's top 10 bits are zero. */
 function step(index: number): number[] {
   const table = load32(gearMemory.table);
-  const advanceHash = [...get(hash), ...constant(1), ...shiftLeft, ...get(at), ...load8(index), ...constant(2), ...shiftLeft, ...table, ...add, ...tee(hash)];
+  const advanceHash = [
+    ...get(hash),
+    ...constant(1),
+    ...shiftLeft,
+    ...get(at),
+    ...load8(index),
+    ...constant(2),
+    ...shiftLeft,
+    ...table,
+    ...add,
+    ...tee(hash),
+  ];
   const keepPosition = [...get(positionsEnd), ...get(at), ...constant(index + 1), ...add, ...store32];
-  const half = (offset: number): number[] => [...get(blocksEnd), ...get(at), ...constant(index + 1 - gearBlockBytes + offset), ...add, ...load64(0), ...store64(offset)];
-  const advance = (local: number, bytes: number): number[] => [...get(local), ...constant(bytes), ...add, ...set(local)];
-  return [...advanceHash, ...constant(1 << 22), ...isBelow, ...ifThen, ...keepPosition, ...half(0), ...half(8), ...advance(positionsEnd, 4), ...advance(blocksEnd, gearBlockBytes), ...close];
+  const half = (offset: number): number[] => [
+    ...get(blocksEnd),
+    ...get(at),
+    ...constant(index + 1 - gearBlockBytes + offset),
+    ...add,
+    ...load64(0),
+    ...store64(offset),
+  ];
+  const advance = (local: number, bytes: number): number[] => [
+    ...get(local),
+    ...constant(bytes),
+    ...add,
+    ...set(local),
+  ];
+  return [
+    ...advanceHash,
+    ...constant(1 << 22),
+    ...isBelow,
+    ...ifThen,
+    ...keepPosition,
+    ...half(0),
+    ...half(8),
+    ...advance(positionsEnd, 4),
+    ...advance(blocksEnd, gearBlockBytes),
+    ...close,
+  ];
 }
 
 function moduleBytes(): Uint8Array<ArrayBuffer> {
   const steps = Array.from({ length: STEPS }, (_, index) => step(index)).flat();
-  const begin = [...constant(gearMemory.positions), ...set(positionsEnd), ...constant(gearMemory.blocks), ...set(blocksEnd)];
+  const begin = [
+    ...constant(gearMemory.positions),
+    ...set(positionsEnd),
+    ...constant(gearMemory.blocks),
+    ...set(blocksEnd),
+  ];
   const again = [...get(at), ...constant(STEPS), ...add, ...tee(at), ...get(end), ...isBelow, ...branchIf];
   const code = [...vector([[2, I32]]), ...begin, ...loop, ...steps, ...again, ...close, ...get(positionsEnd), ...close];
   const magicAndVersion = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
@@ -93,7 +136,13 @@ function moduleBytes(): Uint8Array<ArrayBuffer> {
     ...section(1, vector([[0x60, ...vector([[I32], [I32], [I32]]), ...vector([[I32]])]])),
     ...section(3, vector([[0]])),
     ...section(5, vector([[0x00, ...unsigned(memoryPages)]])),
-    ...section(7, vector([[...name("memory"), 0x02, 0], [...name("scan"), 0x00, 0]])),
+    ...section(
+      7,
+      vector([
+        [...name("memory"), 0x02, 0],
+        [...name("scan"), 0x00, 0],
+      ]),
+    ),
     ...section(10, vector([[...unsigned(code.length), ...code]])),
   ]);
 }

@@ -33,7 +33,8 @@ export function deriveRecoveryKey(kitRoot: Uint8Array): RecoveryKey {
 
 /** The key that opens what is sealed to the site, `generation` from 1. */
 export function deriveReadKey(kitRoot: Uint8Array, generation: number): ReadKey {
-  if (!Number.isSafeInteger(generation) || generation < 1) throw new CostorError("bad-request", `${generation} is no generation of a read key`);
+  if (!Number.isSafeInteger(generation) || generation < 1)
+    throw new CostorError("bad-request", `${generation} is no generation of a read key`);
   const privateKey = derive(kitRoot, `read/${generation}`);
   return { generation, privateKey, publicKey: publicKeyOf("x25519", privateKey) };
 }
@@ -43,11 +44,13 @@ export const deriveSiteScopeSecret = (kitRoot: Uint8Array): Buffer => derive(kit
 
 /** SHA-256 of the site's first recovery public key. */
 export function siteIdOf(recoveryPublicKey: Uint8Array): SiteId {
-  if (recoveryPublicKey.length !== rawKeyBytes) throw new CostorError("bad-id", `a recovery key has ${rawKeyBytes} bytes, not ${recoveryPublicKey.length}`);
+  if (recoveryPublicKey.length !== rawKeyBytes)
+    throw new CostorError("bad-id", `a recovery key has ${rawKeyBytes} bytes, not ${recoveryPublicKey.length}`);
   return parseSiteId(createHash("sha256").update(recoveryPublicKey).digest("hex"));
 }
 
 function derive(kitRoot: Uint8Array, label: string): Buffer {
-  if (kitRoot.length !== kitRootBytes) throw new CostorError("bad-request", `a kit root has ${kitRootBytes} bytes, not ${kitRoot.length}`);
+  if (kitRoot.length !== kitRootBytes)
+    throw new CostorError("bad-request", `a kit root has ${kitRootBytes} bytes, not ${kitRoot.length}`);
   return Buffer.from(hkdfSync("sha256", kitRoot, "", `costor/v1/${label}`, 32));
 }

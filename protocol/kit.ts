@@ -30,17 +30,29 @@ export const wordsOfKitRoot = (kitRoot: Uint8Array): string[] => entropyToMnemon
  * that is no word of the list, and the nearest word that is.
  */
 export function kitRootOfWords(text: string): Uint8Array {
-  const words = text.toLowerCase().split(/\s+/).filter((word) => word !== "");
+  const words = text
+    .toLowerCase()
+    .split(/\s+/)
+    .filter((word) => word !== "");
   for (const [index, word] of words.entries()) {
     if (wordlist.includes(word)) continue;
     const suggestion = nearestWord(word);
-    throw invalid(`word ${index + 1}, "${word}", is not in the list; perhaps "${suggestion}" is meant`, { position: index + 1, word, suggestion });
+    throw invalid(`word ${index + 1}, "${word}", is not in the list; perhaps "${suggestion}" is meant`, {
+      position: index + 1,
+      word,
+      suggestion,
+    });
   }
-  if (words.length !== kitWordsCount) throw invalid(`${kitWordsCount} words are expected, not ${words.length}`, { count: words.length });
+  if (words.length !== kitWordsCount)
+    throw invalid(`${kitWordsCount} words are expected, not ${words.length}`, { count: words.length });
   try {
     return mnemonicToEntropy(words.join(" "), wordlist);
   } catch (cause) {
-    throw invalid("each word is in the list, but together they are not a kit: one is wrong, or two have changed places", {}, cause);
+    throw invalid(
+      "each word is in the list, but together they are not a kit: one is wrong, or two have changed places",
+      {},
+      cause,
+    );
   }
 }
 
@@ -80,14 +92,16 @@ export function parseKit(text: string): RecoveryKit {
   if (text.length > TEXT_MAX_CHARACTERS) throw invalid("the file is too long to be a recovery kit");
   const fields = readFields(text);
   const field = (name: string): string => fields.get(name) ?? fail(`the line "${name}:" is missing`);
-  if (field("version") !== String(VERSION)) throw invalid(`version ${field("version")} is unknown here; version ${VERSION} is expected`);
+  if (field("version") !== String(VERSION))
+    throw invalid(`version ${field("version")} is unknown here; version ${VERSION} is expected`);
   const siteName = parseSiteName(field("site"));
   const kitRoot = kitRootOfWords(field("words").replace(/(^|\s)\d+(?=\s)/g, " "));
   const { publicKey } = deriveRecoveryKey(kitRoot);
   const siteId = siteIdOf(publicKey);
   if (field("site-id") !== siteId) throw invalid(`the words are not those of site ${field("site-id")}`, { siteId });
   if (field("fingerprint") !== fingerprintOf(publicKey)) throw invalid("the fingerprint is not that of the words");
-  if (field("checksum") !== checksumOf(siteName, siteId, wordsOfKitRoot(kitRoot))) throw invalid("the checksum is wrong: the site's name was changed or mistyped");
+  if (field("checksum") !== checksumOf(siteName, siteId, wordsOfKitRoot(kitRoot)))
+    throw invalid("the checksum is wrong: the site's name was changed or mistyped");
   return { siteName, siteId: parseSiteId(siteId), kitRoot };
 }
 
@@ -117,7 +131,10 @@ function parseSiteName(text: string): string {
 }
 
 const checksumOf = (siteName: string, siteId: SiteId, words: readonly string[]): string =>
-  createHash("sha256").update(JSON.stringify(["costor/v1/kit", VERSION, siteName, siteId, words.join(" ")])).digest("hex").slice(0, 8);
+  createHash("sha256")
+    .update(JSON.stringify(["costor/v1/kit", VERSION, siteName, siteId, words.join(" ")]))
+    .digest("hex")
+    .slice(0, 8);
 
 /** The list's word with the fewest changed letters; all of its words differ in their first four. */
 function nearestWord(word: string): string {
@@ -138,14 +155,22 @@ function changedLettersCount(left: string, right: string): number {
     const row = [i];
     for (let j = 1; j <= right.length; j++) {
       const isExchanged = i > 1 && j > 1 && left[i - 1] === right[j - 2] && left[i - 2] === right[j - 1];
-      row.push(Math.min(last[j]! + 1, row[j - 1]! + 1, last[j - 1]! + (left[i - 1] === right[j - 1] ? 0 : 1), isExchanged ? beforeLast[j - 2]! + 1 : Infinity));
+      row.push(
+        Math.min(
+          last[j]! + 1,
+          row[j - 1]! + 1,
+          last[j - 1]! + (left[i - 1] === right[j - 1] ? 0 : 1),
+          isExchanged ? beforeLast[j - 2]! + 1 : Infinity,
+        ),
+      );
     }
     [beforeLast, last] = [last, row];
   }
   return last[right.length]!;
 }
 
-const invalid = (message: string, details: Record<string, unknown> = {}, cause?: unknown): CostorError => new CostorError("kit-invalid", `the recovery kit: ${message}`, { details, cause });
+const invalid = (message: string, details: Record<string, unknown> = {}, cause?: unknown): CostorError =>
+  new CostorError("kit-invalid", `the recovery kit: ${message}`, { details, cause });
 const fail = (message: string): never => {
   throw invalid(message);
 };

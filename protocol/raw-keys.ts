@@ -2,8 +2,14 @@
 import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 
 const DER_PREFIX = {
-  ed25519: { private: Buffer.from("302e020100300506032b657004220420", "hex"), public: Buffer.from("302a300506032b6570032100", "hex") },
-  x25519: { private: Buffer.from("302e020100300506032b656e04220420", "hex"), public: Buffer.from("302a300506032b656e032100", "hex") },
+  ed25519: {
+    private: Buffer.from("302e020100300506032b657004220420", "hex"),
+    public: Buffer.from("302a300506032b6570032100", "hex"),
+  },
+  x25519: {
+    private: Buffer.from("302e020100300506032b656e04220420", "hex"),
+    public: Buffer.from("302a300506032b656e032100", "hex"),
+  },
 };
 export const rawKeyBytes = 32;
 export const signatureBytes = 64;
@@ -18,11 +24,16 @@ export function publicKeyOf(curve: keyof typeof DER_PREFIX, privateKey: Uint8Arr
 }
 
 /** The 64-byte signature of `message` by the key whose seed is `seed`. */
-export const signEd25519 = (seed: Uint8Array, message: Uint8Array): Buffer => sign(null, message, privateKeyFrom("ed25519", seed));
+export const signEd25519 = (seed: Uint8Array, message: Uint8Array): Buffer =>
+  sign(null, message, privateKeyFrom("ed25519", seed));
 
 /** Whether `signature` is that of `message`; false for keys and signatures of a wrong length too. */
 export function verifyEd25519(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
   if (publicKey.length !== rawKeyBytes || signature.length !== signatureBytes) return false;
-  const key = createPublicKey({ key: Buffer.concat([DER_PREFIX.ed25519.public, publicKey]), format: "der", type: "spki" });
+  const key = createPublicKey({
+    key: Buffer.concat([DER_PREFIX.ed25519.public, publicKey]),
+    format: "der",
+    type: "spki",
+  });
   return verify(null, message, key, signature);
 }

@@ -17,21 +17,42 @@ export const snapshotContext = (siteId: SiteId, agentId: AgentId, snapshotId: Sn
   Buffer.concat([Buffer.from(siteId, "hex"), uuidToBytes(agentId), uuidToBytes(snapshotId)]);
 
 /** Version byte ‖ encapsulated key (32) ‖ ciphertext. */
-export async function sealToReadKey(plain: Uint8Array, readPublicKey: Uint8Array, context: Uint8Array): Promise<Buffer> {
+export async function sealToReadKey(
+  plain: Uint8Array,
+  readPublicKey: Uint8Array,
+  context: Uint8Array,
+): Promise<Buffer> {
   const recipientPublicKey = await suite.kem.importKey("raw", arrayBufferOf(readPublicKey), true);
-  const { enc, ct } = await suite.seal({ recipientPublicKey, info: INFO }, arrayBufferOf(plain), arrayBufferOf(context));
+  const { enc, ct } = await suite.seal(
+    { recipientPublicKey, info: INFO },
+    arrayBufferOf(plain),
+    arrayBufferOf(context),
+  );
   return Buffer.concat([Buffer.of(VERSION), Buffer.from(enc), Buffer.from(ct)]);
 }
 
 /** Throws `seal-broken` for damage, for another key and for another context. */
-export async function openWithReadKey(sealed: Uint8Array, readPrivateKey: Uint8Array, context: Uint8Array): Promise<Buffer> {
-  if (sealed.length < 1 + rawKeyBytes + TAG_BYTES || sealed[0] !== VERSION) throw new CostorError("seal-broken", "the record is not sealed to a read key as this version does it");
+export async function openWithReadKey(
+  sealed: Uint8Array,
+  readPrivateKey: Uint8Array,
+  context: Uint8Array,
+): Promise<Buffer> {
+  if (sealed.length < 1 + rawKeyBytes + TAG_BYTES || sealed[0] !== VERSION)
+    throw new CostorError("seal-broken", "the record is not sealed to a read key as this version does it");
   const enc = arrayBufferOf(sealed.subarray(1, 1 + rawKeyBytes));
   try {
     const recipientKey = await suite.kem.importKey("raw", arrayBufferOf(readPrivateKey), false);
-    return Buffer.from(await suite.open({ recipientKey, enc, info: INFO }, arrayBufferOf(sealed.subarray(1 + rawKeyBytes)), arrayBufferOf(context)));
+    return Buffer.from(
+      await suite.open(
+        { recipientKey, enc, info: INFO },
+        arrayBufferOf(sealed.subarray(1 + rawKeyBytes)),
+        arrayBufferOf(context),
+      ),
+    );
   } catch (cause) {
-    throw new CostorError("seal-broken", "the record was damaged, or sealed to another key or for another place", { cause });
+    throw new CostorError("seal-broken", "the record was damaged, or sealed to another key or for another place", {
+      cause,
+    });
   }
 }
 

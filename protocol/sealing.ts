@@ -4,10 +4,17 @@
  * Invariants: one key never sees two payloads, because it is an HMAC of the payload; whoever holds stored bytes can check
  * them by their id without any key; opening needs a reference only, and trusts nothing but the reference.
  */
-import { createCipheriv, createDecipheriv, createHash, createHmac, createSecretKey, hash as hashOnce } from "node:crypto";
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  createSecretKey,
+  hash as hashOnce,
+} from "node:crypto";
 import { compressPlain, expandPlain } from "./compression.ts";
 import { CostorError } from "./errors.ts";
-import { primeIdFromBytes, type PrimeId } from "./ids.ts";
+import type { PrimeId } from "./ids.ts";
 import { limits } from "./limits.ts";
 import type { Scope } from "./scope.ts";
 
@@ -41,9 +48,17 @@ const ZEROS = Buffer.alloc(PIECE_BYTES);
  *
  * @param padToBytes least length of the payload, for content with neighbours that an attacker may know
  */
-export function sealPrime(plain: Uint8Array, kind: PrimeKind, scope: Scope, padToBytes = 0): { reference: PrimeReference; stored: Buffer } {
+export function sealPrime(
+  plain: Uint8Array,
+  kind: PrimeKind,
+  scope: Scope,
+  padToBytes = 0,
+): { reference: PrimeReference; stored: Buffer } {
   if (plain.length > limits.primePlainBytes) {
-    throw new CostorError("limit-exceeded", `a prime holds at most ${limits.primePlainBytes} bytes, not ${plain.length}`);
+    throw new CostorError(
+      "limit-exceeded",
+      `a prime holds at most ${limits.primePlainBytes} bytes, not ${plain.length}`,
+    );
   }
   const { codec, bytes } = compressPlain(plain);
   const header = encodeHeader(codec, bytes.length);
@@ -80,9 +95,17 @@ export function openPrime(stored: Uint8Array, reference: PrimeReference, kind: P
   const check = (holds: boolean, failed: string, message: string): void => {
     if (!holds) throw corrupt(reference.id, failed, message);
   };
-  check(Number.isSafeInteger(lengthBytes) && lengthBytes >= 0 && lengthBytes <= limits.primePlainBytes, "reference", "the reference's length is no prime's");
+  check(
+    Number.isSafeInteger(lengthBytes) && lengthBytes >= 0 && lengthBytes <= limits.primePlainBytes,
+    "reference",
+    "the reference's length is no prime's",
+  );
   check(reference.key.length === KEY_BYTES, "reference", "the reference's key has not 32 bytes");
-  check(stored.length >= STORED_MIN_BYTES && stored.length <= limits.primeStoredBytes, "length", `${stored.length} bytes are no prime's length`);
+  check(
+    stored.length >= STORED_MIN_BYTES && stored.length <= limits.primeStoredBytes,
+    "length",
+    `${stored.length} bytes are no prime's length`,
+  );
   check(primeIdOf(stored) === reference.id, "id", "the bytes do not have the prime's id");
   check(stored[0] === VERSION, "version", `version ${stored[0]} is unknown`);
 
@@ -94,18 +117,28 @@ export function openPrime(stored: Uint8Array, reference: PrimeReference, kind: P
   try {
     return expandPlain(payload[0]!, payload.subarray(start, end), lengthBytes);
   } catch (cause) {
-    throw corrupt(reference.id, "compression", cause instanceof Error ? cause.message : "the content cannot be expanded", cause);
+    throw corrupt(
+      reference.id,
+      "compression",
+      cause instanceof Error ? cause.message : "the content cannot be expanded",
+      cause,
+    );
   }
 }
 
 export function primeIdOf(stored: Uint8Array): PrimeId {
-  return (stored.length < PIECE_BYTES ? hashOnce("sha256", stored, "hex") : createHash("sha256").update(stored).digest("hex")) as PrimeId;
+  return (
+    stored.length < PIECE_BYTES ? hashOnce("sha256", stored, "hex") : createHash("sha256").update(stored).digest("hex")
+  ) as PrimeId;
 }
 
 /** Throws `prime-mismatch` unless `stored` has the id `id`. */
 export function verifyPrime(stored: Uint8Array, id: PrimeId): void {
   const found = primeIdOf(stored);
-  if (found !== id) throw new CostorError("prime-mismatch", `prime ${id} has the bytes of ${found}`, { details: { expected: id, found } });
+  if (found !== id)
+    throw new CostorError("prime-mismatch", `prime ${id} has the bytes of ${found}`, {
+      details: { expected: id, found },
+    });
 }
 
 /**
@@ -123,7 +156,9 @@ export function paddedLength(lengthBytes: number): number {
 
 function decrypt(stored: Uint8Array, reference: PrimeReference, kind: PrimeKind): Buffer {
   const tagAt = stored.length - TAG_BYTES;
-  const decipher = createDecipheriv("aes-256-gcm", createSecretKey(reference.key), NONCE, { authTagLength: TAG_BYTES }).setAAD(AAD[kind]);
+  const decipher = createDecipheriv("aes-256-gcm", createSecretKey(reference.key), NONCE, {
+    authTagLength: TAG_BYTES,
+  }).setAAD(AAD[kind]);
   decipher.setAuthTag(stored.subarray(tagAt));
   const payload = decipher.update(stored.subarray(1, tagAt));
   try {

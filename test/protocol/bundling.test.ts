@@ -19,7 +19,9 @@ interface Case {
 }
 
 /** Bundles of a walk, each as its files' numbers. */
-function bundlesOf(files: readonly { readonly number: number; readonly hash: Buffer; readonly bytes: number }[]): { numbers: number[]; bytes: number }[] {
+function bundlesOf(
+  files: readonly { readonly number: number; readonly hash: Buffer; readonly bytes: number }[],
+): { numbers: number[]; bytes: number }[] {
   const bundles = [{ numbers: [] as number[], bytes: 0 }];
   for (const file of files) {
     const bundle = bundles.at(-1)!;
@@ -30,14 +32,18 @@ function bundlesOf(files: readonly { readonly number: number; readonly hash: Buf
   return bundles.slice(0, -1);
 }
 
-const makeFiles = (count: number, maxBytes: number) => Array.from({ length: count }, (_, number) => ({ number, hash: randomBytes(16), bytes: randomInt(0, maxBytes + 1) }));
+const makeFiles = (count: number, maxBytes: number) =>
+  Array.from({ length: count }, (_, number) => ({ number, hash: randomBytes(16), bytes: randomInt(0, maxBytes + 1) }));
 
 const test = suite("bundling");
 
 for (const vector of readVectors<Case>("bundles")) {
   test(`vector: ${vector.comment}`, () => {
     if (vector.contentHash !== undefined) {
-      assert.equal(contentHash(deriveScope(fromHex(vector.scopeSecret)), fromHex(vector.content)).toString("hex"), vector.contentHash);
+      assert.equal(
+        contentHash(deriveScope(fromHex(vector.scopeSecret)), fromHex(vector.content)).toString("hex"),
+        vector.contentHash,
+      );
     } else assert.equal(endsBundle(fromHex(vector.hash), vector.fileBytes, vector.bundleBytes), vector.ends);
   });
 }
@@ -45,16 +51,25 @@ for (const vector of readVectors<Case>("bundles")) {
 test("bundles stay within their bounds whatever the sizes of files", () => {
   for (const maxBytes of [10, 1000, 20_000, limits.smallFileBytes]) {
     for (const { bytes } of bundlesOf(makeFiles(20_000, maxBytes))) {
-      assert.ok(bytes >= limits.bundleMinBytes && bytes <= limits.bundleMaxBytes, `${bytes} bytes with files of up to ${maxBytes}`);
+      assert.ok(
+        bytes >= limits.bundleMinBytes && bytes <= limits.bundleMaxBytes,
+        `${bytes} bytes with files of up to ${maxBytes}`,
+      );
     }
   }
 });
 
 test("the average is about 128 KiB for tiny and for middling files", () => {
-  for (const [count, maxBytes] of [[200_000, 200], [20_000, 10_000]] as const) {
+  for (const [count, maxBytes] of [
+    [200_000, 200],
+    [20_000, 10_000],
+  ] as const) {
     const bundles = bundlesOf(makeFiles(count, maxBytes));
     const averageBytes = bundles.reduce((sum, { bytes }) => sum + bytes, 0) / bundles.length;
-    assert.ok(averageBytes > 100 * 1024 && averageBytes < 150 * 1024, `average ${averageBytes} with files of up to ${maxBytes}`);
+    assert.ok(
+      averageBytes > 100 * 1024 && averageBytes < 150 * 1024,
+      `average ${averageBytes} with files of up to ${maxBytes}`,
+    );
   }
 });
 

@@ -29,7 +29,10 @@ export function chunkLengthsOf(bytes: Uint8Array, chunkingKey: Uint8Array): numb
       return draw < (position - start < 832 * KIB ? 2 ** 20 : 2 ** 24);
     };
     const end = Math.min(bytes.length, start + 4096 * KIB);
-    lengths.push((candidates.find((position) => position - start >= 256 * KIB && position < end && isCut(position)) ?? end) - start);
+    lengths.push(
+      (candidates.find((position) => position - start >= 256 * KIB && position < end && isCut(position)) ?? end) -
+        start,
+    );
   }
   return lengths;
 }

@@ -27,7 +27,8 @@ interface Case {
 
 const vectors = readVectors<Case>("keys");
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
-const hasCode = (code: "bad-encoding" | "signature-invalid" | "bad-request" | "bad-id") => (error: unknown) => isCostorError(error, code);
+const hasCode = (code: "bad-encoding" | "signature-invalid" | "bad-request" | "bad-id") => (error: unknown) =>
+  isCostorError(error, code);
 
 const test = suite("keys");
 
@@ -43,14 +44,27 @@ for (const vector of vectors) {
     }
     assert.equal(hex(deriveSiteScopeSecret(root)), vector.scopeSecret);
     const scope = deriveScope(fromHex(vector.scopeSecret));
-    assert.deepEqual({ convergence: hex(scope.convergence.export()), chunking: hex(scope.chunking), content: hex(scope.content.export()) }, vector.scope);
+    assert.deepEqual(
+      {
+        convergence: hex(scope.convergence.export()),
+        chunking: hex(scope.chunking),
+        content: hex(scope.content.export()),
+      },
+      vector.scope,
+    );
   });
 
   test(`vector: epoch certificates of ${vector.comment}`, () => {
-    const common = { siteId: siteIdOf(fromHex(vector.recoveryPublicKey)), peerPublicKey: fromHex(vector.peerPublicKey) };
+    const common = {
+      siteId: siteIdOf(fromHex(vector.recoveryPublicKey)),
+      peerPublicKey: fromHex(vector.peerPublicKey),
+    };
     const first = { ...common, epoch: 1, previousHead: null };
     const later = { ...common, epoch: 2 ** 40, previousHead: fromHex(vector.head) };
-    for (const [certificate, expected] of [[first, vector.firstCertificate], [later, vector.laterCertificate]] as const) {
+    for (const [certificate, expected] of [
+      [first, vector.firstCertificate],
+      [later, vector.laterCertificate],
+    ] as const) {
       assert.equal(hex(signEpochCertificate(certificate, fromHex(vector.recoverySeed))), expected);
       assert.deepEqual(parseEpochCertificate(fromHex(expected)), certificate);
     }
@@ -60,7 +74,8 @@ for (const vector of vectors) {
 test("roots and secrets of another length, and generations below 1, are refused", () => {
   assert.throws(() => deriveRecoveryKey(randomBytes(31)), hasCode("bad-request"));
   assert.throws(() => deriveScope(randomBytes(33)), hasCode("bad-request"));
-  for (const generation of [0, -1, 1.5, Number.NaN]) assert.throws(() => deriveReadKey(randomBytes(32), generation), hasCode("bad-request"));
+  for (const generation of [0, -1, 1.5, Number.NaN])
+    assert.throws(() => deriveReadKey(randomBytes(32), generation), hasCode("bad-request"));
   assert.throws(() => siteIdOf(randomBytes(31)), hasCode("bad-id"));
 });
 
@@ -69,13 +84,25 @@ test("every flipped bit of an epoch certificate is noticed", () => {
   for (let bit = 0; bit < certificate.length * 8; bit++) {
     const damaged = Buffer.from(certificate);
     damaged[bit >> 3]! ^= 1 << (bit & 7);
-    assert.throws(() => parseEpochCertificate(damaged), (error) => isCostorError(error, "bad-encoding") || isCostorError(error, "signature-invalid") || isCostorError(error, "limit-exceeded"));
+    assert.throws(
+      () => parseEpochCertificate(damaged),
+      (error) =>
+        isCostorError(error, "bad-encoding") ||
+        isCostorError(error, "signature-invalid") ||
+        isCostorError(error, "limit-exceeded"),
+    );
   }
 });
 
 test("a certificate that another site's recovery key has signed is refused", () => {
-  const { siteId, publicKey } = { ...deriveRecoveryKey(randomBytes(32)), siteId: siteIdOf(fromHex(vectors[0]!.recoveryPublicKey)) };
-  const forged = signEpochCertificate({ siteId, peerPublicKey: publicKey, epoch: 2, previousHead: null }, randomBytes(32));
+  const { siteId, publicKey } = {
+    ...deriveRecoveryKey(randomBytes(32)),
+    siteId: siteIdOf(fromHex(vectors[0]!.recoveryPublicKey)),
+  };
+  const forged = signEpochCertificate(
+    { siteId, peerPublicKey: publicKey, epoch: 2, previousHead: null },
+    randomBytes(32),
+  );
   assert.throws(() => parseEpochCertificate(forged), hasCode("signature-invalid"));
 });
 
@@ -91,10 +118,27 @@ test("a certificate with more, fewer or other fields is refused", () => {
   const body = { site: fromHex(siteId), peer: fromHex(peerPublicKey), epoch: 1, head: null };
   const wrap = (inner: CborMap): Buffer => {
     const bytes = encodeCbor(inner);
-    return encodeCbor({ key: fromHex(recoveryPublicKey), body: bytes, signature: signEd25519(fromHex(recoverySeed), Buffer.concat([Buffer.from("costor/v1/epoch-certificate\0"), bytes])) });
+    return encodeCbor({
+      key: fromHex(recoveryPublicKey),
+      body: bytes,
+      signature: signEd25519(
+        fromHex(recoverySeed),
+        Buffer.concat([Buffer.from("costor/v1/epoch-certificate\0"), bytes]),
+      ),
+    });
   };
   assert.deepEqual(wrap(body), fromHex(firstCertificate));
-  const bad: CborMap[] = [{ ...body, more: 1 }, { site: body.site, peer: body.peer, epoch: 1 }, { ...body, epoch: 0 }, { ...body, epoch: -1 }, { ...body, epoch: "1" }, { ...body, epoch: 2n ** 60n }, { ...body, peer: Buffer.alloc(31) }, { ...body, head: Buffer.alloc(31) }, { ...body, site: siteId }];
+  const bad: CborMap[] = [
+    { ...body, more: 1 },
+    { site: body.site, peer: body.peer, epoch: 1 },
+    { ...body, epoch: 0 },
+    { ...body, epoch: -1 },
+    { ...body, epoch: "1" },
+    { ...body, epoch: 2n ** 60n },
+    { ...body, peer: Buffer.alloc(31) },
+    { ...body, head: Buffer.alloc(31) },
+    { ...body, site: siteId },
+  ];
   for (const inner of bad) assert.throws(() => parseEpochCertificate(wrap(inner)), hasCode("bad-encoding"));
   assert.throws(() => parseEpochCertificate(encodeCbor([1])), hasCode("bad-encoding"));
 });
@@ -102,7 +146,8 @@ test("a certificate with more, fewer or other fields is refused", () => {
 test("verifying takes keys and signatures of any length and says no", () => {
   const seed = randomBytes(32);
   const { publicKey } = { publicKey: deriveRecoveryKey(seed).publicKey };
-  for (const key of [publicKey.subarray(1), Buffer.alloc(0), Buffer.alloc(33)]) assert.equal(verifyEd25519(key, seed, randomBytes(64)), false);
+  for (const key of [publicKey.subarray(1), Buffer.alloc(0), Buffer.alloc(33)])
+    assert.equal(verifyEd25519(key, seed, randomBytes(64)), false);
   for (const lengthBytes of [0, 63, 65]) assert.equal(verifyEd25519(publicKey, seed, randomBytes(lengthBytes)), false);
   assert.equal(verifyEd25519(Buffer.alloc(32, 0xff), seed, randomBytes(64)), false);
 });

@@ -1,7 +1,7 @@
 /** Goal: a kit comes back from paper and file, and a mistake in it is named. Method: BIP39's published vectors, and mistakes people make. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { isCostorError } from "#protocol/errors.ts";
 import { deriveRecoveryKey, siteIdOf } from "#protocol/keys.ts";
 import { fingerprintOf, formatKit, kitRootOfWords, parseKit, wordsOfKitRoot } from "#protocol/kit.ts";
@@ -15,12 +15,14 @@ interface Case {
 }
 
 const root = fromHex("00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210");
-const says = (text: string | RegExp, details: Record<string, unknown> = {}) => (error: unknown) => {
-  assert.ok(isCostorError(error, "kit-invalid"), String(error));
-  assert.match(error.message, typeof text === "string" ? new RegExp(text) : text);
-  for (const [key, value] of Object.entries(details)) assert.equal(error.details[key], value);
-  return true;
-};
+const says =
+  (text: string | RegExp, details: Record<string, unknown> = {}) =>
+  (error: unknown) => {
+    assert.ok(isCostorError(error, "kit-invalid"), String(error));
+    assert.match(error.message, typeof text === "string" ? new RegExp(text) : text);
+    for (const [key, value] of Object.entries(details)) assert.equal(error.details[key], value);
+    return true;
+  };
 
 const test = suite("recovery kit");
 
@@ -34,26 +36,41 @@ for (const { comment, kitRoot, words } of readVectors<Case>("keys")) {
 
 test("any root comes back from its words and from its file, whatever the site's name", () => {
   fc.assert(
-    fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), fc.string({ unit: "binary", maxLength: 100 }), (kitRoot, siteName) => {
-      assert.deepEqual(Buffer.from(kitRootOfWords(wordsOfKitRoot(kitRoot).join(" "))), Buffer.from(kitRoot));
-      const kit = parseKit(formatKit(siteName, kitRoot));
-      assert.equal(kit.siteName, siteName);
-      assert.equal(kit.siteId, siteIdOf(deriveRecoveryKey(kitRoot).publicKey));
-      assert.deepEqual(Buffer.from(kit.kitRoot), Buffer.from(kitRoot));
-    }),
+    fc.property(
+      fc.uint8Array({ minLength: 32, maxLength: 32 }),
+      fc.string({ unit: "binary", maxLength: 100 }),
+      (kitRoot, siteName) => {
+        assert.deepEqual(Buffer.from(kitRootOfWords(wordsOfKitRoot(kitRoot).join(" "))), Buffer.from(kitRoot));
+        const kit = parseKit(formatKit(siteName, kitRoot));
+        assert.equal(kit.siteName, siteName);
+        assert.equal(kit.siteId, siteIdOf(deriveRecoveryKey(kitRoot).publicKey));
+        assert.deepEqual(Buffer.from(kit.kitRoot), Buffer.from(kitRoot));
+      },
+    ),
     { numRuns: 50 },
   );
 });
 
 test("words are read in capitals and over several lines", () => {
   const words = wordsOfKitRoot(root);
-  assert.deepEqual(Buffer.from(kitRootOfWords(`\n ${words.slice(0, 12).join("  ").toUpperCase()}\r\n${words.slice(12).join("\t")}\n`)), root);
+  assert.deepEqual(
+    Buffer.from(kitRootOfWords(`\n ${words.slice(0, 12).join("  ").toUpperCase()}\r\n${words.slice(12).join("\t")}\n`)),
+    root,
+  );
 });
 
 test("a wrong word is named by its number, with the nearest word of the list", () => {
   const words = wordsOfKitRoot(root);
-  for (const [typed, suggestion] of [["abandn", "abandon"], ["zooo", "zoo"], ["recieve", "receive"], ["shcool", "school"]] as const) {
-    assert.throws(() => kitRootOfWords(words.with(6, typed).join(" ")), says(`word 7, "${typed}"`, { position: 7, suggestion }));
+  for (const [typed, suggestion] of [
+    ["abandn", "abandon"],
+    ["zooo", "zoo"],
+    ["recieve", "receive"],
+    ["shcool", "school"],
+  ] as const) {
+    assert.throws(
+      () => kitRootOfWords(words.with(6, typed).join(" ")),
+      says(`word 7, "${typed}"`, { position: 7, suggestion }),
+    );
   }
 });
 
@@ -70,7 +87,10 @@ test("a word exchanged for another of the list is noticed: by the checksum, or i
   let noticed = 0;
   for (const other of wordsOfKitRoot(randomBytes(32))) {
     if (other === words[3]) continue;
-    assert.throws(() => parseKit(text.replace(` 4 ${words[3]}`, ` 4 ${other}`)), says(/together they are not a kit|are not those of site/));
+    assert.throws(
+      () => parseKit(text.replace(` 4 ${words[3]}`, ` 4 ${other}`)),
+      says(/together they are not a kit|are not those of site/),
+    );
     noticed++;
   }
   assert.ok(noticed > 10);
@@ -83,7 +103,10 @@ test("each changed, missing or repeated line is named", () => {
   assert.throws(() => parseKit(text.replace(/site-id: ./, "site-id: x")), says("are not those of site x"));
   assert.throws(() => parseKit(text.replace(/fingerprint: .*/, "fingerprint: 0000")), says("fingerprint"));
   for (const name of ["version", "site", "site-id", "fingerprint", "checksum"]) {
-    assert.throws(() => parseKit(text.replace(new RegExp(`^${name}: .*$`, "m"), "")), says(`the line "${name}:" is missing`));
+    assert.throws(
+      () => parseKit(text.replace(new RegExp(`^${name}: .*$`, "m"), "")),
+      says(`the line "${name}:" is missing`),
+    );
   }
   assert.throws(() => parseKit(`${text}\nversion: 1\n`), says('gives "version" a second time'));
   assert.throws(() => parseKit(text.replace('"Hill School"', "Hill School")), says("quotation marks"));
@@ -100,13 +123,23 @@ test("windows line ends, added comments and blank lines do no harm", () => {
 test("an error about a kit never carries its words", () => {
   const words = wordsOfKitRoot(root);
   const text = formatKit("Hill School", root);
-  for (const damaged of [text.replace("Hill", "Hall"), text.replace(` 4 ${words[3]}`, " 4 zoo"), text.replace(/ 24 \w+$/m, "")]) {
-    assert.throws(() => parseKit(damaged), (error) => {
-      assert.ok(isCostorError(error, "kit-invalid"), String(error));
-      const shown = `${error.message} ${JSON.stringify(error.details)} ${String(error.cause)}`.split(/[^a-z]+/);
-      assert.deepEqual(shown.filter((word) => words.includes(word)), []);
-      return true;
-    });
+  for (const damaged of [
+    text.replace("Hill", "Hall"),
+    text.replace(` 4 ${words[3]}`, " 4 zoo"),
+    text.replace(/ 24 \w+$/m, ""),
+  ]) {
+    assert.throws(
+      () => parseKit(damaged),
+      (error) => {
+        assert.ok(isCostorError(error, "kit-invalid"), String(error));
+        const shown = `${error.message} ${JSON.stringify(error.details)} ${String(error.cause)}`.split(/[^a-z]+/);
+        assert.deepEqual(
+          shown.filter((word) => words.includes(word)),
+          [],
+        );
+        return true;
+      },
+    );
   }
 });
 

@@ -31,11 +31,21 @@ for (const vector of readVectors<Case>("hpke")) {
       const { info, skRm, enc, pt, aad, ct } = vector.rfc;
       const suite = new CipherSuite({ kem: new DhkemX25519HkdfSha256(), kdf: new HkdfSha256(), aead: new Aes128Gcm() });
       const recipientKey = await suite.kem.importKey("raw", buffer(skRm), false);
-      assert.deepEqual(Buffer.from(await suite.open({ recipientKey, enc: buffer(enc), info: buffer(info) }, buffer(ct), buffer(aad))), fromHex(pt));
+      assert.deepEqual(
+        Buffer.from(await suite.open({ recipientKey, enc: buffer(enc), info: buffer(info) }, buffer(ct), buffer(aad))),
+        fromHex(pt),
+      );
       return;
     }
-    const context = snapshotContext(parseSiteId(vector.siteId), parseAgentId(vector.agentId), parseSnapshotId(vector.snapshotId));
-    assert.deepEqual(await openWithReadKey(fromHex(vector.sealed), fromHex(vector.readPrivateKey), context), fromHex(vector.plain));
+    const context = snapshotContext(
+      parseSiteId(vector.siteId),
+      parseAgentId(vector.agentId),
+      parseSnapshotId(vector.snapshotId),
+    );
+    assert.deepEqual(
+      await openWithReadKey(fromHex(vector.sealed), fromHex(vector.readPrivateKey), context),
+      fromHex(vector.plain),
+    );
   });
 }
 
@@ -69,7 +79,8 @@ test("every flipped bit and every cut is noticed", async () => {
     damaged[bit >> 3]! ^= 1 << (bit & 7);
     await assert.rejects(openWithReadKey(damaged, privateKey, context), isBroken);
   }
-  for (let lengthBytes = 0; lengthBytes < sealed.length; lengthBytes++) await assert.rejects(openWithReadKey(sealed.subarray(0, lengthBytes), privateKey, context), isBroken);
+  for (let lengthBytes = 0; lengthBytes < sealed.length; lengthBytes++)
+    await assert.rejects(openWithReadKey(sealed.subarray(0, lengthBytes), privateKey, context), isBroken);
 });
 
 test("an encapsulated key of small order is refused", async () => {

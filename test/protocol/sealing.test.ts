@@ -6,12 +6,20 @@ import assert from "node:assert/strict";
 import { createHmac, randomBytes } from "node:crypto";
 import { gcm } from "@noble/ciphers/aes.js";
 import { sha256 } from "@noble/hashes/sha2.js";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { isCostorError } from "#protocol/errors.ts";
 import { type PrimeId, parsePrimeId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { deriveScope } from "#protocol/scope.ts";
-import { openPrime, paddedLength, type PrimeKind, type PrimeReference, primeIdOf, sealPrime, verifyPrime } from "#protocol/sealing.ts";
+import {
+  openPrime,
+  paddedLength,
+  type PrimeKind,
+  type PrimeReference,
+  primeIdOf,
+  sealPrime,
+  verifyPrime,
+} from "#protocol/sealing.ts";
 import { suite } from "#test/support/suite.ts";
 import { fromHex, readVectors } from "#test/support/vectors.ts";
 
@@ -32,7 +40,8 @@ interface Case {
 }
 
 const scope = deriveScope(Buffer.from(Array.from({ length: 32 }, (_, index) => index)));
-const failedWith = (failed: string) => (error: unknown) => isCostorError(error, "prime-corrupt") && error.details["failed"] === failed;
+const failedWith = (failed: string) => (error: unknown) =>
+  isCostorError(error, "prime-corrupt") && error.details["failed"] === failed;
 const referenceOf = ({ id, key, lengthBytes }: Case): PrimeReference => ({ id, key: fromHex(key), lengthBytes });
 
 const test = suite("sealing");
@@ -55,7 +64,11 @@ for (const vector of readVectors<Case>("sealing")) {
 
 /** Content of all codecs: noise, repetition, and both. */
 const anyPlain = fc
-  .tuple(fc.constantFrom(0, 1, 100, 5000, 32_767, 32_768, 65_536, 200_000), fc.nat(300), fc.constantFrom("noise", "words", "both"))
+  .tuple(
+    fc.constantFrom(0, 1, 100, 5000, 32_767, 32_768, 65_536, 200_000),
+    fc.nat(300),
+    fc.constantFrom("noise", "words", "both"),
+  )
   .map(([base, extra, kind]) => {
     const noise = randomBytes(base + extra);
     if (kind !== "noise") noise.fill("all work and no play ", 0, kind === "both" ? noise.length >> 1 : noise.length);
@@ -81,7 +94,10 @@ test("the largest prime seals and opens, one byte more is refused", () => {
     assert.ok(stored.length <= limits.primeStoredBytes);
     assert.ok(openPrime(stored, reference, "content").equals(plain));
   }
-  assert.throws(() => sealPrime(Buffer.alloc(limits.primePlainBytes + 1), "content", scope), (error) => isCostorError(error, "limit-exceeded"));
+  assert.throws(
+    () => sealPrime(Buffer.alloc(limits.primePlainBytes + 1), "content", scope),
+    (error) => isCostorError(error, "limit-exceeded"),
+  );
 });
 
 test("the same content gives the same prime in its scope and another in any other scope or kind", () => {
@@ -115,43 +131,70 @@ test("every flipped bit of a small prime is noticed, with the right id and with 
   for (let bit = 0; bit < stored.length * 8; bit++) {
     const damaged = Buffer.from(stored);
     damaged[bit >> 3]! ^= 1 << (bit & 7);
-    assert.throws(() => verifyPrime(damaged, reference.id), (error) => isCostorError(error, "prime-mismatch"));
+    assert.throws(
+      () => verifyPrime(damaged, reference.id),
+      (error) => isCostorError(error, "prime-mismatch"),
+    );
     assert.throws(() => openPrime(damaged, reference, "content"), failedWith("id"));
-    assert.throws(() => openPrime(damaged, { ...reference, id: primeIdOf(damaged) }, "content"), (error) => isCostorError(error, "prime-corrupt"));
+    assert.throws(
+      () => openPrime(damaged, { ...reference, id: primeIdOf(damaged) }, "content"),
+      (error) => isCostorError(error, "prime-corrupt"),
+    );
   }
 });
 
 test("a prime cut short or grown is noticed even under its own id", () => {
   const { stored, reference } = sealPrime(Buffer.from("words ".repeat(9000)), "content", scope);
-  for (const damaged of [...Array.from({ length: 40 }, (_, index) => stored.subarray(0, stored.length - 1 - index)), Buffer.concat([stored, Buffer.alloc(1)])]) {
-    assert.throws(() => openPrime(damaged, { ...reference, id: primeIdOf(damaged) }, "content"), (error) => isCostorError(error, "prime-corrupt"));
+  for (const damaged of [
+    ...Array.from({ length: 40 }, (_, index) => stored.subarray(0, stored.length - 1 - index)),
+    Buffer.concat([stored, Buffer.alloc(1)]),
+  ]) {
+    assert.throws(
+      () => openPrime(damaged, { ...reference, id: primeIdOf(damaged) }, "content"),
+      (error) => isCostorError(error, "prime-corrupt"),
+    );
   }
 });
 
 test("a wrong kind, key or length is refused, whatever the codec", () => {
   fc.assert(
-    fc.property(anyPlain, anyKind, fc.integer({ min: -3, max: 3 }).filter((difference) => difference !== 0), (plain, kind, difference) => {
-      const { stored, reference } = sealPrime(plain, kind, scope);
-      assert.throws(() => openPrime(stored, reference, kind === "tree" ? "content" : "tree"), failedWith("tag"));
-      assert.throws(() => openPrime(stored, { ...reference, key: randomBytes(32) }, kind), failedWith("tag"));
-      assert.throws(() => openPrime(stored, { ...reference, lengthBytes: plain.length + difference }, kind), (error) => isCostorError(error, "prime-corrupt"));
-    }),
+    fc.property(
+      anyPlain,
+      anyKind,
+      fc.integer({ min: -3, max: 3 }).filter((difference) => difference !== 0),
+      (plain, kind, difference) => {
+        const { stored, reference } = sealPrime(plain, kind, scope);
+        assert.throws(() => openPrime(stored, reference, kind === "tree" ? "content" : "tree"), failedWith("tag"));
+        assert.throws(() => openPrime(stored, { ...reference, key: randomBytes(32) }, kind), failedWith("tag"));
+        assert.throws(
+          () => openPrime(stored, { ...reference, lengthBytes: plain.length + difference }, kind),
+          (error) => isCostorError(error, "prime-corrupt"),
+        );
+      },
+    ),
     { numRuns: 30 },
   );
 });
 
 test("a reference with a length that is no number is refused", () => {
   const { stored, reference } = sealPrime(Buffer.from("x"), "content", scope);
-  for (const lengthBytes of [Number.NaN, 0.5, Infinity, -1]) assert.throws(() => openPrime(stored, { ...reference, lengthBytes }, "content"), failedWith("reference"));
+  for (const lengthBytes of [Number.NaN, 0.5, Infinity, -1])
+    assert.throws(() => openPrime(stored, { ...reference, lengthBytes }, "content"), failedWith("reference"));
 });
 
 test("a wrong id names both ids", () => {
   const expected = parsePrimeId("0".repeat(64));
-  assert.throws(() => verifyPrime(Buffer.from("x"), expected), (error) => isCostorError(error, "prime-mismatch") && error.details["expected"] === expected);
+  assert.throws(
+    () => verifyPrime(Buffer.from("x"), expected),
+    (error) => isCostorError(error, "prime-mismatch") && error.details["expected"] === expected,
+  );
 });
 
 test("padding is Padmé's: at least the length, at most 12 % more, and few lengths", () => {
-  assert.deepEqual([0, 1, 2, 9, 200, 1003, 1025, 65_537, 4_194_309].map(paddedLength), [0, 1, 2, 10, 208, 1024, 1088, 67_584, 4_325_376]);
+  assert.deepEqual(
+    [0, 1, 2, 9, 200, 1003, 1025, 65_537, 4_194_309].map(paddedLength),
+    [0, 1, 2, 10, 208, 1024, 1088, 67_584, 4_325_376],
+  );
   const lengths = new Set<number>();
   for (let lengthBytes = 0; lengthBytes < 300_000; lengthBytes++) {
     const padded = paddedLength(lengthBytes);
