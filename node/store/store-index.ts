@@ -298,7 +298,7 @@ const restRanges = [
 ];
 
 async function* entriesOf(level: Level, range: object): AsyncGenerator<[Buffer, Buffer]> {
-  const iterator = level.iterator({ ...range, fillCache: false, highWaterMarkBytes: 256 * 1024 });
+  const iterator = await guard("reading the index", async () => level.iterator({ ...range, fillCache: false, highWaterMarkBytes: 256 * 1024 }));
   try {
     for (;;) {
       const entries = await guard("reading the index", () => iterator.nextv(scanEntriesCount));

@@ -1,0 +1,30 @@
+/** Primes, agents and stores for tests of the store. */
+import { createHash } from "node:crypto";
+import { type AgentId, makeUuidV7, parseAgentId, parsePrimeId, type PrimeId } from "#protocol/ids.ts";
+import { seededRandom } from "#test/support/recording-disk.ts";
+
+export interface SamplePrime {
+  readonly id: PrimeId;
+  readonly stored: Buffer;
+}
+
+/** A prime of `bytes` random bytes; the same seed gives the same one. */
+export function samplePrime(seed: number, bytes: number): SamplePrime {
+  const random = seededRandom(seed);
+  const stored = Buffer.from(Array.from({ length: bytes }, () => Math.floor(random() * 256)));
+  return primeOf(stored);
+}
+
+export function primeOf(stored: Buffer): SamplePrime {
+  return { id: parsePrimeId(createHash("sha256").update(stored).digest("hex")), stored };
+}
+
+export const samplePrimes = (seed: number, count: number, bytes: number): SamplePrime[] =>
+  Array.from({ length: count }, (_, at) => samplePrime(seed * 1000 + at, bytes));
+
+export function sampleAgent(seed: number): AgentId {
+  const random = seededRandom(seed);
+  return parseAgentId(makeUuidV7(1_700_000_000_000 + seed, (bytes) => bytes.set(bytes.map(() => Math.floor(random() * 256)))));
+}
+
+export const idsOf = (primes: readonly SamplePrime[]): PrimeId[] => primes.map(({ id }) => id);
