@@ -27,7 +27,7 @@ export const limits = {
   /** Payloads of bundles and tree primes are padded to at least this, so that known neighbours do not show in sizes: docs/decisions/padding-from-32-kib.md. */
   paddedMinBytes: 32 * KIB,
   /** A directory's tree is inlined in its parent's while its encoding is at most this. */
-  treeInlineBytes: 96 * KIB,
+  treeInlineBytes: 32 * KIB,
   /** Largest encoded tree page. */
   treePageBytes: 1 * MIB,
   /** Above this a file's reference list moves to pages of its own. */
@@ -116,6 +116,8 @@ export const limits = {
   exportZipPathBytes: 32 * KIB,
   /** Plaintext that one export keeps opened: two of the largest primes read ahead, one in use. */
   exportOpenedBytes: 12 * MIB,
+  /** Exports that a site serves at once, about 50 MB of memory each; more are asked to come again. */
+  exportsAtOnceCount: 4,
   /** Longest note in a zip about what it could not hold. */
   exportNoteBytes: 256 * KIB,
 } as const;

@@ -61,6 +61,11 @@ export async function runBackup(init: BackupInit): Promise<BackupReport> {
   try {
     return await backUpOnce(init, database);
   } catch (error) {
+    if (isCostorError(error, "snapshot-exists")) {
+      // An earlier run was cut off between the site's commit and the note of it here.
+      await database.write([AgentDatabase.metaWrite(META.unfinished, undefined)]);
+      return await backUpOnce(init, database);
+    }
     // The site lost something that this agent relied on: find out what, and send it again.
     if (!isCostorError(error, "commit-incomplete")) throw error;
     const snapshotId = newSnapshotId();
