@@ -11,12 +11,18 @@ export type NextAfter = (afterMs: number) => number | undefined;
 
 /**
  * The moment from which a run is due; it may lie in the past: a time that passed while the machine slept or was off is made
- * up for, once, however many there were. A machine that never had a run is due at once. When the clock was set back
- * behind the last run, the schedule counts from now.
+ * up for, once, however many there were. A machine that never had a run is due at once.
  */
 export function dueMs(history: RunHistory, nextAfter: NextAfter, nowMs: number): number | undefined {
-  if (history.lastStartMs === undefined) return nowMs;
-  return nextAfter(Math.min(history.lastStartMs, nowMs));
+  return history.lastStartMs === undefined ? nowMs : nextAfter(history.lastStartMs);
+}
+
+const SET_BACK_MS = 3_600_000;
+
+/** The history to go by: when the clock was set back far behind the last run, the schedule counts from now. */
+export function believableHistory(history: RunHistory, nowMs: number): RunHistory {
+  const isBelievable = history.lastStartMs === undefined || history.lastStartMs <= nowMs + SET_BACK_MS;
+  return isBelievable ? history : { lastStartMs: nowMs };
 }
 
 const RETRY_BASE_MS = 5 * 60_000;

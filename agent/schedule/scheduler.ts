@@ -4,7 +4,7 @@
  */
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { Clock } from "./clock.ts";
-import { dueMs, type NextAfter, retryWaitMs, type RunHistory } from "./run-times.ts";
+import { believableHistory, dueMs, type NextAfter, retryWaitMs, type RunHistory } from "./run-times.ts";
 
 /** What one look at the configuration gives. */
 export interface Plan {
@@ -55,6 +55,7 @@ export async function runScheduler(components: SchedulerComponents, signal: Abor
   while (!signal.aborted) {
     plan = await planOrLast(components, plan);
     const nowMs = clock.nowMs();
+    history = believableHistory(history, nowMs);
     const due = retryAtMs ?? dueMs(history, plan.nextAfter, nowMs);
     if (due === undefined) {
       if (wait?.startMs !== Number.POSITIVE_INFINITY) log({ event: "no-more-runs" });
