@@ -4,9 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { createHmac, randomBytes } from "node:crypto";
+import { zstdCompressSync } from "node:zlib";
 import { gcm } from "@noble/ciphers/aes.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import * as fc from "fast-check";
+import { compressSync } from "lz4-napi";
 import { isCostorError } from "#protocol/errors.ts";
 import { type PrimeId, parsePrimeId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
@@ -174,6 +176,48 @@ test("a wrong kind, key or length is refused, whatever the codec", () => {
     ),
     { numRuns: 30 },
   );
+});
+
+/** A prime with any payload, as a hostile agent can make it: the key fits, so only opening's own checks stand in the way. */
+function sealPayload(payload: Uint8Array): { stored: Buffer; key: Buffer; id: PrimeId } {
+  const key = randomBytes(32);
+  const stored = Buffer.concat([Buffer.of(1), gcm(key, new Uint8Array(12), Uint8Array.of(1, 1)).encrypt(payload)]);
+  return { stored, key, id: primeIdOf(stored) };
+}
+
+test("compressed bytes that were tampered with before sealing are refused or give exactly the referenced length", () => {
+  const plain = Buffer.from("one two three ".repeat(300));
+  const prefix = Buffer.alloc(4);
+  prefix.writeUInt32LE(plain.length);
+  const byCodec = new Map([
+    [1, compressSync(plain)],
+    [2, zstdCompressSync(plain)],
+  ]);
+  const damage = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 });
+  let refusedCount = 0;
+  fc.assert(
+    fc.property(fc.constantFrom(1, 2), damage, fc.boolean(), (codec, changes, keepsPrefix) => {
+      const compressed = Buffer.from(byCodec.get(codec)!);
+      for (const [at, byte] of changes) compressed[at % compressed.length] = byte;
+      if (codec === 1 && keepsPrefix) prefix.copy(compressed);
+      assert.ok(compressed.length < 128);
+      const { stored, ...rest } = sealPayload(Buffer.concat([Buffer.of(codec, compressed.length), compressed]));
+      try {
+        assert.equal(openPrime(stored, { ...rest, lengthBytes: plain.length }, "content").length, plain.length);
+      } catch (error) {
+        if (!isCostorError(error, "prime-corrupt")) throw error;
+        refusedCount++;
+      }
+    }),
+    { numRuns: 2000 },
+  );
+  assert.ok(refusedCount > 500, `${refusedCount} refused`);
+});
+
+test("more stored bytes than the largest prime has are refused before anything is computed", () => {
+  const stored = Buffer.alloc(limits.primeStoredBytes + 1);
+  const reference = { id: primeIdOf(stored), key: Buffer.alloc(32), lengthBytes: 1 };
+  assert.throws(() => openPrime(stored, reference, "content"), failedWith("length"));
 });
 
 test("a reference with a length that is no number is refused", () => {
