@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { assembleGearModule, gearBlockBytes, gearMemory, gearScanMaxBytes } from "./gear-module.ts";
 
 /** A gear hash depends on exactly this many bytes: each is shifted one bit further until it is gone. */
-export const gearWindowBytes = 32;
+const gearWindowBytes = 32;
 
 /** The public table: entry b is the first 4 bytes, big-endian, of SHA-256("costor/v1/gear" ‖ b). */
 export const gearTable = Int32Array.from({ length: 256 }, (_, byte) =>

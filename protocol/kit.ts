@@ -16,7 +16,7 @@ export interface RecoveryKit {
   readonly kitRoot: Uint8Array;
 }
 
-export const kitWordsCount = 24;
+const kitWordsCount = 24;
 const VERSION = 1;
 const WORDS_PER_LINE_COUNT = 4;
 /** Longest kit file that is read. */

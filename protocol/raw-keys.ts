@@ -12,7 +12,7 @@ const DER_PREFIX = {
   },
 };
 export const rawKeyBytes = 32;
-export const signatureBytes = 64;
+const signatureBytes = 64;
 
 const privateKeyFrom = (curve: keyof typeof DER_PREFIX, raw: Uint8Array): KeyObject =>
   createPrivateKey({ key: Buffer.concat([DER_PREFIX[curve].private, raw]), format: "der", type: "pkcs8" });
