@@ -23,7 +23,7 @@ const shown = (value: unknown): string => {
 };
 
 export const text: ParseValue<string> = (value) => {
-  if (typeof value === "string" && value !== "" && !/[\p{Cc}]/u.test(value)) return value;
+  if (typeof value === "string" && value !== "" && !/[\x00-\x1f\x7f-\x9f]/.test(value)) return value;
   throw new WrongValue(`is ${shown(value)}, where one line of text is expected`);
 };
 
