@@ -1,5 +1,5 @@
 /**
- * The scan for gear candidates as a WebAssembly module of some 900 bytes, assembled here instruction by instruction, so that
+ * The scan for gear candidates as a WebAssembly module of 1.3 kB, assembled here instruction by instruction, so that
  * nothing needs a compiler. It is some three times as fast as the same loop in JavaScript:
  * docs/decisions/gear-in-webassembly.md. A test holds it equal to the loop in JavaScript.
  */
