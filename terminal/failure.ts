@@ -13,7 +13,7 @@ export interface FailureReport {
 
 const usageCodes: readonly string[] = ["bad-usage", "bad-config", "bad-token", "bad-id"];
 
-export function describeFailure(error: unknown): FailureReport {
+function describeFailure(error: unknown): FailureReport {
   if (!(error instanceof CostorError)) {
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return describeFailure(new CostorError("internal", message, { cause: error }));

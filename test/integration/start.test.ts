@@ -43,10 +43,9 @@ function npm(parameters: readonly string[], command = "npm"): Running {
 
 async function startUntilReady(parameters: readonly string[] = [], command?: string): Promise<Running> {
   const running = npm(["start", "--", "--listen", `127.0.0.1:${port}`, ...parameters], command);
-  let hasEnded = false;
-  void running.closed.then(() => (hasEnded = true));
-  while (!running.output().includes("Ctrl-C stops the site") && !hasEnded) await delay(50);
-  assert.equal(hasEnded, false, running.output());
+  const ended = running.closed.then((code) => assert.fail(`ended with ${code}: ${running.output()}`));
+  while (!running.output().includes("Ctrl-C stops the site")) await Promise.race([delay(50), ended]);
+  ended.catch(() => {});
   return running;
 }
 
