@@ -137,6 +137,11 @@ export const paths = {
   commit: (sessionId: string) => `/v1/sessions/${sessionId}/commit`,
   snapshots: "/v1/snapshots",
   snapshot: (snapshotId: string) => `/v1/snapshots/${snapshotId}`,
+  /** With `?path=`, the bytes of an absolute path, percent-encoded; without it everything. Spec: docs/specs/export.md. */
+  tar: (snapshotId: string) => `/v1/snapshots/${snapshotId}/tar`,
+  zip: (snapshotId: string) => `/v1/snapshots/${snapshotId}/zip`,
+  /** The content of the file at `path`; takes Range. */
+  file: (snapshotId: string) => `/v1/snapshots/${snapshotId}/file`,
   /** Body: ids of 32 bytes each; answer: a batch in the same order. */
   readPrimes: "/v1/primes/read",
 } as const;

@@ -4,7 +4,10 @@ import type { ExportTotals } from "./export-source.ts";
 const CHUNK_BYTES = 256 * 1024;
 
 /** The same bytes in chunks of at least `CHUNK_BYTES`, but for the last. Holds at most one chunk and one piece. */
-export async function* bounded(pieces: AsyncIterable<Buffer>, totals: ExportTotals): AsyncGenerator<Buffer, void, void> {
+export async function* bounded(
+  pieces: AsyncIterable<Buffer>,
+  totals: ExportTotals,
+): AsyncGenerator<Buffer, void, void> {
   let waiting: Buffer[] = [];
   let waitingBytes = 0;
   const take = (): Buffer => {

@@ -2,7 +2,8 @@
 import { type ByteString, displayName } from "#protocol/byte-string.ts";
 import { limits } from "#protocol/limits.ts";
 
-const HEAD = "This archive was made by CoStor. A zip cannot hold everything that a snapshot holds; a tar or a restore can.\n\n";
+const HEAD =
+  "This archive was made by CoStor. A zip cannot hold everything that a snapshot holds; a tar or a restore can.\n\n";
 
 export class ExportNote {
   private readonly lines: string[] = [];

@@ -29,7 +29,11 @@ export interface ExportStream {
 }
 
 /** Where an export of `path` below a snapshot's root begins; an empty path is the root. Throws `path-unknown`. */
-export async function findExportStart(source: ExportSource, root: NodePointer, path: readonly ByteString[]): Promise<ExportStart> {
+export async function findExportStart(
+  source: ExportSource,
+  root: NodePointer,
+  path: readonly ByteString[],
+): Promise<ExportStart> {
   if (path.length === 0) return { node: root };
   const object = await source.tree.find(root, path);
   if (!object) throw new CostorError("path-unknown", "the snapshot holds nothing at this path");

@@ -81,7 +81,7 @@ export async function* readFileBytes(
   const stored = readStoredBytes(source, file, range.storedStartBytes, range.storedEndBytes, signal);
   let chunk: Buffer = Buffer.alloc(0);
   for (const piece of range.pieces) {
-    for (let left = piece.lengthBytes; left > 0; ) {
+    for (let left = piece.lengthBytes; left > 0;) {
       if (piece.isHole) {
         signal?.throwIfAborted();
         const zeros = ZEROS.subarray(0, Math.min(left, ZEROS.length));

@@ -26,7 +26,8 @@ export class OpenedPrimes {
     const { prime, offsetBytes, lengthBytes } = slice;
     if (offsetBytes + lengthBytes > prime.lengthBytes) failTree("a slice beyond its prime");
     const known = this.opened.get(prime.id);
-    const plain = known?.plain ?? this.components.fetchPrime(prime.id).then((stored) => openPrime(stored, prime, "content"));
+    const plain =
+      known?.plain ?? this.components.fetchPrime(prime.id).then((stored) => openPrime(stored, prime, "content"));
     if (known) this.opened.delete(prime.id);
     else this.openedBytes += prime.lengthBytes;
     const entry = known ?? { plain, bytes: prime.lengthBytes };

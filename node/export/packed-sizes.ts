@@ -26,7 +26,10 @@ export class PackedSizes {
     if (index === 0) this.blocks.push(Buffer.allocUnsafeSlow(RECORD_BYTES * RECORDS_PER_BLOCK_COUNT));
     const block = this.blocks.at(-1)!;
     block.writeUInt32LE(data.crc32, index * RECORD_BYTES);
-    block.writeUInt32LE((data.method === 8 ? FLAG_DEFLATED : 0) | (data.hasDescriptor ? FLAG_DESCRIPTOR : 0), index * RECORD_BYTES + 4);
+    block.writeUInt32LE(
+      (data.method === 8 ? FLAG_DEFLATED : 0) | (data.hasDescriptor ? FLAG_DESCRIPTOR : 0),
+      index * RECORD_BYTES + 4,
+    );
     block.writeDoubleLE(data.packedBytes, index * RECORD_BYTES + 8);
   }
 

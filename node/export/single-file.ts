@@ -56,14 +56,23 @@ export function entityTagOf(file: FileObject): string {
 }
 
 /** Answers a GET; the caller leaves the body away for a HEAD. */
-export function readRange(source: ExportSource, file: FileObject, request: FileRequest, signal?: AbortSignal): FileAnswer {
+export function readRange(
+  source: ExportSource,
+  file: FileObject,
+  request: FileRequest,
+  signal?: AbortSignal,
+): FileAnswer {
   const etag = entityTagOf(file);
   const headers = { etag, "accept-ranges": "bytes" };
   if (matchesTag(request.ifNoneMatch, etag)) return { status: 304, headers, chunks: undefined };
   const isRangeWanted = request.ifRange === undefined || request.ifRange === etag;
   const range = isRangeWanted ? parseRange(request.range, file.sizeBytes) : "whole";
   if (range === "unsatisfiable") {
-    return { status: 416, headers: { ...headers, "content-range": `bytes */${file.sizeBytes}`, "content-length": "0" }, chunks: undefined };
+    return {
+      status: 416,
+      headers: { ...headers, "content-range": `bytes */${file.sizeBytes}`, "content-length": "0" },
+      chunks: undefined,
+    };
   }
   const { startBytes, endBytes } = range === "whole" ? { startBytes: 0, endBytes: file.sizeBytes } : range;
   const contentLength = { "content-length": String(endBytes - startBytes) };

@@ -91,7 +91,10 @@ async function* objectsAfter(
     for (const object of node.objects) if (object.name > after) yield object;
     return;
   }
-  const first = Math.max(node.pages.findLastIndex((page) => page.firstName <= after), 0);
+  const first = Math.max(
+    node.pages.findLastIndex((page) => page.firstName <= after),
+    0,
+  );
   for (const [index, page] of node.pages.entries()) {
     if (index === first) yield* objectsAfter(tree, { slice: page.slice }, after);
     if (index > first) yield* tree.objects({ slice: page.slice });

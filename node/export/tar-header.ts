@@ -3,13 +3,12 @@
  * not fit, a block of PAX records. Which keywords are written, and why, is in docs/specs/export.md.
  */
 import type { ByteString } from "#protocol/byte-string.ts";
-import { isUtf8 } from "node:buffer";
+import { isAscii, isUtf8 } from "node:buffer";
 
 export const TAR_BLOCK_BYTES = 512;
 const NAME_BYTES = 100;
 const LINK_NAME_BYTES = 100;
 const OWNER_NAME_BYTES = 31;
-const ASCII = /^[\x00-\x7f]*$/;
 const NS_PER_SECOND = 1_000_000_000n;
 
 export const tarTypes = {
@@ -64,7 +63,9 @@ export function encodePaxRecord({ keyword, value }: PaxRecord): Buffer {
 /** Seconds with as many decimals as are needed; the sign holds for the whole number. */
 export function formatPaxTime(timeNs: bigint): string {
   const magnitude = timeNs < 0n ? -timeNs : timeNs;
-  const fraction = String(magnitude % NS_PER_SECOND).padStart(9, "0").replace(/0+$/, "");
+  const fraction = String(magnitude % NS_PER_SECOND)
+    .padStart(9, "0")
+    .replace(/0+$/, "");
   return `${timeNs < 0n ? "-" : ""}${magnitude / NS_PER_SECOND}${fraction ? `.${fraction}` : ""}`;
 }
 
@@ -76,7 +77,7 @@ export function encodeTarHeader(header: TarHeader): Buffer {
 
   const path = Buffer.from(header.path, "latin1");
   path.copy(block, 0, 0, NAME_BYTES);
-  if (path.length > NAME_BYTES || !ASCII.test(header.path)) need("path", path);
+  if (path.length > NAME_BYTES || !isAsciiText(header.path)) need("path", path);
   writeOctal(block, 100, 8, header.mode);
   if (!writeOctal(block, 108, 8, header.uid)) need("uid", String(header.uid));
   if (!writeOctal(block, 116, 8, header.gid)) need("gid", String(header.gid));
@@ -87,7 +88,7 @@ export function encodeTarHeader(header: TarHeader): Buffer {
   block.write(header.type, 156, "latin1");
   const linkPath = Buffer.from(header.linkPath ?? "", "latin1");
   linkPath.copy(block, 157, 0, LINK_NAME_BYTES);
-  if (linkPath.length > LINK_NAME_BYTES || !ASCII.test(header.linkPath ?? "")) need("linkpath", linkPath);
+  if (linkPath.length > LINK_NAME_BYTES || !isAsciiText(header.linkPath ?? "")) need("linkpath", linkPath);
   block.write("ustar\x0000", 257, "latin1");
   if (!writeOwner(block, 265, header.user ?? "")) need("uname", header.user ?? "");
   if (!writeOwner(block, 297, header.group ?? "")) need("gname", header.group ?? "");
@@ -126,8 +127,10 @@ function writeOctal(block: Buffer, at: number, fieldBytes: number, value: number
   return fits;
 }
 
+const isAsciiText = (text: string): boolean => isAscii(Buffer.from(text, "utf8"));
+
 function writeOwner(block: Buffer, at: number, name: string): boolean {
-  if (name.length > OWNER_NAME_BYTES || !ASCII.test(name)) return false;
+  if (name.length > OWNER_NAME_BYTES || !isAsciiText(name)) return false;
   block.write(name, at, "latin1");
   return true;
 }

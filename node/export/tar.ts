@@ -10,9 +10,20 @@ import { readStoredBytes, storedBytesOf } from "./file-content.ts";
 import { LinkTable } from "./link-table.ts";
 import { aclKeywordOf, aclTextOf } from "./posix-acl.ts";
 import { type SubtreeEntry, pathOfPlace, walkSubtree } from "./subtree-walk.ts";
-import { type PaxRecord, TAR_BLOCK_BYTES, type TarHeader, encodeTarHeader, tarPadding, tarTypes } from "./tar-header.ts";
+import {
+  type PaxRecord,
+  TAR_BLOCK_BYTES,
+  type TarHeader,
+  encodeTarHeader,
+  tarPadding,
+  tarTypes,
+} from "./tar-header.ts";
 
-export function createTarStream(source: ExportSource, start: ExportStart, options: { readonly signal?: AbortSignal } = {}): ExportStream {
+export function createTarStream(
+  source: ExportSource,
+  start: ExportStart,
+  options: { readonly signal?: AbortSignal } = {},
+): ExportStream {
   const totals: ExportTotals = { entriesCount: 0, archiveBytes: 0 };
   return { chunks: bounded(writeTar(source, start, totals, options.signal), totals), totals };
 }
@@ -28,7 +39,12 @@ async function* writeTar(
     totals.entriesCount++;
     const first = links.firstPlaceOf(entry.object, entry.place);
     if (first) {
-      yield encodeTarHeader({ ...headOf(entry), type: tarTypes.hardLink, linkPath: pathOfPlace(first), records: undefined });
+      yield encodeTarHeader({
+        ...headOf(entry),
+        type: tarTypes.hardLink,
+        linkPath: pathOfPlace(first),
+        records: undefined,
+      });
     } else if (entry.object.type !== "file") {
       yield encodeTarHeader(headOf(entry));
     } else if (entry.object.extents) {
@@ -40,14 +56,24 @@ async function* writeTar(
   yield Buffer.alloc(2 * TAR_BLOCK_BYTES);
 }
 
-async function* writeFile(source: ExportSource, entry: SubtreeEntry, file: FileObject, signal?: AbortSignal): AsyncGenerator<Buffer> {
+async function* writeFile(
+  source: ExportSource,
+  entry: SubtreeEntry,
+  file: FileObject,
+  signal?: AbortSignal,
+): AsyncGenerator<Buffer> {
   yield encodeTarHeader({ ...headOf(entry), dataBytes: file.sizeBytes });
   yield* readStoredBytes(source, file, 0, file.sizeBytes, signal);
   yield tarPadding(file.sizeBytes);
 }
 
 /** GNU's sparse format 1.0: the data begins with a map of extents in decimal lines, padded to whole blocks. */
-async function* writeSparseFile(source: ExportSource, entry: SubtreeEntry, file: FileObject, signal?: AbortSignal): AsyncGenerator<Buffer> {
+async function* writeSparseFile(
+  source: ExportSource,
+  entry: SubtreeEntry,
+  file: FileObject,
+  signal?: AbortSignal,
+): AsyncGenerator<Buffer> {
   const map = encodeSparseMap(file);
   const storedBytes = storedBytesOf(file);
   const header = headOf(entry);

@@ -8,6 +8,10 @@ const LEVEL = 3;
 const CHUNK_BYTES = 256 * 1024;
 /** Below this, a trip to another thread costs more than compressing. */
 const SYNCHRONOUS_BYTES = 8 * 1024;
+/** A window as large as the data, so that a small file does not cost a quarter of a megabyte of tables. */
+const SYNCHRONOUS_OPTIONS = { level: LEVEL, windowBits: 13, memLevel: 6 };
+/** What is shorter does not shrink. */
+const COMPRESSIBLE_BYTES = 32;
 const SAMPLE_BYTES = 32 * 1024;
 /** A sample that shrinks to less than this is worth compressing; media and archives are not. */
 const WORTHWHILE_RATIO = 0.97;
@@ -26,8 +30,11 @@ export async function packWhole(plain: Buffer): Promise<PackedData> {
     data: { method: zipMethods.stored, hasDescriptor: false, crc32: checksum, packedBytes: plain.length },
     bytes: plain,
   };
-  if (plain.length === 0) return stored;
-  const packed = plain.length <= SYNCHRONOUS_BYTES ? deflateRawSync(plain, { level: LEVEL }) : await deflateAsync(plain, { level: LEVEL });
+  if (plain.length < COMPRESSIBLE_BYTES) return stored;
+  const packed =
+    plain.length <= SYNCHRONOUS_BYTES
+      ? deflateRawSync(plain, SYNCHRONOUS_OPTIONS)
+      : await deflateAsync(plain, { level: LEVEL });
   if (packed.length >= plain.length) return stored;
   return { data: { ...stored.data, method: zipMethods.deflated, packedBytes: packed.length }, bytes: packed };
 }

@@ -46,9 +46,15 @@ const needsZip64Descriptor = (entry: ZipEntry): boolean => entry.plainBytes > 0x
 
 export function encodeLocalHeader(entry: ZipEntry, data: ZipData): Buffer {
   const name = Buffer.from(entry.name, "latin1");
-  const isZip64 = data.hasDescriptor ? needsZip64Descriptor(entry) : data.packedBytes >= MAX_32 || entry.plainBytes >= MAX_32;
+  const isZip64 = data.hasDescriptor
+    ? needsZip64Descriptor(entry)
+    : data.packedBytes >= MAX_32 || entry.plainBytes >= MAX_32;
   const sizes = data.hasDescriptor ? [0, 0] : [entry.plainBytes, data.packedBytes];
-  const extra = Buffer.concat([isZip64 ? zip64Field(sizes) : Buffer.alloc(0), timestampField(entry), ownerField(entry)]);
+  const extra = Buffer.concat([
+    isZip64 ? zip64Field(sizes) : Buffer.alloc(0),
+    timestampField(entry),
+    ownerField(entry),
+  ]);
   const header = Buffer.alloc(30);
   header.writeUInt32LE(0x04034b50, 0);
   header.writeUInt16LE(isZip64 ? VERSION_ZIP64 : VERSION_PLAIN, 4);
@@ -82,7 +88,11 @@ export function encodeDescriptor(entry: ZipEntry, data: ZipData): Buffer {
 export function encodeCentralHeader(entry: ZipEntry, data: ZipData, offsetBytes: number): Buffer {
   const name = Buffer.from(entry.name, "latin1");
   const large = [entry.plainBytes, data.packedBytes, offsetBytes].filter((value) => value >= MAX_32);
-  const extra = Buffer.concat([large.length > 0 ? zip64Field(large) : Buffer.alloc(0), timestampField(entry), ownerField(entry)]);
+  const extra = Buffer.concat([
+    large.length > 0 ? zip64Field(large) : Buffer.alloc(0),
+    timestampField(entry),
+    ownerField(entry),
+  ]);
   const header = Buffer.alloc(46);
   const isZip64 = large.length > 0 || (data.hasDescriptor && needsZip64Descriptor(entry));
   header.writeUInt32LE(0x02014b50, 0);
@@ -174,5 +184,8 @@ function writeDosTime(header: Buffer, at: number, mtimeNs: bigint): void {
   const last = Date.UTC(2107, 11, 31, 23, 59, 58);
   const date = new Date(Math.min(Math.max(secondsOf(mtimeNs) * 1000, first), last));
   header.writeUInt16LE((date.getUTCHours() << 11) | (date.getUTCMinutes() << 5) | (date.getUTCSeconds() >> 1), at);
-  header.writeUInt16LE(((date.getUTCFullYear() - 1980) << 9) | ((date.getUTCMonth() + 1) << 5) | date.getUTCDate(), at + 2);
+  header.writeUInt16LE(
+    ((date.getUTCFullYear() - 1980) << 9) | ((date.getUTCMonth() + 1) << 5) | date.getUTCDate(),
+    at + 2,
+  );
 }

@@ -15,7 +15,14 @@ import { readFileBytes } from "./file-content.ts";
 import { PackedSizes } from "./packed-sizes.ts";
 import { type SubtreeEntry, walkSubtree } from "./subtree-walk.ts";
 import { packStream, packWhole } from "./zip-data.ts";
-import { type ZipData, type ZipEntry, encodeCentralHeader, encodeDescriptor, encodeLocalHeader, encodeZipEnd } from "./zip-records.ts";
+import {
+  type ZipData,
+  type ZipEntry,
+  encodeCentralHeader,
+  encodeDescriptor,
+  encodeLocalHeader,
+  encodeZipEnd,
+} from "./zip-records.ts";
 
 const UNIX_TYPES = { file: 0o100000, directory: 0o040000, symlink: 0o120000 } as const;
 const NOTE_NAME = "COSTOR-NOTES";
@@ -106,7 +113,8 @@ async function* writeEntry(
   }
   const plain: Buffer[] = [];
   if (object.type === "symlink") plain.push(Buffer.from(object.target, "latin1"));
-  if (object.type === "file") for await (const piece of readFileBytes(source, object, 0, object.sizeBytes, signal)) plain.push(piece);
+  if (object.type === "file")
+    for await (const piece of readFileBytes(source, object, 0, object.sizeBytes, signal)) plain.push(piece);
   const { data, bytes } = await packWhole(plain.length === 1 ? plain[0]! : Buffer.concat(plain));
   yield encodeLocalHeader(entry, data);
   yield bytes;
@@ -152,5 +160,8 @@ function noteEntry(text: string, suffix: string, nowMs: number): { entry: ZipEnt
   const plain = Buffer.from(text);
   const name = byteStringFromText(`${NOTE_NAME}${suffix}.txt`);
   const mtimeNs = BigInt(nowMs) * 1_000_000n;
-  return { plain, entry: { name, unixMode: UNIX_TYPES.file | 0o644, uid: 0, gid: 0, mtimeNs, plainBytes: plain.length } };
+  return {
+    plain,
+    entry: { name, unixMode: UNIX_TYPES.file | 0o644, uid: 0, gid: 0, mtimeNs, plainBytes: plain.length },
+  };
 }

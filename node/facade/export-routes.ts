@@ -1,95 +1,154 @@
 /**
- * Direct restore: an agent's own snapshots as tar, zip, or single files with ranges, made while they are pulled. The path
- * is a query parameter of percent-encoded bytes, since a name need not be UTF-8. What fails after the status went out
- * cuts the connection, so that nothing cut looks whole.
+ * Direct restore on the site's side: subtrees as tar and zip, single files with ranges. The first chunk is at hand before
+ * the status goes out, so that what fails at once is an error; what fails later cuts the connection, and only a whole archive
+ * has the trailers. Spec: docs/specs/export.md.
  */
+import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { type ExportSource, type ExportStart, findExportStart } from "#node/export/export-source.ts";
+import { type ExportSource, type ExportStart, type ExportStream, findExportStart } from "#node/export/export-source.ts";
 import { OpenedPrimes } from "#node/export/opened-primes.ts";
+import { readRange } from "#node/export/single-file.ts";
+import { createTarStream } from "#node/export/tar.ts";
+import { createZipStream } from "#node/export/zip.ts";
 import type { Site } from "#node/site/site.ts";
 import type { ByteString } from "#protocol/byte-string.ts";
-import { byteStringFromBytes, byteStringToBytes } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
-import { contentTypes } from "#protocol/http.ts";
+import { contentTypes, paths } from "#protocol/http.ts";
+import type { PrimeId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { nodePointerFromWire } from "#protocol/node-pointer.ts";
 import { TreeReader } from "#protocol/tree-reader.ts";
 import { parseSnapshotPath } from "./agent-routes.ts";
 import { agentOf } from "./authentication.ts";
+import { contentDisposition, parseExportPath } from "./export-path.ts";
 
-interface ExportRequest {
+interface IdInPath {
   Params: { id: string };
 }
+type ExportRequest = FastifyRequest<IdInPath>;
 
-export const exportPaths = {
-  tar: (snapshotId: string) => `/v1/snapshots/${snapshotId}/tar`,
-  zip: (snapshotId: string) => `/v1/snapshots/${snapshotId}/zip`,
-  file: (snapshotId: string) => `/v1/snapshots/${snapshotId}/file`,
-} as const;
+interface Archive {
+  readonly extension: string;
+  readonly type: string;
+  create(
+    source: ExportSource,
+    start: ExportStart,
+    options: { readonly signal: AbortSignal; readonly nowMs: number },
+  ): ExportStream;
+}
 
 export function addExportRoutes(server: FastifyInstance, site: Site): void {
-  server.get<ExportRequest>(exportPaths.tar(":id"), { exposeHeadRoute: false }, async (request, reply) => {
-    const { source, start } = await openExport(site, request, request.params.id);
-    const { createTarStream } = await import("#node/export/tar.ts");
-    reply.type("application/x-tar").header("content-disposition", `attachment; filename="${request.params.id}.tar"`);
-    return sendChunks(reply, createTarStream(source, start, { signal: request.signal }).chunks);
+  const exports = new ExportSlots();
+  const addArchive = (url: string, archive: Archive): void => {
+    server.route<IdInPath>({
+      method: ["GET", "HEAD"],
+      url,
+      handler: async (request, reply) => {
+        const { source, start, name } = await openExport(site, request);
+        reply.type(archive.type).header("content-disposition", contentDisposition(name, archive.extension));
+        if (request.method === "HEAD") return reply.send();
+        const slot = exports.take();
+        return sendArchive(reply, archive.create(source, start, { signal: request.signal, nowMs: site.now() }), slot);
+      },
+    });
+  };
+  addArchive(paths.tar(":id"), { extension: ".tar", type: "application/x-tar", create: createTarStream });
+  addArchive(paths.zip(":id"), { extension: ".zip", type: "application/zip", create: createZipStream });
+
+  server.route<IdInPath>({
+    method: ["GET", "HEAD"],
+    url: paths.file(":id"),
+    handler: async (request, reply) => {
+      const { source, start, name } = await openExport(site, request);
+      if (!("object" in start) || start.object.type !== "file") {
+        throw new CostorError("bad-request", "this is no file; ask for it as tar or zip");
+      }
+      const { range, "if-range": ifRange, "if-none-match": ifNoneMatch } = request.headers;
+      const answer = readRange(
+        source,
+        start.object,
+        { range, ifRange: ifRange as string | undefined, ifNoneMatch },
+        request.signal,
+      );
+      // Content of a snapshot is whatever its maker wanted: never shown as a page of this site.
+      reply.code(answer.status).headers(answer.headers).type(contentTypes.octets);
+      reply.header("content-disposition", contentDisposition(name, "")).header("content-security-policy", "sandbox");
+      if (!answer.chunks || request.method === "HEAD") return reply.send();
+      const slot = exports.take();
+      return reply.send(await bodyOf(answer.chunks, slot));
+    },
   });
-  server.get<ExportRequest>(exportPaths.zip(":id"), { exposeHeadRoute: false }, async (request, reply) => {
-    const { source, start } = await openExport(site, request, request.params.id);
-    const { createZipStream } = await import("#node/export/zip.ts");
-    reply.type("application/zip").header("content-disposition", `attachment; filename="${request.params.id}.zip"`);
-    return sendChunks(reply, createZipStream(source, start, { signal: request.signal, nowMs: site.now() }).chunks);
-  });
-  server.get<ExportRequest>(exportPaths.file(":id"), async (request, reply) => {
-    const { source, start } = await openExport(site, request, request.params.id);
-    if (!("object" in start) || start.object.type !== "file") throw new CostorError("path-unknown", "there is no file at this path");
-    const { readRange } = await import("#node/export/single-file.ts");
-    const { range, "if-range": ifRange, "if-none-match": ifNoneMatch } = request.headers;
-    const answer = readRange(source, start.object, { range, ifRange: ifRange as string | undefined, ifNoneMatch }, request.signal);
-    reply.code(answer.status).type(contentTypes.octets).headers(answer.headers).header("content-disposition", fileDisposition(start.object.name));
-    if (!answer.chunks || request.method === "HEAD") return reply.send();
-    return sendChunks(reply, answer.chunks);
-  });
 }
 
-async function openExport(site: Site, request: FastifyRequest, snapshotId: string): Promise<{ source: ExportSource; start: ExportStart }> {
-  const agent = agentOf(request).id;
-  const { root } = await site.snapshots.get(agent, parseSnapshotPath(snapshotId));
-  const fetchPrime = site.store.get.bind(site.store);
-  const primes = new OpenedPrimes({ fetchPrime }, { limitBytes: limits.exportOpenedBytes });
-  const source: ExportSource = { tree: new TreeReader({ fetchPrime }), openSlice: (slice) => primes.openSlice(slice) };
-  return { source, start: await findExportStart(source, nodePointerFromWire(root), pathInQuery(request.raw.url ?? "")) };
+/** Exports under way, at most `limits.exportsAtOnceCount`, so that their memory is bounded. */
+class ExportSlots {
+  private takenCount = 0;
+
+  /** Throws `too-many-requests` when all are taken. */
+  take(): Disposable {
+    if (this.takenCount >= limits.exportsAtOnceCount) {
+      throw new CostorError("too-many-requests", `${this.takenCount} exports are under way`, {
+        details: { retryAfterSeconds: 30 },
+      });
+    }
+    this.takenCount++;
+    let isTaken = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (isTaken) this.takenCount--;
+        isTaken = false;
+      },
+    };
+  }
 }
 
-/** The names of the parameter `path`, by its bytes. Throws `bad-request`. */
-export function pathInQuery(url: string): ByteString[] {
-  const query = url.split("?", 2)[1] ?? "";
-  const values = query.split("&").filter((pair) => pair.startsWith("path="));
-  if (values.length > 1) throw new CostorError("bad-request", "path is given more than once");
-  const encoded = values[0]?.slice("path=".length) ?? "";
-  if (/%(?![0-9a-fA-F]{2})/.test(encoded)) throw new CostorError("bad-request", "path is not percent-encoded");
-  const raw = Buffer.from(encoded, "latin1").toString("latin1");
-  const bytes = Buffer.from(raw.replace(/%([0-9a-fA-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))), "latin1");
-  return byteStringFromBytes(bytes)
-    .split("/")
-    .filter((name) => name !== "") as ByteString[];
+/** Throws `snapshot-unknown`, `path-unknown`, `bad-request`. */
+async function openExport(
+  site: Site,
+  request: ExportRequest,
+): Promise<{ source: ExportSource; start: ExportStart; name: ByteString }> {
+  const path = parseExportPath(request.raw.url ?? "");
+  const id = parseSnapshotPath(request.params.id);
+  const snapshot = await site.snapshots.get(agentOf(request).id, id);
+  const fetchPrime = (prime: PrimeId): Promise<Uint8Array> => site.store.get(prime);
+  const opened = new OpenedPrimes({ fetchPrime }, { limitBytes: limits.exportOpenedBytes });
+  const source: ExportSource = { tree: new TreeReader({ fetchPrime }), openSlice: (slice) => opened.openSlice(slice) };
+  const start = await findExportStart(source, nodePointerFromWire(snapshot.root), path);
+  return { source, start, name: path.at(-1) ?? (`snapshot-${id}` as ByteString) };
 }
 
-/** RFC 6266 with RFC 8187: a name for every client, and the bytes of the real one. */
-function fileDisposition(name: ByteString): string {
-  const plain = name.replace(/[^A-Za-z0-9._ -]/g, "_");
-  const encoded = [...byteStringToBytes(name)].map((byte) => (/[A-Za-z0-9._-]/.test(String.fromCharCode(byte)) ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`));
-  return `attachment; filename="${plain}"; filename*=UTF-8''${encoded.join("")}`;
+async function sendArchive(
+  reply: FastifyReply,
+  { chunks, totals }: ExportStream,
+  slot: Disposable,
+): Promise<FastifyReply> {
+  const digest = createHash("sha256");
+  const hashed = async function* (): AsyncGenerator<Buffer, void, void> {
+    for await (const chunk of chunks) {
+      digest.update(chunk);
+      yield chunk;
+    }
+  };
+  const body = await bodyOf(hashed(), slot);
+  reply.trailer("costor-entries", async () => String(totals.entriesCount));
+  reply.trailer("content-digest", async () => `sha-256=:${digest.digest("base64")}:`);
+  return reply.send(body);
 }
 
-async function sendChunks(reply: FastifyReply, chunks: AsyncGenerator<Buffer, void, void>): Promise<FastifyReply> {
-  // The first piece is at hand before the status goes out: what is wrong from the start is an error and no cut answer.
-  const first = await chunks.next();
-  const rest = async function* (): AsyncGenerator<Buffer, void, void> {
-    if (first.done) return;
-    yield first.value;
+/** The chunks as a body, the first of them already made; frees the slot however they end. */
+async function bodyOf(chunks: AsyncGenerator<Buffer, void, void>, slot: Disposable): Promise<Readable> {
+  let first: IteratorResult<Buffer, void>;
+  try {
+    first = await chunks.next();
+  } catch (error) {
+    slot[Symbol.dispose]();
+    throw error;
+  }
+  const all = async function* (): AsyncGenerator<Buffer, void, void> {
+    if (!first.done) yield first.value;
     yield* chunks;
   };
-  return reply.send(Readable.from(rest(), { objectMode: false }));
+  const body = Readable.from(all(), { objectMode: false, highWaterMark: 1024 * 1024 });
+  return body.once("close", () => slot[Symbol.dispose]());
 }

@@ -9,6 +9,8 @@ const octets = (description: string) => ({ [contract.contentTypes.octets]: { sch
 const idList = octets("Ids of 32 bytes, end to end");
 const batch = octets("For each prime its id (32 bytes), the length of its stored bytes (32 bits, big endian), and these bytes");
 const inPath = [{ name: "id", in: "path", required: true, schema: { type: "string", format: "uuid" } }];
+const withObjectPath = [...inPath, { name: "path", in: "query", schema: { type: "string" }, description: "Absolute path of an object in the snapshot, its bytes percent-encoded; everything when it is left out" }];
+const archive = (type: string) => ({ [type]: { schema: { type: "string", format: "binary" } } });
 
 const schemas = {
   EnrolRequest: contract.enrolRequest,
@@ -62,6 +64,9 @@ export function describeApi(): object {
       [paths.commit("{id}")]: { post: operation({ summary: "Complete the snapshot; refused unless everything it reaches is durable", parameters: inPath, body: json("CommitRequest"), answer: json("CommitResponse") }) },
       [paths.snapshots]: { get: operation({ summary: "This agent's snapshots, oldest first", answer: json("SnapshotsResponse") }) },
       [paths.snapshot("{id}")]: { get: operation({ summary: "One snapshot with its root", parameters: inPath, answer: json("SnapshotResponse") }) },
+      [paths.tar("{id}")]: { get: operation({ summary: "A subtree of a snapshot as a tar archive (PAX)", parameters: withObjectPath, answer: archive("application/x-tar") }) },
+      [paths.zip("{id}")]: { get: operation({ summary: "A subtree of a snapshot as a zip", parameters: withObjectPath, answer: archive("application/zip") }) },
+      [paths.file("{id}")]: { get: operation({ summary: "The content of a file, or a range of it", parameters: withObjectPath, answer: octets("The file's bytes") }) },
       [paths.readPrimes]: { post: operation({ summary: "Read primes that this agent has sent, in the order asked for", body: idList, answer: batch }) },
       "/v1/openapi.json": { get: operation({ summary: "This description", answer: anyJson, isPublic: true }) },
       "/health": { get: operation({ summary: "Whether the site answers", answer: anyJson, isPublic: true }) },

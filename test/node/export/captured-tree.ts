@@ -1,6 +1,6 @@
 /** Snapshots in memory for tests of exports: of real directories, and of objects that no file system here would hold. */
 import { readSync } from "node:fs";
-import { Directory, closeDescriptor } from "#agent/files/directory.ts";
+import { type Directory, closeDescriptor } from "#agent/files/directory.ts";
 import { captureAttributes, captureExtents, captureSpecial } from "#agent/files/capture.ts";
 import { openRoot } from "#agent/files/root-path.ts";
 import { STAT_BYTES, decodeStat } from "#agent/files/stat.ts";
@@ -32,7 +32,11 @@ const REFERENCES_PER_PAGE_COUNT = 50;
 
 export const sampleAttributes = { mode: 0o644, uid: 1000, gid: 1000, mtimeNs: 1_700_000_000_123_456_789n };
 
-export const whole = (prime: PrimeReference): ContentSlice => ({ prime, offsetBytes: 0, lengthBytes: prime.lengthBytes });
+export const whole = (prime: PrimeReference): ContentSlice => ({
+  prime,
+  offsetBytes: 0,
+  lengthBytes: prime.lengthBytes,
+});
 
 export class SealedPrimes {
   readonly stored = new Map<PrimeId, Buffer>();
@@ -60,7 +64,9 @@ export class SealedPrimes {
 
   /** A node in the form that its size calls for: inline, one page, or an index over pages. */
   node(objects: readonly TreeObject[]): NodePointer {
-    const sorted = objects.toSorted((left: { name: string }, right: { name: string }) => (left.name < right.name ? -1 : 1));
+    const sorted = objects.toSorted((left: { name: string }, right: { name: string }) =>
+      left.name < right.name ? -1 : 1,
+    );
     if (sorted.length > PAGE_COUNT) {
       const pages: DirectoryPage[] = [];
       for (let at = 0; at < sorted.length; at += PAGE_COUNT) {
@@ -86,12 +92,26 @@ export class SealedPrimes {
   file(name: string, content: Uint8Array | string, more: Partial<FileObject> = {}): FileObject {
     const bytes = Buffer.from(content as string);
     const slices: ContentSlice[] = [];
-    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) slices.push(whole(this.seal(bytes.subarray(at, at + CHUNK_BYTES), "content")));
-    return { ...sampleAttributes, name: byteStringFromText(name), type: "file", sizeBytes: bytes.length, content: this.content(slices), ...more };
+    for (let at = 0; at < bytes.length; at += CHUNK_BYTES)
+      slices.push(whole(this.seal(bytes.subarray(at, at + CHUNK_BYTES), "content")));
+    return {
+      ...sampleAttributes,
+      name: byteStringFromText(name),
+      type: "file",
+      sizeBytes: bytes.length,
+      content: this.content(slices),
+      ...more,
+    };
   }
 
   directory(name: string, objects: readonly TreeObject[]): DirectoryObject {
-    return { ...sampleAttributes, mode: 0o755, name: byteStringFromText(name), type: "directory", node: this.node(objects) };
+    return {
+      ...sampleAttributes,
+      mode: 0o755,
+      name: byteStringFromText(name),
+      type: "directory",
+      node: this.node(objects),
+    };
   }
 }
 
@@ -128,7 +148,12 @@ function captureObject(primes: SealedPrimes, directory: Directory, name: ByteStr
   if (type === "socket") return undefined;
   if (type === "directory") {
     using child = directory.openChild(name);
-    return { ...captureAttributes(stat, { fd: child.fd, isPathOnly: false }, fail), name, type, node: captureNode(primes, child) };
+    return {
+      ...captureAttributes(stat, { fd: child.fd, isPathOnly: false }, fail),
+      name,
+      type,
+      node: captureNode(primes, child),
+    };
   }
   const linkGroup = Buffer.alloc(8);
   linkGroup.writeBigUInt64BE(BigInt(inode));
@@ -139,7 +164,14 @@ function captureObject(primes: SealedPrimes, directory: Directory, name: ByteStr
       const extents = captureExtents(fd, stat);
       const attributes = captureAttributes(stat, { fd, isPathOnly: false }, fail);
       const slices = readSlices(primes, fd, extents ?? [{ offsetBytes: 0, lengthBytes: sizeBytes }]);
-      return { ...attributes, ...named, type, sizeBytes, content: primes.content(slices), ...(extents ? { extents } : {}) };
+      return {
+        ...attributes,
+        ...named,
+        type,
+        sizeBytes,
+        content: primes.content(slices),
+        ...(extents ? { extents } : {}),
+      };
     } finally {
       closeDescriptor(fd);
     }

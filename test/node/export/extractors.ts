@@ -16,13 +16,26 @@ export function hasTool(tool: string): boolean {
 }
 
 export function runTool(command: string, args: readonly string[], cwd?: string): ToolResult {
-  const { status, stdout, stderr } = spawnSync(command, args, { cwd, maxBuffer: 1 << 30, env: { ...process.env, LC_ALL: "C.UTF-8" } });
+  const { status, stdout, stderr } = spawnSync(command, args, {
+    cwd,
+    maxBuffer: 1 << 30,
+    env: { ...process.env, LC_ALL: "C.UTF-8" },
+  });
   return { status, stdout: stdout ?? Buffer.alloc(0), stderr: String(stderr ?? "") };
 }
 
 /** Runs a program that reads the archive from its standard input. */
-export async function pipeInto(stream: Pick<ExportStream, "chunks">, command: string, args: readonly string[], cwd?: string): Promise<ToolResult> {
-  const child = spawn(command, args, { cwd, env: { ...process.env, LC_ALL: "C.UTF-8" }, stdio: ["pipe", "pipe", "pipe"] });
+export async function pipeInto(
+  stream: Pick<ExportStream, "chunks">,
+  command: string,
+  args: readonly string[],
+  cwd?: string,
+): Promise<ToolResult> {
+  const child = spawn(command, args, {
+    cwd,
+    env: { ...process.env, LC_ALL: "C.UTF-8" },
+    stdio: ["pipe", "pipe", "pipe"],
+  });
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];
   child.stdout.on("data", (piece: Buffer) => stdout.push(piece));

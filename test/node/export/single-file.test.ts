@@ -51,21 +51,42 @@ test("every range around the borders of slices gives exactly its bytes", async (
   const borders = [0, 1, MIB - 1, MIB, MIB + 1, 2 * MIB, 3 * MIB, content.length - 1];
   for (const from of borders) {
     for (const to of borders) {
-      if (to >= from) assert.ok((await bodyOf(file, `bytes=${from}-${to}`)).equals(content.subarray(from, to + 1)), `${from}-${to}`);
+      if (to >= from)
+        assert.ok((await bodyOf(file, `bytes=${from}-${to}`)).equals(content.subarray(from, to + 1)), `${from}-${to}`);
     }
   }
 });
 
 test("holes are zeros in every range", async () => {
-  const extents = [{ offsetBytes: 1000, lengthBytes: 2 * MIB }, { offsetBytes: 5 * MIB, lengthBytes: MIB + 77 }];
+  const extents = [
+    { offsetBytes: 1000, lengthBytes: 2 * MIB },
+    { offsetBytes: 5 * MIB, lengthBytes: MIB + 77 },
+  ];
   const sparse: FileObject = { ...file, name: "s" as ByteString, sizeBytes: 8 * MIB, extents };
   const expected = Buffer.alloc(8 * MIB);
   content.copy(expected, 1000, 0, 2 * MIB);
   content.copy(expected, 5 * MIB, 2 * MIB);
-  const borders = [0, 999, 1000, 1001, MIB, 2 * MIB + 999, 2 * MIB + 1000, 4 * MIB, 5 * MIB, 6 * MIB + 76, 6 * MIB + 77, 8 * MIB - 1];
+  const borders = [
+    0,
+    999,
+    1000,
+    1001,
+    MIB,
+    2 * MIB + 999,
+    2 * MIB + 1000,
+    4 * MIB,
+    5 * MIB,
+    6 * MIB + 76,
+    6 * MIB + 77,
+    8 * MIB - 1,
+  ];
   for (const from of borders) {
     for (const to of borders) {
-      if (to >= from) assert.ok((await bodyOf(sparse, `bytes=${from}-${to}`)).equals(expected.subarray(from, to + 1)), `${from}-${to}`);
+      if (to >= from)
+        assert.ok(
+          (await bodyOf(sparse, `bytes=${from}-${to}`)).equals(expected.subarray(from, to + 1)),
+          `${from}-${to}`,
+        );
     }
   }
 });
@@ -80,7 +101,11 @@ test("a range opens only the primes that it touches", async () => {
 test("an answer carries length, range and a strong tag", async () => {
   const whole = readRange(primes.source(), file, {});
   assert.equal(whole.status, 200);
-  assert.deepEqual(whole.headers, { etag: entityTagOf(file), "accept-ranges": "bytes", "content-length": String(content.length) });
+  assert.deepEqual(whole.headers, {
+    etag: entityTagOf(file),
+    "accept-ranges": "bytes",
+    "content-length": String(content.length),
+  });
   const part = readRange(primes.source(), file, { range: "bytes=1-2" });
   assert.equal(part.headers["content-range"], `bytes 1-2/${content.length}`);
   const none = readRange(primes.source(), file, { range: `bytes=${content.length}-` });
@@ -106,7 +131,11 @@ test("an empty file has a whole answer and no range", () => {
 test("a long list of slices is read from its pages", async () => {
   const small = primes.file("s", content.subarray(0, 10_000));
   const slice = "slices" in small.content ? small.content.slices[0]! : assert.fail();
-  const pieces = Array.from({ length: 1000 }, (_, index) => ({ prime: slice.prime, offsetBytes: index * 10, lengthBytes: 10 }));
+  const pieces = Array.from({ length: 1000 }, (_, index) => ({
+    prime: slice.prime,
+    offsetBytes: index * 10,
+    lengthBytes: 10,
+  }));
   const paged: FileObject = { ...small, content: primes.content(pieces) };
   assert.ok("pages" in paged.content);
   assert.ok((await bodyOf(paged, "bytes=4321-9998")).equals(content.subarray(4321, 9999)));

@@ -47,7 +47,8 @@ test("an export of one object has its name at the top", async () => {
 
 test("10,000 levels with siblings on both sides of each are walked whole", async () => {
   let top: TreeObject = primes.file("m", "bottom");
-  for (let level = 0; level < 10_000; level++) top = primes.directory("m", [primes.file("a", ""), top, primes.file("z", "")]);
+  for (let level = 0; level < 10_000; level++)
+    top = primes.directory("m", [primes.file("a", ""), top, primes.file("z", "")]);
   let count = 0;
   let longest = 0;
   const last: string[] = [];
@@ -66,17 +67,25 @@ test("a wide directory above a deep one is continued where the walk left it", as
   let deep: TreeObject = primes.file("bottom", "");
   for (let level = 0; level < 100; level++) deep = primes.directory("d", [deep]);
   const names = Array.from({ length: 2000 }, (_, index) => String(index).padStart(4, "0"));
-  const objects = names.map((name) => (name.endsWith("500") ? { ...deep, name: name as ByteString } : primes.file(name, "")));
+  const objects = names.map((name) =>
+    name.endsWith("500") ? { ...deep, name: name as ByteString } : primes.file(name, ""),
+  );
   const paths = await pathsBelow({ node: primes.node(objects) });
-  assert.deepEqual(paths.filter((path) => path.length === 4), names);
+  assert.deepEqual(
+    paths.filter((path) => path.length === 4),
+    names,
+  );
   assert.equal(paths.filter((path) => path.endsWith("bottom")).length, 2);
 });
 
 test("200,000 entries are walked while a few pages are open", async () => {
   const file = primes.file("x", "");
-  const node = primes.node(Array.from({ length: 200_000 }, (_, index) => ({ ...file, name: String(index).padStart(6, "0") as ByteString })));
+  const node = primes.node(
+    Array.from({ length: 200_000 }, (_, index) => ({ ...file, name: String(index).padStart(6, "0") as ByteString })),
+  );
   let count = 0;
-  for await (const { path } of walkSubtree(primes.source().tree, { node })) assert.equal(path, String(count++).padStart(6, "0"));
+  for await (const { path } of walkSubtree(primes.source().tree, { node }))
+    assert.equal(path, String(count++).padStart(6, "0"));
   assert.equal(count, 200_000);
 });
 
@@ -97,25 +106,55 @@ test("a group leaves the table with its last name, and a full table remembers no
 test("files of one bundle open it once, and what is kept is bounded", async () => {
   const references = [1, 2, 3].map((value) => primes.seal(Buffer.alloc(1000, value), "content"));
   const fetched: string[] = [];
-  const opened = new OpenedPrimes({ fetchPrime: async (id) => (fetched.push(id), primes.stored.get(id)!) }, { limitBytes: 2000 });
+  const opened = new OpenedPrimes(
+    { fetchPrime: async (id) => (fetched.push(id), primes.stored.get(id)!) },
+    { limitBytes: 2000 },
+  );
   const [first, second, third] = references.map(whole);
-  for (const slice of [first!, { ...first!, offsetBytes: 10, lengthBytes: 5 }, second!, first!, third!, first!, second!]) await opened.openSlice(slice);
-  assert.deepEqual(fetched, [first, second, third, second].map((slice) => slice!.prime.id));
+  for (const slice of [
+    first!,
+    { ...first!, offsetBytes: 10, lengthBytes: 5 },
+    second!,
+    first!,
+    third!,
+    first!,
+    second!,
+  ])
+    await opened.openSlice(slice);
+  assert.deepEqual(
+    fetched,
+    [first, second, third, second].map((slice) => slice!.prime.id),
+  );
   await assert.rejects(opened.openSlice({ ...first!, offsetBytes: 999, lengthBytes: 2 }), { code: "tree-invalid" });
 });
 
 test("a prime that could not be fetched is asked for again", async () => {
   const reference = primes.seal(Buffer.alloc(10, 9), "content");
   let attempts = 0;
-  const opened = new OpenedPrimes({ fetchPrime: async (id) => (attempts++ === 0 ? Promise.reject(new Error("once")) : primes.stored.get(id)!) }, { limitBytes: 1 });
+  const opened = new OpenedPrimes(
+    { fetchPrime: async (id) => (attempts++ === 0 ? Promise.reject(new Error("once")) : primes.stored.get(id)!) },
+    { limitBytes: 1 },
+  );
   await assert.rejects(opened.openSlice(whole(reference)), /once/);
   assert.equal((await opened.openSlice(whole(reference))).length, 10);
 });
 
 test("ACLs become text with numeric ids, and nothing else does", () => {
-  const value = Buffer.from("02000000 0100 0600 ffffffff 0200 0500 e8030000 0400 0400 ffffffff 0800 0000 feffffff 1000 0700 ffffffff 2000 0000 ffffffff".replaceAll(" ", ""), "hex");
+  const value = Buffer.from(
+    "02000000 0100 0600 ffffffff 0200 0500 e8030000 0400 0400 ffffffff 0800 0000 feffffff 1000 0700 ffffffff 2000 0000 ffffffff".replaceAll(
+      " ",
+      "",
+    ),
+    "hex",
+  );
   assert.equal(aclTextOf(value), "user::rw-,user:1000:r-x,group::r--,group:4294967294:---,mask::rwx,other::---");
-  for (const bad of [Buffer.alloc(0), value.subarray(1), value.subarray(0, -1), Buffer.from("0200000003000600ffffffff", "hex"), Buffer.from("0200000001000800ffffffff", "hex")]) {
+  for (const bad of [
+    Buffer.alloc(0),
+    value.subarray(1),
+    value.subarray(0, -1),
+    Buffer.from("0200000003000600ffffffff", "hex"),
+    Buffer.from("0200000001000800ffffffff", "hex"),
+  ]) {
     assert.equal(aclTextOf(bad), undefined);
   }
   assert.equal(aclKeywordOf("system.posix_acl_default" as ByteString), "SCHILY.acl.default");

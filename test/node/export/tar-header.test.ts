@@ -6,7 +6,15 @@ import { suite } from "#test/support/suite.ts";
 import { type TarMember, parseTar } from "./tar-parser.ts";
 
 const test = suite("tar headers");
-const plain: TarHeader = { path: "a" as ByteString, type: "0", mode: 0o644, uid: 1, gid: 2, mtimeNs: 5_000_000_000n, dataBytes: 0 };
+const plain: TarHeader = {
+  path: "a" as ByteString,
+  type: "0",
+  mode: 0o644,
+  uid: 1,
+  gid: 2,
+  mtimeNs: 5_000_000_000n,
+  dataBytes: 0,
+};
 
 function parsed(header: Partial<TarHeader>): TarMember {
   return parseTar(Buffer.concat([encodeTarHeader({ ...plain, ...header }), Buffer.alloc(1024)]))[0]!;
@@ -15,9 +23,22 @@ function parsed(header: Partial<TarHeader>): TarMember {
 test("a plain entry needs no PAX header", () => {
   const member = parsed({});
   assert.equal(encodeTarHeader(plain).length, 512);
-  assert.deepEqual({ ...member, data: undefined }, {
-    type: "0", mode: 0o644, pax: new Map(), path: "a", linkPath: "", uid: 1, gid: 2, user: "", mtime: "5", dataBytes: 0, data: undefined,
-  });
+  assert.deepEqual(
+    { ...member, data: undefined },
+    {
+      type: "0",
+      mode: 0o644,
+      pax: new Map(),
+      path: "a",
+      linkPath: "",
+      uid: 1,
+      gid: 2,
+      user: "",
+      mtime: "5",
+      dataBytes: 0,
+      data: undefined,
+    },
+  );
 });
 
 test("a record's length counts its own digits, also where they become more", () => {
@@ -66,7 +87,8 @@ test("times keep their nanoseconds, before 1970 too", () => {
 });
 
 test("long and non-ASCII owner names come through", () => {
-  for (const user of ["root", "u".repeat(31), "u".repeat(32), "jürgen", "a\nb"]) assert.equal(parsed({ user }).user, user);
+  for (const user of ["root", "u".repeat(31), "u".repeat(32), "jürgen", "a\nb"])
+    assert.equal(parsed({ user }).user, user);
 });
 
 test("values of attributes are raw bytes", () => {

@@ -53,13 +53,16 @@ export function parseTar(archive: Buffer): TarMember[] {
     });
     pax = new Map();
   }
-  assert.ok(archive.subarray(at).every((byte) => byte === 0) && archive.length - at === 512, "an end of two zero blocks");
+  assert.ok(
+    archive.subarray(at).every((byte) => byte === 0) && archive.length - at === 512,
+    "an end of two zero blocks",
+  );
   return members;
 }
 
 function parseRecords(data: Buffer): Map<string, string> {
   const records = new Map<string, string>();
-  for (let at = 0; at < data.length; ) {
+  for (let at = 0; at < data.length;) {
     const space = data.indexOf(0x20, at);
     const length = Number(data.toString("latin1", at, space));
     const record = data.toString("latin1", space + 1, at + length);
@@ -73,7 +76,11 @@ function parseRecords(data: Buffer): Map<string, string> {
 
 function checkChecksum(block: Buffer): void {
   const copy = Buffer.from(block).fill(0x20, 148, 156);
-  assert.equal(octal(block, 148, 7), copy.reduce((sum, byte) => sum + byte, 0), "a header's checksum");
+  assert.equal(
+    octal(block, 148, 7),
+    copy.reduce((sum, byte) => sum + byte, 0),
+    "a header's checksum",
+  );
 }
 
 function text(block: Buffer, at: number, bytes: number): string {

@@ -74,7 +74,7 @@ function findDirectory(archive: Buffer): { count: number; at: number } {
 
 function parseExtras(bytes: Buffer): Map<number, Buffer> {
   const extras = new Map<number, Buffer>();
-  for (let at = 0; at + 4 <= bytes.length; ) {
+  for (let at = 0; at + 4 <= bytes.length;) {
     const length = bytes.readUInt16LE(at + 2);
     extras.set(bytes.readUInt16LE(at), bytes.subarray(at + 4, at + 4 + length));
     at += 4 + length;
