@@ -5,7 +5,17 @@
  * What the system refuses becomes a note: the object is there, and the person learns what it lacks.
  */
 import type { FileAttributes } from "#protocol/tree.ts";
-import { AT_EMPTY_PATH, AT_FDCWD, EMPTY_STRING, UNCHANGED_ID, UTIME_OMIT, allocate, cString, errno, libc } from "./libc.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  EMPTY_STRING,
+  UNCHANGED_ID,
+  UTIME_OMIT,
+  allocate,
+  cString,
+  errno,
+  libc,
+} from "./libc.ts";
 import { OsError, isOsError } from "./os-error.ts";
 import { groupNumber, userNumber } from "./owner-names.ts";
 import { type XattrHolder, listXattrs, removeXattr, setXattr } from "./xattrs.ts";
@@ -40,7 +50,12 @@ export interface PlaceTarget extends XattrHolder {
   readonly isSymlink?: boolean;
 }
 
-export function applyAttributes(target: PlaceTarget, attributes: FileAttributes, policy: PlacePolicy, onNote: OnNote): void {
+export function applyAttributes(
+  target: PlaceTarget,
+  attributes: FileAttributes,
+  policy: PlacePolicy,
+  onNote: OnNote,
+): void {
   const owned = applyOwner(target, attributes, policy, onNote);
   applyXattrs(target, attributes, policy, onNote);
   if (!target.isSymlink) applyMode(target, attributes, policy, owned, onNote);
@@ -109,12 +124,20 @@ function applyXattrs(target: PlaceTarget, attributes: FileAttributes, policy: Pl
 }
 
 /** A setuid bit goes only on a file that has its own owner back: anybody else's would give that one's rights away. */
-function applyMode(target: PlaceTarget, attributes: FileAttributes, policy: PlacePolicy, owned: Owned, onNote: OnNote): void {
+function applyMode(
+  target: PlaceTarget,
+  attributes: FileAttributes,
+  policy: PlacePolicy,
+  owned: Owned,
+  onNote: OnNote,
+): void {
   let mode = attributes.mode;
   if (!policy.allowsPrivileges || !owned.user) mode &= ~SETUID;
   if (!policy.allowsPrivileges || !owned.group) mode &= ~SETGID;
   if (mode !== attributes.mode) onNote({ kind: "privileges" });
-  const result = target.isPathOnly ? libc.chmod(cString(`/proc/self/fd/${target.fd}`), mode) : libc.fchmod(target.fd, mode);
+  const result = target.isPathOnly
+    ? libc.chmod(cString(`/proc/self/fd/${target.fd}`), mode)
+    : libc.fchmod(target.fd, mode);
   if (result < 0) onNote({ kind: "mode", error: new OsError("fchmod", errno()) });
 }
 

@@ -10,7 +10,17 @@ import { statDescriptor } from "./descriptor-stat.ts";
 import { E } from "./libc.ts";
 import { OsError } from "./os-error.ts";
 import { groupName, userName } from "./owner-names.ts";
-import { STAT_BYTES, isSameObject, statAllocatedBytes, statGid, statMode, statMtimeNs, statSizeBytes, statType, statUid } from "./stat.ts";
+import {
+  STAT_BYTES,
+  isSameObject,
+  statAllocatedBytes,
+  statGid,
+  statMode,
+  statMtimeNs,
+  statSizeBytes,
+  statType,
+  statUid,
+} from "./stat.ts";
 import { type XattrHolder, readXattrs } from "./xattrs.ts";
 
 /** Told of an attribute that could not be read; the object is kept without it. */
@@ -50,7 +60,12 @@ const now = Buffer.alloc(STAT_BYTES);
  * A symlink, FIFO or device node: read through an O_PATH descriptor, which opens no device. `stat` is its record and
  * becomes its newest one; ESTALE when the name now stands for another object.
  */
-export function captureSpecial(directory: Directory, name: ByteString, stat: Buffer, onProblem: OnProblem): CapturedSpecial {
+export function captureSpecial(
+  directory: Directory,
+  name: ByteString,
+  stat: Buffer,
+  onProblem: OnProblem,
+): CapturedSpecial {
   const fd = directory.openPath(name);
   try {
     statDescriptor(fd, now);

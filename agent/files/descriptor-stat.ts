@@ -6,7 +6,8 @@ const scratch = allocate(STAT_BYTES);
 
 /** Writes the raw record of an open object into `target`; also for descriptors from `Directory.openPath`. */
 export function statDescriptor(fd: number, target: Buffer, targetAt = 0): void {
-  if (libc.statx(fd, EMPTY_STRING, AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_MASK, scratch.address) < 0) throw lastError("statx");
+  if (libc.statx(fd, EMPTY_STRING, AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_MASK, scratch.address) < 0)
+    throw lastError("statx");
   scratch.bytes.copy(target, targetAt);
 }
 

@@ -90,7 +90,8 @@ export class Directory {
 
   /** The raw statx record of `name` (a symlink's own), for the functions of `stat.ts`. */
   statInto(name: ByteString, target: Buffer, targetAt = 0): void {
-    if (libc.statx(this.fd, cString(name), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_MASK, scratchStat.address) < 0) throw lastError("statx", name);
+    if (libc.statx(this.fd, cString(name), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_MASK, scratchStat.address) < 0)
+      throw lastError("statx", name);
     scratchStat.bytes.copy(target, targetAt);
   }
 
@@ -132,7 +133,8 @@ export class Directory {
     const fd = this.openFile(name);
     try {
       statDescriptor(fd, scratchStat.bytes);
-      if (!statIsFile(scratchStat.bytes) || !isSameObject(scratchStat.bytes, 0, expected, expectedAt)) throw new OsError("openat", E.STALE, name);
+      if (!statIsFile(scratchStat.bytes) || !isSameObject(scratchStat.bytes, 0, expected, expectedAt))
+        throw new OsError("openat", E.STALE, name);
       scratchStat.bytes.copy(expected, expectedAt);
       return fd;
     } catch (error) {
@@ -178,21 +180,24 @@ export class Directory {
   /** A FIFO or device node; `typeBits` is S_IFIFO, S_IFCHR or S_IFBLK. */
   createNode(name: ByteString, typeBits: number, mode = 0o600, major = 0, minor = 0): void {
     assertName(name);
-    if (libc.syscall(SYS_MKNODAT, this.fd, cString(name), typeBits | mode, deviceNumber(major, minor)) < 0) throw lastError("mknodat", name);
+    if (libc.syscall(SYS_MKNODAT, this.fd, cString(name), typeBits | mode, deviceNumber(major, minor)) < 0)
+      throw lastError("mknodat", name);
   }
 
   /** Gives the object `name` (itself, if it is a symlink) another name in `target`. EEXIST when that is taken. */
   link(name: ByteString, target: Directory, targetName: ByteString): void {
     assertName(name);
     assertName(targetName);
-    if (libc.linkat(this.fd, cString(name), target.fd, secondCString(targetName), 0) < 0) throw lastError("linkat", targetName);
+    if (libc.linkat(this.fd, cString(name), target.fd, secondCString(targetName), 0) < 0)
+      throw lastError("linkat", targetName);
   }
 
   /** Renames, replacing what `targetName` stands for. */
   rename(name: ByteString, target: Directory, targetName: ByteString): void {
     assertName(name);
     assertName(targetName);
-    if (libc.renameat(this.fd, cString(name), target.fd, secondCString(targetName)) < 0) throw lastError("renameat", targetName);
+    if (libc.renameat(this.fd, cString(name), target.fd, secondCString(targetName)) < 0)
+      throw lastError("renameat", targetName);
   }
 
   /** Renames; EEXIST when `targetName` is taken. File systems without this (EINVAL) get the same by a hard link. */
@@ -242,7 +247,8 @@ export function readLinkAt(fd: number, name: ByteString | ""): ByteString {
 
 /** Names come from disks, snapshots and other machines: one with `/` would leave the directory. */
 function assertName(name: ByteString): void {
-  if (!isObjectName(name)) throw new CostorError("restore-refused", `not a name that an object can have: ${JSON.stringify(name)}`);
+  if (!isObjectName(name))
+    throw new CostorError("restore-refused", `not a name that an object can have: ${JSON.stringify(name)}`);
 }
 
 /** O_NOATIME is for a file's owner and for root only; others go without it. */

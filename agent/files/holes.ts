@@ -7,10 +7,14 @@ import { OsError } from "./os-error.ts";
  * The ranges of an open file that hold data, by SEEK_DATA and SEEK_HOLE; undefined when it has no holes. Ask only for
  * files with less allocated than their size: a file system that compresses answers with one whole range.
  */
-export function findDataExtents(fd: number, sizeBytes: number, maxCount: number = limits.sparseExtentsCount): DataExtent[] | undefined {
+export function findDataExtents(
+  fd: number,
+  sizeBytes: number,
+  maxCount: number = limits.sparseExtentsCount,
+): DataExtent[] | undefined {
   let extents: DataExtent[] = [];
   let mergedGapBytes = 0;
-  for (let at = 0; at < sizeBytes; ) {
+  for (let at = 0; at < sizeBytes;) {
     const start = seek(fd, at, SEEK_DATA, sizeBytes);
     if (start >= sizeBytes) break;
     const end = Math.min(seek(fd, start, SEEK_HOLE, sizeBytes), sizeBytes);

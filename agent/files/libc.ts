@@ -14,7 +14,8 @@ type Address = number;
 
 const library = koffi.load(null);
 
-const declare = <Arguments extends number[]>(definition: string) => library.func(definition) as unknown as (...values: Arguments) => number;
+const declare = <Arguments extends number[]>(definition: string) =>
+  library.func(definition) as unknown as (...values: Arguments) => number;
 
 /** Every call gives -1 when it failed (unless said otherwise); `errno()` then tells why. */
 export const libc = {
@@ -31,7 +32,9 @@ export const libc = {
   unlinkat: declare<[Fd, Address, number]>("int unlinkat(int, size_t, int)"),
   renameat: declare<[Fd, Address, Fd, Address]>("int renameat(int, size_t, int, size_t)"),
   renameat2: declare<[Fd, Address, Fd, Address, number]>("int renameat2(int, size_t, int, size_t, unsigned int)"),
-  fchownat: declare<[Fd, Address, number, number, number]>("int fchownat(int, size_t, unsigned int, unsigned int, int)"),
+  fchownat: declare<[Fd, Address, number, number, number]>(
+    "int fchownat(int, size_t, unsigned int, unsigned int, int)",
+  ),
   fchmod: declare<[Fd, number]>("int fchmod(int, unsigned int)"),
   chmod: declare<[Address, number]>("int chmod(size_t, unsigned int)"),
   futimens: declare<[Fd, Address]>("int futimens(int, size_t)"),
@@ -46,10 +49,18 @@ export const libc = {
   flock: declare<[Fd, number]>("int flock(int, int)"),
   removexattr: declare<[Address, Address]>("int removexattr(size_t, size_t)"),
   /** These four give 0 or an error number, not -1. */
-  getpwuid_r: declare<[number, Address, Address, number, Address]>("int getpwuid_r(unsigned int, size_t, size_t, size_t, size_t)"),
-  getgrgid_r: declare<[number, Address, Address, number, Address]>("int getgrgid_r(unsigned int, size_t, size_t, size_t, size_t)"),
-  getpwnam_r: declare<[Address, Address, Address, number, Address]>("int getpwnam_r(size_t, size_t, size_t, size_t, size_t)"),
-  getgrnam_r: declare<[Address, Address, Address, number, Address]>("int getgrnam_r(size_t, size_t, size_t, size_t, size_t)"),
+  getpwuid_r: declare<[number, Address, Address, number, Address]>(
+    "int getpwuid_r(unsigned int, size_t, size_t, size_t, size_t)",
+  ),
+  getgrgid_r: declare<[number, Address, Address, number, Address]>(
+    "int getgrgid_r(unsigned int, size_t, size_t, size_t, size_t)",
+  ),
+  getpwnam_r: declare<[Address, Address, Address, number, Address]>(
+    "int getpwnam_r(size_t, size_t, size_t, size_t, size_t)",
+  ),
+  getgrnam_r: declare<[Address, Address, Address, number, Address]>(
+    "int getgrnam_r(size_t, size_t, size_t, size_t, size_t)",
+  ),
   /** For calls that older C libraries (glibc 2.28 to 2.32) do not export. */
   syscall: declare<[number, number, number, number, number]>("long syscall(long, long, long, long, long)"),
 };
@@ -158,7 +169,8 @@ export function secondCString(text: string): Address {
 }
 
 function place(memory: Memory, text: string): Address {
-  if (text.length >= STRING_BYTES) throw new RangeError(`a string of ${text.length} bytes is too long for a system call`);
+  if (text.length >= STRING_BYTES)
+    throw new RangeError(`a string of ${text.length} bytes is too long for a system call`);
   memory.bytes[memory.bytes.write(text, 0, "latin1")] = 0;
   return memory.address;
 }

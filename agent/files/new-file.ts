@@ -26,6 +26,8 @@ export class NewFile {
   private readonly directory: Directory;
   private readonly temporary: ByteString;
   private isDone = false;
+  /** How far this object itself has written; others may have written through `fd`. */
+  private writtenBytes = 0;
 
   constructor(directory: Directory) {
     this.directory = directory;
@@ -36,11 +38,19 @@ export class NewFile {
   /** Writes at a place in the file; what is never written stays a hole. */
   write(bytes: Uint8Array, offsetBytes: number): void {
     writeAll(this.fd, bytes, offsetBytes);
+    this.writtenBytes = Math.max(this.writtenBytes, offsetBytes + bytes.length);
   }
 
   /** Gives it its size and attributes and its name. EEXIST when the name is taken and `replacing` is `never`. */
-  finish(name: ByteString, sizeBytes: number, attributes: FileAttributes, policy: PlacePolicy, replacing: Replacing, onNote: OnNote): ObjectIdentity {
-    if (libc.ftruncate(this.fd, sizeBytes) < 0) throw lastError("ftruncate", name);
+  finish(
+    name: ByteString,
+    sizeBytes: number,
+    attributes: FileAttributes,
+    policy: PlacePolicy,
+    replacing: Replacing,
+    onNote: OnNote,
+  ): ObjectIdentity {
+    if (this.writtenBytes !== sizeBytes && libc.ftruncate(this.fd, sizeBytes) < 0) throw lastError("ftruncate", name);
     applyAttributes({ fd: this.fd, isPathOnly: false }, attributes, policy, onNote);
     const { device, inode } = readDescriptorStat(this.fd);
     moveIntoPlace(this.directory, this.temporary, name, replacing);
@@ -58,7 +68,12 @@ export class NewFile {
   }
 }
 
-export function moveIntoPlace(directory: Directory, temporary: ByteString, name: ByteString, replacing: Replacing): void {
+export function moveIntoPlace(
+  directory: Directory,
+  temporary: ByteString,
+  name: ByteString,
+  replacing: Replacing,
+): void {
   if (replacing === "never") directory.renameNew(temporary, directory, name);
   else directory.rename(temporary, directory, name);
 }
@@ -74,7 +89,7 @@ export function removeQuietly(directory: Directory, name: ByteString): void {
 
 export function writeAll(fd: number, bytes: Uint8Array, offsetBytes: number): void {
   const address = addressOf(bytes);
-  for (let done = 0; done < bytes.length; ) {
+  for (let done = 0; done < bytes.length;) {
     const written = libc.pwrite(fd, address + done, bytes.length - done, offsetBytes + done);
     if (written > 0) done += written;
     else if (written === 0) throw new OsError("pwrite", E.IO);

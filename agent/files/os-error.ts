@@ -17,7 +17,9 @@ export class OsError extends Error {
 
   constructor(syscall: string, number: number, name?: string) {
     const code = nameOf(number);
-    super(`${code}:${messageOf(number)} ${syscall}${name === undefined ? "" : ` '${displayName(name as ByteString)}'`}`);
+    super(
+      `${code}:${messageOf(number)} ${syscall}${name === undefined ? "" : ` '${displayName(name as ByteString)}'`}`,
+    );
     this.name = "OsError";
     this.code = code;
     this.errno = number;
@@ -36,14 +38,21 @@ export function isOsError(error: unknown, ...numbers: number[]): error is OsErro
 export function unreadable(path: ByteString, cause: unknown): CostorError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   const code = cause instanceof OsError ? cause.code : (cause as NodeJS.ErrnoException | undefined)?.code;
-  return new CostorError("file-unreadable", `${displayName(path)} cannot be read: ${reason}`, { cause, details: { errno: code } });
+  return new CostorError("file-unreadable", `${displayName(path)} cannot be read: ${reason}`, {
+    cause,
+    details: { errno: code },
+  });
 }
 
 let names: Map<number, string> | undefined;
 
 function nameOf(number: number): string {
   // Node knows fewer of them (no ESTALE), so the list of koffi is asked. Of aliases the first one stands.
-  names ??= new Map(Object.entries(koffi.os.errno as Record<string, number>).toReversed().map(([name, value]) => [value, name]));
+  names ??= new Map(
+    Object.entries(koffi.os.errno as Record<string, number>)
+      .toReversed()
+      .map(([name, value]) => [value, name]),
+  );
   return names.get(number) ?? `E${number}`;
 }
 

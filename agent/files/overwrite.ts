@@ -39,19 +39,27 @@ export interface OverwriteOptions {
   readonly owner?: Owner;
 }
 
-export function decideOverwrite(existing: FileStat | undefined, object: TreeObject, options: OverwriteOptions): OverwriteDecision {
+export function decideOverwrite(
+  existing: FileStat | undefined,
+  object: TreeObject,
+  options: OverwriteOptions,
+): OverwriteDecision {
   const { mode, deletes, owner } = options;
   if (existing === undefined) return "create";
   const isNewer = object.mtimeNs > existing.mtimeNs;
   if (existing.type === "directory" && object.type === "directory") {
     return mode === "never" || (mode === "if-newer" && !isNewer) ? "enter" : "merge";
   }
-  if (existing.type === "directory") return mode === "never" || !deletes || (mode === "if-newer" && !isNewer) ? "conflict" : "replace-tree";
-  if (object.type === "directory") return mode === "never" || (mode === "if-newer" && !isNewer) ? "conflict" : "replace-by-directory";
+  if (existing.type === "directory")
+    return mode === "never" || !deletes || (mode === "if-newer" && !isNewer) ? "conflict" : "replace-tree";
+  if (object.type === "directory")
+    return mode === "never" || (mode === "if-newer" && !isNewer) ? "conflict" : "replace-by-directory";
   if (mode === "never") return "keep";
   if (mode === "always") return "replace";
   if (mode === "if-newer") return isNewer ? "replace" : "keep";
-  return looksUnchanged(existing, object) && (owner === undefined || isRightfullyOwned(existing, object, owner)) ? "attributes" : "replace";
+  return looksUnchanged(existing, object) && (owner === undefined || isRightfullyOwned(existing, object, owner))
+    ? "attributes"
+    : "replace";
 }
 
 function isRightfullyOwned(existing: FileStat, object: TreeObject, owner: Owner): boolean {
@@ -65,6 +73,7 @@ function looksUnchanged(existing: FileStat, object: TreeObject): boolean {
   if (existing.type !== object.type || existing.mtimeNs !== object.mtimeNs) return false;
   if (object.type === "file") return existing.sizeBytes === object.sizeBytes;
   if (object.type === "symlink") return existing.sizeBytes === object.target.length;
-  if (object.type === "character" || object.type === "block") return existing.rdevMajor === object.major && existing.rdevMinor === object.minor;
+  if (object.type === "character" || object.type === "block")
+    return existing.rdevMajor === object.major && existing.rdevMinor === object.minor;
   return true;
 }

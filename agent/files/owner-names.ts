@@ -16,18 +16,28 @@ const groupNames = new Map<number, string | undefined>();
 const userNumbers = new Map<string, number | undefined>();
 const groupNumbers = new Map<string, number | undefined>();
 
-export const userName = (uid: number): string | undefined => remembered(userNames, uid, () => nameFrom((...rest) => libc.getpwuid_r(uid, ...rest)));
-export const groupName = (gid: number): string | undefined => remembered(groupNames, gid, () => nameFrom((...rest) => libc.getgrgid_r(gid, ...rest)));
+export const userName = (uid: number): string | undefined =>
+  remembered(userNames, uid, () => nameFrom((...rest) => libc.getpwuid_r(uid, ...rest)));
+export const groupName = (gid: number): string | undefined =>
+  remembered(groupNames, gid, () => nameFrom((...rest) => libc.getgrgid_r(gid, ...rest)));
 
 /** The number that this machine gives a user of that name. */
 export const userNumber = (name: string): number | undefined =>
-  remembered(userNumbers, name, () => (lookUp((...rest) => libc.getpwnam_r(cString(latin1Of(name)), ...rest)) ? entry.bytes.readUInt32LE(16) : undefined));
+  remembered(userNumbers, name, () =>
+    lookUp((...rest) => libc.getpwnam_r(cString(latin1Of(name)), ...rest)) ? entry.bytes.readUInt32LE(16) : undefined,
+  );
 export const groupNumber = (name: string): number | undefined =>
-  remembered(groupNumbers, name, () => (lookUp((...rest) => libc.getgrnam_r(cString(latin1Of(name)), ...rest)) ? entry.bytes.readUInt32LE(16) : undefined));
+  remembered(groupNumbers, name, () =>
+    lookUp((...rest) => libc.getgrnam_r(cString(latin1Of(name)), ...rest)) ? entry.bytes.readUInt32LE(16) : undefined,
+  );
 
 type Call = (entryAddress: number, stringsAddress: number, stringsBytes: number, resultAddress: number) => number;
 
-function remembered<Key, Value>(map: Map<Key, Value | undefined>, key: Key, find: () => Value | undefined): Value | undefined {
+function remembered<Key, Value>(
+  map: Map<Key, Value | undefined>,
+  key: Key,
+  find: () => Value | undefined,
+): Value | undefined {
   if (!map.has(key)) map.set(key, find());
   return map.get(key);
 }
@@ -36,7 +46,8 @@ function remembered<Key, Value>(map: Map<Key, Value | undefined>, key: Key, find
 function lookUp(call: Call): boolean {
   for (;;) {
     const failure = call(entry.address, strings.address, strings.bytes.length, result.address);
-    if (failure !== E.RANGE || strings.bytes.length >= stringsMaxBytes) return failure === 0 && result.bytes.readBigUInt64LE(0) !== 0n;
+    if (failure !== E.RANGE || strings.bytes.length >= stringsMaxBytes)
+      return failure === 0 && result.bytes.readBigUInt64LE(0) !== 0n;
     strings = allocate(strings.bytes.length * 4);
   }
 }

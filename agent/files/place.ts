@@ -17,21 +17,34 @@ import { temporaryName } from "./temporary-name.ts";
 export type SpecialObject = FifoObject | DeviceObject;
 
 /** Makes a symlink. EEXIST when the name is taken and `replacing` is `never`. */
-export function placeSymlink(directory: Directory, object: SymlinkObject, policy: PlacePolicy, replacing: Replacing, onNote: OnNote): ObjectIdentity {
+export function placeSymlink(
+  directory: Directory,
+  object: SymlinkObject,
+  policy: PlacePolicy,
+  replacing: Replacing,
+  onNote: OnNote,
+): ObjectIdentity {
   const make = (name: ByteString) => directory.createSymlink(name, object.target);
   const isOurs = (stat: FileStat, fd: number) => stat.type === "symlink" && readLinkAt(fd, "") === object.target;
   return placeNamed(directory, object, policy, replacing, onNote, make, isOurs);
 }
 
 /** Makes a FIFO or a device node; EPERM for a device that the policy or the system does not allow. */
-export function placeSpecial(directory: Directory, object: SpecialObject, policy: PlacePolicy, replacing: Replacing, onNote: OnNote): ObjectIdentity {
+export function placeSpecial(
+  directory: Directory,
+  object: SpecialObject,
+  policy: PlacePolicy,
+  replacing: Replacing,
+  onNote: OnNote,
+): ObjectIdentity {
   if (object.type === "fifo") {
     const make = (name: ByteString) => directory.createNode(name, S_IFIFO);
     return placeNamed(directory, object, policy, replacing, onNote, make, (stat) => stat.type === "fifo");
   }
   if (!policy.allowsDevices) throw new OsError("mknodat", E.PERM, object.name);
   const { type, major, minor } = object;
-  const make = (name: ByteString) => directory.createNode(name, type === "character" ? S_IFCHR : S_IFBLK, 0o600, major, minor);
+  const make = (name: ByteString) =>
+    directory.createNode(name, type === "character" ? S_IFCHR : S_IFBLK, 0o600, major, minor);
   const isOurs = (stat: FileStat) => stat.type === type && stat.rdevMajor === major && stat.rdevMinor === minor;
   return placeNamed(directory, object, policy, replacing, onNote, make, isOurs);
 }
@@ -51,7 +64,8 @@ function placeNamed(
   try {
     fd = directory.openPath(temporary);
     const stat = readDescriptorStat(fd);
-    if (stat.uid !== process.geteuid!() || stat.linkCount !== 1 || !isOurs(stat, fd)) throw new OsError("openat", E.STALE, object.name);
+    if (stat.uid !== process.geteuid!() || stat.linkCount !== 1 || !isOurs(stat, fd))
+      throw new OsError("openat", E.STALE, object.name);
     applyAttributes({ fd, isPathOnly: true, isSymlink: object.type === "symlink" }, object, policy, onNote);
     moveIntoPlace(directory, temporary, object.name, replacing);
     return { device: stat.device, inode: stat.inode };
@@ -101,7 +115,8 @@ function openClosed(parent: Directory, name: ByteString, before: FileStat): Dire
   const fd = parent.openPath(name);
   try {
     const stat = readDescriptorStat(fd);
-    if (stat.type !== "directory" || stat.inode !== before.inode || stat.device !== before.device) throw new OsError("openat", E.STALE, name);
+    if (stat.type !== "directory" || stat.inode !== before.inode || stat.device !== before.device)
+      throw new OsError("openat", E.STALE, name);
     if (libc.chmod(cString(`/proc/self/fd/${fd}`), stat.mode | 0o700) < 0) throw lastError("chmod", name);
     return parent.openChild(name);
   } finally {
@@ -110,16 +125,29 @@ function openClosed(parent: Directory, name: ByteString, before: FileStat): Dire
 }
 
 /** A directory's own attributes; once everything in it is done. */
-export function finishDirectory(directory: Directory, attributes: FileAttributes | DirectoryObject, policy: PlacePolicy, onNote: OnNote): void {
+export function finishDirectory(
+  directory: Directory,
+  attributes: FileAttributes | DirectoryObject,
+  policy: PlacePolicy,
+  onNote: OnNote,
+): void {
   applyAttributes({ fd: directory.fd, isPathOnly: false }, attributes, policy, onNote);
 }
 
 /** Puts attributes on what is there and was decided upon as `existing`; ESTALE when that is another object now. */
-export function placeAttributes(directory: Directory, name: ByteString, existing: FileStat, attributes: FileAttributes, policy: PlacePolicy, onNote: OnNote): void {
+export function placeAttributes(
+  directory: Directory,
+  name: ByteString,
+  existing: FileStat,
+  attributes: FileAttributes,
+  policy: PlacePolicy,
+  onNote: OnNote,
+): void {
   const fd = directory.openPath(name);
   try {
     const stat = readDescriptorStat(fd);
-    const isUnchanged = isSame(stat, existing) && stat.ctimeNs === existing.ctimeNs && stat.linkCount === existing.linkCount;
+    const isUnchanged =
+      isSame(stat, existing) && stat.ctimeNs === existing.ctimeNs && stat.linkCount === existing.linkCount;
     if (!isUnchanged) throw new OsError("openat", E.STALE, name);
     applyAttributes({ fd, isPathOnly: true, isSymlink: stat.type === "symlink" }, attributes, policy, onNote);
   } finally {
@@ -161,7 +189,8 @@ export function placeHardLink(
   }
 }
 
-const isSame = (stat: FileStat, identity: ObjectIdentity): boolean => stat.inode === identity.inode && stat.device === identity.device;
+const isSame = (stat: FileStat, identity: ObjectIdentity): boolean =>
+  stat.inode === identity.inode && stat.device === identity.device;
 
 /** The directory at `names` below `root`, which is `root` itself for no names. */
 export function openBelow(root: Directory, names: readonly ByteString[]): Directory {

@@ -40,9 +40,11 @@ export function openOrCreateRoot(path: ByteString): Directory {
 
 /** The components of an absolute path, without empty ones and `.`; `..` is refused, since symlinks change its meaning. */
 export function componentsOf(path: ByteString): ByteString[] {
-  if (!path.startsWith("/") || path.includes("\0")) throw new CostorError("bad-usage", `${displayName(path)} is not an absolute path`);
+  if (!path.startsWith("/") || path.includes("\0"))
+    throw new CostorError("bad-usage", `${displayName(path)} is not an absolute path`);
   const components = path.split("/").filter((component) => component !== "" && component !== ".");
-  if (components.includes("..")) throw new CostorError("bad-usage", `${displayName(path)} contains "..", whose meaning symlinks change`);
+  if (components.includes(".."))
+    throw new CostorError("bad-usage", `${displayName(path)} contains "..", whose meaning symlinks change`);
   return components as ByteString[];
 }
 
@@ -62,7 +64,12 @@ function walkTo(components: readonly ByteString[], path: ByteString, creates = f
           const target = trustedTarget(at, name);
           if (target === undefined) throw error;
           if (++followed > followedSymlinksCount) throw new OsError("openat", E.LOOP, path);
-          waiting.push(...(target.split("/").filter((part) => part !== "" && part !== ".").toReversed() as ByteString[]));
+          waiting.push(
+            ...(target
+              .split("/")
+              .filter((part) => part !== "" && part !== ".")
+              .toReversed() as ByteString[]),
+          );
           if (!target.startsWith("/")) continue;
           next = Directory.openSlash();
         }

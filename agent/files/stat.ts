@@ -58,21 +58,27 @@ export const statLinkCount = (stat: Buffer, at = 0): number => stat.readUInt32LE
 export const statUid = (stat: Buffer, at = 0): number => stat.readUInt32LE(at + 0x14);
 export const statGid = (stat: Buffer, at = 0): number => stat.readUInt32LE(at + 0x18);
 export const statInode = (stat: Buffer, at = 0): bigint => stat.readBigUInt64LE(at + 0x20);
-export const statSizeBytes = (stat: Buffer, at = 0): number => stat.readUInt32LE(at + 0x28) + stat.readUInt32LE(at + 0x2c) * 2 ** 32;
-export const statAllocatedBytes = (stat: Buffer, at = 0): number => 512 * (stat.readUInt32LE(at + 0x30) + stat.readUInt32LE(at + 0x34) * 2 ** 32);
+export const statSizeBytes = (stat: Buffer, at = 0): number =>
+  stat.readUInt32LE(at + 0x28) + stat.readUInt32LE(at + 0x2c) * 2 ** 32;
+export const statAllocatedBytes = (stat: Buffer, at = 0): number =>
+  512 * (stat.readUInt32LE(at + 0x30) + stat.readUInt32LE(at + 0x34) * 2 ** 32);
 export const statCtimeNs = (stat: Buffer, at = 0): bigint => timeNs(stat, at + 0x60);
 export const statMtimeNs = (stat: Buffer, at = 0): bigint => timeNs(stat, at + 0x70);
 export const statRdevMajor = (stat: Buffer, at = 0): number => stat.readUInt32LE(at + 0x80);
 export const statRdevMinor = (stat: Buffer, at = 0): number => stat.readUInt32LE(at + 0x84);
 /** The device that holds the object: its major number times 2^32, plus its minor number (both are under 2^20). */
-export const statDevice = (stat: Buffer, at = 0): number => stat.readUInt32LE(at + 0x88) * 2 ** 32 + stat.readUInt32LE(at + 0x8c);
-export const statMountId = (stat: Buffer, at = 0): number => stat.readUInt32LE(at + 0x90) + stat.readUInt32LE(at + 0x94) * 2 ** 32;
+export const statDevice = (stat: Buffer, at = 0): number =>
+  stat.readUInt32LE(at + 0x88) * 2 ** 32 + stat.readUInt32LE(at + 0x8c);
+export const statMountId = (stat: Buffer, at = 0): number =>
+  stat.readUInt32LE(at + 0x90) + stat.readUInt32LE(at + 0x94) * 2 ** 32;
 
-const timeNs = (stat: Buffer, at: number): bigint => stat.readBigInt64LE(at) * 1_000_000_000n + BigInt(stat.readUInt32LE(at + 8));
+const timeNs = (stat: Buffer, at: number): bigint =>
+  stat.readBigInt64LE(at) * 1_000_000_000n + BigInt(stat.readUInt32LE(at + 8));
 
 export function statType(stat: Buffer, at = 0): FileType {
   const type = typeNames.get(statTypeBits(stat, at));
-  if (type === undefined) throw new CostorError("file-unreadable", `unknown type of object, mode 0${statTypeBits(stat, at).toString(8)}`);
+  if (type === undefined)
+    throw new CostorError("file-unreadable", `unknown type of object, mode 0${statTypeBits(stat, at).toString(8)}`);
   return type;
 }
 
@@ -105,7 +111,8 @@ export function isSameObject(a: Buffer, aAt: number, b: Buffer, bAt: number): bo
 }
 
 /** Whether two records are on one file system, reached by one mount. */
-export const isSameMount = (a: Buffer, b: Buffer): boolean => statDevice(a) === statDevice(b) && statMountId(a) === statMountId(b);
+export const isSameMount = (a: Buffer, b: Buffer): boolean =>
+  statDevice(a) === statDevice(b) && statMountId(a) === statMountId(b);
 
 export const CHANGE_SIGNATURE_BYTES = 32;
 

@@ -8,7 +8,7 @@
  */
 import type { ByteString } from "#protocol/byte-string.ts";
 import { limits } from "#protocol/limits.ts";
-import { Directory } from "./directory.ts";
+import type { Directory } from "./directory.ts";
 import { E } from "./libc.ts";
 import { OsError, isOsError } from "./os-error.ts";
 import { STAT_BYTES, isSameObject, statDevice } from "./stat.ts";

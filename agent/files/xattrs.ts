@@ -25,16 +25,20 @@ const descriptorPath = (fd: number): string => `/proc/self/fd/${fd}`;
 
 /**
  * The attributes of an object in byte order of names; empty when the file system has none. One that cannot be read is
- * left out and given to `onProblem`.
+ * left out and given to `onProblem`; so are those that would exceed the limit of their sum.
  */
-export function readXattrs(holder: XattrHolder, onProblem: (error: OsError) => void): ExtendedAttribute[] {
+export function readXattrs(
+  holder: XattrHolder,
+  onProblem: (error: OsError) => void,
+  totalMaxBytes: number = limits.xattrTotalBytes,
+): ExtendedAttribute[] {
   const attributes: ExtendedAttribute[] = [];
   let totalBytes = 0;
   for (const name of listXattrs(holder)) {
     const bytes = readXattr(holder, name, onProblem);
     if (bytes === undefined) continue;
     totalBytes += name.length + bytes.length;
-    if (totalBytes > limits.xattrTotalBytes) {
+    if (totalBytes > totalMaxBytes) {
       onProblem(new OsError("getxattr", E.TOOBIG, name));
       break;
     }
@@ -55,7 +59,11 @@ export function listXattrs({ fd, isPathOnly }: XattrHolder): ByteString[] {
   throw new OsError("listxattr", failure);
 }
 
-function readXattr({ fd, isPathOnly }: XattrHolder, name: ByteString, onProblem: (error: OsError) => void): Buffer | undefined {
+function readXattr(
+  { fd, isPathOnly }: XattrHolder,
+  name: ByteString,
+  onProblem: (error: OsError) => void,
+): Buffer | undefined {
   const length = isPathOnly
     ? libc.getxattr(cString(descriptorPath(fd)), secondCString(name), value.address, value.bytes.length)
     : libc.fgetxattr(fd, cString(name), value.address, value.bytes.length);
@@ -74,6 +82,8 @@ export function setXattr({ fd, isPathOnly }: XattrHolder, name: ByteString, byte
 }
 
 export function removeXattr({ fd, isPathOnly }: XattrHolder, name: ByteString): void {
-  const result = isPathOnly ? libc.removexattr(cString(descriptorPath(fd)), secondCString(name)) : libc.fremovexattr(fd, cString(name));
+  const result = isPathOnly
+    ? libc.removexattr(cString(descriptorPath(fd)), secondCString(name))
+    : libc.fremovexattr(fd, cString(name));
   if (result < 0 && errno() !== E.NODATA) throw lastError("removexattr", name);
 }

@@ -3,7 +3,17 @@
  * and symlinks too), extended attributes byte by byte, which names share an inode, where sparse files hold data, device
  * numbers, link targets. It shares no code with the product, recurses nowhere, and goes past PATH_MAX.
  */
-import { type BigIntStats, closeSync, constants, fstatSync, lstatSync, openSync, readSync, readdirSync, readlinkSync } from "node:fs";
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readSync,
+  readdirSync,
+  readlinkSync,
+} from "node:fs";
 import { type RawExtent, rawExtents, rawXattrs } from "./raw-files.ts";
 
 export interface CompareOptions {
@@ -43,7 +53,8 @@ export function compareTrees(a: string, b: string, options: CompareOptions = {})
 }
 
 /** Only the differences; none when the trees are equal. */
-export const treeDifferences = (a: string, b: string, options: CompareOptions = {}): readonly string[] => compareTrees(a, b, options).differences;
+export const treeDifferences = (a: string, b: string, options: CompareOptions = {}): readonly string[] =>
+  compareTrees(a, b, options).differences;
 
 class Comparer implements Comparison {
   readonly differences: string[] = [];
@@ -68,7 +79,7 @@ class Comparer implements Comparison {
       this.compareAttributes(".", this.selfPaths(), statOf(this.directories.a), statOf(this.directories.b));
     }
     this.levels.push({ name: "", waiting: this.compareNames() });
-    while (this.levels.length > 0 && this.differences.length < (this.options.differencesMaxCount ?? 50)) {
+    while (this.levels.length > 0 && !this.isFull) {
       const name = this.levels.at(-1)!.waiting.pop();
       if (name !== undefined) this.compareObject(name);
       else if (this.levels.pop() && this.levels.length > 0) this.move("..");
@@ -91,7 +102,9 @@ class Comparer implements Comparison {
   }
 
   private list(side: Side): string[] {
-    const names = readdirSync(Buffer.from(`/proc/self/fd/${this.directories[side]}`), { encoding: "buffer" }).map((name) => name.toString("latin1"));
+    const names = readdirSync(Buffer.from(`/proc/self/fd/${this.directories[side]}`), { encoding: "buffer" }).map(
+      (name) => name.toString("latin1"),
+    );
     return this.options.excludes ? names.filter((name) => !this.options.excludes!(this.pathOf(name))) : names;
   }
 
@@ -107,10 +120,12 @@ class Comparer implements Comparison {
     const paths = { a: inside(this.directories.a, name), b: inside(this.directories.b, name) };
     const a = lstatSync(paths.a, { bigint: true });
     const b = lstatSync(paths.b, { bigint: true });
-    if ((a.mode & 0o170000n) !== (b.mode & 0o170000n)) return this.differ(name, `has type ${typeOf(a)} and ${typeOf(b)}`);
+    if ((a.mode & 0o170000n) !== (b.mode & 0o170000n))
+      return this.differ(name, `has type ${typeOf(a)} and ${typeOf(b)}`);
     this.compareAttributes(name, paths, a, b);
     if (!a.isDirectory()) this.compareLinks(name, a, b);
-    if (a.isSymbolicLink()) this.equal(name, "target", readlinkSync(paths.a, "latin1"), readlinkSync(paths.b, "latin1"));
+    if (a.isSymbolicLink())
+      this.equal(name, "target", readlinkSync(paths.a, "latin1"), readlinkSync(paths.b, "latin1"));
     else if (a.isCharacterDevice() || a.isBlockDevice()) this.equal(name, "device number", a.rdev, b.rdev);
     else if (a.isFile()) this.compareFiles(name, paths, a, b);
     else if (a.isDirectory()) {
@@ -124,7 +139,8 @@ class Comparer implements Comparison {
     if (!a.isSymbolicLink()) this.equal(name, "mode", (a.mode & 0o7777n).toString(8), (b.mode & 0o7777n).toString(8));
     if (!this.options.ignoresOwners) this.equal(name, "owner", `${a.uid}:${a.gid}`, `${b.uid}:${b.gid}`);
     this.equal(name, "mtime", a.mtimeNs, b.mtimeNs);
-    if (!this.options.ignoresXattrs) this.equal(name, "extended attributes", rawXattrs(paths.a).join(" "), rawXattrs(paths.b).join(" "));
+    if (!this.options.ignoresXattrs)
+      this.equal(name, "extended attributes", rawXattrs(paths.a).join(" "), rawXattrs(paths.b).join(" "));
   }
 
   private compareLinks(name: string, a: BigIntStats, b: BigIntStats): void {
@@ -150,8 +166,11 @@ class Comparer implements Comparison {
     try {
       const isSparse = a.blocks * 512n < a.size || b.blocks * 512n < b.size;
       const whole = [{ start: 0, end: sizeBytes }];
-      const extents = isSparse ? { a: rawExtents(fds.a, sizeBytes), b: rawExtents(fds.b, sizeBytes) } : { a: whole, b: whole };
-      if (!this.options.ignoresExtents) this.equal(name, "data extents", showExtents(extents.a), showExtents(extents.b));
+      const extents = isSparse
+        ? { a: rawExtents(fds.a, sizeBytes), b: rawExtents(fds.b, sizeBytes) }
+        : { a: whole, b: whole };
+      if (!this.options.ignoresExtents)
+        this.equal(name, "data extents", showExtents(extents.a), showExtents(extents.b));
       for (const range of [...extents.a, ...extents.b]) {
         const at = this.firstDifference(fds, range);
         if (at !== undefined) return this.differ(name, `differs in its bytes at ${at}`);
@@ -164,7 +183,7 @@ class Comparer implements Comparison {
   }
 
   private firstDifference(fds: Record<Side, number>, { start, end }: RawExtent): number | undefined {
-    for (let at = start; at < end; ) {
+    for (let at = start; at < end;) {
       const wanted = Math.min(this.buffers.a.length, end - at);
       const read = readSync(fds.a, this.buffers.a, 0, wanted, at);
       const other = readSync(fds.b, this.buffers.b, 0, wanted, at);
@@ -182,8 +201,12 @@ class Comparer implements Comparison {
     if (a !== b) this.differ(name, `has ${what} ${a} and ${b}`);
   }
 
+  private get isFull(): boolean {
+    return this.differences.length >= (this.options.differencesMaxCount ?? 50);
+  }
+
   private differ(name: string, what: string): void {
-    this.differences.push(`${JSON.stringify(this.pathOf(name))} ${what}`);
+    if (!this.isFull) this.differences.push(`${JSON.stringify(this.pathOf(name))} ${what}`);
   }
 
   private pathOf(name: string): string {
@@ -192,8 +215,10 @@ class Comparer implements Comparison {
   }
 }
 
-const openDirectory = (path: Buffer): number => openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+const openDirectory = (path: Buffer): number =>
+  openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
 const statOf = (fd: number): BigIntStats => fstatSync(fd, { bigint: true });
 const inside = (fd: number, name: string): Buffer => Buffer.from(`/proc/self/fd/${fd}/${name}`, "latin1");
 const typeOf = (stat: BigIntStats): string => (stat.mode & 0o170000n).toString(8);
-const showExtents = (extents: readonly RawExtent[]): string => extents.map((extent) => `${extent.start}-${extent.end}`).join(",");
+const showExtents = (extents: readonly RawExtent[]): string =>
+  extents.map((extent) => `${extent.start}-${extent.end}`).join(",");

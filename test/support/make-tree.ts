@@ -4,7 +4,20 @@
  * is left out and reported. `removeTrees` in `scratch.ts` removes such a tree.
  */
 import { createCipheriv } from "node:crypto";
-import { chmodSync, chownSync, closeSync, constants, ftruncateSync, lchownSync, linkSync, mkdirSync, openSync, symlinkSync, writeFileSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  ftruncateSync,
+  lchownSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { makeNode, setRawXattr, setTimesNs } from "./raw-files.ts";
 
 export interface TreeOptions {
@@ -30,7 +43,15 @@ const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 const isRoot = process.geteuid?.() === 0;
 /** 2024-02-29 12:34:56.987654321, and odd ones: before 1970, past 2038, the last nanosecond of a second. */
-const mtimes = [1_709_210_096_987_654_321n, -1n, -86_400_000_000_001n, 4_102_444_800_000_000_001n, 999_999_999n, 1n, 0n];
+const mtimes = [
+  1_709_210_096_987_654_321n,
+  -1n,
+  -86_400_000_000_001n,
+  4_102_444_800_000_000_001n,
+  999_999_999n,
+  1n,
+  0n,
+];
 
 const S_IFIFO = 0o010000;
 const S_IFSOCK = 0o140000;
@@ -67,15 +88,43 @@ class TreeMaker {
 
   names(): void {
     this.directory("names");
-    const odd = ["caf\xc3\xa9", "caf\xe9", "\xff\xfe\x80", "a\nnewline", "\x1b[31mred\x1b[0m", "-rf", " ", "back\\slash", "quote'\"", "tab\t", "\xe2\x80\xaertl", "..."];
-    for (const name of [...odd, "n".repeat(255), "\xe9".repeat(255), "\x01\x7f"]) this.file(`names/${name}`, Buffer.from(name, "latin1"));
+    const odd = [
+      "caf\xc3\xa9",
+      "caf\xe9",
+      "\xff\xfe\x80",
+      "a\nnewline",
+      "\x1b[31mred\x1b[0m",
+      "-rf",
+      " ",
+      "back\\slash",
+      "quote'\"",
+      "tab\t",
+      "\xe2\x80\xaertl",
+      "...",
+    ];
+    for (const name of [...odd, "n".repeat(255), "\xe9".repeat(255), "\x01\x7f"])
+      this.file(`names/${name}`, Buffer.from(name, "latin1"));
     this.directory(`names/${"d".repeat(255)}`);
     this.file(`names/${"d".repeat(255)}/${"f".repeat(255)}`, Buffer.from("deep name"));
   }
 
   sizes(): void {
     this.directory("sizes");
-    for (const size of [0, 1, 2, 4095, 4096, 4097, 256 * KIB - 1, 256 * KIB, 256 * KIB + 1, 4 * MIB - 1, 4 * MIB, 4 * MIB + 1, 9 * MIB + 7]) {
+    for (const size of [
+      0,
+      1,
+      2,
+      4095,
+      4096,
+      4097,
+      256 * KIB - 1,
+      256 * KIB,
+      256 * KIB + 1,
+      4 * MIB - 1,
+      4 * MIB,
+      4 * MIB + 1,
+      9 * MIB + 7,
+    ]) {
       this.file(`sizes/random-${size}`, this.bytes(size));
       if (size <= 4 * MIB) this.file(`sizes/zeros-${size}`, Buffer.alloc(size));
     }
@@ -88,9 +137,17 @@ class TreeMaker {
     this.sparseFile("sparse/only-a-hole", 5 * MIB + 3, []);
     this.sparseFile("sparse/hole-first", 3 * MIB, [[2 * MIB, 70_000]]);
     this.sparseFile("sparse/hole-last", 3 * MIB + 1, [[0, 70_000]]);
-    this.sparseFile("sparse/many", 40 * MIB, Array.from({ length: 200 }, (_, index) => [index * 200 * KIB, 4096 + index] as const));
+    this.sparseFile(
+      "sparse/many",
+      40 * MIB,
+      Array.from({ length: 200 }, (_, index) => [index * 200 * KIB, 4096 + index] as const),
+    );
     this.sparseFile("sparse/small", 100_000, [[65_536, 10]]);
-    this.sparseFile("sparse/large", largest, [[0, 10], [Math.floor(largest / 2), 300_000], [largest - 5, 5]]);
+    this.sparseFile("sparse/large", largest, [
+      [0, 10],
+      [Math.floor(largest / 2), 300_000],
+      [largest - 5, 5],
+    ]);
   }
 
   links(): void {
@@ -100,7 +157,15 @@ class TreeMaker {
     for (const name of ["two", "inner/three"]) linkSync(this.at("links/one"), this.at(`links/${name}`));
     this.file("links/large-one", this.bytes(300 * KIB));
     linkSync(this.at("links/large-one"), this.at("links/inner/large-two"));
-    const targets = { dangling: "no such place", absolute: "/etc/passwd", up: "../../../../etc", loop: "loop", "to-directory": "inner", "not-utf8": "\xff\xfe", long: "x".repeat(1000) };
+    const targets = {
+      dangling: "no such place",
+      absolute: "/etc/passwd",
+      up: "../../../../etc",
+      loop: "loop",
+      "to-directory": "inner",
+      "not-utf8": "\xff\xfe",
+      long: "x".repeat(1000),
+    };
     for (const [name, target] of Object.entries(targets)) this.symlink(`links/${name}`, target);
     linkSync(this.at("links/dangling"), this.at("links/inner/dangling-too"));
   }
@@ -118,7 +183,8 @@ class TreeMaker {
 
   modes(): void {
     this.directory("modes");
-    for (const mode of [0o400, 0o444, 0o600, 0o755, 0o777, 0o4755, 0o2755, 0o6711, 0o1644]) this.file(`modes/${mode.toString(8)}`, Buffer.from("m"), mode);
+    for (const mode of [0o400, 0o444, 0o600, 0o755, 0o777, 0o4755, 0o2755, 0o6711, 0o1644])
+      this.file(`modes/${mode.toString(8)}`, Buffer.from("m"), mode);
     for (const mode of [0o1777, 0o2775, 0o3700]) this.directory(`modes/d${mode.toString(8)}`, mode);
     if (this.options.hasUnreadable ?? isRoot) {
       this.file("modes/0", Buffer.from("secret"), 0);
@@ -159,28 +225,41 @@ class TreeMaker {
     this.xattr("attributes/inheriting", "system.posix_acl_access", accessControlList(7, 7));
     this.xattr("attributes/inheriting", "system.posix_acl_default", accessControlList(7, 5));
     if (!isRoot) return void this.leftOut.push("trusted and security attributes: not root");
-    this.xattr("attributes/capability", "security.capability", Buffer.from("0100000200040000000000000000000000000000", "hex"));
-    for (const name of ["link", "fifo", "file"]) this.xattr(`attributes/${name}`, "trusted.costor", Buffer.from([0, 1, 2, 255]));
+    this.xattr(
+      "attributes/capability",
+      "security.capability",
+      Buffer.from("0100000200040000000000000000000000000000", "hex"),
+    );
+    for (const name of ["link", "fifo", "file"])
+      this.xattr(`attributes/${name}`, "trusted.costor", Buffer.from([0, 1, 2, 255]));
   }
 
   /** A path of more than 5,000 bytes: past PATH_MAX. */
   longPath(): void {
-    this.nested("long", Array.from({ length: 21 }, (_, index) => `${index}-`.padEnd(250, "l")));
+    this.nested(
+      "long",
+      Array.from({ length: 21 }, (_, index) => `${index}-`.padEnd(250, "l")),
+    );
   }
 
   deep(): void {
-    this.nested("deep", Array.from({ length: this.options.deepLevelsCount ?? 300 }, () => "d"));
+    this.nested(
+      "deep",
+      Array.from({ length: this.options.deepLevelsCount ?? 300 }, () => "d"),
+    );
   }
 
   wide(): void {
     this.directory("wide");
     const count = this.options.wideEntriesCount ?? 3000;
-    for (let index = 0; index < count; index++) writeFileSync(this.at(`wide/${index.toString(36)}-entry`), index % 7 === 0 ? `${index}` : "");
+    for (let index = 0; index < count; index++)
+      writeFileSync(this.at(`wide/${index.toString(36)}-entry`), index % 7 === 0 ? `${index}` : "");
   }
 
   /** Gives every object its time, the deepest first, so that none is changed afterwards. */
   times(): void {
-    for (const [index, path] of this.made.toReversed().entries()) setTimesNs(path, mtimes[index % mtimes.length]! + BigInt(index) * 1_000_000_007n);
+    for (const [index, path] of this.made.toReversed().entries())
+      setTimesNs(path, mtimes[index % mtimes.length]! + BigInt(index) * 1_000_000_007n);
     setTimesNs(this.root, mtimes[0]!);
   }
 
@@ -222,7 +301,11 @@ class TreeMaker {
     if (!setRawXattr(this.at(path), name, value)) this.leftOut.push(`attribute ${JSON.stringify(name)} of ${path}`);
   }
 
-  private sparseFile(path: string, sizeBytes: number, data: readonly (readonly [offset: number, length: number])[]): void {
+  private sparseFile(
+    path: string,
+    sizeBytes: number,
+    data: readonly (readonly [offset: number, length: number])[],
+  ): void {
     const fd = openSync(this.at(path), "wx");
     ftruncateSync(fd, sizeBytes);
     for (const [offset, length] of data) writeSync(fd, this.bytes(length), 0, length, offset);
@@ -249,7 +332,13 @@ class TreeMaker {
 
 /** A POSIX ACL as the kernel keeps it: version 2; then owner, user 1, group, mask and others. */
 function accessControlList(owner: number, user: number): Buffer {
-  const entries = [[0x01, owner, -1], [0x02, user, 1], [0x04, 4, -1], [0x10, user | 4, -1], [0x20, 0, -1]] as const;
+  const entries = [
+    [0x01, owner, -1],
+    [0x02, user, 1],
+    [0x04, 4, -1],
+    [0x10, user | 4, -1],
+    [0x20, 0, -1],
+  ] as const;
   const bytes = Buffer.alloc(4 + entries.length * 8);
   bytes.writeUInt32LE(2, 0);
   for (const [index, [tag, permission, id]] of entries.entries()) {

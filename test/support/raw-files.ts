@@ -7,13 +7,17 @@ import koffi from "koffi";
 const library = koffi.load("libc.so.6");
 const listCall = library.func("long llistxattr(const uint8_t *path, uint8_t *list, size_t size)");
 const getCall = library.func("long lgetxattr(const uint8_t *path, const uint8_t *name, uint8_t *value, size_t size)");
-const setCall = library.func("int lsetxattr(const uint8_t *path, const uint8_t *name, const uint8_t *value, size_t size, int flags)");
+const setCall = library.func(
+  "int lsetxattr(const uint8_t *path, const uint8_t *name, const uint8_t *value, size_t size, int flags)",
+);
 const mknodCall = library.func("int mknod(const uint8_t *path, uint32_t mode, uint64_t device)");
 const timesCall = library.func("int utimensat(int directory, const uint8_t *path, const uint8_t *times, int flags)");
 const seekCall = library.func("int64_t lseek(int fd, int64_t offset, int whence)");
 
 const failureOf = (call: string, path: Buffer): Error =>
-  Object.assign(new Error(`${call} ${path.toString("latin1")} failed, error ${koffi.errno()}`), { errno: koffi.errno() });
+  Object.assign(new Error(`${call} ${path.toString("latin1")} failed, error ${koffi.errno()}`), {
+    errno: koffi.errno(),
+  });
 
 const terminated = (bytes: Buffer | string): Buffer => Buffer.concat([Buffer.from(bytes as string), Buffer.of(0)]);
 
@@ -25,7 +29,10 @@ export function rawXattrs(path: Buffer): string[] {
     if (koffi.errno() === koffi.os.errno["EOPNOTSUPP"]) return [];
     throw failureOf("llistxattr", path);
   }
-  const names = list.toString("latin1", 0, length).split("\0").filter((name) => name !== "");
+  const names = list
+    .toString("latin1", 0, length)
+    .split("\0")
+    .filter((name) => name !== "");
   return names.sort().map((name) => {
     const value = Buffer.alloc(65_536);
     const size = Number(getCall(terminated(path), Buffer.from(`${name}\0`, "latin1"), value, value.length));
@@ -36,7 +43,15 @@ export function rawXattrs(path: Buffer): string[] {
 
 /** Sets an attribute of the object itself; false when the system refuses it here. */
 export function setRawXattr(path: Buffer, name: string, value: Buffer): boolean {
-  return setCall(terminated(path), Buffer.from(`${name}\0`, "latin1"), value.length === 0 ? Buffer.alloc(1) : value, value.length, 0) === 0;
+  return (
+    setCall(
+      terminated(path),
+      Buffer.from(`${name}\0`, "latin1"),
+      value.length === 0 ? Buffer.alloc(1) : value,
+      value.length,
+      0,
+    ) === 0
+  );
 }
 
 /** A FIFO, socket or device node; false when the system refuses it here. */
@@ -46,7 +61,10 @@ export function makeNode(path: Buffer, mode: number, major = 0, minor = 0): bool
 
 /** Sets access and modification time of the object itself to the nanosecond. */
 export function setTimesNs(path: Buffer, mtimeNs: bigint): void {
-  const seconds = BigInt.asIntN(64, (mtimeNs - (((mtimeNs % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n)) / 1_000_000_000n);
+  const seconds = BigInt.asIntN(
+    64,
+    (mtimeNs - (((mtimeNs % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n)) / 1_000_000_000n,
+  );
   const times = Buffer.alloc(32);
   for (const at of [0, 16]) {
     times.writeBigInt64LE(seconds, at);
@@ -63,7 +81,7 @@ export interface RawExtent {
 /** Where an open file holds data. */
 export function rawExtents(fd: number, sizeBytes: number): RawExtent[] {
   const extents: RawExtent[] = [];
-  for (let at = 0; at < sizeBytes; ) {
+  for (let at = 0; at < sizeBytes;) {
     const start = Number(seekCall(fd, at, 3));
     if (start < 0) break;
     const end = Number(seekCall(fd, start, 4));

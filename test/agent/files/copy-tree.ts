@@ -9,13 +9,30 @@ import type { PlaceNote, PlacePolicy } from "#agent/files/attributes.ts";
 import { captureAttributes, captureExtents, captureSpecial } from "#agent/files/capture.ts";
 import { type Directory, closeDescriptor } from "#agent/files/directory.ts";
 import { ExtentMap, NewFile, type ObjectIdentity } from "#agent/files/new-file.ts";
-import { OsError } from "#agent/files/os-error.ts";
+import type { OsError } from "#agent/files/os-error.ts";
 import { type OverwriteMode, decideOverwrite } from "#agent/files/overwrite.ts";
 import { wantedOwner } from "#agent/files/attributes.ts";
-import { enterDirectory, finishDirectory, placeAttributes, placeDirectory, placeHardLink, placeSpecial, placeSymlink } from "#agent/files/place.ts";
+import {
+  enterDirectory,
+  finishDirectory,
+  placeAttributes,
+  placeDirectory,
+  placeHardLink,
+  placeSpecial,
+  placeSymlink,
+} from "#agent/files/place.ts";
 import { removeEntry } from "#agent/files/remove-tree.ts";
 import { openRoot } from "#agent/files/root-path.ts";
-import { STAT_BYTES, statDevice, statInode, statLinkCount, statRdevMajor, statRdevMinor, statSizeBytes, statType } from "#agent/files/stat.ts";
+import {
+  STAT_BYTES,
+  statDevice,
+  statInode,
+  statLinkCount,
+  statRdevMajor,
+  statRdevMinor,
+  statSizeBytes,
+  statType,
+} from "#agent/files/stat.ts";
 import { DirectoryStack } from "#agent/files/walk.ts";
 
 export interface CopyOptions {
@@ -46,14 +63,16 @@ export function copyTree(source: string, target: string, options: CopyOptions = 
   const piece = Buffer.allocUnsafe(PIECE_BYTES);
   const levels: { waiting: ByteString[]; finish: () => void }[] = [];
 
-  const note = (name: ByteString) => (it: PlaceNote) => void report.notes.push(`${name}: ${it.kind} ${it.error?.code ?? ""}`);
+  const note = (name: ByteString) => (it: PlaceNote) =>
+    void report.notes.push(`${name}: ${it.kind} ${it.error?.code ?? ""}`);
   const problem = (error: OsError) => void report.problems.push(error.message);
   const enter = (finish: () => void) => {
     const names = from.current.names().sort().reverse();
     if (deletes) for (const name of to.current.names()) if (!names.includes(name)) removeEntry(to.current, name);
     levels.push({ waiting: names, finish });
   };
-  const attributesOf = (directory: Directory, stat: Buffer) => captureAttributes(stat, { fd: directory.fd, isPathOnly: false }, problem);
+  const attributesOf = (directory: Directory, stat: Buffer) =>
+    captureAttributes(stat, { fd: directory.fd, isPathOnly: false }, problem);
 
   const copyFile = (name: ByteString, stat: Buffer, replacing: "never" | "replace"): ObjectIdentity => {
     const fd = from.current.openSameFile(name, stat);
@@ -79,8 +98,12 @@ export function copyTree(source: string, target: string, options: CopyOptions = 
   const describe = (name: ByteString, stat: Buffer): TreeObject | undefined => {
     const type = statType(stat);
     if (type === "socket") return undefined;
-    const links = statLinkCount(stat) > 1 && type !== "directory" ? { linkGroup: Buffer.alloc(8), linkCount: statLinkCount(stat) } : {};
-    if (type === "directory") return { type, name, node: { inline: Buffer.alloc(0) }, ...attributesOf(from.current, stat) };
+    const links =
+      statLinkCount(stat) > 1 && type !== "directory"
+        ? { linkGroup: Buffer.alloc(8), linkCount: statLinkCount(stat) }
+        : {};
+    if (type === "directory")
+      return { type, name, node: { inline: Buffer.alloc(0) }, ...attributesOf(from.current, stat) };
     if (type === "file") {
       const fd = from.current.openSameFile(name, stat);
       const attributes = captureAttributes(stat, { fd, isPathOnly: false }, problem);
@@ -108,7 +131,10 @@ export function copyTree(source: string, target: string, options: CopyOptions = 
     if (decision === "replace-by-directory") to.current.removeFile(name);
     report.placedCount++;
     if (object.type === "directory") {
-      const target = decision === "merge" || decision === "enter" ? enterDirectory(to.current, name).directory : placeDirectory(to.current, name);
+      const target =
+        decision === "merge" || decision === "enter"
+          ? enterDirectory(to.current, name).directory
+          : placeDirectory(to.current, name);
       from.push(name);
       const attributes = attributesOf(from.current, from.currentStat);
       to.enter(name, target);

@@ -1,13 +1,35 @@
 // Goal: directories by descriptor see and make exactly what is there, by any name, and refuse what leads elsewhere.
 import assert from "node:assert/strict";
-import { closeSync, linkSync, lstatSync, mkdirSync, openSync, readdirSync, readSync, readlinkSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type ByteString, byteStringFromText } from "#protocol/byte-string.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import { closeDescriptor } from "#agent/files/directory.ts";
 import { OsError, isOsError, unreadable } from "#agent/files/os-error.ts";
 import { openRoot } from "#agent/files/root-path.ts";
-import { CHANGE_SIGNATURE_BYTES, STAT_BYTES, S_IFCHR, S_IFIFO, decodeStat, writeChangeSignature } from "#agent/files/stat.ts";
+import {
+  CHANGE_SIGNATURE_BYTES,
+  STAT_BYTES,
+  S_IFCHR,
+  S_IFIFO,
+  decodeStat,
+  writeChangeSignature,
+} from "#agent/files/stat.ts";
 import { makeTree } from "#test/support/make-tree.ts";
 import { makeNode, setTimesNs } from "#test/support/raw-files.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
@@ -22,24 +44,46 @@ async function scratch() {
   return { path, directory: openRoot(name(path)) };
 }
 
-const fails = (action: () => unknown, code: string) => assert.throws(action, (error) => error instanceof OsError && error.code === code);
+const fails = (action: () => unknown, code: string) =>
+  assert.throws(action, (error) => error instanceof OsError && error.code === code);
 
 test("names and records are those that Node sees", async () => {
   const { path, directory } = await scratch();
   makeTree(path, { deepLevelsCount: 2, wideEntriesCount: 5000, sparseBytes: 1 << 30 });
-  const types = { isFile: "file", isDirectory: "directory", isSymbolicLink: "symlink", isFIFO: "fifo", isSocket: "socket", isCharacterDevice: "character", isBlockDevice: "block" } as const;
+  const types = {
+    isFile: "file",
+    isDirectory: "directory",
+    isSymbolicLink: "symlink",
+    isFIFO: "fifo",
+    isSocket: "socket",
+    isCharacterDevice: "character",
+    isBlockDevice: "block",
+  } as const;
   for (const child of directory.names()) {
     using inner = directory.openChild(child);
     const at = (entry: ByteString) => Buffer.from(`${path}/${child}/${entry}`, "latin1");
     const names = inner.names();
-    assert.deepEqual(names.toSorted(), readdirSync(`${path}/${child}`, { encoding: "buffer" }).map((entry) => entry.toString("latin1")).sort());
+    assert.deepEqual(
+      names.toSorted(),
+      readdirSync(`${path}/${child}`, { encoding: "buffer" })
+        .map((entry) => entry.toString("latin1"))
+        .sort(),
+    );
     for (const entry of names) {
       const expected = lstatSync(at(entry), { bigint: true });
       const stat = inner.stat(entry);
       assert.equal(stat.type, Object.entries(types).find(([is]) => expected[is as keyof typeof types]())![1]);
       assert.equal(stat.mode, Number(expected.mode & 0o7777n));
-      assert.deepEqual([stat.uid, stat.gid, stat.linkCount, stat.sizeBytes].map(BigInt), [expected.uid, expected.gid, expected.nlink, expected.size]);
-      assert.deepEqual([stat.inode, stat.mtimeNs, stat.ctimeNs, BigInt(stat.allocatedBytes)], [expected.ino, expected.mtimeNs, expected.ctimeNs, expected.blocks * 512n]);
+      assert.deepEqual([stat.uid, stat.gid, stat.linkCount, stat.sizeBytes].map(BigInt), [
+        expected.uid,
+        expected.gid,
+        expected.nlink,
+        expected.size,
+      ]);
+      assert.deepEqual(
+        [stat.inode, stat.mtimeNs, stat.ctimeNs, BigInt(stat.allocatedBytes)],
+        [expected.ino, expected.mtimeNs, expected.ctimeNs, expected.blocks * 512n],
+      );
       if (stat.type === "symlink") assert.equal(inner.readLink(entry), readlinkSync(at(entry), "latin1"));
     }
   }
@@ -74,7 +118,8 @@ test("names that could leave the directory are refused everywhere", async () => 
       () => directory.removeFile(bad),
       () => directory.removeDirectory(bad),
     ];
-    for (const call of calls) assert.throws(call, (error) => isCostorError(error, "restore-refused"), `${JSON.stringify(bad)} in ${call}`);
+    for (const call of calls)
+      assert.throws(call, (error) => isCostorError(error, "restore-refused"), `${JSON.stringify(bad)} in ${call}`);
   }
   directory.close();
 });
@@ -111,7 +156,11 @@ test("a file is opened only while it is the one that was seen", async () => {
   const fd = directory.openSameFile(name("file"), stat);
   assert.equal(decodeStat(stat).sizeBytes, 13, "the record is the newest");
   closeDescriptor(fd);
-  for (const replace of [() => writeFileSync(at("new"), "other"), () => makeNode(Buffer.from(at("new")), S_IFIFO | 0o600), () => mkdirSync(at("new"))]) {
+  for (const replace of [
+    () => writeFileSync(at("new"), "other"),
+    () => makeNode(Buffer.from(at("new")), S_IFIFO | 0o600),
+    () => mkdirSync(at("new")),
+  ]) {
     replace();
     rmSync(at("file"), { recursive: true });
     renameSync(at("new"), at("file"));
@@ -153,7 +202,14 @@ test("making what is there already fails, whatever it is", async () => {
 test("device numbers of all sizes come out as they went in", async ({ skip }) => {
   if (!isRoot) skip("only root makes devices");
   const { directory } = await scratch();
-  for (const [major, minor] of [[1, 3], [0, 0], [4095, 1_048_575], [255, 256], [256, 255], [8, 65_536]] as const) {
+  for (const [major, minor] of [
+    [1, 3],
+    [0, 0],
+    [4095, 1_048_575],
+    [255, 256],
+    [256, 255],
+    [8, 65_536],
+  ] as const) {
     directory.createNode(name("device"), S_IFCHR, 0o600, major, minor);
     const stat = directory.stat(name("device"));
     assert.deepEqual([stat.rdevMajor, stat.rdevMinor], [major, minor]);
@@ -175,7 +231,17 @@ test("the change signature differs when inode, size, mtime or ctime does, by a n
   const seen = new Set([signature()]);
   assert.equal(signature(), [...seen][0]);
   const changes = [
-    ...[0n, 1n, -1n, -2n, 999_999_999n, 1_000_000_000n, 4_102_444_800_000_000_000n, 2n ** 31n * 1_000_000_000n, -(2n ** 31n) * 1_000_000_000n].map((mtimeNs) => () => setTimesNs(Buffer.from(file), mtimeNs)),
+    ...[
+      0n,
+      1n,
+      -1n,
+      -2n,
+      999_999_999n,
+      1_000_000_000n,
+      4_102_444_800_000_000_000n,
+      2n ** 31n * 1_000_000_000n,
+      -(2n ** 31n) * 1_000_000_000n,
+    ].map((mtimeNs) => () => setTimesNs(Buffer.from(file), mtimeNs)),
     () => writeFileSync(file, "longer text"),
     () => (linkSync(file, join(path, "second")), rmSync(join(path, "second"))),
     () => (writeFileSync(join(path, "other"), "longer text"), renameSync(join(path, "other"), file)),

@@ -4,7 +4,9 @@
  */
 import koffi from "koffi";
 
-const exchange = koffi.load("libc.so.6").func("int renameat2(int, const uint8_t *from, int, const uint8_t *to, unsigned int flags)");
+const exchange = koffi
+  .load("libc.so.6")
+  .func("int renameat2(int, const uint8_t *from, int, const uint8_t *to, unsigned int flags)");
 const AT_FDCWD = -100;
 const RENAME_EXCHANGE = 2;
 

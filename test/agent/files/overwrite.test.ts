@@ -32,13 +32,20 @@ const existing = (changes: Partial<FileStat> = {}): FileStat => ({
 });
 
 /** What comes out in each mode: never, if-changed, if-newer, always. */
-function assertDecisions(stat: FileStat | undefined, object: TreeObject, expected: readonly OverwriteDecision[], options: { deletes?: boolean; owner?: { uid: number; gid: number } } = {}): void {
-  const decide = (mode: OverwriteMode) => decideOverwrite(stat, object, { mode, deletes: options.deletes ?? false, owner: options.owner });
+function assertDecisions(
+  stat: FileStat | undefined,
+  object: TreeObject,
+  expected: readonly OverwriteDecision[],
+  options: { deletes?: boolean; owner?: { uid: number; gid: number } } = {},
+): void {
+  const decide = (mode: OverwriteMode) =>
+    decideOverwrite(stat, object, { mode, deletes: options.deletes ?? false, owner: options.owner });
   assert.deepEqual(overwriteModes.map(decide), expected);
 }
 
 test("what is missing is created in every mode", () => {
-  for (const object of [file, directory, link, device]) assertDecisions(undefined, object, ["create", "create", "create", "create"]);
+  for (const object of [file, directory, link, device])
+    assertDecisions(undefined, object, ["create", "create", "create", "create"]);
 });
 
 test("a file that looks the same keeps its bytes unless all are replaced", () => {
@@ -54,9 +61,24 @@ test("another size or time is a change; only an older file gives way to a newer 
 test("symlinks and devices are compared by what they are", () => {
   assertDecisions(existing({ type: "symlink", sizeBytes: 4 }), link, ["keep", "attributes", "keep", "replace"]);
   assertDecisions(existing({ type: "symlink", sizeBytes: 5 }), link, ["keep", "replace", "keep", "replace"]);
-  assertDecisions(existing({ type: "character", rdevMajor: 1, rdevMinor: 3 }), device, ["keep", "attributes", "keep", "replace"]);
-  assertDecisions(existing({ type: "character", rdevMajor: 1, rdevMinor: 5 }), device, ["keep", "replace", "keep", "replace"]);
-  assertDecisions(existing({ type: "block", rdevMajor: 1, rdevMinor: 3 }), device, ["keep", "replace", "keep", "replace"]);
+  assertDecisions(existing({ type: "character", rdevMajor: 1, rdevMinor: 3 }), device, [
+    "keep",
+    "attributes",
+    "keep",
+    "replace",
+  ]);
+  assertDecisions(existing({ type: "character", rdevMajor: 1, rdevMinor: 5 }), device, [
+    "keep",
+    "replace",
+    "keep",
+    "replace",
+  ]);
+  assertDecisions(existing({ type: "block", rdevMajor: 1, rdevMinor: 3 }), device, [
+    "keep",
+    "replace",
+    "keep",
+    "replace",
+  ]);
   assertDecisions(existing({ type: "symlink" }), file, ["keep", "replace", "keep", "replace"]);
 });
 
@@ -67,24 +89,42 @@ test("directories are entered; their own attributes follow the mode", () => {
 
 test("a directory gives way to something else only when deleting is allowed", () => {
   assertDecisions(existing({ type: "directory" }), file, ["conflict", "conflict", "conflict", "conflict"]);
-  assertDecisions(existing({ type: "directory" }), file, ["conflict", "replace-tree", "conflict", "replace-tree"], { deletes: true });
-  assertDecisions(existing({ type: "directory", mtimeNs: 1n }), file, ["conflict", "replace-tree", "replace-tree", "replace-tree"], { deletes: true });
+  assertDecisions(existing({ type: "directory" }), file, ["conflict", "replace-tree", "conflict", "replace-tree"], {
+    deletes: true,
+  });
+  assertDecisions(
+    existing({ type: "directory", mtimeNs: 1n }),
+    file,
+    ["conflict", "replace-tree", "replace-tree", "replace-tree"],
+    { deletes: true },
+  );
 });
 
 test("something else gives way to a directory as a file would", () => {
   assertDecisions(existing(), directory, ["conflict", "replace-by-directory", "conflict", "replace-by-directory"]);
-  assertDecisions(existing({ type: "symlink", mtimeNs: 1n }), directory, ["conflict", "replace-by-directory", "replace-by-directory", "replace-by-directory"]);
+  assertDecisions(existing({ type: "symlink", mtimeNs: 1n }), directory, [
+    "conflict",
+    "replace-by-directory",
+    "replace-by-directory",
+    "replace-by-directory",
+  ]);
 });
 
 test("who may give files away changes none in place that could be somebody else's", () => {
   const owner = { uid: 1, gid: 2 };
-  const decide = (stat: FileStat, object: TreeObject = file) => decideOverwrite(stat, object, { mode: "if-changed", deletes: false, owner });
+  const decide = (stat: FileStat, object: TreeObject = file) =>
+    decideOverwrite(stat, object, { mode: "if-changed", deletes: false, owner });
   assert.equal(decide(existing()), "attributes");
-  for (const changes of [{ uid: 0 }, { gid: 0 }, { mode: 0o600 }, { linkCount: 2 }]) assert.equal(decide(existing(changes)), "replace", JSON.stringify(changes));
+  for (const changes of [{ uid: 0 }, { gid: 0 }, { mode: 0o600 }, { linkCount: 2 }])
+    assert.equal(decide(existing(changes)), "replace", JSON.stringify(changes));
   const linked: TreeObject = { ...file, linkGroup: Buffer.alloc(8), linkCount: 2 };
   assert.equal(decide(existing({ linkCount: 2 }), linked), "attributes");
   assert.equal(decide(existing({ linkCount: 3 }), linked), "replace");
-  assert.equal(decide(existing({ type: "symlink", sizeBytes: 4, mode: 0o777 }), link), "attributes", "a symlink's mode means nothing");
+  assert.equal(
+    decide(existing({ type: "symlink", sizeBytes: 4, mode: 0o777 }), link),
+    "attributes",
+    "a symlink's mode means nothing",
+  );
 });
 
 test.run();

@@ -1,47 +1,24 @@
-// Goal: objects come into a directory whole or not at all, with what this machine allows, and what it refuses is told.
+// Goal: objects come into a directory with what this machine allows, and what it refuses is told.
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, linkSync, lstatSync, mkdirSync, readFileSync, readdirSync, readlinkSync, statSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { byteStringFromText } from "#protocol/byte-string.ts";
-import { type PlaceNote, type PlacePolicy, wantedOwner } from "#agent/files/attributes.ts";
-import { ExtentMap, NewFile, type Replacing } from "#agent/files/new-file.ts";
-import { OsError } from "#agent/files/os-error.ts";
-import { enterDirectory, finishDirectory, giveBackMode, openBelow, placeAttributes, placeDirectory, placeHardLink, placeSpecial, placeSymlink } from "#agent/files/place.ts";
-import { openRoot } from "#agent/files/root-path.ts";
-import { isTemporaryName, temporaryName } from "#agent/files/temporary-name.ts";
+import { chmodSync, chownSync, lstatSync, mkdirSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+import { wantedOwner } from "#agent/files/attributes.ts";
+import {
+  enterDirectory,
+  finishDirectory,
+  giveBackMode,
+  openBelow,
+  placeAttributes,
+  placeDirectory,
+  placeHardLink,
+  placeSpecial,
+  placeSymlink,
+} from "#agent/files/place.ts";
 import { rawXattrs, setRawXattr } from "#test/support/raw-files.ts";
-import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
 import { exactPolicy } from "./copy-tree.ts";
+import { attributes, fails, isRoot, name, placeText, refuseNote, scratchPlace } from "./place-fixture.ts";
 
-const isRoot = process.geteuid!() === 0;
 const test = suite("placing");
-const name = byteStringFromText;
-const own = { uid: process.geteuid!(), gid: process.getegid!() };
-const attributes = { mode: 0o640, ...own, mtimeNs: 1_234_567_890_123_456_789n };
-
-async function scratch() {
-  const path = await scratchDirectory("place");
-  return { path, at: (...parts: string[]) => join(path, ...parts), directory: openRoot(name(path)) };
-}
-
-const fails = (action: () => unknown, code: string) => assert.throws(action, (error) => error instanceof OsError && error.code === code);
-
-interface FileInit {
-  readonly attributes?: typeof attributes & { xattrs?: { name: ReturnType<typeof name>; value: Buffer }[] };
-  readonly policy?: PlacePolicy;
-  readonly replacing?: Replacing;
-}
-
-function placeText(directory: ReturnType<typeof openRoot>, as: string, text: string, init: FileInit = {}): PlaceNote[] {
-  const notes: PlaceNote[] = [];
-  using file = new NewFile(directory);
-  file.write(Buffer.from(text), 0);
-  file.finish(name(as), text.length, init.attributes ?? attributes, init.policy ?? exactPolicy, init.replacing ?? "never", (note) => void notes.push(note));
-  return notes;
-}
-
-const refuseNote = (note: PlaceNote): never => assert.fail(`${note.kind}: ${note.error?.message}`);
 
 /** Does something without root's rights. */
 function asNobody<Result>(action: () => Result): Result {
@@ -55,92 +32,25 @@ function asNobody<Result>(action: () => Result): Result {
   }
 }
 
-test("a file is not seen under its name before it is finished, and closed to others meanwhile", async () => {
-  const { path, at, directory } = await scratch();
-  const file = new NewFile(directory);
-  file.write(Buffer.from("half"), 0);
-  const [temporary] = readdirSync(path);
-  assert.ok(isTemporaryName(name(temporary!)));
-  assert.equal(statSync(at(temporary!)).mode & 0o777, 0o600);
-  file.finish(name("done"), 4, attributes, exactPolicy, "never", refuseNote);
-  assert.deepEqual(readdirSync(path), ["done"]);
-  const stat = lstatSync(at("done"), { bigint: true });
-  assert.deepEqual([stat.mode & 0o7777n, stat.mtimeNs, readFileSync(at("done"), "utf8")], [0o640n, attributes.mtimeNs, "half"]);
-  directory.close();
-});
-
-test("a file that is given up leaves nothing", async () => {
-  const { path, directory } = await scratch();
-  {
-    using file = new NewFile(directory);
-    file.write(Buffer.from("half"), 0);
-  }
-  assert.deepEqual(readdirSync(path), []);
-  directory.close();
-});
-
-test("what is there already is replaced only when told so, and never through a symlink", async () => {
-  const { path, at, directory } = await scratch();
-  writeFileSync(at("outside"), "outside");
-  symlinkSync("outside", at("link"));
-  writeFileSync(at("file"), "old");
-  linkSync(at("file"), at("other name"));
-  fails(() => placeText(directory, "file", "new"), "EEXIST");
-  fails(() => placeText(directory, "link", "new"), "EEXIST");
-  assert.equal(readFileSync(at("file"), "utf8"), "old");
-  placeText(directory, "file", "new", { replacing: "replace" });
-  placeText(directory, "link", "new", { replacing: "replace" });
-  assert.deepEqual(["file", "link", "other name", "outside"].map((entry) => readFileSync(at(entry), "utf8")), ["new", "new", "old", "outside"]);
-  mkdirSync(at("directory"));
-  fails(() => placeText(directory, "directory", "new", { replacing: "replace" }), "EISDIR");
-  assert.deepEqual(readdirSync(path).filter((entry) => isTemporaryName(name(entry))), []);
-  directory.close();
-});
-
-test("holes stay holes, whatever order the data comes in", async () => {
-  const { at, directory } = await scratch();
-  const sizeBytes = 64 << 20;
-  const extents = [{ offsetBytes: 1 << 20, lengthBytes: 10_000 }, { offsetBytes: 32 << 20, lengthBytes: 1 }, { offsetBytes: sizeBytes - 3, lengthBytes: 3 }];
-  const content = Buffer.from(Array.from({ length: 10_004 }, (_, index) => index % 251));
-  const map = new ExtentMap(extents);
-  assert.equal(map.contentBytes, content.length);
-  {
-    using file = new NewFile(directory);
-    for (const start of [9_999, 5_000, 0]) {
-      for (const range of map.ranges(start, Math.min(5_000, content.length - start))) {
-        file.write(content.subarray(range.contentOffsetBytes, range.contentOffsetBytes + range.lengthBytes), range.fileOffsetBytes);
-      }
-    }
-    file.finish(name("sparse"), sizeBytes, attributes, exactPolicy, "never", refuseNote);
-  }
-  const bytes = readFileSync(at("sparse"));
-  assert.equal(bytes.length, sizeBytes);
-  assert.ok(Buffer.concat(extents.map((extent) => bytes.subarray(extent.offsetBytes, extent.offsetBytes + extent.lengthBytes))).equals(content));
-  assert.ok(statSync(at("sparse")).blocks * 512 < 1 << 20);
-  directory.close();
-});
-
-test("an extent map gives every byte once, for any part", () => {
-  const map = new ExtentMap([{ offsetBytes: 10, lengthBytes: 3 }, { offsetBytes: 20, lengthBytes: 0 }, { offsetBytes: 30, lengthBytes: 5 }]);
-  const fileOffsets = (start: number, length: number) =>
-    [...map.ranges(start, length)].flatMap((range) => Array.from({ length: range.lengthBytes }, (_, index) => [range.contentOffsetBytes + index, range.fileOffsetBytes + index]));
-  const all = [10, 11, 12, 30, 31, 32, 33, 34].map((offset, index) => [index, offset]);
-  for (let start = 0; start <= 8; start++) {
-    for (let length = 0; length <= 10; length++) assert.deepEqual(fileOffsets(start, length), all.slice(start, start + length), `${start}+${length}`);
-  }
-  assert.deepEqual([...new ExtentMap([]).ranges(0, 5)], []);
-});
-
 test("a default ACL of the directory does not stay on what is restored into it", async ({ skip }) => {
-  const { path, at, directory } = await scratch();
-  const entries = [[1, 7, -1], [2, 7, 1000], [4, 5, -1], [16, 7, -1], [32, 0, -1]] as const;
-  const bytes = Buffer.concat([Buffer.of(2, 0, 0, 0), ...entries.map(([tag, permissions, id]) => {
-    const entry = Buffer.alloc(8);
-    entry.writeUInt16LE(tag, 0);
-    entry.writeUInt16LE(permissions, 2);
-    entry.writeInt32LE(id, 4);
-    return entry;
-  })]);
+  const { path, at, directory } = await scratchPlace();
+  const entries = [
+    [1, 7, -1],
+    [2, 7, 1000],
+    [4, 5, -1],
+    [16, 7, -1],
+    [32, 0, -1],
+  ] as const;
+  const bytes = Buffer.concat([
+    Buffer.of(2, 0, 0, 0),
+    ...entries.map(([tag, permissions, id]) => {
+      const entry = Buffer.alloc(8);
+      entry.writeUInt16LE(tag, 0);
+      entry.writeUInt16LE(permissions, 2);
+      entry.writeInt32LE(id, 4);
+      return entry;
+    }),
+  ]);
   if (!setRawXattr(Buffer.from(path), "system.posix_acl_default", bytes)) skip("no ACLs on this file system");
   writeFileSync(at("control"), "");
   assert.equal(rawXattrs(Buffer.from(at("control"))).length, 1, "the directory hands its ACL down");
@@ -157,34 +67,62 @@ test("a default ACL of the directory does not stay on what is restored into it",
 });
 
 test("a setuid bit goes on only where allowed, and only with its own owner", async ({ skip }) => {
-  const { at, directory } = await scratch();
+  const { at, directory } = await scratchPlace();
   const privileged = { ...attributes, mode: 0o6755 };
   assert.deepEqual(placeText(directory, "allowed", "x", { attributes: privileged }), []);
   assert.equal(statSync(at("allowed")).mode & 0o7777, 0o6755);
-  for (const policy of [{ ...exactPolicy, allowsPrivileges: false }, { ...exactPolicy, owners: "mine" }] as const) {
-    assert.deepEqual(placeText(directory, "stripped", "x", { attributes: privileged, policy, replacing: "replace" }).map((note) => note.kind), ["privileges"]);
+  for (const policy of [
+    { ...exactPolicy, allowsPrivileges: false },
+    { ...exactPolicy, owners: "mine" },
+  ] as const) {
+    assert.deepEqual(
+      placeText(directory, "stripped", "x", { attributes: privileged, policy, replacing: "replace" }).map(
+        (note) => note.kind,
+      ),
+      ["privileges"],
+    );
     assert.equal(statSync(at("stripped")).mode & 0o7777, 0o755);
   }
   if (!isRoot) skip("the rest needs root");
-  const capability = { name: name("security.capability"), value: Buffer.from("0100000200040000000000000000000000000000", "hex") };
+  const capability = {
+    name: name("security.capability"),
+    value: Buffer.from("0100000200040000000000000000000000000000", "hex"),
+  };
   placeText(directory, "capable", "x", { attributes: { ...attributes, xattrs: [capability] }, replacing: "replace" });
   assert.equal(rawXattrs(Buffer.from(at("capable"))).length, 1);
-  placeText(directory, "capable", "x", { attributes: { ...attributes, xattrs: [capability] }, policy: { ...exactPolicy, allowsPrivileges: false }, replacing: "replace" });
+  placeText(directory, "capable", "x", {
+    attributes: { ...attributes, xattrs: [capability] },
+    policy: { ...exactPolicy, allowsPrivileges: false },
+    replacing: "replace",
+  });
   assert.deepEqual(rawXattrs(Buffer.from(at("capable"))), []);
   directory.close();
 });
 
 test("without root an owner that cannot be given is a note, and takes setuid along", async ({ skip }) => {
   if (!isRoot) skip("needs root, to give it up");
-  const { path, at, directory } = await scratch();
+  const { path, at, directory } = await scratchPlace();
   chmodSync(path, 0o777);
-  const notes = asNobody(() => placeText(directory, "file", "x", { attributes: { ...attributes, mode: 0o4755, uid: 1000, gid: 1000 } }));
-  assert.deepEqual(notes.map((note) => [note.kind, note.error?.code]), [["owner", "EPERM"], ["privileges", undefined]]);
+  const notes = asNobody(() =>
+    placeText(directory, "file", "x", { attributes: { ...attributes, mode: 0o4755, uid: 1000, gid: 1000 } }),
+  );
+  assert.deepEqual(
+    notes.map((note) => [note.kind, note.error?.code]),
+    [
+      ["owner", "EPERM"],
+      ["privileges", undefined],
+    ],
+  );
   const stat = statSync(at("file"));
   assert.deepEqual([stat.uid, stat.mode & 0o7777], [65_534, 0o755]);
   const trusted = { name: name("trusted.x"), value: Buffer.of(1) };
-  const refused = asNobody(() => placeText(directory, "second", "x", { attributes: { ...attributes, uid: 65_534, gid: 65_534, xattrs: [trusted] } }));
-  assert.deepEqual(refused.map((note) => [note.kind, note.error?.code]), [["xattr", "EPERM"]]);
+  const refused = asNobody(() =>
+    placeText(directory, "second", "x", { attributes: { ...attributes, uid: 65_534, gid: 65_534, xattrs: [trusted] } }),
+  );
+  assert.deepEqual(
+    refused.map((note) => [note.kind, note.error?.code]),
+    [["xattr", "EPERM"]],
+  );
   directory.close();
 });
 
@@ -195,14 +133,25 @@ test("owners go by number, or by name where this machine knows it", () => {
   assert.equal(wantedOwner(theirs, { ...exactPolicy, owners: "mine" }), undefined);
 });
 
-test("a directory that was there is entered even when its owner closed it, and gets its mode back", async ({ skip }) => {
+test("a directory that was there is entered even when its owner closed it, and gets its mode back", async ({
+  skip,
+}) => {
   if (!isRoot) skip("needs root, to give it up");
-  const { at, directory } = await scratch();
+  const { at, directory } = await scratchPlace();
   for (const entry of ["closed", "read-only", "open", "theirs"]) mkdirSync(at(entry));
   for (const entry of [".", "closed", "read-only", "open"]) chownSync(at(entry), 65_534, 65_534);
-  for (const [entry, mode] of [["closed", 0], ["read-only", 0o555], ["theirs", 0o700]] as const) chmodSync(at(entry), mode);
+  for (const [entry, mode] of [
+    ["closed", 0],
+    ["read-only", 0o555],
+    ["theirs", 0o700],
+  ] as const)
+    chmodSync(at(entry), mode);
   asNobody(() => {
-    for (const [entry, previous] of [["closed", 0], ["read-only", 0o555], ["open", undefined]] as const) {
+    for (const [entry, previous] of [
+      ["closed", 0],
+      ["read-only", 0o555],
+      ["open", undefined],
+    ] as const) {
       const entered = enterDirectory(directory, name(entry));
       assert.equal(entered.previousMode, previous);
       placeText(entered.directory, "file", "in it", { policy: { ...exactPolicy, owners: "mine" } });
@@ -217,7 +166,7 @@ test("a directory that was there is entered even when its owner closed it, and g
 });
 
 test("symlinks and FIFOs are made with their attributes, and replace what is there when told so", async () => {
-  const { at, directory } = await scratch();
+  const { at, directory } = await scratchPlace();
   const link = { type: "symlink", name: name("link"), target: name("/no where"), ...attributes } as const;
   placeSymlink(directory, link, exactPolicy, "never", refuseNote);
   fails(() => placeSymlink(directory, link, exactPolicy, "never", refuseNote), "EEXIST");
@@ -235,7 +184,7 @@ test("symlinks and FIFOs are made with their attributes, and replace what is the
 });
 
 test("a hard link is made only to the very object that was placed", async () => {
-  const { at, directory } = await scratch();
+  const { at, directory } = await scratchPlace();
   mkdirSync(at("deep/er"), { recursive: true });
   writeFileSync(at("deep/er/first"), "first");
   const below = openBelow(directory, [name("deep"), name("er")]);
@@ -249,25 +198,23 @@ test("a hard link is made only to the very object that was placed", async () => 
   fails(() => placeHardLink(directory, path, identity, directory, name("third"), "never"), "EEXIST");
   placeHardLink(directory, path, identity, directory, name("third"), "replace");
   assert.equal(statSync(at("third")).nlink, 3);
-  fails(() => placeHardLink(directory, path, { ...identity, inode: identity.inode + 1n }, directory, name("fourth"), "never"), "ESTALE");
+  fails(
+    () =>
+      placeHardLink(directory, path, { ...identity, inode: identity.inode + 1n }, directory, name("fourth"), "never"),
+    "ESTALE",
+  );
   assert.deepEqual(directory.names().sort(), ["deep", "second", "third"]);
   directory.close();
 });
 
 test("attributes go on an existing object only while it is the one that was decided upon", async () => {
-  const { at, directory } = await scratch();
+  const { at, directory } = await scratchPlace();
   writeFileSync(at("file"), "text");
   const existing = directory.stat(name("file"));
   placeAttributes(directory, name("file"), existing, { ...attributes, mode: 0o600 }, exactPolicy, refuseNote);
   assert.equal(statSync(at("file")).mode & 0o777, 0o600);
   fails(() => placeAttributes(directory, name("file"), existing, attributes, exactPolicy, refuseNote), "ESTALE");
   directory.close();
-});
-
-test("temporary names are told from others", () => {
-  assert.ok(isTemporaryName(temporaryName()));
-  assert.notEqual(temporaryName(), temporaryName());
-  for (const other of ["x", ".costor-restore-", ".costor-restore-mine", `${temporaryName()}.txt`]) assert.ok(!isTemporaryName(name(other)));
 });
 
 test.run();

@@ -4,14 +4,32 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { type BigIntStats, linkSync, lstatSync, mkdirSync, readFileSync, readSync, readdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  type BigIntStats,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readSync,
+  readdirSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type ByteString, byteStringFromText } from "#protocol/byte-string.ts";
 import type { SymlinkObject } from "#protocol/tree.ts";
 import { Directory, closeDescriptor } from "#agent/files/directory.ts";
 import { NewFile } from "#agent/files/new-file.ts";
 import { OsError, isOsError } from "#agent/files/os-error.ts";
-import { enterDirectory, finishDirectory, placeDirectory, placeHardLink, placeSpecial, placeSymlink } from "#agent/files/place.ts";
+import {
+  enterDirectory,
+  finishDirectory,
+  placeDirectory,
+  placeHardLink,
+  placeSpecial,
+  placeSymlink,
+} from "#agent/files/place.ts";
 import { removeEntry } from "#agent/files/remove-tree.ts";
 import { openRoot } from "#agent/files/root-path.ts";
 import { STAT_BYTES } from "#agent/files/stat.ts";
@@ -38,8 +56,12 @@ interface Scene {
 async function makeScene(): Promise<Scene> {
   const folder = await scratchDirectory("race");
   const [root, outside] = [join(folder, "root"), join(folder, "outside")];
-  for (const directory of [root, join(root, "swap"), join(root, "swap/inner"), outside, join(outside, "inner")]) mkdirSync(directory);
-  for (const [directory, text] of [[join(root, "swap"), "innocent"], [outside, SECRET]] as const) {
+  for (const directory of [root, join(root, "swap"), join(root, "swap/inner"), outside, join(outside, "inner")])
+    mkdirSync(directory);
+  for (const [directory, text] of [
+    [join(root, "swap"), "innocent"],
+    [outside, SECRET],
+  ] as const) {
     writeFileSync(join(directory, "file"), text);
     writeFileSync(join(directory, "inner/file"), text);
   }
@@ -51,13 +73,29 @@ async function makeScene(): Promise<Scene> {
 
 /** All that could be changed outside: contents, attributes, times. */
 function pictureOf(directory: string): unknown[] {
-  const facts = (stat: BigIntStats) => [stat.ino, stat.mode, stat.uid, stat.gid, stat.size, stat.mtimeNs, stat.ctimeNs, stat.nlink];
-  return (readdirSync(directory, { recursive: true }) as string[]).sort().map((path) => [path, ...facts(lstatSync(join(directory, path), { bigint: true }))]);
+  const facts = (stat: BigIntStats) => [
+    stat.ino,
+    stat.mode,
+    stat.uid,
+    stat.gid,
+    stat.size,
+    stat.mtimeNs,
+    stat.ctimeNs,
+    stat.nlink,
+  ];
+  return (readdirSync(directory, { recursive: true }) as string[])
+    .sort()
+    .map((path) => [path, ...facts(lstatSync(join(directory, path), { bigint: true }))]);
 }
 
 /** Does `step` again and again while another process exchanges the pairs; gives what came out. */
-async function race(pairs: readonly string[], step: (round: number) => void): Promise<{ done: number; refused: number; exchanges: number }> {
-  const swapper = spawn(process.execPath, [...runtimeFlags, join(import.meta.dirname, "name-swapper.ts"), ...pairs], { stdio: ["pipe", "pipe", "inherit"] });
+async function race(
+  pairs: readonly string[],
+  step: (round: number) => void,
+): Promise<{ done: number; refused: number; exchanges: number }> {
+  const swapper = spawn(process.execPath, [...runtimeFlags, join(import.meta.dirname, "name-swapper.ts"), ...pairs], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
   const counts = { done: 0, refused: 0 };
   await once(swapper.stdout, "data");
   try {
@@ -99,7 +137,8 @@ test("plain paths lose the race, so it is one", async () => {
   const { root } = await makeScene();
   let leakedCount = 0;
   await race([join(root, "swap"), join(root, "link")], () => {
-    if (lstatSync(join(root, "swap")).isDirectory() && readFileSync(join(root, "swap/file"), "utf8") === SECRET) leakedCount++;
+    if (lstatSync(join(root, "swap")).isDirectory() && readFileSync(join(root, "swap/file"), "utf8") === SECRET)
+      leakedCount++;
   });
   assert.ok(leakedCount > 0);
 });
@@ -109,22 +148,25 @@ test("a scan reads nothing outside", async () => {
   const before = pictureOf(outside);
   using directory = openRoot(name(root));
   const stat = Buffer.alloc(STAT_BYTES);
-  const counts = await race([join(root, "swap"), join(root, "link"), join(root, "plain"), join(root, "plain-link")], () => {
-    directory.statInto(name("plain"), stat);
-    const file = directory.openSameFile(name("plain"), stat);
-    const plain = readAll(file);
-    closeDescriptor(file);
-    assert.equal(plain, "innocent");
-    using stack = new DirectoryStack(directory.duplicate());
-    for (const names of [["swap"], ["swap", "inner"]]) {
-      for (const part of names.slice(stack.depthCount)) stack.push(name(part));
-      stack.current.statInto(name("file"), stat);
-      const fd = stack.current.openSameFile(name("file"), stat);
-      const text = readAll(fd);
-      closeDescriptor(fd);
-      assert.equal(text, "innocent");
-    }
-  });
+  const counts = await race(
+    [join(root, "swap"), join(root, "link"), join(root, "plain"), join(root, "plain-link")],
+    () => {
+      directory.statInto(name("plain"), stat);
+      const file = directory.openSameFile(name("plain"), stat);
+      const plain = readAll(file);
+      closeDescriptor(file);
+      assert.equal(plain, "innocent");
+      using stack = new DirectoryStack(directory.duplicate());
+      for (const names of [["swap"], ["swap", "inner"]]) {
+        for (const part of names.slice(stack.depthCount)) stack.push(name(part));
+        stack.current.statInto(name("file"), stat);
+        const fd = stack.current.openSameFile(name("file"), stat);
+        const text = readAll(fd);
+        closeDescriptor(fd);
+        assert.equal(text, "innocent");
+      }
+    },
+  );
   assertWasRaced(counts);
   assert.deepEqual(pictureOf(outside), before);
 });
@@ -161,7 +203,8 @@ test("removing a tree removes nothing outside", async () => {
   using directory = openRoot(name(root));
   const counts = await race([join(root, "swap"), join(root, "link")], () => {
     using swap = directory.openChild(name("swap"));
-    for (const part of ["inner", "extra"]) if (swap.statIfExists(name(part)) === undefined) swap.createDirectory(name(part));
+    for (const part of ["inner", "extra"])
+      if (swap.statIfExists(name(part)) === undefined) swap.createDirectory(name(part));
     removeEntry(swap, name("inner"));
     removeEntry(directory, name("swap"));
     // What went was the directory or the symlink; its name stays free until it is made again.
@@ -212,7 +255,10 @@ test("an object exchanged between its making and its attributes is not touched",
       else symlinkSync(secret, join(root, "swap", temporary));
     };
     assert.throws(() => placeSymlink(directory, link, exactPolicy, "never", () => {}), stale);
-    assert.throws(() => placeSpecial(directory, { ...attributes, type: "fifo", name: name("new") }, exactPolicy, "never", () => {}), stale);
+    assert.throws(
+      () => placeSpecial(directory, { ...attributes, type: "fifo", name: name("new") }, exactPolicy, "never", () => {}),
+      stale,
+    );
     assert.throws(() => placeDirectory(directory, name(`directory for a ${replacement}`)), stale);
   }
   assert.deepEqual(facts(), before);

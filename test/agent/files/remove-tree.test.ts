@@ -40,14 +40,19 @@ test("a file, a symlink and an empty directory are removed by themselves", async
   using directory = openRoot(name(path));
   for (const entry of ["file", "link", "empty"]) removeEntry(directory, name(entry));
   assert.deepEqual(readdirSync(path), []);
-  assert.throws(() => removeEntry(directory, name("file")), (error) => error instanceof OsError && error.code === "ENOENT");
+  assert.throws(
+    () => removeEntry(directory, name("file")),
+    (error) => error instanceof OsError && error.code === "ENOENT",
+  );
 });
 
 test("directories that their owner has closed are removed without root too", async () => {
   const path = await scratchDirectory("remove");
   mkdirSync(join(path, "tree/closed/inner"), { recursive: true });
   writeFileSync(join(path, "tree/closed/inner/file"), "");
-  if (isRoot) for (const part of [".", "tree", "tree/closed", "tree/closed/inner", "tree/closed/inner/file"]) chownSync(join(path, part), 65_534, 65_534);
+  if (isRoot)
+    for (const part of [".", "tree", "tree/closed", "tree/closed/inner", "tree/closed/inner/file"])
+      chownSync(join(path, part), 65_534, 65_534);
   chmodSync(join(path, "tree/closed/inner"), 0o500);
   chmodSync(join(path, "tree/closed"), 0);
   using directory = openRoot(name(path));
@@ -66,12 +71,19 @@ test("another file system in the tree is left alone", async ({ skip }) => {
   const mounted = join(path, "tree/mounted");
   mkdirSync(mounted, { recursive: true });
   mkdirSync(join(path, "source"));
-  for (const [kind, args] of [["another file system", ["-t", "tmpfs", "none"]], ["the same one", ["--bind", join(path, "source")]]] as const) {
+  for (const [kind, args] of [
+    ["another file system", ["-t", "tmpfs", "none"]],
+    ["the same one", ["--bind", join(path, "source")]],
+  ] as const) {
     if (spawnSync("mount", [...args, mounted]).status !== 0) skip("mounting is not possible here");
     try {
       writeFileSync(join(mounted, "kept"), "");
       using directory = openRoot(name(path));
-      assert.throws(() => removeEntry(directory, name("tree")), (error) => error instanceof OsError && error.code === "EXDEV", kind);
+      assert.throws(
+        () => removeEntry(directory, name("tree")),
+        (error) => error instanceof OsError && error.code === "EXDEV",
+        kind,
+      );
       assert.ok(existsSync(join(mounted, "kept")), kind);
     } finally {
       spawnSync("umount", [mounted]);

@@ -1,6 +1,17 @@
 // Goal: what a person names is opened, and nobody who owns a part of the path can lead it elsewhere.
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, closeSync, constants, lchownSync, mkdirSync, openSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  lchownSync,
+  mkdirSync,
+  openSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type ByteString, byteStringFromText } from "#protocol/byte-string.ts";
 import { isCostorError } from "#protocol/errors.ts";
@@ -12,13 +23,18 @@ import { suite } from "#test/support/suite.ts";
 const isRoot = process.geteuid!() === 0;
 const test = suite("root paths");
 const name = byteStringFromText;
-const fails = (action: () => unknown, code: string) => assert.throws(action, (error) => error instanceof OsError && error.code === code);
+const fails = (action: () => unknown, code: string) =>
+  assert.throws(action, (error) => error instanceof OsError && error.code === code);
 const inodeOf = (path: string) => statSync(path, { bigint: true }).ino;
 
 test("an absolute path is split into its components", () => {
   assert.deepEqual(componentsOf(name("/")), []);
   assert.deepEqual(componentsOf(name("//a/./b//")), ["a", "b"]);
-  for (const bad of ["", "a/b", "./a", "/a/../b", "/a\0b"]) assert.throws(() => componentsOf(bad as ByteString), (error) => isCostorError(error, "bad-usage"));
+  for (const bad of ["", "a/b", "./a", "/a/../b", "/a\0b"])
+    assert.throws(
+      () => componentsOf(bad as ByteString),
+      (error) => isCostorError(error, "bad-usage"),
+    );
 });
 
 test("a directory is opened, the parent of anything too", async () => {
@@ -45,7 +61,12 @@ test("one's own symlinks are followed, relative, absolute and upwards", async ()
   symlinkSync(join(path, "c"), join(path, "absolute"));
   symlinkSync("../../c", join(path, "a/b/upwards"));
   symlinkSync("loop", join(path, "loop"));
-  for (const [link, target] of [["relative", "a/b"], ["absolute", "c"], ["relative/upwards", "c"], ["absolute/", "c"]] as const) {
+  for (const [link, target] of [
+    ["relative", "a/b"],
+    ["absolute", "c"],
+    ["relative/upwards", "c"],
+    ["absolute/", "c"],
+  ] as const) {
     using directory = openRoot(name(join(path, link)));
     assert.equal(directory.statSelf().inode, inodeOf(join(path, target)));
   }

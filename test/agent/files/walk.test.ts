@@ -15,7 +15,8 @@ const test = suite("walks");
 const name = byteStringFromText;
 const levelsCount = limits.openDirectoriesCount + 10;
 const descriptorsCount = () => readdirSync("/proc/self/fd").length;
-const isStale = (error: unknown) => error instanceof OsError && (error.code === "ESTALE" || error.code === "ENOTDIR" || error.code === "ENOENT");
+const isStale = (error: unknown) =>
+  error instanceof OsError && (error.code === "ESTALE" || error.code === "ENOTDIR" || error.code === "ENOENT");
 
 /** A tree `root/0/1/2/…` and a walk at its bottom. */
 async function deepWalk() {
@@ -66,7 +67,11 @@ test("an ancestor that was exchanged is not entered again", async () => {
     if (replacement === "symlink") symlinkSync(join(folder, "taken"), level3);
     // Going up from the moved tree leads out of it at its top; by name another directory is there.
     while (stack.depthCount > 4) stack.pop();
-    assert.equal(stack.pop().statSelf().inode, openRoot(name(join(path, "0/1/2"))).statSelf().inode, "what lies above still stands");
+    assert.equal(
+      stack.pop().statSelf().inode,
+      openRoot(name(join(path, "0/1/2"))).statSelf().inode,
+      "what lies above still stands",
+    );
     stack.close();
 
     const second = await deepWalk();
@@ -77,7 +82,11 @@ test("an ancestor that was exchanged is not entered again", async () => {
     if (replacement === "symlink") symlinkSync(join(second.folder, "2"), level2);
     while (second.stack.depthCount > 4) second.stack.pop();
     assert.throws(() => second.stack.pop(), isStale, replacement);
-    assert.equal(second.stack.popTo(2).names().includes(name("2")), replacement !== "nothing", "the walk can go on higher up");
+    assert.equal(
+      second.stack.popTo(2).names().includes(name("2")),
+      replacement !== "nothing",
+      "the walk can go on higher up",
+    );
     second.stack.close();
   }
 });
