@@ -9,6 +9,8 @@ export type DiskCall =
   | { readonly type: "write"; readonly path: string; readonly offset: number; readonly bytes: Buffer }
   | { readonly type: "truncate"; readonly path: string; readonly lengthBytes: number }
   | { readonly type: "sync"; readonly path: string }
+  /** The kernel now calls pages clean that never reached the disk: no later sync writes them. */
+  | { readonly type: "failed-sync"; readonly path: string }
   | { readonly type: "unlink"; readonly path: string }
   | { readonly type: "sync-directory"; readonly path: string }
   /** What the test says happened here: an acknowledgement, say. */
@@ -31,8 +33,10 @@ export class RecordingDisk implements Disk {
   freeBytes = 2 ** 40;
   totalBytes = 2 ** 41;
 
-  constructor(files: ReadonlyMap<string, Buffer> = new Map()) {
+  /** `calls`: what led to `files`. */
+  constructor(files: ReadonlyMap<string, Buffer> = new Map(), calls: readonly DiskCall[] = []) {
     this.files = new Map(files);
+    this.calls.push(...calls);
   }
 
   note(note: unknown): void {
@@ -85,6 +89,7 @@ export class RecordingDisk implements Disk {
       this.calls.push(part);
       applyCall(this.files, part);
     }
+    if (call.type === "sync") this.calls.push({ ...call, type: "failed-sync" });
     throw fault.error;
   }
 }
@@ -180,11 +185,14 @@ export function crashState(
 
 function durabilityOf(calls: readonly DiskCall[]): boolean[] {
   const isDurable = calls.map(() => false);
+  const isDropped = calls.map(() => false);
   for (const [at, call] of calls.entries()) {
-    if (call.type === "sync") {
+    if (call.type === "sync" || call.type === "failed-sync") {
       for (let before = 0; before < at; before++) {
         const other = calls[before]!;
-        if ((other.type === "write" || other.type === "truncate") && other.path === call.path) isDurable[before] = true;
+        if ((other.type !== "write" && other.type !== "truncate") || other.path !== call.path || isDurable[before]) continue;
+        if (call.type === "failed-sync") isDropped[before] = true;
+        else if (!isDropped[before]) isDurable[before] = true;
       }
     } else if (call.type === "sync-directory") {
       for (let before = 0; before < at; before++) {
