@@ -63,21 +63,35 @@ export function announcedBytes(request: IncomingMessage, limitBytes: number): nu
   return bytes;
 }
 
-/**
- * The whole body, in memory of its own that may be transferred to another thread.
- * Throws `limit-exceeded` for too much, `bad-request` for a body that ends early or comes too slowly.
- */
-export async function readBody(request: IncomingMessage, limitBytes: number): Promise<Buffer<ArrayBuffer>> {
+export class BodyReader {
+  readonly budget = new BodyBudget();
+  private readonly watchMs: number;
+
+  /** @param watchMs how often the rate of a body is looked at */
+  constructor(watchMs: number = limits.bodyWatchMs) {
+    this.watchMs = watchMs;
+  }
+
+  /**
+   * The whole body, in memory of its own that may be transferred to another thread.
+   * Throws `limit-exceeded` for too much, `bad-request` for a body that ends early or comes too slowly.
+   */
+  read(request: IncomingMessage, limitBytes: number): Promise<Buffer<ArrayBuffer>> {
+    return readBody(request, limitBytes, this.watchMs);
+  }
+}
+
+async function readBody(request: IncomingMessage, limitBytes: number, watchMs: number): Promise<Buffer<ArrayBuffer>> {
   const announced = announcedBytes(request, limitBytes);
   let body = Buffer.allocUnsafeSlow(announced ?? Math.min(64 * 1024, limitBytes));
   let used = 0;
   let usedAtLastLook = 0;
   const watch = setInterval(() => {
-    if (used - usedAtLastLook < limits.bodyMinBytesPerSecond * (limits.bodyWatchMs / 1000)) {
+    if (used - usedAtLastLook < limits.bodyMinBytesPerSecond * (watchMs / 1000)) {
       request.destroy(new CostorError("bad-request", "the body comes too slowly"));
     }
     usedAtLastLook = used;
-  }, limits.bodyWatchMs);
+  }, watchMs);
   watch.unref();
   try {
     for await (const piece of request as AsyncIterable<Buffer>) {

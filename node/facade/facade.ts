@@ -4,7 +4,8 @@
  * a file, a token or a body.
  */
 import rateLimit from "@fastify/rate-limit";
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from "fastify";
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, LogController } from "fastify";
+import type { IncomingMessage } from "node:http";
 import type { Server } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { ServerCredentials } from "#node/site/leaf.ts";
@@ -14,7 +15,7 @@ import { contentTypes } from "#protocol/http.ts";
 import { limits } from "#protocol/limits.ts";
 import { addAgentRoutes } from "./agent-routes.ts";
 import { authenticate, makeFailureCounter } from "./authentication.ts";
-import { BodyBudget, readBody } from "./bodies.ts";
+import { BodyReader } from "./bodies.ts";
 import { capConnections } from "./connections.ts";
 import { addExportRoutes } from "./export-routes.ts";
 import type { FacadeCounts } from "./metrics.ts";
@@ -27,7 +28,25 @@ export interface FacadeComponents {
   readonly log: FastifyBaseLogger;
 }
 
+/** How long clients may take. */
+export interface FacadePatience {
+  readonly headersMs: number;
+  readonly requestMs: number;
+  readonly idleMs: number;
+  /** How often the rate of a body is looked at. */
+  readonly bodyWatchMs: number;
+}
+
+const usualPatience: FacadePatience = {
+  headersMs: limits.requestHeadersMs,
+  requestMs: limits.requestMs,
+  idleMs: limits.connectionIdleMs,
+  bodyWatchMs: limits.bodyWatchMs,
+};
+
 export interface FacadeInit {
+  /** That of `limits` when left out. */
+  readonly patience?: FacadePatience;
   readonly credentials: ServerCredentials;
   readonly host: string;
   /** 0 for any free one. */
@@ -43,11 +62,12 @@ export interface Facade extends AsyncDisposable {
 /** Listens when it returns. Throws `listen-failed`. Disposing it answers what is under way and closes every connection. */
 export async function startFacade(components: FacadeComponents, init: FacadeInit): Promise<Facade> {
   const { site, log } = components;
+  const patience = init.patience ?? usualPatience;
   const https = {
     ...tlsOptions(init.credentials),
-    handshakeTimeout: limits.requestHeadersMs,
-    headersTimeout: limits.requestHeadersMs,
-    connectionsCheckingInterval: 2_000,
+    handshakeTimeout: patience.headersMs,
+    headersTimeout: patience.headersMs,
+    connectionsCheckingInterval: Math.min(2_000, patience.headersMs),
     maxHeaderSize: limits.requestHeaderBytes,
   };
   const server = Fastify({
@@ -55,8 +75,8 @@ export async function startFacade(components: FacadeComponents, init: FacadeInit
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: limits.batchBytes,
-    requestTimeout: limits.requestMs,
-    connectionTimeout: limits.connectionIdleMs,
+    requestTimeout: patience.requestMs,
+    connectionTimeout: patience.idleMs,
     maxRequestsPerSocket: limits.requestsPerConnectionCount,
     forceCloseConnections: "idle",
     routerOptions: { maxParamLength: 100 },
@@ -64,7 +84,7 @@ export async function startFacade(components: FacadeComponents, init: FacadeInit
     clientErrorHandler: answerBrokenRequest,
   });
   capConnections(server.server);
-  await addRoutes(server as unknown as FastifyInstance, site);
+  await addRoutes(server as unknown as FastifyInstance, site, new BodyReader(patience.bodyWatchMs));
   try {
     await server.listen({ host: init.host, port: init.port });
   } catch (cause) {
@@ -91,7 +111,7 @@ async function closeServer(server: FastifyInstance, raw: Server): Promise<void> 
   }
 }
 
-async function addRoutes(server: FastifyInstance, site: Site): Promise<void> {
+async function addRoutes(server: FastifyInstance, site: Site, bodies: BodyReader): Promise<void> {
   const counts: FacadeCounts = { requestsByStatus: new Map(), receivedBytes: 0 };
   await server.register(rateLimit, { global: false });
   const countFailure = makeFailureCounter(server);
@@ -112,7 +132,7 @@ async function addRoutes(server: FastifyInstance, site: Site): Promise<void> {
   server.removeAllContentTypeParsers();
   // Octets stay unread for their routes, which know how much they take.
   server.addContentTypeParser(contentTypes.octets, async () => undefined);
-  server.addContentTypeParser(contentTypes.json, async (_request: unknown, raw: Parameters<typeof readBody>[0]) => parseJson(await readBody(raw, limits.jsonBodyBytes)));
+  server.addContentTypeParser(contentTypes.json, async (_request: FastifyRequest, raw: IncomingMessage) => parseJson(await bodies.read(raw, limits.jsonBodyBytes)));
 
   server.setErrorHandler((error, request, reply) => {
     const known = asCostorError(error);
@@ -123,7 +143,7 @@ async function addRoutes(server: FastifyInstance, site: Site): Promise<void> {
 
   addServiceRoutes(server, site, counts);
   addAgentRoutes(server, site, countFailure);
-  addPrimeRoutes(server, site, new BodyBudget());
+  addPrimeRoutes(server, site, bodies);
   addExportRoutes(server, site);
 }
 
@@ -137,7 +157,8 @@ function parseJson(body: Buffer): unknown {
 
 /** What cannot be parsed as HTTP, or came too slowly, gets a bare answer where there is still somebody to read it. */
 function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
+  // Without TLS there is nobody whom an answer would reach.
+  if (/^(ECONNRESET|EPROTO|ERR_TLS_|ERR_SSL_)/.test(error.code ?? "") || !socket.writable) return void socket.destroy();
   const [status, code] = error.code === "HPE_HEADER_OVERFLOW" ? ["431 Request Header Fields Too Large", "limit-exceeded"] : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? ["408 Request Timeout", "bad-request"] : ["400 Bad Request", "bad-request"];
   const body = JSON.stringify({ type: `urn:costor:error:${code}`, title: code, status: Number(status!.slice(0, 3)), detail: "the request could not be read", code });
   socket.end(`HTTP/1.1 ${status}\r\ncontent-type: ${contentTypes.problem}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`);

@@ -12,7 +12,7 @@ import { contentTypes, paths } from "#protocol/http.ts";
 import { type PrimeId, primeIdFromBytes } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { agentOf } from "./authentication.ts";
-import { type BodyBudget, announcedBytes, readBody } from "./bodies.ts";
+import { type BodyReader, announcedBytes } from "./bodies.ts";
 
 interface IdInPath {
   Params: { id: string };
@@ -24,10 +24,10 @@ const FETCHED_TOGETHER_COUNT = 8;
 /** Below this, head and bytes go into one write. */
 const JOINED_BYTES = 64 * 1024;
 
-export function addPrimeRoutes(server: FastifyInstance, site: Site, budget: BodyBudget): void {
+export function addPrimeRoutes(server: FastifyInstance, site: Site, bodies: BodyReader): void {
   server.post<IdInPath>(paths.missing(":id"), async (request, reply) => {
     const session = parseSessionPath(request.params.id);
-    const ids = await readIds(request, limits.missingIdsCount);
+    const ids = await readIds(bodies, request, limits.missingIdsCount);
     const missing = await site.sessions.missing(agentOf(request).id, session, ids);
     return reply.type(contentTypes.octets).send(Buffer.from(missing.map(Number)));
   });
@@ -37,13 +37,13 @@ export function addPrimeRoutes(server: FastifyInstance, site: Site, budget: Body
     const agent = agentOf(request).id;
     site.sessions.require(agent, session);
     const bytes = announcedBytes(request.raw, limits.batchBytes) ?? limits.batchBytes;
-    using _held = await budget.take(bytes, request.signal);
-    return site.sessions.putBatch(agent, session, await readOctets(request, limits.batchBytes));
+    using _held = await bodies.budget.take(bytes, request.signal);
+    return site.sessions.putBatch(agent, session, await readOctets(bodies, request, limits.batchBytes));
   });
 
   server.post(paths.readPrimes, async (request, reply) => {
     const agent = agentOf(request).id;
-    const ids = await readIds(request, limits.readIdsCount);
+    const ids = await readIds(bodies, request, limits.readIdsCount);
     const sent = await site.store.hasSent(agent, ids);
     const missing = ids.filter((_, index) => !sent[index]);
     if (missing.length > 0) {
@@ -56,16 +56,16 @@ export function addPrimeRoutes(server: FastifyInstance, site: Site, budget: Body
   });
 }
 
-async function readOctets(request: FastifyRequest, limitBytes: number): Promise<Buffer<ArrayBuffer>> {
+async function readOctets(bodies: BodyReader, request: FastifyRequest, limitBytes: number): Promise<Buffer<ArrayBuffer>> {
   if (request.headers["content-type"] !== contentTypes.octets) {
     throw new CostorError("bad-request", `the content type is ${contentTypes.octets}`);
   }
-  return readBody(request.raw, limitBytes);
+  return bodies.read(request.raw, limitBytes);
 }
 
 /** A body of ids end to end. */
-async function readIds(request: FastifyRequest, limitCount: number): Promise<PrimeId[]> {
-  const body = await readOctets(request, limitCount * ID_BYTES);
+async function readIds(bodies: BodyReader, request: FastifyRequest, limitCount: number): Promise<PrimeId[]> {
+  const body = await readOctets(bodies, request, limitCount * ID_BYTES);
   if (body.length % ID_BYTES !== 0) throw new CostorError("bad-request", `the body is no list of ids of ${ID_BYTES} bytes`);
   const ids: PrimeId[] = [];
   for (let at = 0; at < body.length; at += ID_BYTES) ids.push(primeIdFromBytes(body.subarray(at, at + ID_BYTES)));

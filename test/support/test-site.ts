@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { connect as tlsConnect, type TLSSocket } from "node:tls";
 import { pino } from "pino";
-import { type Facade, startFacade } from "#node/facade/facade.ts";
+import { type Facade, type FacadePatience, startFacade } from "#node/facade/facade.ts";
 import { ensureIdentity } from "#node/site/first-run.ts";
 import { certificatePem } from "#node/site/pem.ts";
 import { type Site, openSite } from "#node/site/site.ts";
@@ -47,14 +47,14 @@ export interface TestSite extends AsyncDisposable {
   connect(): Promise<TLSSocket>;
 }
 
-export async function startTestSite(init: { store?: PrimeStore; dataDirectory?: string; now?: () => number } = {}): Promise<TestSite> {
+export async function startTestSite(init: { store?: PrimeStore; dataDirectory?: string; now?: () => number; patience?: FacadePatience } = {}): Promise<TestSite> {
   const { store = createMemoryStore(), dataDirectory = await scratchDirectory("site"), now = Date.now } = init;
   const log: string[] = [];
   await ensureIdentity(dataDirectory, store, { siteName: "Test", showKit: () => {}, nowMs: now() });
   const site = await openSite(dataDirectory, { store, now });
   const credentials = await site.credentials(["127.0.0.1"]);
   const logger = pino({ level: "debug" }, { write: (line: string) => void log.push(line) });
-  const facade = await startFacade({ site, log: logger }, { credentials, host: "127.0.0.1", port: 0 });
+  const facade = await startFacade({ site, log: logger }, { credentials, host: "127.0.0.1", port: 0, patience: init.patience });
   const { port } = facade.address;
   const tls = { host: "127.0.0.1", port, ca: certificatePem(site.identity.caCertificate), servername: serverNameOf(site.identity.siteId) };
 
