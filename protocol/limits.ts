@@ -28,6 +28,8 @@ export const limits = {
   paddedMinBytes: 32 * KIB,
   /** A directory's tree is inlined in its parent's while its encoding is at most this. */
   treeInlineBytes: 32 * KIB,
+  /** Most directories inlined one in the other: what bounds the copies of a deep tree that an agent's database keeps. */
+  treeInlinedLevelsCount: 32,
   /** Largest encoded tree page. */
   treePageBytes: 1 * MIB,
   /** Above this a file's reference list moves to pages of its own. */

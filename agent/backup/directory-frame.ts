@@ -27,6 +27,8 @@ export interface FrameEntry {
 export interface FrameResult {
   readonly node: NodePointer;
   readonly totals: SubtreeTotals;
+  /** Levels of directories that are inlined in the node, one in the other. */
+  readonly inlinedLevelsCount: number;
   /** Whether anything in it, at any depth, differs from the record. */
   readonly changed: boolean;
   /** The record's pages, when it has to be written. */
@@ -83,6 +85,7 @@ export class DirectoryFrame {
   private pageBytes = 0;
   private readonly pages: Buffer[] = [];
   private readonly sealedPages: DirectoryPage[] = [];
+  private inlinedLevelsCount = 0;
   private own: SubtreeTotals = { objectsCount: 0, filesCount: 0, bytes: 0 };
 
   constructor(init: {
@@ -121,7 +124,13 @@ export class DirectoryFrame {
     this.slots[slot] = entry;
   }
 
-  addTotals(totals: SubtreeTotals): void {
+  /** A subdirectory is complete. */
+  addChild({ node, totals, inlinedLevelsCount }: FrameResult): void {
+    this.addTotals(totals);
+    if ("inline" in node) this.inlinedLevelsCount = Math.max(this.inlinedLevelsCount, inlinedLevelsCount + 1);
+  }
+
+  private addTotals(totals: SubtreeTotals): void {
     const { objectsCount, filesCount, bytes } = this.own;
     this.own = { objectsCount: objectsCount + totals.objectsCount, filesCount: filesCount + totals.filesCount, bytes: bytes + totals.bytes };
   }
@@ -171,20 +180,20 @@ export class DirectoryFrame {
   /** The directory's node, once nothing is pending. */
   finish(scope: Scope, trees: TreeSealer): FrameResult {
     if (!this.changed) {
-      const { node, totals } = this.record!.head;
-      return { node, totals, changed: false };
+      return { ...this.record!.head, changed: false };
     }
     this.emitComplete(scope, trees);
     let node: NodePointer;
     if (this.pages.length === 0) {
       const { page, leaf } = encodePage(this.pageEntries);
       this.pages.push(page);
-      node = trees.sealNode(leaf);
+      node = trees.sealNode(leaf, this.inlinedLevelsCount);
     } else {
       if (this.pageEntries.length > 0) this.endPage(trees);
       node = trees.sealIndex(this.sealedPages);
     }
-    return { node, totals: this.own, changed: true, pages: this.pages, isFirstLeaf: this.sealedPages.length === 0 };
+    const { own: totals, pages, inlinedLevelsCount } = this;
+    return { node, totals, inlinedLevelsCount, changed: true, pages, isFirstLeaf: this.sealedPages.length === 0 };
   }
 
   /** The absolute path of `name` in it. */

@@ -88,6 +88,8 @@ export interface RecordHead {
   readonly node: NodePointer;
   /** Everything below the directory. */
   readonly totals: SubtreeTotals;
+  /** Levels of directories that are inlined in the node, one in the other. */
+  readonly inlinedLevelsCount: number;
 }
 
 export interface SubtreeTotals {
@@ -101,12 +103,13 @@ export function encodeHead(head: RecordHead, isFirstLeaf: boolean): Buffer {
   const { node, totals } = head;
   const kept = "inline" in node ? (isFirstLeaf ? null : node.inline) : encodeSlice(node.slice);
   const isSlice = "slice" in node;
-  return encodeCbor([head.pagesCount, [totals.objectsCount, totals.filesCount, totals.bytes], isSlice, kept]);
+  return encodeCbor([head.pagesCount, [totals.objectsCount, totals.filesCount, totals.bytes], head.inlinedLevelsCount, isSlice, kept]);
 }
 
 export function decodeHead(bytes: Uint8Array, firstPage: RecordPage): RecordHead {
-  const [pagesCount, totals, isSlice, kept] = decodeCbor(bytes) as [number, [number, number, number], boolean, Buffer | null];
+  type Fields = [number, [number, number, number], number, boolean, Buffer | null];
+  const [pagesCount, totals, inlinedLevelsCount, isSlice, kept] = decodeCbor(bytes) as Fields;
   const [objectsCount, filesCount, held] = totals;
   const node: NodePointer = isSlice ? { slice: decodeSlice(kept!) } : { inline: kept ?? firstPage.leaf };
-  return { pagesCount, totals: { objectsCount, filesCount, bytes: held }, node };
+  return { pagesCount, totals: { objectsCount, filesCount, bytes: held }, inlinedLevelsCount, node };
 }

@@ -150,11 +150,11 @@ export class Scan {
       const { uploader, writes, scope, trees } = this.components;
       const result = frame.finish(scope, trees);
       if (result.pages && frame.key) {
-        const head = encodeHead({ pagesCount: result.pages.length, node: result.node, totals: result.totals }, result.isFirstLeaf!);
+        const head = encodeHead({ pagesCount: result.pages.length, ...result }, result.isFirstLeaf!);
         writes.add(uploader.added, AgentDatabase.directoryWrites(frame.key, head, result.pages, frame.record?.head.pagesCount ?? 0));
       }
       if (frame.parent) {
-        frame.parent.addTotals(result.totals);
+        frame.parent.addChild(result);
         frame.parent.pendingCount--;
         frame.parent.pendingDirectories--;
       }

@@ -24,9 +24,10 @@ export class TreeSealer {
     return { prime: reference, offsetBytes: 0, lengthBytes: bytes.length };
   }
 
-  /** A node small enough is inlined in its parent; a larger one becomes a tree prime. */
-  sealNode(leaf: Uint8Array): NodePointer {
-    return leaf.length <= limits.treeInlineBytes ? { inline: leaf } : { slice: this.seal(leaf) };
+  /** A node small and flat enough is inlined in its parent; another one becomes a tree prime. */
+  sealNode(leaf: Uint8Array, inlinedLevelsCount = 0): NodePointer {
+    const isInlined = leaf.length <= limits.treeInlineBytes && inlinedLevelsCount < limits.treeInlinedLevelsCount;
+    return isInlined ? { inline: leaf } : { slice: this.seal(leaf) };
   }
 
   /** A page of a wide directory. */

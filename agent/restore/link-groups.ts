@@ -2,13 +2,12 @@
  * The names of one inode: the first one restored is placed, the others become links to it. A group is forgotten once all
  * names that the inode had were seen.
  */
-import type { ByteString } from "#protocol/byte-string.ts";
 import type { TreeObject } from "#protocol/tree.ts";
 import type { ObjectIdentity } from "#agent/files/new-file.ts";
+import type { RestorePath } from "./restore-path.ts";
 
 export interface PlacedLink {
-  /** Names from the restore's root. */
-  readonly path: readonly ByteString[];
+  readonly path: RestorePath;
   readonly identity: ObjectIdentity;
 }
 

@@ -22,7 +22,6 @@ import {
 } from "#agent/files/place.ts";
 import { removeEntry } from "#agent/files/remove-tree.ts";
 import type { FileStat } from "#agent/files/stat.ts";
-import { isTemporaryName } from "#agent/files/temporary-name.ts";
 import { DirectoryStack } from "#agent/files/walk.ts";
 import { placeFile } from "./file-placing.ts";
 import { HeldDirectory } from "./held-directory.ts";
@@ -30,6 +29,7 @@ import { LinkGroups, type PlacedLink } from "./link-groups.ts";
 import { type FileOutcome, describeFailure } from "./place-messages.ts";
 import type { PrimeGroups } from "./prime-groups.ts";
 import type { RestoreProgress, RestoreTally } from "./restore-report.ts";
+import { type RestorePath, absolutePath, namesOf } from "./restore-path.ts";
 import { type Selection, selectChild } from "./selection.ts";
 
 export interface RestoreWalkComponents {
@@ -50,6 +50,8 @@ export interface RestoreWalkInit {
 }
 
 interface Level {
+  /** Undefined for the restore's root. */
+  readonly path: RestorePath | undefined;
   readonly objects: AsyncIterator<TreeObject>;
   readonly selection: Selection;
   readonly held: HeldDirectory;
@@ -76,7 +78,7 @@ export class RestoreWalk {
   }
 
   async run(node: NodePointer): Promise<void> {
-    this.enter(node, this.init.selection, new HeldDirectory(() => undefined), false);
+    this.enter(undefined, node, this.init.selection, new HeldDirectory(() => undefined), false);
     for (let level = this.levels.at(-1); level; level = this.levels.at(-1)) {
       this.init.signal?.throwIfAborted();
       const next = await level.objects.next();
@@ -91,41 +93,33 @@ export class RestoreWalk {
     this.root.close();
   }
 
-  private path(name: ByteString): ByteString[] {
-    return [...this.stack.names(), name];
-  }
-
-  private pathText(names: readonly ByteString[]): ByteString {
-    return `/${names.join("/")}` as ByteString;
-  }
-
-  private enter(node: NodePointer, selection: Selection, held: HeldDirectory, isNew: boolean): void {
-    const deletesHere = this.init.deletes && !isNew && selection.children.size === 0 && this.isInRoot();
+  private enter(path: RestorePath | undefined, node: NodePointer, selection: Selection, held: HeldDirectory, isNew: boolean): void {
+    const deletesHere = this.init.deletes && !isNew && selection.children.size === 0 && this.isInRoot(path);
     const objects = this.components.reader.objects(node)[Symbol.asyncIterator]();
-    this.levels.push({ objects, selection, held, isNew, kept: deletesHere ? new Set() : undefined });
+    this.levels.push({ path, objects, selection, held, isNew, kept: deletesHere ? new Set() : undefined });
   }
 
-  private isInRoot(): boolean {
-    const names = this.stack.names();
+  private isInRoot(path: RestorePath | undefined): boolean {
+    const names = namesOf(path);
     return this.init.roots.some((root) => root.length <= names.length && root.every((name, index) => names[index] === name));
   }
 
   private leave(level: Level): void {
-    if (level.kept) this.deleteExtra(level.kept);
+    if (level.kept) this.deleteExtra(level, level.kept);
     this.levels.pop();
     level.held.leave(this.stack.current);
     if (this.levels.length > 0) this.stack.pop();
   }
 
-  private deleteExtra(kept: ReadonlySet<ByteString>): void {
+  private deleteExtra(level: Level, kept: ReadonlySet<ByteString>): void {
     const { tally } = this.components;
     for (const name of this.stack.current.names()) {
-      if (kept.has(name) || (isTemporaryName(name) && this.levels.at(-1)!.isNew)) continue;
+      if (kept.has(name)) continue;
       try {
         removeEntry(this.stack.current, name, this.init.signal);
         tally.deletedCount++;
       } catch (error) {
-        tally.fail(this.pathText(this.path(name)), describeFailure(error));
+        tally.fail(absolutePath({ parent: level.path, name }), describeFailure(error));
       }
     }
   }
@@ -136,25 +130,26 @@ export class RestoreWalk {
     const selection = selectChild(level.selection, object.name);
     if (!selection) return;
     progress.objectsCount++;
+    const path: RestorePath = { parent: level.path, name: object.name };
     try {
       const existing = level.isNew ? undefined : this.stack.current.statIfExists(object.name);
       const decision = this.decide(existing, object);
       if (decision === "conflict") {
-        tally.fail(this.pathText(this.path(object.name)), { code: "restore-refused", message: "something of another type is there" });
+        tally.fail(absolutePath(path), { code: "restore-refused", message: "something of another type is there" });
       } else if (decision === "keep") {
         tally.keptCount++;
       } else if (decision === "attributes") {
-        placeAttributes(this.stack.current, object.name, existing!, object, this.init.policy, this.noter(object.name));
+        placeAttributes(this.stack.current, object.name, existing!, object, this.init.policy, this.noter(path));
         tally.keptCount++;
       } else if (object.type === "directory") {
-        this.visitDirectory(object, selection, decision);
+        this.visitDirectory(path, object, selection, decision);
       } else {
         if (decision === "replace-tree") removeEntry(this.stack.current, object.name, this.init.signal);
-        await this.placeObject(level, object, decision === "replace" ? "replace" : "never");
+        await this.placeObject(level, path, object, decision === "replace" ? "replace" : "never");
       }
     } catch (error) {
       if (!isOsError(error)) throw error;
-      tally.fail(this.pathText(this.path(object.name)), describeFailure(error));
+      tally.fail(absolutePath(path), describeFailure(error));
     }
   }
 
@@ -163,63 +158,61 @@ export class RestoreWalk {
     return decideOverwrite(existing, object, { mode: this.init.overwrite, deletes: this.init.deletes, owner });
   }
 
-  private noter(name: ByteString): (note: { kind: string; error?: Error }) => void {
-    return (note) => this.components.tally.note(this.pathText(this.path(name)), note.kind, note.error?.message ?? "not allowed");
+  private noter(path: RestorePath): (note: { kind: string; error?: Error }) => void {
+    return (note) => this.components.tally.note(absolutePath(path), note.kind, note.error?.message ?? "not allowed");
   }
 
-  private visitDirectory(object: DirectoryObject, selection: Selection, decision: OverwriteDecision): void {
+  private visitDirectory(path: RestorePath, object: DirectoryObject, selection: Selection, decision: OverwriteDecision): void {
     const { current } = this.stack;
     const { tally } = this.components;
     if (decision === "replace-by-directory") current.removeFile(object.name);
     const isNew = decision === "create" || decision === "replace-by-directory";
     const entered = isNew ? { directory: placeDirectory(current, object.name) } : enterDirectory(current, object.name);
     const previousMode = "previousMode" in entered ? entered.previousMode : undefined;
-    const names = this.path(object.name);
     this.stack.enter(object.name, entered.directory);
     const held = new HeldDirectory((directory) => {
       try {
         if (isNew || decision === "merge") {
-          finishDirectory(directory, object, this.init.policy, (note) => tally.note(this.pathText(names), note.kind, note.error?.message ?? "not allowed"));
+          finishDirectory(directory, object, this.init.policy, this.noter(path));
         } else if (previousMode !== undefined) giveBackMode(directory, previousMode);
       } catch (error) {
-        tally.fail(this.pathText(names), describeFailure(error));
+        tally.fail(absolutePath(path), describeFailure(error));
       }
     });
     if (isNew) tally.restoredCount++;
-    this.enter(object.node, selection, held, isNew);
+    this.enter(path, object.node, selection, held, isNew);
   }
 
-  private async placeObject(level: Level, object: Exclude<TreeObject, DirectoryObject>, replacing: Replacing): Promise<void> {
-    const names = this.path(object.name);
-    if (!object.linkGroup) return this.placeFirst(level, object, replacing, names, () => undefined);
+  private async placeObject(level: Level, path: RestorePath, object: Exclude<TreeObject, DirectoryObject>, replacing: Replacing): Promise<void> {
+    if (!object.linkGroup) return this.placeFirst(level, path, object, replacing, () => undefined);
     const directory = level.held.hold(this.stack.current);
     const role = this.links.claim(object, (placed) => {
-      this.placeLink(placed, directory, names, replacing);
+      this.placeLink(placed, directory, path, replacing);
       level.held.release();
     });
     if (role === "link") return;
     level.held.release();
-    await this.placeFirst(level, object, replacing, names, (identity) =>
-      this.links.finish(object, identity && { path: names, identity }),
+    await this.placeFirst(level, path, object, replacing, (identity) =>
+      this.links.finish(object, identity && { path, identity }),
     );
   }
 
-  private placeLink(placed: PlacedLink | undefined, directory: Directory, names: readonly ByteString[], replacing: Replacing): void {
+  private placeLink(placed: PlacedLink | undefined, directory: Directory, path: RestorePath, replacing: Replacing): void {
     const { tally } = this.components;
     try {
       if (!placed) throw Object.assign(new Error("the file that it is another name of was not restored"), { code: "restore-refused" });
-      placeHardLink(this.root, placed.path, placed.identity, directory, names.at(-1)!, replacing);
+      placeHardLink(this.root, namesOf(placed.path), placed.identity, directory, path.name, replacing);
       tally.restoredCount++;
     } catch (error) {
-      tally.fail(this.pathText(names), describeFailure(error));
+      tally.fail(absolutePath(path), describeFailure(error));
     }
   }
 
   private async placeFirst(
     level: Level,
+    path: RestorePath,
     object: Exclude<TreeObject, DirectoryObject>,
     replacing: Replacing,
-    names: readonly ByteString[],
     onPlaced: (identity: ObjectIdentity | undefined) => void,
   ): Promise<void> {
     const { tally } = this.components;
@@ -228,8 +221,8 @@ export class RestoreWalk {
       try {
         identity =
           object.type === "symlink"
-            ? placeSymlink(this.stack.current, object, this.init.policy, replacing, this.noter(object.name))
-            : placeSpecial(this.stack.current, object, this.init.policy, replacing, this.noter(object.name));
+            ? placeSymlink(this.stack.current, object, this.init.policy, replacing, this.noter(path))
+            : placeSpecial(this.stack.current, object, this.init.policy, replacing, this.noter(path));
         tally.restoredCount++;
       } finally {
         onPlaced(identity);
@@ -238,16 +231,16 @@ export class RestoreWalk {
     }
     const directory = level.held.hold(this.stack.current);
     await placeFile(this.components, this.init.policy, { object, directory, replacing }, (outcome) => {
-      this.finishFile(object, names, outcome);
+      this.finishFile(object, path, outcome);
       onPlaced(outcome.identity);
       level.held.release();
     });
   }
 
-  private finishFile(object: FileObject, names: readonly ByteString[], outcome: FileOutcome): void {
+  private finishFile(object: FileObject, path: RestorePath, outcome: FileOutcome): void {
     const { tally, progress } = this.components;
-    for (const note of outcome.notes) tally.note(this.pathText(names), note.kind, note.message);
-    if (outcome.failure) return tally.fail(this.pathText(names), outcome.failure);
+    for (const note of outcome.notes) tally.note(absolutePath(path), note.kind, note.message);
+    if (outcome.failure) return tally.fail(absolutePath(path), outcome.failure);
     tally.restoredCount++;
     tally.restoredBytes += object.sizeBytes;
     progress.filesCount++;

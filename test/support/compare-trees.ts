@@ -131,7 +131,7 @@ class Comparer implements Comparison {
     else if (a.isDirectory()) {
       this.levels.push({ name, waiting: [] });
       this.move(name);
-      this.levels.at(-1)!.waiting.push(...this.compareNames());
+      for (const child of this.compareNames()) this.levels.at(-1)!.waiting.push(child);
     }
   }
 
