@@ -27,7 +27,11 @@ export async function backUp(init: BackupCommandInit): Promise<void> {
     dryRun: init.isDryRun,
     signal: init.signal,
     onProgress: ({ bytes, expectedBytes, filesCount }) =>
-      progress.update({ doneBytes: bytes, ...(expectedBytes === undefined ? {} : { totalBytes: Math.max(expectedBytes, bytes) }), doneFiles: filesCount }),
+      progress.update({
+        doneBytes: bytes,
+        ...(expectedBytes === undefined ? {} : { totalBytes: Math.max(expectedBytes, bytes) }),
+        doneFiles: filesCount,
+      }),
   });
   progress.end();
   if (init.json) printJson(reportForJson(report));
@@ -51,12 +55,14 @@ function printReport(report: BackupReport, isDryRun: boolean): void {
   if (isDryRun) printLine(`A backup would hold ${held}; ${read}. Nothing was sent. Looking took ${time}.`);
   else printLine(`Snapshot ${report.snapshotId}: ${held}; ${read}; ${formatBytes(report.sentBytes)} sent, in ${time}.`);
   const warn = (text: string): void => void process.stderr.write(`${text}\n`);
-  if (report.skippedSocketsCount > 0) warn(`${formatCount(report.skippedSocketsCount)} sockets were left out: they hold nothing.`);
+  if (report.skippedSocketsCount > 0)
+    warn(`${formatCount(report.skippedSocketsCount)} sockets were left out: they hold nothing.`);
   for (const path of report.changed) warn(`changed while it was read: ${displayName(path)}`);
   warnMore("changed while they were read", report.changedCount - report.changed.length, warn);
   for (const { path, code, message } of report.unreadable) warn(`not read: ${displayName(path)}: ${message || code}`);
   warnMore("not read", report.unreadableCount - report.unreadable.length, warn);
-  if (report.unreadableCount > 0) warn(`The snapshot is partial: ${formatCount(report.unreadableCount)} objects could not be read.`);
+  if (report.unreadableCount > 0)
+    warn(`The snapshot is partial: ${formatCount(report.unreadableCount)} objects could not be read.`);
 }
 
 function warnMore(what: string, count: number, warn: (text: string) => void): void {

@@ -29,7 +29,10 @@ export async function enrol(init: EnrolInit): Promise<void> {
   await using place = await reserveConfigFile(init.configFile);
   const site = await meetSite(token, init.signal);
   using client = new SiteClient({ site, socketsCount: 1 });
-  const request = { secret: Buffer.from(token.secret).toString("base64url"), hostName: (init.name ?? hostname()).slice(0, 200) };
+  const request = {
+    secret: Buffer.from(token.secret).toString("base64url"),
+    hostName: (init.name ?? hostname()).slice(0, 200),
+  };
   const enrolled = await client.enrol(request, init.signal);
   if (enrolled.siteId !== token.siteId) {
     throw new CostorError("site-identity-changed", "the site that answered is not the one that the token names");

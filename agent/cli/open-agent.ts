@@ -67,7 +67,10 @@ export async function openQueries(configFile: string, signal: AbortSignal): Prom
     contents: new ContentIdentity({ readContent: openedContents(fetch) }),
     snapshots,
     async choose(text) {
-      return chooseSnapshot(text, (await snapshots()).map(({ id }) => parseSnapshotId(id)));
+      return chooseSnapshot(
+        text,
+        (await snapshots()).map(({ id }) => parseSnapshotId(id)),
+      );
     },
     tree,
     async trees() {

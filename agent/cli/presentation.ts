@@ -7,7 +7,9 @@ import type { ObjectType, TreeObject } from "#protocol/tree.ts";
 export function pathForJson(path: ByteString): { path: string; pathBase64?: string } {
   const bytes = byteStringToBytes(path);
   const text = bytes.toString("utf8");
-  return Buffer.from(text, "utf8").equals(bytes) ? { path: text } : { path: displayName(path), pathBase64: bytes.toString("base64") };
+  return Buffer.from(text, "utf8").equals(bytes)
+    ? { path: text }
+    : { path: displayName(path), pathBase64: bytes.toString("base64") };
 }
 
 /** Enough of an id to name its snapshot: the milliseconds of its making. */

@@ -14,18 +14,26 @@ export function addAgentCommands(program: Command): void {
   addBackup(agent);
   addQueries(agent);
   addRestore(agent);
-  withConfig(agent, "run", "stay, and back up by the schedule of the configuration").action(async ({ config, json }: CommonOptions) => {
-    const { run } = await import("./run.ts");
-    await run({ configFile: config, json: json === true, signal: interruptionSignal() });
-  });
+  withConfig(agent, "run", "stay, and back up by the schedule of the configuration").action(
+    async ({ config, json }: CommonOptions) => {
+      const { run } = await import("./run.ts");
+      await run({ configFile: config, json: json === true, signal: interruptionSignal() });
+    },
+  );
 }
 
 function withConfig(parent: Command, name: string, description: string): Command {
-  const config = new Option("--config <file>", "the agent's configuration").default("/etc/costor/agent.yaml").env("COSTOR_AGENT_CONFIG");
+  const config = new Option("--config <file>", "the agent's configuration")
+    .default("/etc/costor/agent.yaml")
+    .env("COSTOR_AGENT_CONFIG");
   return parent.command(name).description(description).addOption(config).option("--json", "print JSON");
 }
 
-const queryOf = ({ config, json }: CommonOptions) => ({ configFile: config, json: json === true, signal: interruptionSignal() });
+const queryOf = ({ config, json }: CommonOptions) => ({
+  configFile: config,
+  json: json === true,
+  signal: interruptionSignal(),
+});
 
 function addEnrol(agent: Command): void {
   withConfig(agent, "enrol", "make this machine an agent of the site that made the token; writes the configuration")
@@ -54,10 +62,12 @@ const SNAPSHOT_HELP = "a snapshot's id, the beginning of one, or latest";
 const PATH_HELP = "as it was on the machine";
 
 function addQueries(agent: Command): void {
-  withConfig(agent, "snapshots", "list this machine's snapshots, oldest first").action(async (options: CommonOptions) => {
-    const { showSnapshots } = await import("./queries.ts");
-    await showSnapshots(queryOf(options));
-  });
+  withConfig(agent, "snapshots", "list this machine's snapshots, oldest first").action(
+    async (options: CommonOptions) => {
+      const { showSnapshots } = await import("./queries.ts");
+      await showSnapshots(queryOf(options));
+    },
+  );
   withConfig(agent, "ls", "list a directory of a snapshot")
     .argument("<snapshot>", SNAPSHOT_HELP)
     .argument("[path]", PATH_HELP, "/")
@@ -72,7 +82,12 @@ function addQueries(agent: Command): void {
     .option("-i, --ignore-case", "capital and small letters are the same")
     .action(async (pattern: string, options: CommonOptions & { regex?: true; ignoreCase?: true }) => {
       const { showFound } = await import("./queries.ts");
-      await showFound({ ...queryOf(options), pattern, isRegex: options.regex === true, ignoresCase: options.ignoreCase === true });
+      await showFound({
+        ...queryOf(options),
+        pattern,
+        isRegex: options.regex === true,
+        ignoresCase: options.ignoreCase === true,
+      });
     });
   withConfig(agent, "versions", "list the distinct versions of one path, with the first and last snapshot of each")
     .argument("<path>", PATH_HELP)
@@ -80,7 +95,11 @@ function addQueries(agent: Command): void {
       const { showVersions } = await import("./queries.ts");
       await showVersions(queryOf(options), pathOfArgument(path));
     });
-  withConfig(agent, "diff", "show what differs between two snapshots: + added, - removed, M changed, U other attributes only")
+  withConfig(
+    agent,
+    "diff",
+    "show what differs between two snapshots: + added, - removed, M changed, U other attributes only",
+  )
     .argument("<before>", SNAPSHOT_HELP)
     .argument("<after>", SNAPSHOT_HELP)
     .action(async (before: string, after: string, options: CommonOptions) => {

@@ -11,7 +11,17 @@ import type { TreeObject } from "#protocol/tree.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { formatBytes, formatCount } from "#terminal/quantities.ts";
 import { openQueries } from "./open-agent.ts";
-import { formatMode, formatTime, formatTimeNs, JsonArrayWriter, objectForJson, pathForJson, rootsOf, shortId, snapshotForJson } from "./presentation.ts";
+import {
+  formatMode,
+  formatTime,
+  formatTimeNs,
+  JsonArrayWriter,
+  objectForJson,
+  pathForJson,
+  rootsOf,
+  shortId,
+  snapshotForJson,
+} from "./presentation.ts";
 
 export interface QueryInit {
   readonly configFile: string;
@@ -28,12 +38,27 @@ export async function showSnapshots(init: QueryInit): Promise<void> {
     { title: "STARTED", text: (snapshot) => formatTime(snapshot.startedMs) },
     { title: "FILES", align: "right", text: (snapshot) => formatCount(snapshot.filesCount) },
     { title: "BYTES", align: "right", text: (snapshot) => formatBytes(snapshot.bytes) },
-    { title: "UNREAD", align: "right", text: (snapshot) => (snapshot.unreadableCount > 0 ? formatCount(snapshot.unreadableCount) : "") },
-    { title: "ROOTS", text: (snapshot) => rootsOf(snapshot).map((root) => displayName(root)).join(" ") },
+    {
+      title: "UNREAD",
+      align: "right",
+      text: (snapshot) => (snapshot.unreadableCount > 0 ? formatCount(snapshot.unreadableCount) : ""),
+    },
+    {
+      title: "ROOTS",
+      text: (snapshot) =>
+        rootsOf(snapshot)
+          .map((root) => displayName(root))
+          .join(" "),
+    },
   ]);
 }
 
-export async function showListing(init: QueryInit, snapshot: string, path: ByteString, isRecursive: boolean): Promise<void> {
+export async function showListing(
+  init: QueryInit,
+  snapshot: string,
+  path: ByteString,
+  isRecursive: boolean,
+): Promise<void> {
   await using queries = await openQueries(init.configFile, init.signal);
   const tree = await queries.tree(await queries.choose(snapshot));
   const array = init.json ? new JsonArrayWriter() : undefined;
@@ -47,7 +72,8 @@ export async function showListing(init: QueryInit, snapshot: string, path: ByteS
 
 function describeObject(name: ByteString, object: TreeObject): string {
   const owner = `${object.user ?? object.uid} ${object.group ?? object.gid}`.padEnd(16);
-  const size = object.type === "file" ? String(object.sizeBytes) : "major" in object ? `${object.major}, ${object.minor}` : "";
+  const size =
+    object.type === "file" ? String(object.sizeBytes) : "major" in object ? `${object.major}, ${object.minor}` : "";
   const target = object.type === "symlink" ? ` -> ${displayName(object.target)}` : "";
   const mark = object.type === "file" && object.changed ? " (changed while it was read)" : "";
   return `${formatMode(object.type, object.mode)} ${owner} ${size.padStart(12)} ${formatTimeNs(object.mtimeNs)} ${displayName(name)}${target}${mark}`;
@@ -67,20 +93,29 @@ export async function showFound(init: FindInit): Promise<void> {
   if (init.json) return printJson(found.map((one) => foundForJson(one, trees)));
   printTable(found, [
     { title: "PATH", text: ({ path, type }) => displayName(path) + (type === "directory" ? "/" : "") },
-    { title: "BYTES", align: "right", text: ({ sizeBytes }) => (sizeBytes === undefined ? "" : formatBytes(sizeBytes)) },
+    {
+      title: "BYTES",
+      align: "right",
+      text: ({ sizeBytes }) => (sizeBytes === undefined ? "" : formatBytes(sizeBytes)),
+    },
     { title: "SNAPSHOTS", text: ({ ranges }) => ranges.map((range) => describeRange(range, trees)).join(", ") },
   ]);
   if (found.length === 0) printLine(`Nothing called so in ${formatCount(trees.length)} snapshots.`);
 }
 
 function describeRange({ first, last }: { first: number; last: number }, trees: readonly SnapshotTree[]): string {
-  const of = (index: number): string => `${shortId(trees[index]!.id)} (${formatTime(trees[index]!.startedMs).slice(0, 16)})`;
+  const of = (index: number): string =>
+    `${shortId(trees[index]!.id)} (${formatTime(trees[index]!.startedMs).slice(0, 16)})`;
   return first === last ? of(first) : `${of(first)} to ${of(last)}`;
 }
 
 function foundForJson(found: FoundPath, trees: readonly SnapshotTree[]): Record<string, unknown> {
   const { path, ranges, ...facts } = found;
-  const snapshots = ranges.map(({ first, last }) => ({ first: trees[first]!.id, last: trees[last]!.id, count: last - first + 1 }));
+  const snapshots = ranges.map(({ first, last }) => ({
+    first: trees[first]!.id,
+    last: trees[last]!.id,
+    count: last - first + 1,
+  }));
   return { ...pathForJson(path), ...facts, snapshots };
 }
 
@@ -103,7 +138,11 @@ export async function showVersions(init: QueryInit, path: ByteString): Promise<v
     { title: "LAST IN", text: ({ last }) => describeRange({ first: last, last }, trees) },
     { title: "SNAPSHOTS", align: "right", text: ({ snapshotsCount }) => formatCount(snapshotsCount) },
     { title: "MODIFIED", text: ({ object }) => formatTimeNs(object.mtimeNs) },
-    { title: "BYTES", align: "right", text: ({ object }) => (object.type === "file" ? formatBytes(object.sizeBytes) : object.type) },
+    {
+      title: "BYTES",
+      align: "right",
+      text: ({ object }) => (object.type === "file" ? formatBytes(object.sizeBytes) : object.type),
+    },
   ]);
 }
 
@@ -111,14 +150,26 @@ const MARKS: Readonly<Record<DifferenceKind, string>> = { added: "+", removed: "
 
 export async function showDifferences(init: QueryInit, before: string, after: string): Promise<void> {
   await using queries = await openQueries(init.configFile, init.signal);
-  const [older, newer] = [await queries.tree(await queries.choose(before)), await queries.tree(await queries.choose(after))];
+  const [older, newer] = [
+    await queries.tree(await queries.choose(before)),
+    await queries.tree(await queries.choose(after)),
+  ];
   const counts: Record<DifferenceKind, number> = { added: 0, removed: 0, changed: 0, metadata: 0 };
   const array = init.json ? new JsonArrayWriter() : undefined;
   for await (const { kind, path, before: was, after: is } of diffSnapshots(queries, older, newer, init.signal)) {
     counts[kind]++;
-    if (array) array.add({ kind, ...pathForJson(path), ...(was ? { before: objectForJson(path, was) } : {}), ...(is ? { after: objectForJson(path, is) } : {}) });
+    if (array)
+      array.add({
+        kind,
+        ...pathForJson(path),
+        ...(was ? { before: objectForJson(path, was) } : {}),
+        ...(is ? { after: objectForJson(path, is) } : {}),
+      });
     else printLine(`${MARKS[kind]} ${displayName(path)}${(is ?? was)!.type === "directory" ? "/" : ""}`);
   }
   array?.end();
-  if (!array) printLine(`${formatCount(counts.added)} added, ${formatCount(counts.removed)} removed, ${formatCount(counts.changed)} changed, ${formatCount(counts.metadata)} with other attributes only.`);
+  if (!array)
+    printLine(
+      `${formatCount(counts.added)} added, ${formatCount(counts.removed)} removed, ${formatCount(counts.changed)} changed, ${formatCount(counts.metadata)} with other attributes only.`,
+    );
 }

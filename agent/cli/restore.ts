@@ -43,7 +43,11 @@ export async function restore(init: RestoreCommandInit): Promise<void> {
     signal: init.signal,
     onProgress: ({ bytes, expectedBytes, filesCount }) =>
       // What a part of a snapshot holds is not known before it has been walked.
-      progress.update({ doneBytes: bytes, ...(init.paths.length === 0 ? { totalBytes: expectedBytes } : {}), doneFiles: filesCount }),
+      progress.update({
+        doneBytes: bytes,
+        ...(init.paths.length === 0 ? { totalBytes: expectedBytes } : {}),
+        doneFiles: filesCount,
+      }),
   });
   progress.end();
   if (init.json) printJson(reportForJson(report));
@@ -67,10 +71,14 @@ function printReport(report: RestoreReport, init: RestoreCommandInit): void {
     ...(init.deleteExtra ? [`${formatCount(report.deletedCount)} deleted`] : []),
   ];
   const what = init.isDryRun ? "Would be restored" : "Restored";
-  printLine(`${what} from snapshot ${report.snapshotId} under ${displayName(init.to)}: ${counts.join(", ")}, in ${formatDuration(report.durationMs)}.`);
+  printLine(
+    `${what} from snapshot ${report.snapshotId} under ${displayName(init.to)}: ${counts.join(", ")}, in ${formatDuration(report.durationMs)}.`,
+  );
   for (const { path, message } of report.notes) warn(`note: ${displayName(path)}: ${message}`);
-  if (report.notesCount > report.notes.length) warn(`note: ${formatCount(report.notesCount - report.notes.length)} more`);
+  if (report.notesCount > report.notes.length)
+    warn(`note: ${formatCount(report.notesCount - report.notes.length)} more`);
   for (const { path, code, message } of report.failed) warn(`not restored: ${displayName(path)}: ${message || code}`);
-  if (report.failedCount > report.failed.length) warn(`not restored: ${formatCount(report.failedCount - report.failed.length)} more`);
+  if (report.failedCount > report.failed.length)
+    warn(`not restored: ${formatCount(report.failedCount - report.failed.length)} more`);
   if (report.failedCount > 0) warn(`${formatCount(report.failedCount)} objects could not be restored.`);
 }

@@ -47,7 +47,10 @@ export async function run(init: RunInit): Promise<void> {
 function planOf({ file, schedule }: AgentConfig): Plan {
   if (!schedule) {
     const example = 'schedule:\n  cron: "30 2 * * *"';
-    throw new CostorError("bad-config", `${file}: schedule.cron is missing, so nothing would ever run. Right is, for example:\n${example}`);
+    throw new CostorError(
+      "bad-config",
+      `${file}: schedule.cron is missing, so nothing would ever run. Right is, for example:\n${example}`,
+    );
   }
   const cron = new Cron(schedule.cron, { timezone: schedule.timeZone });
   return { nextAfter: (afterMs) => cron.nextRun(new Date(afterMs))?.getTime(), jitterMs: schedule.jitterMs };
@@ -62,8 +65,13 @@ async function backUp(configFile: string, signal: AbortSignal, log: Log): Promis
   const { snapshotId, filesCount, bytes, sentBytes, unreadableCount, durationMs } = report;
   const facts = { snapshotId, filesCount, bytes, sentBytes, unreadableCount, durationMs };
   const text = `snapshot ${snapshotId}: ${formatCount(filesCount)} files, ${formatBytes(bytes)}; ${formatBytes(sentBytes)} sent, in ${formatDuration(durationMs)}`;
-  log("snapshot", unreadableCount > 0 ? `${text}; ${formatCount(unreadableCount)} objects could not be read` : text, facts);
-  for (const { path, message } of report.unreadable) log("unreadable", `${displayName(path)}: ${message}`, pathForJson(path));
+  log(
+    "snapshot",
+    unreadableCount > 0 ? `${text}; ${formatCount(unreadableCount)} objects could not be read` : text,
+    facts,
+  );
+  for (const { path, message } of report.unreadable)
+    log("unreadable", `${displayName(path)}: ${message}`, pathForJson(path));
 }
 
 /** Plain lines for a service's log: time, event, text. */
@@ -77,21 +85,29 @@ function logTo(json: boolean): Log {
 function logEvent(log: Log, event: SchedulerEvent): void {
   switch (event.event) {
     case "waiting": {
-      const reason = { schedule: "by the schedule", missed: "since one was missed", retry: "to try again" }[event.reason];
-      return log("waiting", `the next backup starts at ${new Date(event.untilMs).toISOString()}, ${reason}`, { untilMs: event.untilMs });
+      const reason = { schedule: "by the schedule", missed: "since one was missed", retry: "to try again" }[
+        event.reason
+      ];
+      return log("waiting", `the next backup starts at ${new Date(event.untilMs).toISOString()}, ${reason}`, {
+        untilMs: event.untilMs,
+      });
     }
     case "no-more-runs":
       return log("waiting", "the schedule holds no more times");
     case "started":
       return log("started", "a backup starts");
     case "finished":
-      return log("finished", `the backup ended after ${formatDuration(event.durationMs)}`, { durationMs: event.durationMs });
+      return log("finished", `the backup ended after ${formatDuration(event.durationMs)}`, {
+        durationMs: event.durationMs,
+      });
     case "failed": {
       const { code, message, help } = event.error;
       return log("failed", `${code}: ${message}. ${help}`, { code, willRetry: event.willRetry });
     }
     case "config-ignored":
-      return log("config-ignored", `the changed configuration is not used: ${event.error.message}`, { code: event.error.code });
+      return log("config-ignored", `the changed configuration is not used: ${event.error.message}`, {
+        code: event.error.code,
+      });
     case "stopped":
       return log("stopped", "as asked");
   }

@@ -1,5 +1,15 @@
 /** The YAML text of a configuration file: values with the lines that they stand on, and every error found, not only the first. */
-import { type Document, isCollection, isMap, isPair, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import {
+  type Document,
+  isCollection,
+  isMap,
+  isPair,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+} from "yaml";
 import { CostorError } from "#protocol/errors.ts";
 import { type Field, nameOf } from "./config-fields.ts";
 import { WrongValue } from "./config-value.ts";
@@ -13,7 +23,7 @@ export interface ConfigProblem {
 }
 
 /** The error that reports `problems`, each on a line: file, line, field, reason, example. */
-export function badConfig(file: string, problems: readonly ConfigProblem[]): CostorError {
+function badConfig(file: string, problems: readonly ConfigProblem[]): CostorError {
   const lines = problems.map((problem) => {
     const example = problem.example === undefined ? "" : ` Right is, for example: ${problem.example}`;
     return `${file}:${problem.line}: ${problem.field === "" ? "" : `${problem.field} `}${problem.reason}.${example}`;
@@ -33,7 +43,11 @@ export class ConfigDocument {
     this.file = file;
     this.document = parseDocument(source, { lineCounter: this.lines, customTags: ["binary"], prettyErrors: false });
     for (const error of [...this.document.errors, ...this.document.warnings]) {
-      this.problems.push({ line: this.lines.linePos(error.pos[0]).line, field: "", reason: `is no valid YAML: ${error.message}` });
+      this.problems.push({
+        line: this.lines.linePos(error.pos[0]).line,
+        field: "",
+        reason: `is no valid YAML: ${error.message}`,
+      });
     }
     this.throwProblems();
     this.top = this.document.contents;
@@ -104,12 +118,17 @@ export class ConfigDocument {
         if (names.some((other) => other.startsWith(`${name}.`))) {
           if (isMap(pair.value)) visit(pair.value, `${name}.`);
           else if (pair.value !== null && !(isScalar(pair.value) && pair.value.value === null)) {
-            this.problems.push({ line: this.lineOf(key), field: name, reason: "holds a value, where fields are expected below it" });
+            this.problems.push({
+              line: this.lineOf(key),
+              field: name,
+              reason: "holds a value, where fields are expected below it",
+            });
           }
           continue;
         }
         const near = nearest(name, names);
-        const reason = near === undefined ? "is no field of this file" : `is no field of this file; perhaps ${near} was meant`;
+        const reason =
+          near === undefined ? "is no field of this file" : `is no field of this file; perhaps ${near} was meant`;
         this.problems.push({ line: this.lineOf(key), field: name, reason });
       }
     };

@@ -17,7 +17,8 @@ const WORKERS_MOST_COUNT = 8;
 export async function loadAgentConfig(path: string): Promise<AgentConfig> {
   const file = resolve(path);
   const { source, mode } = await readSource(file);
-  const warnings = (mode & 0o077) === 0 ? [] : [`${file} holds secrets and others can read or change it: chmod 600 ${file}`];
+  const warnings =
+    (mode & 0o077) === 0 ? [] : [`${file} holds secrets and others can read or change it: chmod 600 ${file}`];
   return parseAgentConfig(file, source, warnings);
 }
 
@@ -32,21 +33,33 @@ async function readSource(file: string): Promise<{ source: string; mode: number 
   } catch (error) {
     if (error instanceof CostorError) throw error;
     const code = (error as NodeJS.ErrnoException).code;
-    const reason = code === "ENOENT" ? "there is no such file; `costor agent enrol` writes it" : (error as Error).message;
+    const reason =
+      code === "ENOENT" ? "there is no such file; `costor agent enrol` writes it" : (error as Error).message;
     throw new CostorError("bad-config", `${file}: ${reason}`, { cause: error, details: { file } });
   }
 }
 
 /** Like {@link loadAgentConfig}, from text. */
-export async function parseAgentConfig(file: string, source: string, warnings: readonly string[] = []): Promise<AgentConfig> {
+export async function parseAgentConfig(
+  file: string,
+  source: string,
+  warnings: readonly string[] = [],
+): Promise<AgentConfig> {
   const document = new ConfigDocument(file, source);
   document.noteUnknown(Object.values(fields));
   const siteId = document.read(fields.siteId);
   const caCertificate = document.read(fields.caCertificate);
   const agentId = document.read(fields.agentId);
   const checksum = document.read(fields.checksum);
-  if (siteId && caCertificate && agentId && checksum && identityChecksum({ siteId, caCertificate, agentId }) !== checksum) {
-    const reason = "does not fit site.siteId, site.caCertificate and agent.id: one of the four was changed since enrolment";
+  if (
+    siteId &&
+    caCertificate &&
+    agentId &&
+    checksum &&
+    identityChecksum({ siteId, caCertificate, agentId }) !== checksum
+  ) {
+    const reason =
+      "does not fit site.siteId, site.caCertificate and agent.id: one of the four was changed since enrolment";
     document.note(fields.checksum, reason);
   }
   const addresses = document.read(fields.addresses);
@@ -85,7 +98,8 @@ async function readSchedule(document: ConfigDocument): Promise<ScheduleSettings 
   const timeZone = document.read(fields.timeZone);
   const jitterMs = document.read(fields.jitter);
   if (cron === undefined) {
-    if (timeZone !== undefined && !document.has(fields.cron)) document.note(fields.cron, "is missing, while schedule.timeZone is set");
+    if (timeZone !== undefined && !document.has(fields.cron))
+      document.note(fields.cron, "is missing, while schedule.timeZone is set");
     return undefined;
   }
   const { Cron } = await import("croner");

@@ -10,9 +10,15 @@ import { type Field, fields } from "./config-fields.ts";
 import { formatSecret, identityChecksum } from "./secret-text.ts";
 
 /** What enrolment knows; the rest is for a person to fill in. */
-export type NewConfig = Pick<AgentConfig, "site" | "agent" | "databaseDirectory" | "roots"> & { readonly siteName: string };
+export type NewConfig = Pick<AgentConfig, "site" | "agent" | "databaseDirectory" | "roots"> & {
+  readonly siteName: string;
+};
 
-const comment = (doc: string, indent: string): string => doc.split("\n").map((line) => `${indent}# ${line}\n`).join("");
+const comment = (doc: string, indent: string): string =>
+  doc
+    .split("\n")
+    .map((line) => `${indent}# ${line}\n`)
+    .join("");
 
 function entry(field: Field<unknown>, value: string): string {
   const indent = "  ".repeat(field.path.length - 1);
@@ -37,13 +43,23 @@ function path(value: ByteString): string {
 export function formatNewConfig(config: NewConfig): string {
   const { site, agent } = config;
   const checksum = identityChecksum({ siteId: site.siteId, caCertificate: site.caCertificate, agentId: agent.id });
-  const certificate = site.caCertificate.trim().split(/\r?\n/).map((line) => `\n    ${line.trim()}`).join("");
+  const certificate = site.caCertificate
+    .trim()
+    .split(/\r?\n/)
+    .map((line) => `\n    ${line.trim()}`)
+    .join("");
   const list = (items: readonly string[], indent: string): string =>
     items.length === 0 ? "[]" : items.map((item) => `\n${indent}- ${item}`).join("");
   return [
     `# CoStor: what this machine backs up to the site ${quoted(config.siteName)}. Keep this file secret: it holds keys.\n`,
     "# After a change, `costor agent backup --dry-run --config THIS_FILE` says whether it is right and what would be sent.\n\n",
-    entry(fields.roots, list(config.roots.map((root) => path(root)), "  ")),
+    entry(
+      fields.roots,
+      list(
+        config.roots.map((root) => path(root)),
+        "  ",
+      ),
+    ),
     "\n",
     entry(fields.exclude, "[]"),
     "\n",
@@ -69,7 +85,13 @@ export function formatNewConfig(config: NewConfig): string {
     "\n",
     entry(fields.databaseDirectory, quoted(config.databaseDirectory)),
     "\nsite:\n",
-    entry(fields.addresses, list(site.addresses.map((address) => quoted(formatSiteAddress(address))), "    ")),
+    entry(
+      fields.addresses,
+      list(
+        site.addresses.map((address) => quoted(formatSiteAddress(address))),
+        "    ",
+      ),
+    ),
     entry(fields.siteId, quoted(site.siteId)),
     entry(fields.caCertificate, `|${certificate}`),
     "\nagent:\n",
@@ -97,7 +119,9 @@ export async function reserveConfigFile(path: string): Promise<ReservedConfig> {
     throw new CostorError("bad-config", `${file}: ${reason}`, { cause: error, details: { file } });
   };
   await mkdir(directory, { recursive: true }).catch(fail);
-  const present = await open(file, "r").catch((error: NodeJS.ErrnoException) => (error.code === "ENOENT" ? undefined : fail(error)));
+  const present = await open(file, "r").catch((error: NodeJS.ErrnoException) =>
+    error.code === "ENOENT" ? undefined : fail(error),
+  );
   if (present) {
     await present.close();
     fail(Object.assign(new Error(), { code: "EEXIST" }));

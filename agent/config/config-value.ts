@@ -23,6 +23,7 @@ const shown = (value: unknown): string => {
 };
 
 export const text: ParseValue<string> = (value) => {
+  // oxlint-disable-next-line no-control-regex
   if (typeof value === "string" && value !== "" && !/[\x00-\x1f\x7f-\x9f]/.test(value)) return value;
   throw new WrongValue(`is ${shown(value)}, where one line of text is expected`);
 };
@@ -44,7 +45,12 @@ const LEAST_BYTES_PER_SECOND = 16 * 1024;
 
 /** Bytes per second. */
 export const rate: ParseValue<number> = (value) => {
-  const parsed = typeof value === "number" && Number.isInteger(value) ? value : typeof value === "string" ? parseRate(value) : undefined;
+  const parsed =
+    typeof value === "number" && Number.isInteger(value)
+      ? value
+      : typeof value === "string"
+        ? parseRate(value)
+        : undefined;
   if (parsed === undefined) throw new WrongValue(`is ${shown(value)}, which is not a rate`);
   if (parsed < LEAST_BYTES_PER_SECOND) throw new WrongValue(`is ${shown(value)}, which is less than 16 KiB/s`);
   return parsed;
@@ -54,7 +60,8 @@ export const duration =
   (mostMs: number): ParseValue<number> =>
   (value) => {
     const parsed = typeof value === "string" ? parseDuration(value) : value === 0 ? 0 : undefined;
-    if (parsed === undefined) throw new WrongValue(`is ${shown(value)}, which is not a length of time in s, min, h or d`);
+    if (parsed === undefined)
+      throw new WrongValue(`is ${shown(value)}, which is not a length of time in s, min, h or d`);
     if (parsed > mostMs) throw new WrongValue(`is ${shown(value)}, which is more than ${mostMs / 3_600_000} h`);
     return parsed;
   };
@@ -91,7 +98,8 @@ export const authorityCertificate: ParseValue<string> = (value) => {
   } catch {
     holds = false;
   }
-  if (!holds) throw new WrongValue("is not the PEM text of a certificate that signed itself, or a character of it was changed");
+  if (!holds)
+    throw new WrongValue("is not the PEM text of a certificate that signed itself, or a character of it was changed");
   return value;
 };
 
@@ -109,12 +117,14 @@ export const absolutePath: ParseValue<ByteString> = (value) => {
 };
 
 /** An absolute path in normal form that is text. */
-export const absoluteTextPath: ParseValue<string> = (value) => byteStringToBytes(absolutePath(text(value))).toString("utf8");
+export const absoluteTextPath: ParseValue<string> = (value) =>
+  byteStringToBytes(absolutePath(text(value))).toString("utf8");
 
 /** One line in the syntax of a .gitignore file. */
 export const pattern: ParseValue<string> = (value) => {
   if (typeof value !== "string") throw new WrongValue(`is ${shown(value)}, where a pattern in quotes is expected`);
-  if (value.trim() === "" || /[\r\n\0]/.test(value)) throw new WrongValue(`is ${shown(value)}, where one pattern of one line is expected`);
+  if (value.trim() === "" || /[\r\n\0]/.test(value))
+    throw new WrongValue(`is ${shown(value)}, where one pattern of one line is expected`);
   if (value.length > 4096) throw new WrongValue("is longer than 4096 characters");
   return value;
 };

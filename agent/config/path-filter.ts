@@ -36,7 +36,9 @@ export function createPathFilter(include: readonly string[], exclude: readonly s
  */
 const shiftHighBytes = (path: string): string =>
   // oxlint-disable-next-line no-control-regex
-  /[\x80-\xff]/.test(path) ? path.replace(/[\x80-\xff]/g, (byte) => String.fromCharCode(byte.charCodeAt(0) + 0x100)) : path;
+  /[\x80-\xff]/.test(path)
+    ? path.replace(/[\x80-\xff]/g, (byte) => String.fromCharCode(byte.charCodeAt(0) + 0x100))
+    : path;
 
 const shiftPattern = (pattern: string): string => shiftHighBytes(Buffer.from(pattern, "utf8").toString("latin1"));
 

@@ -38,6 +38,8 @@ export interface IdentityParts {
 /** A check over the identities, which carry none of their own. Line breaks and spaces of the PEM text do not count. */
 export function identityChecksum(parts: IdentityParts): string {
   const certificate = parts.caCertificate.replaceAll(/\s+/g, "");
-  const digest = createHash("sha256").update(JSON.stringify(["costor/v1/identity", parts.siteId, certificate, parts.agentId])).digest();
+  const digest = createHash("sha256")
+    .update(JSON.stringify(["costor/v1/identity", parts.siteId, certificate, parts.agentId]))
+    .digest();
   return digest.toString("hex", 0, CHECK_BYTES);
 }

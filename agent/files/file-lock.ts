@@ -13,7 +13,8 @@ export function lockFile(path: string): Disposable {
   if (libc.flock(fd, LOCK_EXCLUSIVE | LOCK_AT_ONCE) !== 0) {
     const error = lastError("flock");
     closeSync(fd);
-    if (isOsError(error, E.AGAIN)) throw new CostorError("agent-busy", `another process holds ${path}`, { cause: error });
+    if (isOsError(error, E.AGAIN))
+      throw new CostorError("agent-busy", `another process holds ${path}`, { cause: error });
     throw error;
   }
   return { [Symbol.dispose]: () => closeSync(fd) };

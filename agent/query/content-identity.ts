@@ -24,7 +24,8 @@ export class ContentIdentity {
    */
   async of(file: FileObject): Promise<string> {
     const place = placeOf(file);
-    if (!("slices" in file.content) || file.sizeBytes > limits.smallFileBytes || file.content.slices.length === 0) return place;
+    if (!("slices" in file.content) || file.sizeBytes > limits.smallFileBytes || file.content.slices.length === 0)
+      return place;
     const known = this.hashes.get(place);
     if (known !== undefined) return known;
     const pieces: Uint8Array[] = [];

@@ -37,8 +37,18 @@ export async function* diffSnapshots(
   signal?: AbortSignal,
 ): AsyncGenerator<Difference> {
   const { reader, contents } = components;
-  const open = async (path: ByteString, left: NodePointer | undefined, right: NodePointer | undefined): Promise<Level> => {
-    const level = { path, before: left && reader.objects(left), after: right && reader.objects(right), left: undefined, right: undefined };
+  const open = async (
+    path: ByteString,
+    left: NodePointer | undefined,
+    right: NodePointer | undefined,
+  ): Promise<Level> => {
+    const level = {
+      path,
+      before: left && reader.objects(left),
+      after: right && reader.objects(right),
+      left: undefined,
+      right: undefined,
+    };
     return { ...level, left: await nextOf(level.before), right: await nextOf(level.after) };
   };
   if (isSameNode(before.root, after.root)) return;
@@ -61,7 +71,8 @@ export async function* diffSnapshots(
     if (kind) yield { kind, path, ...(was ? { before: was } : {}), ...(is ? { after: is } : {}) };
     const wasNode = was?.type === "directory" ? was.node : undefined;
     const isNode = is?.type === "directory" ? is.node : undefined;
-    if ((wasNode || isNode) && !(wasNode && isNode && isSameNode(wasNode, isNode))) levels.push(await open(path, wasNode, isNode));
+    if ((wasNode || isNode) && !(wasNode && isNode && isSameNode(wasNode, isNode)))
+      levels.push(await open(path, wasNode, isNode));
   }
 }
 
@@ -107,6 +118,8 @@ function hasSameAttributes(before: TreeObject, after: TreeObject): boolean {
     before.group === after.group &&
     before.mtimeNs === after.mtimeNs &&
     left.length === right.length &&
-    left.every((xattr, index) => xattr.name === right[index]!.name && Buffer.compare(xattr.value, right[index]!.value) === 0)
+    left.every(
+      (xattr, index) => xattr.name === right[index]!.name && Buffer.compare(xattr.value, right[index]!.value) === 0,
+    )
   );
 }

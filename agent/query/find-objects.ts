@@ -97,7 +97,15 @@ async function searchNode(
   const top = "/" as ByteString;
   const enter = (node: NodePointer, path: ByteString, name: ByteString): Level | Findings => {
     const key = keyOf(node, path, pattern);
-    return (key === undefined ? undefined : known.get(key)) ?? { path, name, key, objects: reader.objects(node), findings: { matches: [], below: [] } };
+    return (
+      (key === undefined ? undefined : known.get(key)) ?? {
+        path,
+        name,
+        key,
+        objects: reader.objects(node),
+        findings: { matches: [], below: [] },
+      }
+    );
   };
   const first = enter(root, top, top);
   if (!("objects" in first)) return first;
@@ -139,6 +147,7 @@ function* listFindings(findings: Findings): Generator<{ path: ByteString; object
   const waiting = [{ path: "/" as ByteString, findings }];
   for (let next = waiting.pop(); next; next = waiting.pop()) {
     for (const object of next.findings.matches) yield { path: joinPath(next.path, object.name), object };
-    for (const { name, findings: below } of next.findings.below) waiting.push({ path: joinPath(next.path, name), findings: below });
+    for (const { name, findings: below } of next.findings.below)
+      waiting.push({ path: joinPath(next.path, name), findings: below });
   }
 }

@@ -27,7 +27,12 @@ export async function* listPath(
 }
 
 /** Iterative, so that no depth overflows; holds one page of each level on the way down. */
-async function* listBelow(reader: TreeReader, node: NodePointer, path: ByteString, isRecursive: boolean): AsyncGenerator<ListedObject> {
+async function* listBelow(
+  reader: TreeReader,
+  node: NodePointer,
+  path: ByteString,
+  isRecursive: boolean,
+): AsyncGenerator<ListedObject> {
   const levels = [{ path, objects: reader.objects(node) }];
   for (let level = levels.at(-1); level; level = levels.at(-1)) {
     const next = await level.objects.next();
@@ -37,6 +42,7 @@ async function* listBelow(reader: TreeReader, node: NodePointer, path: ByteStrin
     }
     const listed = { path: joinPath(level.path, next.value.name), object: next.value };
     yield listed;
-    if (isRecursive && listed.object.type === "directory") levels.push({ path: listed.path, objects: reader.objects(listed.object.node) });
+    if (isRecursive && listed.object.type === "directory")
+      levels.push({ path: listed.path, objects: reader.objects(listed.object.node) });
   }
 }

@@ -20,7 +20,8 @@ const PATTERN_MOST_COUNT = 1000;
  * found anywhere in it. A regular expression is for paths when it holds a slash. Throws `bad-usage`.
  */
 export function parseNamePattern(text: string, init: NamePatternInit): NamePattern {
-  if (text === "" || text.length > PATTERN_MOST_COUNT) throw new CostorError("bad-usage", `a pattern has 1 to ${PATTERN_MOST_COUNT} characters`);
+  if (text === "" || text.length > PATTERN_MOST_COUNT)
+    throw new CostorError("bad-usage", `a pattern has 1 to ${PATTERN_MOST_COUNT} characters`);
   const isForPaths = text.includes("/");
   let expression: RegExp;
   try {
@@ -39,7 +40,7 @@ function textOfName(name: ByteString): string {
   const text = bytes.toString("utf8");
   if (!text.includes("\ufffd") || Buffer.from(text, "utf8").equals(bytes)) return text;
   let mixed = "";
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const length = [1, 2, 3, 4].find((count) => isOneCharacter(bytes.subarray(at, at + count)));
     mixed += length === undefined ? String.fromCharCode(0xdc00 + bytes[at]!) : bytes.toString("utf8", at, at + length);
     at += length ?? 1;

@@ -13,9 +13,11 @@ export interface SnapshotTree {
 }
 
 /** The names of an absolute path. */
-export const namesOfPath = (path: ByteString): ByteString[] => path.split("/").filter((name) => name !== "") as ByteString[];
+export const namesOfPath = (path: ByteString): ByteString[] =>
+  path.split("/").filter((name) => name !== "") as ByteString[];
 
-export const joinPath = (parent: ByteString, name: ByteString): ByteString => `${parent === "/" ? "" : parent}/${name}` as ByteString;
+export const joinPath = (parent: ByteString, name: ByteString): ByteString =>
+  `${parent === "/" ? "" : parent}/${name}` as ByteString;
 
 /** The object at `path`, or the node of `/` for the top. Throws `path-unknown`. */
 export async function findInSnapshot(
@@ -27,7 +29,9 @@ export async function findInSnapshot(
   if (names.length === 0) return { top: snapshot.root };
   const object = await reader.find(snapshot.root, names);
   if (object) return { object };
-  throw new CostorError("path-unknown", `snapshot ${snapshot.id} holds no ${displayName(path)}`, { details: { snapshot: snapshot.id } });
+  throw new CostorError("path-unknown", `snapshot ${snapshot.id} holds no ${displayName(path)}`, {
+    details: { snapshot: snapshot.id },
+  });
 }
 
 /**
@@ -43,6 +47,9 @@ export function chooseSnapshot(text: string, ids: readonly SnapshotId[]): Snapsh
   const wanted = text.toLowerCase();
   const found = /^[0-9a-f-]+$/.test(wanted) ? ids.filter((id) => id.startsWith(wanted)) : [];
   if (found.length === 1) return found[0]!;
-  if (found.length === 0) throw new CostorError("snapshot-unknown", `no snapshot's id starts with ${JSON.stringify(text)}`);
-  throw new CostorError("bad-id", `${found.length} snapshots' ids start with ${text}: give more of it`, { details: { found: found.slice(0, 20) } });
+  if (found.length === 0)
+    throw new CostorError("snapshot-unknown", `no snapshot's id starts with ${JSON.stringify(text)}`);
+  throw new CostorError("bad-id", `${found.length} snapshots' ids start with ${text}: give more of it`, {
+    details: { found: found.slice(0, 20) },
+  });
 }

@@ -7,7 +7,9 @@ export async function loadHistory(path: string): Promise<RunHistory> {
   try {
     const value = JSON.parse(await readFile(path, "utf8")) as { lastStartMs?: unknown } | null;
     const lastStartMs = value?.lastStartMs;
-    return typeof lastStartMs === "number" && Number.isSafeInteger(lastStartMs) && lastStartMs >= 0 ? { lastStartMs } : {};
+    return typeof lastStartMs === "number" && Number.isSafeInteger(lastStartMs) && lastStartMs >= 0
+      ? { lastStartMs }
+      : {};
   } catch {
     return {};
   }

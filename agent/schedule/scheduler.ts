@@ -64,7 +64,11 @@ export async function runScheduler(components: SchedulerComponents, signal: Abor
       const jitterMs = retryAtMs === undefined ? random() * plan.jitterMs : 0;
       wait = { forMs: due, startMs: Math.max(due, nowMs) + jitterMs };
       if (wait.startMs > nowMs) {
-        log({ event: "waiting", untilMs: wait.startMs, reason: retryAtMs !== undefined ? "retry" : due <= nowMs ? "missed" : "schedule" });
+        log({
+          event: "waiting",
+          untilMs: wait.startMs,
+          reason: retryAtMs !== undefined ? "retry" : due <= nowMs ? "missed" : "schedule",
+        });
       }
     }
     if (nowMs < wait.startMs) {
@@ -101,7 +105,10 @@ async function planOrLast(components: SchedulerComponents, last: Plan): Promise<
   }
 }
 
-async function runOnce({ clock, run, log }: SchedulerComponents, signal: AbortSignal): Promise<CostorError | undefined> {
+async function runOnce(
+  { clock, run, log }: SchedulerComponents,
+  signal: AbortSignal,
+): Promise<CostorError | undefined> {
   const startedMs = clock.nowMs();
   log({ event: "started" });
   try {
@@ -114,4 +121,6 @@ async function runOnce({ clock, run, log }: SchedulerComponents, signal: AbortSi
 }
 
 const asCostorError = (error: unknown): CostorError =>
-  isCostorError(error) ? error : new CostorError("internal", error instanceof Error ? error.message : String(error), { cause: error });
+  isCostorError(error)
+    ? error
+    : new CostorError("internal", error instanceof Error ? error.message : String(error), { cause: error });

@@ -27,10 +27,14 @@ const DATE_CODES: ReadonlySet<string> = new Set(["CERT_HAS_EXPIRED", "CERT_NOT_Y
 export function describeConnectionFailure(error: Error & { code?: string }, address: string): CostorError {
   const code = error.code ?? "";
   if (IDENTITY_CODES.has(code)) {
-    return new CostorError("site-identity-changed", `${address} cannot prove that it is the site of this machine: ${error.message}`, {
-      cause: error,
-      details: { address, cause: code },
-    });
+    return new CostorError(
+      "site-identity-changed",
+      `${address} cannot prove that it is the site of this machine: ${error.message}`,
+      {
+        cause: error,
+        details: { address, cause: code },
+      },
+    );
   }
   const hint = DATE_CODES.has(code) ? ". Check the clocks of this machine and of the site" : "";
   return new CostorError("site-unreachable", `${address}: ${error.message || code || "the connection failed"}${hint}`, {
@@ -40,7 +44,12 @@ export function describeConnectionFailure(error: Error & { code?: string }, addr
 }
 
 /** The coded error of an answer other than success. */
-export function describeAnswer(status: number, headers: IncomingHttpHeaders, body: Buffer, address: string): CostorError {
+export function describeAnswer(
+  status: number,
+  headers: IncomingHttpHeaders,
+  body: Buffer,
+  address: string,
+): CostorError {
   const retryAfterMs = parseRetryAfter(headers["retry-after"]);
   const details = { address, status, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
   if (headers["content-type"]?.startsWith(contentTypes.problem)) {
@@ -65,7 +74,11 @@ function parseJson(body: Buffer): unknown {
 }
 
 /** The value of a JSON answer that follows `schema`. Throws `site-answer-invalid`. */
-export function parseAnswer<Schema extends v.GenericSchema>(schema: Schema, body: Buffer, path: string): v.InferOutput<Schema> {
+export function parseAnswer<Schema extends v.GenericSchema>(
+  schema: Schema,
+  body: Buffer,
+  path: string,
+): v.InferOutput<Schema> {
   const parsed = v.safeParse(schema, parseJson(body));
   if (parsed.success) return parsed.output;
   const issue = parsed.issues[0];

@@ -30,7 +30,9 @@ export async function meetSite(token: EnrolToken, signal?: AbortSignal): Promise
       return { addresses: [address, ...addresses.toSpliced(index, 1)], siteId: token.siteId, caCertificate };
     } catch (error) {
       signal?.throwIfAborted();
-      failures.push(error instanceof CostorError ? error : describeConnectionFailure(error as Error, token.addresses[index]!));
+      failures.push(
+        error instanceof CostorError ? error : describeConnectionFailure(error as Error, token.addresses[index]!),
+      );
     }
   }
   throw failures.find((error) => error.code === "site-identity-changed") ?? failures[0]!;
@@ -47,7 +49,10 @@ async function readAuthority(address: SiteAddress, token: EnrolToken, signal?: A
     rejectUnauthorized: false,
   });
   const { promise, resolve, reject } = Promise.withResolvers<DetailedPeerCertificate>();
-  const timer = setTimeout(() => reject(Object.assign(new Error("no connection"), { code: "ETIMEDOUT" })), HANDSHAKE_MS);
+  const timer = setTimeout(
+    () => reject(Object.assign(new Error("no connection"), { code: "ETIMEDOUT" })),
+    HANDSHAKE_MS,
+  );
   const abort = (): void => reject(signal!.reason);
   signal?.addEventListener("abort", abort, { once: true });
   socket.once("secureConnect", () => resolve((socket as TLSSocket).getPeerCertificate(true)));
@@ -70,7 +75,9 @@ function findAuthority(leaf: DetailedPeerCertificate, caHash: Uint8Array, addres
     if (certificate.issuerCertificate === certificate) break;
     certificate = certificate.issuerCertificate;
   }
-  throw new CostorError("site-identity-changed", `${address} is not the site that the enrolment token was made at`, { details: { address } });
+  throw new CostorError("site-identity-changed", `${address} is not the site that the enrolment token was made at`, {
+    details: { address },
+  });
 }
 
 function pemOf(der: Buffer): string {

@@ -73,7 +73,8 @@ export class SiteClient implements Disposable {
   constructor(init: SiteClientInit, components: SiteClientComponents = { clock: systemClock, random: Math.random }) {
     this.components = components;
     this.connection = new SiteConnection({ site: init.site, token: init.token, socketsCount: init.socketsCount ?? 4 });
-    this.rateLimit = init.sendBytesPerSecond === undefined ? undefined : createRateLimit(init.sendBytesPerSecond, components.clock);
+    this.rateLimit =
+      init.sendBytesPerSecond === undefined ? undefined : createRateLimit(init.sendBytesPerSecond, components.clock);
     const firstContactForMs = init.firstContactForMs ?? 10_000;
     const reconnectForMs = init.reconnectForMs ?? 600_000;
     this.policy = {
@@ -114,7 +115,10 @@ export class SiteClient implements Disposable {
     for (let at = 0; at < ids.length; at += limits.missingIdsCount) {
       const asked = ids.slice(at, at + limits.missingIdsCount);
       const path = paths.missing(sessionId);
-      const octets = await this.octets({ method: "POST", path, ...octetBody(asked.map(primeIdToBytes)), signal }, asked.length);
+      const octets = await this.octets(
+        { method: "POST", path, ...octetBody(asked.map(primeIdToBytes)), signal },
+        asked.length,
+      );
       if (octets.length !== asked.length || octets.some((octet) => octet > 1)) {
         throw new CostorError("site-answer-invalid", `the answer of ${path} is not one byte 0 or 1 for each id`);
       }
@@ -144,14 +148,23 @@ export class SiteClient implements Disposable {
     const request: SiteRequest = { method: "POST", path, ...octetBody(body), rateLimit: this.rateLimit, signal };
     const { storedCount } = await this.json(primesResponse, request);
     if (storedCount !== primes.length) {
-      throw new CostorError("site-answer-invalid", `${path}: the site stored ${storedCount} primes of ${primes.length}`);
+      throw new CostorError(
+        "site-answer-invalid",
+        `${path}: the site stored ${storedCount} primes of ${primes.length}`,
+      );
     }
   }
 
   /** Throws `commit-incomplete` with `details.missing`, ids that are to be sent first. */
   commit(sessionId: SessionId, request: CommitRequest, signal?: AbortSignal): Promise<CommitResponse> {
     const path = paths.commit(sessionId);
-    return this.json(commitResponse, { ...jsonBody(request), method: "POST", path, silenceMs: COMMIT_SILENCE_MS, signal });
+    return this.json(commitResponse, {
+      ...jsonBody(request),
+      method: "POST",
+      path,
+      silenceMs: COMMIT_SILENCE_MS,
+      signal,
+    });
   }
 
   /** This agent's own, oldest first. */
@@ -177,14 +190,22 @@ export class SiteClient implements Disposable {
     let givenCount = 0;
     while (givenCount < ids.length) {
       const rest = ids.slice(givenCount);
-      const request: SiteRequest = { method: "POST", path: paths.readPrimes, ...octetBody(rest.map(primeIdToBytes)), signal };
+      const request: SiteRequest = {
+        method: "POST",
+        path: paths.readPrimes,
+        ...octetBody(rest.map(primeIdToBytes)),
+        signal,
+      };
       // The first prime is part of what is repeated, so that a connection that is always cut before it gives up in the end.
       const { first, following } = await this.repeat(() => this.startReading(request), signal);
       let next = first;
       try {
         while (!next.done) {
           if (next.value.id !== ids[givenCount]) {
-            throw new CostorError("site-answer-invalid", `${paths.readPrimes}: prime ${next.value.id} came in place of ${ids[givenCount]}`);
+            throw new CostorError(
+              "site-answer-invalid",
+              `${paths.readPrimes}: prime ${next.value.id} came in place of ${ids[givenCount]}`,
+            );
           }
           givenCount++;
           yield next.value;
@@ -200,7 +221,9 @@ export class SiteClient implements Disposable {
     }
   }
 
-  private async startReading(request: SiteRequest): Promise<{ first: IteratorResult<StoredPrime>; following: AsyncGenerator<StoredPrime> }> {
+  private async startReading(
+    request: SiteRequest,
+  ): Promise<{ first: IteratorResult<StoredPrime>; following: AsyncGenerator<StoredPrime> }> {
     const answer = await this.connection.send(request);
     const following = readBatch(answer as AsyncIterable<Buffer>);
     try {
@@ -214,7 +237,10 @@ export class SiteClient implements Disposable {
     }
   }
 
-  private async json<Schema extends v.GenericSchema>(schema: Schema, request: SiteRequest): Promise<v.InferOutput<Schema>> {
+  private async json<Schema extends v.GenericSchema>(
+    schema: Schema,
+    request: SiteRequest,
+  ): Promise<v.InferOutput<Schema>> {
     return parseAnswer(schema, await this.octets(request, limits.jsonAnswerBytes), request.path);
   }
 

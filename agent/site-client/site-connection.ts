@@ -132,7 +132,10 @@ export class SiteConnection {
 
 function limitConnecting(socket: TLSSocket, call: ClientRequest): void {
   if (!socket.connecting) return;
-  const timer = setTimeout(() => call.destroy(Object.assign(new Error("no connection"), { code: "ETIMEDOUT" })), CONNECT_MS);
+  const timer = setTimeout(
+    () => call.destroy(Object.assign(new Error("no connection"), { code: "ETIMEDOUT" })),
+    CONNECT_MS,
+  );
   const stop = (): void => clearTimeout(timer);
   socket.once("secureConnect", stop);
   socket.once("close", stop);
@@ -179,7 +182,8 @@ export async function readAll(answer: IncomingMessage, mostBytes: number, name: 
   let bytes = 0;
   for await (const piece of answer as AsyncIterable<Buffer>) {
     bytes += piece.length;
-    if (bytes > mostBytes) throw new CostorError("site-answer-invalid", `${name}: an answer is longer than ${mostBytes} bytes`);
+    if (bytes > mostBytes)
+      throw new CostorError("site-answer-invalid", `${name}: an answer is longer than ${mostBytes} bytes`);
     pieces.push(piece);
   }
   return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);

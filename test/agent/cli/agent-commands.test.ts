@@ -23,7 +23,8 @@ async function succeeds(ended: Promise<Ended>): Promise<Ended> {
   assert.equal(result.code, 0, result.stderr);
   return result;
 }
-const snapshotIds = async (): Promise<string[]> => (await succeeds(agent("snapshots", "--json"))).json<{ id: string }[]>().map(({ id }) => id);
+const snapshotIds = async (): Promise<string[]> =>
+  (await succeeds(agent("snapshots", "--json"))).json<{ id: string }[]>().map(({ id }) => id);
 
 test.before(async () => {
   site = await startSiteProcess();
@@ -55,7 +56,14 @@ test("enrolment writes a secret file that is used at once, and never replaces on
 
 test("a token with a slip in it is refused before anybody is contacted", async () => {
   const token = await site.enrolToken("slip");
-  const refused = await costor(["agent", "enrol", `${token.slice(0, -5)}aaaaa`, "--config", join(directory, "slip.yaml"), "--json"]);
+  const refused = await costor([
+    "agent",
+    "enrol",
+    `${token.slice(0, -5)}aaaaa`,
+    "--config",
+    join(directory, "slip.yaml"),
+    "--json",
+  ]);
   assert.equal(refused.code, 2);
   assert.equal((JSON.parse(refused.stderr) as { error: { code: string } }).error.code, "bad-token");
 });
@@ -80,20 +88,47 @@ test("a backup of the configuration's roots, a second one and a dry run say what
 test("ls, diff, find and versions answer from the snapshots", async () => {
   const [first] = await snapshotIds();
   const listed = (await succeeds(agent("ls", "latest", source, "--json"))).json();
-  assert.deepEqual(listed.map((entry: { path: string; type: string }) => [entry.path, entry.type]), [[join(source, "letters"), "directory"], [join(source, "marks.csv"), "file"]]);
+  assert.deepEqual(
+    listed.map((entry: { path: string; type: string }) => [entry.path, entry.type]),
+    [
+      [join(source, "letters"), "directory"],
+      [join(source, "marks.csv"), "file"],
+    ],
+  );
   const recursive = await succeeds(agent("ls", first!.slice(0, 13), "/", "--recursive"));
   assert.match(recursive.stdout, /letters\/head\.txt/);
   const changes = (await succeeds(agent("diff", first!, "latest", "--json"))).json();
   assert.deepEqual(
-    changes.filter((change: { kind: string }) => change.kind !== "metadata").map((change: { kind: string; path: string }) => [change.kind, change.path.slice(source.length)]),
-    [["removed", "/letters/head.txt"], ["added", "/letters/new.txt"], ["changed", "/marks.csv"]],
+    changes
+      .filter((change: { kind: string }) => change.kind !== "metadata")
+      .map((change: { kind: string; path: string }) => [change.kind, change.path.slice(source.length)]),
+    [
+      ["removed", "/letters/head.txt"],
+      ["added", "/letters/new.txt"],
+      ["changed", "/marks.csv"],
+    ],
   );
   const found = (await succeeds(agent("find", "*.txt", "--json"))).json();
-  assert.deepEqual(found.map((one: { path: string; snapshots: { count: number }[] }) => [one.path.slice(source.length), one.snapshots[0]!.count]), [["/letters/head.txt", 1], ["/letters/new.txt", 1]]);
+  assert.deepEqual(
+    found.map((one: { path: string; snapshots: { count: number }[] }) => [
+      one.path.slice(source.length),
+      one.snapshots[0]!.count,
+    ]),
+    [
+      ["/letters/head.txt", 1],
+      ["/letters/new.txt", 1],
+    ],
+  );
   const versions = (await succeeds(agent("versions", join(source, "marks.csv"), "--json"))).json();
-  assert.deepEqual(versions.map((version: { sizeBytes: number }) => version.sizeBytes), [5, 7]);
+  assert.deepEqual(
+    versions.map((version: { sizeBytes: number }) => version.sizeBytes),
+    [5, 7],
+  );
   // Paths are seen from the current directory.
-  assert.match((await succeeds(costor(["agent", "versions", "marks.csv", "--config", config], { cwd: source }))).stdout, /7 B/);
+  assert.match(
+    (await succeeds(costor(["agent", "versions", "marks.csv", "--config", config], { cwd: source }))).stdout,
+    /7 B/,
+  );
 });
 
 test("names that are not UTF-8 or hold escapes are exact in JSON, harmless on a terminal, and can be named", async () => {
@@ -103,7 +138,9 @@ test("names that are not UTF-8 or hold escapes are exact in JSON, harmless on a 
   const text = (await succeeds(agent("ls", "latest", source))).stdout;
   assert.match(text, /odd-\\xff\\x1b\[31m\\x0a\.txt/);
   assert.equal(text.includes("\x1b"), false);
-  const [entry] = (await succeeds(agent("ls", "latest", source, "--json"))).json().filter((one: { pathBase64?: string }) => one.pathBase64);
+  const [entry] = (await succeeds(agent("ls", "latest", source, "--json")))
+    .json()
+    .filter((one: { pathBase64?: string }) => one.pathBase64);
   assert.ok(Buffer.from(entry.pathBase64, "base64").equals(name));
   await rm(name);
   const to = join(directory, "odd");
@@ -142,7 +179,10 @@ test("what cannot be read is named, makes the snapshot partial and the exit code
   const partial = await costor(["agent", "backup", own, "--config", file, "--json"], nobody);
   assert.equal(partial.code, 3, partial.stderr);
   const report = partial.json();
-  assert.deepEqual([report.isPartial, report.unreadableCount, report.unreadable[0].path], [true, 1, join(own, "secret")]);
+  assert.deepEqual(
+    [report.isPartial, report.unreadableCount, report.unreadable[0].path],
+    [true, 1, join(own, "secret")],
+  );
   const [listed] = (await succeeds(costor(["agent", "snapshots", "--config", file, "--json"]))).json();
   assert.deepEqual([listed.isPartial, listed.unreadableCount], [true, 1]);
 });
@@ -155,7 +195,9 @@ test("a path that does not exist is an error of its own", async () => {
 
 test("wrong usage and a wrong configuration have exit code 2 and say what is right", async () => {
   const broken = join(directory, "broken.yaml");
-  await writeFile(broken, (await readFile(config, "utf8")).replace("exclude: []", "exclude: yes please"), { mode: 0o600 });
+  await writeFile(broken, (await readFile(config, "utf8")).replace("exclude: []", "exclude: yes please"), {
+    mode: 0o600,
+  });
   const wrong = await costor(["agent", "backup", "--config", broken]);
   assert.equal(wrong.code, 2);
   assert.match(wrong.stderr, new RegExp(`${broken}:\\d+: exclude .* list is expected.* Right is`));
@@ -168,7 +210,9 @@ test("wrong usage and a wrong configuration have exit code 2 and say what is rig
 
 test("a revoked agent is told so", async () => {
   const revoked = join(directory, "revoked.yaml");
-  const enrolled = (await succeeds(costor(["agent", "enrol", await site.enrolToken("leaver"), "--config", revoked, "--json"]))).json();
+  const enrolled = (
+    await succeeds(costor(["agent", "enrol", await site.enrolToken("leaver"), "--config", revoked, "--json"]))
+  ).json();
   await succeeds(costor(["site", "agents", "revoke", enrolled.agentId, "--data", site.dataDirectory]));
   const refused = await costor(["agent", "snapshots", "--config", revoked]);
   assert.equal(refused.code, 1);

@@ -16,11 +16,16 @@ export interface Ended {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
+  // oxlint-disable-next-line typescript/no-explicit-any
   json<T = any>(): T;
 }
 
 function launch(words: readonly string[], options: LaunchOptions = {}): ChildProcess {
-  return spawn(LAUNCHER, words, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NO_COLOR: "1" }, ...options });
+  return spawn(LAUNCHER, words, {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, NO_COLOR: "1" },
+    ...options,
+  });
 }
 
 async function collect(child: ChildProcess): Promise<Ended> {
@@ -32,10 +37,15 @@ async function collect(child: ChildProcess): Promise<Ended> {
 }
 
 /** Runs a command to its end. */
-export const costor = (words: readonly string[], options?: LaunchOptions): Promise<Ended> => collect(launch(words, options));
+export const costor = (words: readonly string[], options?: LaunchOptions): Promise<Ended> =>
+  collect(launch(words, options));
 
 /** Starts a command that stays. */
-export function startCostor(words: readonly string[]): { readonly child: ChildProcess; readonly ended: Promise<Ended>; line(pattern: RegExp): Promise<string> } {
+export function startCostor(words: readonly string[]): {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Ended>;
+  line(pattern: RegExp): Promise<string>;
+} {
   const child = launch(words);
   const ended = collect(child);
   let seen = "";
@@ -67,7 +77,17 @@ export async function startSiteProcess(): Promise<SiteProcess> {
   let running: ReturnType<typeof startCostor> | undefined;
   let port = 0;
   const start = async (): Promise<void> => {
-    running = startCostor(["site", "start", "--data", dataDirectory, "--listen", `127.0.0.1:${port}`, "--log-level", "warn", "--json"]);
+    running = startCostor([
+      "site",
+      "start",
+      "--data",
+      dataDirectory,
+      "--listen",
+      `127.0.0.1:${port}`,
+      "--log-level",
+      "warn",
+      "--json",
+    ]);
     const ready = JSON.parse(await running.line(/"ready":true/)) as { listen: { port: number } };
     port = ready.listen.port;
   };

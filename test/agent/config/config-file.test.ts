@@ -17,7 +17,9 @@ import { newConfigForTest } from "./identity.ts";
 const test = suite("agent configuration");
 const FILE = "/etc/costor/agent.yaml";
 
-async function problemOf(source: string): Promise<{ line: number; field: string; reason: string; example?: string; message: string }> {
+async function problemOf(
+  source: string,
+): Promise<{ line: number; field: string; reason: string; example?: string; message: string }> {
   try {
     await parseAgentConfig(FILE, source);
   } catch (error) {
@@ -45,7 +47,12 @@ test("a new file reads back as what enrolment knew, with defaults for the rest",
   assert.deepEqual(config.schedule, { cron: "30 2 * * *", timeZone: undefined, jitterMs: 600_000 });
   assert.equal(config.bandwidthLimitBytesPerSecond, undefined);
   assert.ok(config.workersCount >= 1);
-  assert.deepEqual(config.restore, { allowedDirectories: [], allowOverwrite: false, allowSetuid: false, allowDevices: false });
+  assert.deepEqual(config.restore, {
+    allowedDirectories: [],
+    allowOverwrite: false,
+    allowSetuid: false,
+    allowDevices: false,
+  });
 });
 
 test("every field that a new file offers in a comment is right when the comment sign is taken away", async () => {
@@ -58,26 +65,61 @@ test("every field that a new file offers in a comment is right when the comment 
 });
 
 const wrong: readonly [name: string, change: (source: string) => string, at: string, reason: RegExp][] = [
-  ["a rate without a unit of time", (s) => `${s}\nbandwidthLimit: 5 MiB\n`, "bandwidthLimit: 5", /is "5 MiB", which is not a rate/],
+  [
+    "a rate without a unit of time",
+    (s) => `${s}\nbandwidthLimit: 5 MiB\n`,
+    "bandwidthLimit: 5",
+    /is "5 MiB", which is not a rate/,
+  ],
   ["a rate that would never end", (s) => `${s}\nbandwidthLimit: 10 B/s\n`, "bandwidthLimit: 10", /less than 16 KiB/],
   ["no worker", (s) => `${s}\nworkersCount: 0\n`, "workersCount: 0", /whole number from 1 to 64/],
   ["a word for yes", (s) => `${s}\noneFileSystem: "yes"\n`, 'oneFileSystem: "yes"', /true or false/],
-  ["a relative root", (s) => s.replace("- \"/srv/Schüler\"", '- /srv\n  - home'), "- home", /does not start with \//],
+  ["a relative root", (s) => s.replace('- "/srv/Schüler"', "- /srv\n  - home"), "- home", /does not start with \//],
   ["a root that climbs", (s) => s.replace('"/srv/Schüler"', "/srv/../etc"), "/srv/../etc", /holds \.\./],
   ["a root that is a number", (s) => s.replace('"/srv/Schüler"', "17"), "- 17", /absolute path/],
   ["roots that are no list", (s) => s.replace(/roots: *\n.*/, "roots: /srv"), "roots: /srv", /a list is expected/],
-  ["an address without a port", (s) => s.replace('"site.test:8443"', "site.test"), "- site.test", /not a host and a port/],
-  ["a port beyond 65535", (s) => s.replace("site.test:8443", "site.test:70000"), "site.test:70000", /not a host and a port/],
+  [
+    "an address without a port",
+    (s) => s.replace('"site.test:8443"', "site.test"),
+    "- site.test",
+    /not a host and a port/,
+  ],
+  [
+    "a port beyond 65535",
+    (s) => s.replace("site.test:8443", "site.test:70000"),
+    "site.test:70000",
+    /not a host and a port/,
+  ],
   ["a pattern of two lines", (s) => s.replace("exclude: []", 'exclude: ["a\\nb"]'), "exclude:", /one pattern/],
   ["a schedule with four fields", (s) => s.replace("30 2 * * *", "30 2 * *"), "cron:", /no schedule/],
   ["a schedule for 30 February", (s) => s.replace("30 2 * * *", "0 0 30 2 *"), "cron:", /never comes/],
-  ["a time zone of nowhere", (s) => s.replace("# timeZone: Europe/London", "timeZone: Europe/Nowhere"), "Europe/Nowhere", /no time zone/],
+  [
+    "a time zone of nowhere",
+    (s) => s.replace("# timeZone: Europe/London", "timeZone: Europe/Nowhere"),
+    "Europe/Nowhere",
+    /no time zone/,
+  ],
   ["a wait without a unit", (s) => s.replace("jitter: 10 min", "jitter: 10"), "jitter: 10", /length of time/],
   ["a field with a slip in its name", (s) => `${s}\nexclud: []\n`, "exclud:", /perhaps exclude was meant/],
   ["a field that does not exist", (s) => `${s}\ncompressionLevel: 3\n`, "compressionLevel:", /no field of this file/],
-  ["a section with a value", (s) => s.replace(/restore:\n(?: {2}.*\n)+/, "restore: true\n"), "restore: true", /fields are expected below/],
-  ["a changed digit of the SiteId", (s) => s.replace("0123456789abcdef01", "0123456789abcdef11"), "checksum:", /one of the four was changed/],
-  ["a changed digit of the AgentId", (s) => s.replace("01890a5d", "01890a5e"), "checksum:", /one of the four was changed/],
+  [
+    "a section with a value",
+    (s) => s.replace(/restore:\n(?: {2}.*\n)+/, "restore: true\n"),
+    "restore: true",
+    /fields are expected below/,
+  ],
+  [
+    "a changed digit of the SiteId",
+    (s) => s.replace("0123456789abcdef01", "0123456789abcdef11"),
+    "checksum:",
+    /one of the four was changed/,
+  ],
+  [
+    "a changed digit of the AgentId",
+    (s) => s.replace("01890a5d", "01890a5e"),
+    "checksum:",
+    /one of the four was changed/,
+  ],
   ["a missing token", (s) => s.replace(/^ {2}token: .*\n/m, ""), "agent:\n", /is missing/],
   ["a closing bracket too few", (s) => s.replace("exclude: []", "exclude: ["), "exclude: [", /no valid YAML/],
   ["a key twice", (s) => `${s}\nroots: [/home]\n`, "roots: [/home]", /no valid YAML/],
@@ -105,7 +147,11 @@ test("all wrong fields are named at once", async () => {
 
 test("every changed character of the secrets and of the certificate is noticed", async () => {
   const source = await good();
-  const secretLines = source.split("\n").flatMap((line, index) => (/^ {2}(token|scopeSecret|siteId|id|checksum): |^ {4}(-----|[\w+/=]{10})/.test(line) ? [index] : []));
+  const secretLines = source
+    .split("\n")
+    .flatMap((line, index) =>
+      /^ {2}(token|scopeSecret|siteId|id|checksum): |^ {4}(-----|[\w+/=]{10})/.test(line) ? [index] : [],
+    );
   let changedCount = 0;
   for (const index of secretLines) {
     const lines = source.split("\n");
@@ -115,7 +161,11 @@ test("every changed character of the secrets and of the certificate is noticed",
     for (let at = value; at < original.length; at += step) {
       const replacement = original[at] === "A" ? "B" : "A";
       lines[index] = original.slice(0, at) + replacement + original.slice(at + 1);
-      await assert.rejects(parseAgentConfig(FILE, lines.join("\n")), { code: "bad-config" }, `line ${index + 1}, column ${at}`);
+      await assert.rejects(
+        parseAgentConfig(FILE, lines.join("\n")),
+        { code: "bad-config" },
+        `line ${index + 1}, column ${at}`,
+      );
       changedCount++;
     }
   }

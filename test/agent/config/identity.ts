@@ -7,7 +7,8 @@ import { parseAgentId, parseSiteId } from "#protocol/ids.ts";
 
 let made: Promise<string> | undefined;
 
-export const testCaPem = (): Promise<string> => (made ??= makeCa("Test CA", Date.now()).then((ca) => certificatePem(ca.certificate)));
+const testCaPem = (): Promise<string> =>
+  (made ??= makeCa("Test CA", Date.now()).then((ca) => certificatePem(ca.certificate)));
 
 export async function newConfigForTest(changes: Partial<NewConfig> = {}): Promise<NewConfig> {
   return {

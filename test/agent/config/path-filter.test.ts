@@ -16,7 +16,10 @@ const test = suite("path filter");
 /** Asks from the top down, as a scan does. */
 function keeps(filter: (path: string, isDirectory: boolean) => boolean, path: string): boolean {
   const isDirectory = path.endsWith("/");
-  const names = path.replace(/\/$/, "").split("/").map((name) => byteStringFromText(name));
+  const names = path
+    .replace(/\/$/, "")
+    .split("/")
+    .map((name) => byteStringFromText(name));
   for (let depth = 1; depth < names.length; depth++) if (!filter(names.slice(0, depth).join("/"), true)) return false;
   return filter(names.join("/"), isDirectory);
 }
@@ -34,7 +37,12 @@ const cases: readonly [include: string[], exclude: string[], kept: string[], lef
   [[], ["voilà", "Ü*"], ["voil", "home/ü"], ["home/voilà", "home/Übung.txt"]],
   [[], ["*.TMP"], ["a.tmp"], ["a.TMP"]],
   [["*.pdf"], [], ["home/", "home/x/a.pdf"], ["home/a.txt"]],
-  [["/home/*/Documents/"], [], ["home/", "home/ann/", "home/ann/Documents/x/y"], ["etc/", "home/ann/Music/", "home/ann/a.txt", "home/file"]],
+  [
+    ["/home/*/Documents/"],
+    [],
+    ["home/", "home/ann/", "home/ann/Documents/x/y"],
+    ["etc/", "home/ann/Music/", "home/ann/a.txt", "home/file"],
+  ],
   [["/srv/**/keep/"], [], ["srv/", "srv/a/b/c/", "srv/a/b/keep/x"], ["etc/", "srv/a/x"]],
   [["**/photos/"], [], ["any/where/photos/1.jpg", "any/"], ["any/1.jpg"]],
   [["/home/"], ["*.tmp", "/home/ann/"], ["home/bob/x"], ["home/ann/x", "home/bob/x.tmp", "etc/passwd"]],
@@ -72,14 +80,52 @@ test("git decides the same", async ({ skip }) => {
   if (spawnSync("git", ["--version"]).status !== 0) skip("git is not installed");
   const directory = await scratchDirectory("gitignore");
   spawnSync("git", ["init", "-q", directory]);
-  const patterns = ["*.tmp", "/a/b/", "c/", "!keep.tmp", "d/**/e", "f?", "[g-i].z", "/j/*", "!/j/k", "voilà*", "\\#x", "sp\\ "];
+  const patterns = [
+    "*.tmp",
+    "/a/b/",
+    "c/",
+    "!keep.tmp",
+    "d/**/e",
+    "f?",
+    "[g-i].z",
+    "/j/*",
+    "!/j/k",
+    "voilà*",
+    "\\#x",
+    "sp\\ ",
+  ];
   writeFileSync(join(directory, ".gitignore"), `${patterns.join("\n")}\n`);
-  const files = ["1.tmp", "keep.tmp", "a/b/x", "x/a/b/y", "c/1", "x/c/2", "x/c.d/3", "d/e", "d/1/2/e", "d/1/f", "f1", "f12", "fü", "h.z", "k.z", "j/k/1", "j/l/2", "x/voilà1", "#x", "sp "];
+  const files = [
+    "1.tmp",
+    "keep.tmp",
+    "a/b/x",
+    "x/a/b/y",
+    "c/1",
+    "x/c/2",
+    "x/c.d/3",
+    "d/e",
+    "d/1/2/e",
+    "d/1/f",
+    "f1",
+    "f12",
+    "fü",
+    "h.z",
+    "k.z",
+    "j/k/1",
+    "j/l/2",
+    "x/voilà1",
+    "#x",
+    "sp ",
+  ];
   for (const file of files) {
     mkdirSync(dirname(join(directory, file)), { recursive: true });
     writeFileSync(join(directory, file), "");
   }
-  const listed = spawnSync("git", ["-C", directory, "-c", "core.quotePath=false", "ls-files", "-z", "--others", "--exclude-standard"], { encoding: "utf8" });
+  const listed = spawnSync(
+    "git",
+    ["-C", directory, "-c", "core.quotePath=false", "ls-files", "-z", "--others", "--exclude-standard"],
+    { encoding: "utf8" },
+  );
   const expected = new Set(listed.stdout.split("\0").filter((name) => name !== "" && name !== ".gitignore"));
   const filter = createPathFilter([], patterns);
   assert.deepEqual(files.filter((file) => keeps(filter, file)).sort(), [...expected].sort());

@@ -41,7 +41,10 @@ test("a tree of 2,000 levels is listed and searched without deep recursion", asy
   for await (const listed of listPath(samples.reader, snapshot, path("/"), true)) deepest = listed.path;
   assert.equal(deepest, `${"/d".repeat(2_000)}/leaf.txt`);
   const found = await findObjects(samples.reader, [snapshot], glob("leaf.*"));
-  assert.deepEqual(found.map((one) => one.path), [deepest]);
+  assert.deepEqual(
+    found.map((one) => one.path),
+    [deepest],
+  );
 });
 
 test("find names each path once, with the ranges of snapshots that hold it", async () => {
@@ -50,16 +53,29 @@ test("find names each path once, with the ranges of snapshots that hold it", asy
   const without: Sample = { home: { "b.pdf": "2" }, etc: { "x.conf": "c" } };
   const snapshots = [all, all, without, all, all].map((sample) => samples.snapshot(sample));
   const found = await findObjects(samples.reader, snapshots, glob("*.pdf"));
-  assert.deepEqual(found.map(({ path: at, ranges }) => [at, ranges]), [
-    ["/home/a.pdf", [{ first: 0, last: 1 }, { first: 3, last: 4 }]],
-    ["/home/b.pdf", [{ first: 0, last: 4 }]],
-  ]);
+  assert.deepEqual(
+    found.map(({ path: at, ranges }) => [at, ranges]),
+    [
+      [
+        "/home/a.pdf",
+        [
+          { first: 0, last: 1 },
+          { first: 3, last: 4 },
+        ],
+      ],
+      ["/home/b.pdf", [{ first: 0, last: 4 }]],
+    ],
+  );
 });
 
 test("find reads a subtree that snapshots share once, wherever it lies", async () => {
   const samples = new SampleSnapshots();
-  const library: Sample = Object.fromEntries(Array.from({ length: 30 }, (_, index) => [`d${index}`, { "same.txt": `${index}`, "other.bin": "b" }]));
-  const snapshots = Array.from({ length: 20 }, (_, index) => samples.snapshot({ library, moved: { library }, log: `${index}` }));
+  const library: Sample = Object.fromEntries(
+    Array.from({ length: 30 }, (_, index) => [`d${index}`, { "same.txt": `${index}`, "other.bin": "b" }]),
+  );
+  const snapshots = Array.from({ length: 20 }, (_, index) =>
+    samples.snapshot({ library, moved: { library }, log: `${index}` }),
+  );
   const reader = samples.reader;
   const found = await findObjects(reader, snapshots, glob("same.txt"));
   assert.equal(found.length, 60);
@@ -72,7 +88,8 @@ test("a pattern with a slash is for paths, and does not take over what was found
   const samples = new SampleSnapshots();
   const same: Sample = { "x.txt": "1" };
   const snapshot = samples.snapshot({ a: { deep: same }, b: same, "x.txt": "2" });
-  const found = async (pattern: string) => (await findObjects(samples.reader, [snapshot], glob(pattern))).map((one) => one.path);
+  const found = async (pattern: string) =>
+    (await findObjects(samples.reader, [snapshot], glob(pattern))).map((one) => one.path);
   assert.deepEqual(await found("/b/*.txt"), ["/b/x.txt"]);
   assert.deepEqual(await found("a/**/*.txt"), ["/a/deep/x.txt"]);
   assert.deepEqual(await found("**/x.txt"), ["/a/deep/x.txt", "/b/x.txt", "/x.txt"]);
@@ -106,9 +123,18 @@ test("patterns match text by characters, bytes that are no UTF-8 by wildcards, a
 test("versions lists each distinct content once, with its first and last snapshot", async () => {
   const samples = new SampleSnapshots();
   const contents = ["one", "one", "two", undefined, "one", "three"];
-  const snapshots = contents.map((content, index) => samples.snapshot(content === undefined ? { n: `${index}` } : { n: `${index}`, doc: { "a.txt": content } }));
+  const snapshots = contents.map((content, index) =>
+    samples.snapshot(content === undefined ? { n: `${index}` } : { n: `${index}`, doc: { "a.txt": content } }),
+  );
   const versions = await listVersions(samples, snapshots, path("/doc/a.txt"));
-  assert.deepEqual(versions.map(({ first, last, snapshotsCount }) => [first, last, snapshotsCount]), [[0, 4, 3], [2, 2, 1], [5, 5, 1]]);
+  assert.deepEqual(
+    versions.map(({ first, last, snapshotsCount }) => [first, last, snapshotsCount]),
+    [
+      [0, 4, 3],
+      [2, 2, 1],
+      [5, 5, 1],
+    ],
+  );
   assert.deepEqual(await listVersions(samples, snapshots, path("/doc/none")), []);
 });
 
@@ -120,7 +146,13 @@ test("a small file that moved to another bundle with the same bytes is the same 
   const other: FileObject = { ...plain, content: { slices: [{ prime, offsetBytes: 1, lengthBytes: 5 }] } };
   const snapshots = [plain, moved, other].map((file) => samples.snapshot({ a: file }));
   const versions = await listVersions(samples, snapshots, path("/a"));
-  assert.deepEqual(versions.map(({ first, last }) => [first, last]), [[0, 1], [2, 2]]);
+  assert.deepEqual(
+    versions.map(({ first, last }) => [first, last]),
+    [
+      [0, 1],
+      [2, 2],
+    ],
+  );
   assert.deepEqual(await Array.fromAsync(diffSnapshots(samples, snapshots[0]!, snapshots[1]!)), []);
   assert.equal((await Array.fromAsync(diffSnapshots(samples, snapshots[1]!, snapshots[2]!))).length, 1);
 });
@@ -128,7 +160,13 @@ test("a small file that moved to another bundle with the same bytes is the same 
 test("a difference is an addition, a removal, a change or only other attributes, in order of names", async () => {
   const samples = new SampleSnapshots();
   const file = samples.maker.file("x", Buffer.from("same"));
-  const before = samples.snapshot({ a: "1", dir: { gone: "g", keep: "k" }, file: file, old: { x: { y: "1" } }, swap: "text" });
+  const before = samples.snapshot({
+    a: "1",
+    dir: { gone: "g", keep: "k" },
+    file: file,
+    old: { x: { y: "1" } },
+    swap: "text",
+  });
   const after = samples.snapshot({
     a: "2",
     dir: { keep: "k", made: { deep: "m" } },
@@ -137,27 +175,36 @@ test("a difference is an addition, a removal, a change or only other attributes,
     z: { ...file, type: "symlink", target: path("a") } as never,
   });
   const found = await Array.fromAsync(diffSnapshots(samples, before, after));
-  assert.deepEqual(found.map(({ kind, path: at }) => `${kind} ${at}`), [
-    "changed /a",
-    "removed /dir/gone",
-    "added /dir/made",
-    "added /dir/made/deep",
-    "metadata /file",
-    "removed /old",
-    "removed /old/x",
-    "removed /old/x/y",
-    "changed /swap",
-    "added /swap/now a directory",
-    "added /z",
-  ]);
+  assert.deepEqual(
+    found.map(({ kind, path: at }) => `${kind} ${at}`),
+    [
+      "changed /a",
+      "removed /dir/gone",
+      "added /dir/made",
+      "added /dir/made/deep",
+      "metadata /file",
+      "removed /old",
+      "removed /old/x",
+      "removed /old/x/y",
+      "changed /swap",
+      "added /swap/now a directory",
+      "added /z",
+    ],
+  );
 });
 
 test("a difference does not read what both snapshots share", async () => {
   const samples = new SampleSnapshots();
   const shared: Sample = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`d${index}`, { f: `${index}` }]));
-  const [before, after] = [samples.snapshot({ shared, changed: { a: "1" } }), samples.snapshot({ shared, changed: { a: "2", b: "3" } })];
+  const [before, after] = [
+    samples.snapshot({ shared, changed: { a: "1" } }),
+    samples.snapshot({ shared, changed: { a: "2", b: "3" } }),
+  ];
   const found = await Array.fromAsync(diffSnapshots(samples, before, after));
-  assert.deepEqual(found.map(({ kind, path: at }) => `${kind} ${at}`), ["changed /changed/a", "added /changed/b"]);
+  assert.deepEqual(
+    found.map(({ kind, path: at }) => `${kind} ${at}`),
+    ["changed /changed/a", "added /changed/b"],
+  );
   // Two roots, two nodes of `changed`, and two small contents of equal length that had to be compared.
   assert.equal(samples.fetchedIds.length, 6);
   assert.deepEqual(await Array.fromAsync(diffSnapshots(samples, before, before)), []);
@@ -167,11 +214,18 @@ test("an abort ends a search", async () => {
   const samples = new SampleSnapshots();
   const controller = new AbortController();
   controller.abort(new CostorError("interrupted", "stop"));
-  await assert.rejects(findObjects(samples.reader, [samples.snapshot({ a: "1" })], glob("*"), { signal: controller.signal }), { code: "interrupted" });
+  await assert.rejects(
+    findObjects(samples.reader, [samples.snapshot({ a: "1" })], glob("*"), { signal: controller.signal }),
+    { code: "interrupted" },
+  );
 });
 
 test("a snapshot is named by its id, a beginning that is its alone, or latest", () => {
-  const ids = ["01890a5d-ac96-774b-bcce-b302099a8057", "01890a5d-ac96-774b-bcce-b302099a8058", "01890b00-0000-7000-8000-000000000000"].map(parseSnapshotId);
+  const ids = [
+    "01890a5d-ac96-774b-bcce-b302099a8057",
+    "01890a5d-ac96-774b-bcce-b302099a8058",
+    "01890b00-0000-7000-8000-000000000000",
+  ].map(parseSnapshotId);
   assert.equal(chooseSnapshot("latest", ids), ids[2]);
   assert.equal(chooseSnapshot(ids[1]!, ids), ids[1]);
   assert.equal(chooseSnapshot("01890B", ids), ids[2]);

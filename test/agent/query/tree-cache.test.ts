@@ -12,13 +12,19 @@ const test = suite("tree cache");
 const primes = Array.from({ length: 20 }, (_, index) => Buffer.alloc(1000, index));
 const ids = primes.map(primeIdOf);
 
-function open(directory: string, init: { mostBytes?: number; nowMs?: () => number; send?: (id: PrimeId) => Uint8Array } = {}) {
+function open(
+  directory: string,
+  init: { mostBytes?: number; nowMs?: () => number; send?: (id: PrimeId) => Uint8Array } = {},
+) {
   const fetched: PrimeId[] = [];
   const fetch = async (id: PrimeId): Promise<Uint8Array> => {
     fetched.push(id);
     return init.send?.(id) ?? primes[ids.indexOf(id)]!;
   };
-  return { fetched, cache: new TreeCache({ fetch, nowMs: init.nowMs ?? Date.now }, { directory, mostBytes: init.mostBytes }) };
+  return {
+    fetched,
+    cache: new TreeCache({ fetch, nowMs: init.nowMs ?? Date.now }, { directory, mostBytes: init.mostBytes }),
+  };
 }
 
 test("what was fetched once is not fetched again, by another process either, and is readable for its owner only", async () => {
@@ -62,7 +68,9 @@ test("pruning keeps what was used last within the bound", async () => {
   }
   await cache.fetchPrime(ids[0]!);
   await cache[Symbol.asyncDispose]();
-  const kept = (await readdir(directory, { recursive: true })).map((name) => name.slice(3)).filter((name) => name !== "");
+  const kept = (await readdir(directory, { recursive: true }))
+    .map((name) => name.slice(3))
+    .filter((name) => name !== "");
   assert.deepEqual(kept.sort(), [ids[0]!, ...ids.slice(13)].sort());
   assert.equal(fetched.length, 20);
 });

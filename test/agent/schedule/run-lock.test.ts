@@ -23,7 +23,11 @@ test("a held lock keeps others out, and its end lets them in", async () => {
 test("the lock of a process that was killed is gone with it", async () => {
   const file = join(await scratchDirectory("lock"), "run.lock");
   const source = `import { lockFile } from "#agent/files/file-lock.ts"; lockFile(${JSON.stringify(file)}); console.log("held"); setInterval(() => {}, 1000);`;
-  const child = spawn(process.execPath, ["--input-type=module-typescript", "--disable-warning=ExperimentalWarning", "-e", source], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(
+    process.execPath,
+    ["--input-type=module-typescript", "--disable-warning=ExperimentalWarning", "-e", source],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
   await once(child.stdout, "data");
   assert.throws(() => lockFile(file), { code: "agent-busy" });
   child.kill("SIGKILL");

@@ -21,7 +21,7 @@ export const testSiteId: SiteId = parseSiteId("0123456789abcdef".repeat(4));
 const authorities = new Map<string, ReturnType<typeof makeCa>>();
 
 /** The CA called `name`; the same for the whole process. */
-export function testAuthority(name: string): ReturnType<typeof makeCa> {
+function testAuthority(name: string): ReturnType<typeof makeCa> {
   let authority = authorities.get(name);
   if (!authority) authorities.set(name, (authority = makeCa(name, Date.now())));
   return authority;
@@ -48,7 +48,11 @@ export async function startScriptedSite(
   const asked: AskedOf[] = [];
   let connectionsCount = 0;
   let receivedBytes = 0;
-  const server = createServer({ key: keyPem(leaf.key), cert: certificatePem(leaf.certificate) + certificatePem(ca.certificate), minVersion: "TLSv1.3" });
+  const server = createServer({
+    key: keyPem(leaf.key),
+    cert: certificatePem(leaf.certificate) + certificatePem(ca.certificate),
+    minVersion: "TLSv1.3",
+  });
   server.on("secureConnection", () => connectionsCount++);
   server.on("request", async (request, response) => {
     const pieces: Buffer[] = [];
@@ -61,7 +65,12 @@ export async function startScriptedSite(
     }
     const body = Buffer.concat(pieces);
     receivedBytes += body.length;
-    const one: AskedOf = { method: request.method!, path: request.url!, authorization: request.headers.authorization, body };
+    const one: AskedOf = {
+      method: request.method!,
+      path: request.url!,
+      authorization: request.headers.authorization,
+      body,
+    };
     asked.push(one);
     await answer(one, response, request);
   });
@@ -72,7 +81,11 @@ export async function startScriptedSite(
   const { port } = server.address() as AddressInfo;
   const cutConnections = (): void => server.closeAllConnections();
   return {
-    settings: { addresses: [{ host: "127.0.0.1", port }], siteId: testSiteId, caCertificate: certificatePem(ca.certificate) },
+    settings: {
+      addresses: [{ host: "127.0.0.1", port }],
+      siteId: testSiteId,
+      caCertificate: certificatePem(ca.certificate),
+    },
     caHash: Buffer.from(new X509Certificate(ca.certificate).fingerprint256.replaceAll(":", ""), "hex"),
     asked,
     connectionsCount: () => connectionsCount,
@@ -85,8 +98,16 @@ export async function startScriptedSite(
   };
 }
 
-export function sendJson(response: ServerResponse, value: unknown, status = 200, headers: Record<string, string> = {}): void {
+export function sendJson(
+  response: ServerResponse,
+  value: unknown,
+  status = 200,
+  headers: Record<string, string> = {},
+): void {
   const isProblem = status >= 400;
-  response.writeHead(status, { "content-type": isProblem ? "application/problem+json" : "application/json", ...headers });
+  response.writeHead(status, {
+    "content-type": isProblem ? "application/problem+json" : "application/json",
+    ...headers,
+  });
   response.end(JSON.stringify(value));
 }

@@ -18,7 +18,11 @@ const test = suite("site client");
 const SESSION = parseSessionId("01890a5d-ac96-774b-bcce-b302099a8057");
 const CHECKED_IN = { siteName: "School", storeGeneration: "g1", serverTimeMs: 5 };
 
-function clientOf(site: ScriptedSite, init: Partial<SiteClientInit> = {}, clock = new VirtualClock(1_000_000)): SiteClient {
+function clientOf(
+  site: ScriptedSite,
+  init: Partial<SiteClientInit> = {},
+  clock = new VirtualClock(1_000_000),
+): SiteClient {
   return new SiteClient({ site: site.settings, token: "the-token", ...init }, { clock, random: () => 0.5 });
 }
 
@@ -27,7 +31,10 @@ const primeOf = (size: number, fill: number): StoredPrime => {
   return { id: primeIdFromBytes(createHash("sha256").update(stored).digest()), stored };
 };
 const rejection = async (promise: Promise<unknown>): Promise<CostorError> => {
-  const error = await promise.then(() => assert.fail("was accepted"), (cause: unknown) => cause);
+  const error = await promise.then(
+    () => assert.fail("was accepted"),
+    (cause: unknown) => cause,
+  );
   assert.ok(error instanceof CostorError, String(error));
   return error;
 };
@@ -36,7 +43,10 @@ test("a call carries the token and gives the checked answer", async () => {
   await using site = await startScriptedSite((_, response) => sendJson(response, CHECKED_IN));
   using client = clientOf(site);
   assert.deepEqual(await client.checkIn(), CHECKED_IN);
-  assert.deepEqual(site.asked.map((one) => [one.method, one.path, one.authorization]), [["GET", "/v1/check-in", "Bearer the-token"]]);
+  assert.deepEqual(
+    site.asked.map((one) => [one.method, one.path, one.authorization]),
+    [["GET", "/v1/check-in", "Bearer the-token"]],
+  );
 });
 
 test("an answer that is not as agreed is refused, with the field that is wrong", async () => {
@@ -51,11 +61,21 @@ test("an answer that is not as agreed is refused, with the field that is wrong",
 });
 
 test("a problem of the site arrives as the error that it names, with its details", async () => {
-  const problem = { type: "urn:x", title: "t", status: 409, detail: "two are missing", code: "commit-incomplete", details: { missing: ["aa"] } };
+  const problem = {
+    type: "urn:x",
+    title: "t",
+    status: 409,
+    detail: "two are missing",
+    code: "commit-incomplete",
+    details: { missing: ["aa"] },
+  };
   await using site = await startScriptedSite((_, response) => sendJson(response, problem, 409));
   using client = clientOf(site);
   const error = await rejection(client.checkIn());
-  assert.deepEqual([error.code, error.message, error.details["missing"]], ["commit-incomplete", "two are missing", ["aa"]]);
+  assert.deepEqual(
+    [error.code, error.message, error.details["missing"]],
+    ["commit-incomplete", "two are missing", ["aa"]],
+  );
   assert.equal(site.asked.length, 1, "a failure that stays is not tried again");
 });
 
@@ -98,13 +118,19 @@ test("a kept connection that the site closed meanwhile is no failure", async () 
     await client.checkIn();
     site.cutConnections();
   }
-  assert.deepEqual(clock.sleptMs.filter((ms) => ms > 250), []);
+  assert.deepEqual(
+    clock.sleptMs.filter((ms) => ms > 250),
+    [],
+  );
 });
 
 test("the other addresses are tried when the first does not answer", async () => {
   await using site = await startScriptedSite((_, response) => sendJson(response, CHECKED_IN));
   const [address] = site.settings.addresses;
-  const settings = { ...site.settings, addresses: [{ host: "127.0.0.1", port: 1 }, { host: "no-such-host.invalid", port: 1 }, address!] };
+  const settings = {
+    ...site.settings,
+    addresses: [{ host: "127.0.0.1", port: 1 }, { host: "no-such-host.invalid", port: 1 }, address!],
+  };
   using client = clientOf(site, { site: settings });
   assert.deepEqual(await client.checkIn(), CHECKED_IN);
 });
@@ -129,7 +155,9 @@ test("an expired certificate says to check the clocks", async () => {
 });
 
 test("a server that is no site at all gives a clear error", async () => {
-  await using site = await startScriptedSite((_, response) => response.writeHead(404, { "content-type": "text/html" }).end("nothing"));
+  await using site = await startScriptedSite((_, response) =>
+    response.writeHead(404, { "content-type": "text/html" }).end("nothing"),
+  );
   using client = clientOf(site);
   const error = await rejection(client.checkIn());
   assert.equal(error.code, "site-answer-invalid");
@@ -138,18 +166,25 @@ test("a server that is no site at all gives a clear error", async () => {
 
 test("primes go out as one batch, unjoined and unchanged", async () => {
   const primes = [primeOf(3, 1), primeOf(700_000, 2), primeOf(1, 3)];
-  await using site = await startScriptedSite((asked, response) => sendJson(response, { storedCount: [...parseBatch(asked.body)].length }));
+  await using site = await startScriptedSite((asked, response) =>
+    sendJson(response, { storedCount: [...parseBatch(asked.body)].length }),
+  );
   using client = clientOf(site);
   await client.sendPrimes(SESSION, primes);
   assert.equal(site.asked.length, 1);
   const received = [...parseBatch(site.asked[0]!.body)];
-  assert.deepEqual(received.map((prime) => prime.id), primes.map((prime) => prime.id));
+  assert.deepEqual(
+    received.map((prime) => prime.id),
+    primes.map((prime) => prime.id),
+  );
   assert.ok(received.every((prime, index) => Buffer.compare(prime.stored, primes[index]!.stored) === 0));
 });
 
 test("a refusal that comes before the body is read arrives, and ends the sending", async () => {
   const refusal = { type: "urn:x", title: "t", status: 401, detail: "no", code: "unauthorised" };
-  await using site = await startScriptedSite((_, response) => sendJson(response, refusal, 401), { answersUnread: true });
+  await using site = await startScriptedSite((_, response) => sendJson(response, refusal, 401), {
+    answersUnread: true,
+  });
   using client = clientOf(site);
   const primes = Array.from({ length: 4 }, (_, index) => primeOf(4_000_000, index));
   assert.equal((await rejection(client.sendPrimes(SESSION, primes))).code, "unauthorised");
@@ -157,7 +192,9 @@ test("a refusal that comes before the body is read arrives, and ends the sending
 
 test("under a bandwidth limit the bytes take their time, in batches that no site gives up on", async () => {
   const primes = Array.from({ length: 12 }, (_, index) => primeOf(400_000, index));
-  await using site = await startScriptedSite((asked, response) => sendJson(response, { storedCount: [...parseBatch(asked.body)].length }));
+  await using site = await startScriptedSite((asked, response) =>
+    sendJson(response, { storedCount: [...parseBatch(asked.body)].length }),
+  );
   const clock = new VirtualClock(0);
   using client = clientOf(site, { sendBytesPerSecond: 100_000 }, clock);
   await Promise.all([client.sendPrimes(SESSION, primes.slice(0, 6)), client.sendPrimes(SESSION, primes.slice(6))]);
@@ -176,7 +213,10 @@ test("what is missing is asked in parts and answered in order", async () => {
   using client = clientOf(site);
   const ids = Array.from({ length: 70_000 }, (_, index) => Buffer.alloc(32, index % 7).toString("hex") as PrimeId);
   const missing = await client.missing(SESSION, ids);
-  assert.deepEqual(missing, ids.map((_, index) => (index % 7) % 2 === 1));
+  assert.deepEqual(
+    missing,
+    ids.map((_, index) => (index % 7) % 2 === 1),
+  );
   assert.equal(site.asked.length, 2);
 });
 
@@ -208,13 +248,18 @@ test("reading goes on behind the last whole prime after each cut of the connecti
     assert.ok(Buffer.compare(prime.stored, primes[received.length]!.stored) === 0);
     received.push(prime.id);
   }
-  assert.deepEqual(received, primes.map((one) => one.id));
+  assert.deepEqual(
+    received,
+    primes.map((one) => one.id),
+  );
   assert.ok(cutCount >= 10, String(cutCount));
 });
 
 test("a prime in place of another is refused", async () => {
   const [asked, other] = [primeOf(5, 1), primeOf(5, 2)];
-  await using site = await startScriptedSite((_, response) => response.writeHead(200).end(Buffer.concat(batchEntry(other))));
+  await using site = await startScriptedSite((_, response) =>
+    response.writeHead(200).end(Buffer.concat(batchEntry(other))),
+  );
   using client = clientOf(site);
   assert.equal((await rejection(Array.fromAsync(client.readPrimes([asked.id])))).code, "site-answer-invalid");
 });
@@ -238,7 +283,12 @@ test("connections are kept and shared by parallel calls", async () => {
 
 test("the first contact finds the authority by the token's hash and sends nothing", async () => {
   await using site = await startScriptedSite((_, response) => sendJson(response, {}));
-  const token = { addresses: ["127.0.0.1:1", formatSiteAddress(site.settings.addresses[0]!)], siteId: testSiteId, caHash: site.caHash, secret: Buffer.alloc(16) };
+  const token = {
+    addresses: ["127.0.0.1:1", formatSiteAddress(site.settings.addresses[0]!)],
+    siteId: testSiteId,
+    caHash: site.caHash,
+    secret: Buffer.alloc(16),
+  };
   const met = await meetSite(token);
   assert.equal(met.caCertificate.trim(), site.settings.caCertificate.trim());
   assert.deepEqual(met.addresses, [site.settings.addresses[0], { host: "127.0.0.1", port: 1 }]);
