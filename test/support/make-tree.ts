@@ -41,7 +41,6 @@ export interface MadeTree {
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
-const isRoot = process.geteuid?.() === 0;
 /** 2024-02-29 12:34:56.987654321, and odd ones: before 1970, past 2038, the last nanosecond of a second. */
 const mtimes = [
   1_709_210_096_987_654_321n,
@@ -80,6 +79,7 @@ class TreeMaker {
   private readonly root: Buffer;
   private readonly options: TreeOptions;
   private readonly made: Buffer[] = [];
+  private readonly isRoot = process.geteuid?.() === 0;
 
   constructor(root: Buffer, options: TreeOptions) {
     this.root = root;
@@ -175,7 +175,7 @@ class TreeMaker {
     this.node("specials/fifo", S_IFIFO | 0o640);
     this.node("specials/socket", S_IFSOCK | 0o755);
     linkSync(this.at("specials/fifo"), this.at("specials/fifo-too"));
-    if (!isRoot) return void this.leftOut.push("device nodes: not root");
+    if (!this.isRoot) return void this.leftOut.push("device nodes: not root");
     this.node("specials/null", S_IFCHR | 0o666, 1, 3);
     this.node("specials/minor", S_IFCHR | 0o600, 10, 1000);
     this.node("specials/block", S_IFBLK | 0o660, 7, 300);
@@ -186,7 +186,7 @@ class TreeMaker {
     for (const mode of [0o400, 0o444, 0o600, 0o755, 0o777, 0o4755, 0o2755, 0o6711, 0o1644])
       this.file(`modes/${mode.toString(8)}`, Buffer.from("m"), mode);
     for (const mode of [0o1777, 0o2775, 0o3700]) this.directory(`modes/d${mode.toString(8)}`, mode);
-    if (this.options.hasUnreadable ?? isRoot) {
+    if (this.options.hasUnreadable ?? this.isRoot) {
       this.file("modes/0", Buffer.from("secret"), 0);
       this.directory("modes/d0", 0);
     }
@@ -196,7 +196,7 @@ class TreeMaker {
     this.file("modes/read-only/inner/file", Buffer.from("deeper"));
     chmodSync(this.at("modes/read-only/inner"), 0o555);
     chmodSync(this.at("modes/read-only"), 0o500);
-    if (!isRoot) return void this.leftOut.push("owners: not root");
+    if (!this.isRoot) return void this.leftOut.push("owners: not root");
     this.file("modes/owned", Buffer.from("owned"), 0o640);
     this.symlink("modes/owned-link", "owned");
     this.directory("modes/owned-directory");
@@ -224,7 +224,7 @@ class TreeMaker {
     this.xattr("attributes/acl", "system.posix_acl_access", accessControlList(6, 4));
     this.xattr("attributes/inheriting", "system.posix_acl_access", accessControlList(7, 7));
     this.xattr("attributes/inheriting", "system.posix_acl_default", accessControlList(7, 5));
-    if (!isRoot) return void this.leftOut.push("trusted and security attributes: not root");
+    if (!this.isRoot) return void this.leftOut.push("trusted and security attributes: not root");
     this.xattr(
       "attributes/capability",
       "security.capability",

@@ -13,8 +13,10 @@ import type { OsError } from "#agent/files/os-error.ts";
 import { type OverwriteMode, decideOverwrite } from "#agent/files/overwrite.ts";
 import { wantedOwner } from "#agent/files/attributes.ts";
 import {
+  type EnteredDirectory,
   enterDirectory,
   finishDirectory,
+  giveBackMode,
   placeAttributes,
   placeDirectory,
   placeHardLink,
@@ -126,30 +128,34 @@ export function copyTree(source: string, target: string, options: CopyOptions = 
     const decision = decideOverwrite(existing, object, { mode, deletes, owner });
     if (decision === "keep") return;
     if (decision === "conflict") return void report.conflicts.push(name);
-    if (decision === "attributes") return placeAttributes(to.current, name, existing!, object, policy, note(name));
     if (decision === "replace-tree") removeEntry(to.current, name);
     if (decision === "replace-by-directory") to.current.removeFile(name);
     report.placedCount++;
     if (object.type === "directory") {
-      const target =
-        decision === "merge" || decision === "enter"
-          ? enterDirectory(to.current, name).directory
-          : placeDirectory(to.current, name);
+      const goesIn = decision === "merge" || decision === "enter";
+      const entered: EnteredDirectory = goesIn
+        ? enterDirectory(to.current, name)
+        : { directory: placeDirectory(to.current, name) };
       from.push(name);
       const attributes = attributesOf(from.current, from.currentStat);
-      to.enter(name, target);
+      to.enter(name, entered.directory);
       return enter(() => {
         if (decision !== "enter") finishDirectory(to.current, attributes, policy, note(name));
+        else if (entered.previousMode !== undefined) giveBackMode(to.current, entered.previousMode);
         from.pop();
         to.pop();
       });
     }
     const key = `${statDevice(stat)} ${statInode(stat)}`;
     const first = object.linkGroup && linked.get(key);
-    const replacing = decision === "replace" ? "replace" : "never";
+    const replacing = decision === "replace" || decision === "attributes" ? "replace" : "never";
     if (first) return placeHardLink(to.root, first.path, first.identity, to.current, name, replacing);
     let identity: ObjectIdentity;
-    if (object.type === "file") identity = copyFile(name, stat, replacing);
+    if (decision === "attributes") {
+      // What stays is the one that its further names are linked to.
+      placeAttributes(to.current, name, existing!, object, policy, note(name));
+      identity = existing!;
+    } else if (object.type === "file") identity = copyFile(name, stat, replacing);
     else if (object.type === "symlink") identity = placeSymlink(to.current, object, policy, replacing, note(name));
     else identity = placeSpecial(to.current, object, policy, replacing, note(name));
     if (object.linkGroup) linked.set(key, { path: [...to.names(), name], identity });
