@@ -83,7 +83,7 @@ async function countLive(index: StoreIndex): Promise<Map<number, number>> {
   const bytes = new Map<number, number>();
   const count = (segment: number, length: number) => bytes.set(segment, (bytes.get(segment) ?? 0) + recordBytes(length));
   for await (const { location } of index.primes()) count(location.segment, location.bodyBytes);
-  for await (const { place, valueBytes } of index.factPlaces()) count(place.segment, valueBytes);
+  for await (const { place, value } of index.allFacts()) count(place.segment, value.length);
   return bytes;
 }
 

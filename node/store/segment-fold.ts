@@ -17,6 +17,8 @@ export interface FoundSegment {
   readonly sizeBytes: number;
   /** Undefined when neither copy is valid. */
   readonly header: SegmentHeader | undefined;
+  /** Whether every byte of the header is as it was written. */
+  readonly isWhole: boolean;
 }
 
 export interface FoldInit {
@@ -48,13 +50,14 @@ export async function findSegments(disk: Disk, fromSegment = 0): Promise<FoundSe
     if (segment < fromSegment) continue;
     const file = await disk.openRead(segmentPath(segment));
     try {
-      found.push({ segment, sizeBytes: await file.sizeBytes(), header: (await readSegmentHeader(file, segment)).header });
+      const { header, isWhole } = await readSegmentHeader(file, segment);
+      found.push({ segment, sizeBytes: await file.sizeBytes(), header, isWhole });
     } finally {
       await file.close();
     }
   }
   const last = found.at(-1);
-  if (last !== undefined && last.header === undefined && last.sizeBytes <= segmentHeaderBytes) found.pop();
+  if (last !== undefined && !last.isWhole && last.sizeBytes <= segmentHeaderBytes) found.pop();
   return found;
 }
 

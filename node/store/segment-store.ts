@@ -11,6 +11,7 @@ import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { type AgentId, type PrimeId, primeIdFromBytes, primeIdToBytes } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { parseBatch } from "#protocol/batch.ts";
+import { isWithin, removalsOf, salvageFacts } from "./fact-salvage.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import type { Disk } from "./disk.ts";
 import { planGroup, type PutRequest, requestBytes, type StoreRequest } from "./group-plan.ts";
@@ -117,7 +118,7 @@ export class SegmentStore implements PrimeStore {
       if (log.tornTailBytes > 0) this.#tell("torn-tail", `ignored ${log.tornTailBytes} bytes that were never acknowledged`);
       if (log.rebuiltBecause !== undefined && log.recordsCount > 0) this.#tell("index-rebuilt", `rebuilt the index: ${log.rebuiltBecause}`);
       await this.#queue.runAlone(async () => {
-        if (log.damage.length > 0) await this.#recordDamage(log.damage);
+        if (log.damage.length > 0) await this.#recordDamage(log.damage, log.salvage);
         else if (this.#live.current.meta.generation === "") await this.#startGeneration([], "a new store");
       });
       await this.#reserve.fill();
@@ -217,7 +218,7 @@ export class SegmentStore implements PrimeStore {
 
   check(init: CheckInit = {}): Promise<CheckReport> {
     const components = { disk: this.#disk, live: this.#live, runAlone: <T>(action: () => Promise<T>) => this.#queue.runAlone(action) };
-    return checkStore(components, init, { logEnd: () => this.#writer.end, quarantine: (damage) => this.#recordDamage(damage) });
+    return checkStore(components, init, { logEnd: () => this.#writer.end, quarantine: (damage) => this.#recordFoundDamage(damage) });
   }
 
   rebuildIndex(): Promise<void> {
@@ -234,7 +235,7 @@ export class SegmentStore implements PrimeStore {
       {
         logEnd: () => this.#writer.end,
         append: (records) => this.#writeInTurn(records),
-        quarantine: (damage) => this.#recordDamage(damage),
+        quarantine: (damage) => this.#recordFoundDamage(damage),
         signal,
       },
     );
@@ -342,10 +343,23 @@ export class SegmentStore implements PrimeStore {
   }
 
   /** In the writer's turn. */
-  async #recordDamage(damage: readonly DamagedStretch[]): Promise<void> {
+  async #recordDamage(damage: readonly DamagedStretch[], salvage: readonly NewRecord[] = []): Promise<void> {
     if (damage.length === 0) return;
     this.#tell("damage-found", `found ${damage.length} damaged stretches, the first in segment ${damage[0]!.segment} at ${damage[0]!.offset}`);
-    await this.#startGeneration([quarantineRecord(damage)], "damage was found");
+    await this.#startGeneration([quarantineRecord(damage), ...salvage], "damage was found");
+  }
+
+  /**
+   * In the writer's turn: damage in segments whose records are in the index already. Facts are saved from the index; when
+   * more than primes is lost, the index is made anew, so that it is what the segments say again.
+   */
+  async #recordFoundDamage(damage: readonly DamagedStretch[]): Promise<void> {
+    if (damage.every(({ id }) => id !== undefined)) return this.#recordDamage(damage);
+    const salvaged = await this.#live.readInTurn((index) => salvageFacts(index, (place) => isWithin(place, damage)));
+    await this.#recordDamage(damage, salvaged?.records);
+    await this.#live.rebuildInTurn("other records than primes were damaged");
+    const removals = salvaged === undefined ? [] : await removalsOf(this.#live.current, salvaged.known);
+    if (removals.length > 0) await this.#writeInTurn(removals);
   }
 
   async #startGeneration(records: readonly NewRecord[], reason: string): Promise<void> {

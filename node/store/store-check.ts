@@ -154,7 +154,7 @@ class StoreCheck {
       const message = `${what} in segment ${segment} at ${offset} damaged, ${lengthBytes} bytes`;
       this.#findings.push({ what: "record", file: segmentPath(segment), offset, lengthBytes, ...(id === undefined ? {} : { id }), message });
     }
-    await this.#init.quarantine(stretches);
+    if (stretches.length > 0) await this.#init.quarantine(stretches);
     return live.readInTurn(unhealedDamage);
   }
 }

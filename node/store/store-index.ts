@@ -219,11 +219,11 @@ export class StoreIndex implements EntryReader {
     }
   }
 
-  /** Where the current facts are. */
-  async *factPlaces(): AsyncGenerator<{ place: RecordPlace; valueBytes: number }> {
+  /** All current facts, with the places of their records. */
+  async *allFacts(): AsyncGenerator<{ kind: string; key: Buffer; place: RecordPlace; value: Buffer }> {
     for await (const [key, entry] of this.#entries(Buffer.from("f"))) {
-      const { place, value } = this.#factOf(key, entry);
-      yield { place, valueBytes: value.length };
+      const end = key.indexOf(0);
+      yield { kind: key.toString("latin1", 1, end), key: key.subarray(end + 1), ...this.#factOf(key, entry) };
     }
   }
 

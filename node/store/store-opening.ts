@@ -1,8 +1,9 @@
 /** Brings the index up to the segments when a store is opened, and from nothing when it is rebuilt. */
 import { randomBytes } from "node:crypto";
 import type { Disk } from "./disk.ts";
+import { removalsOf, type SalvagedFacts, salvageFacts } from "./fact-salvage.ts";
 import type { DamagedStretch } from "./record-body.ts";
-import { parseSegmentName, saltBytes, type StoreSalt } from "./record.ts";
+import { type NewRecord, parseSegmentName, type RecordPlace, saltBytes, type StoreSalt } from "./record.ts";
 import { findSegments, foldSegments, type FoundSegment } from "./segment-fold.ts";
 import { type LogEnd, segmentPath, segmentsDirectory } from "./segment-writer.ts";
 import { IndexFault, StoreIndex } from "./store-index.ts";
@@ -21,6 +22,8 @@ export interface OpenedLog {
   /** Damage that no record of quarantine names yet. */
   readonly damage: readonly DamagedStretch[];
   readonly tornTailBytes: number;
+  /** Facts that the damage took out of the segments but not out of the index that was there. */
+  readonly salvage: readonly NewRecord[];
   /** Why the index had to be made anew; undefined when it did not. */
   readonly rebuiltBecause: string | undefined;
   readonly recordsCount: number;
@@ -35,11 +38,13 @@ export async function openLog(components: { disk: Disk }, init: OpeningInit): Pr
   const index = await StoreIndex.open({ location: init.indexLocation });
   const provenEnds = new Map<number, number>();
   let reason = "there was none that could be used";
+  let salvaged: SalvagedFacts | undefined;
   if (index !== undefined) {
     try {
       const found = await catchUp(components.disk, index, provenEnds, init);
-      if (typeof found !== "string") return found;
-      reason = found;
+      if (!("reason" in found)) return found;
+      reason = found.reason;
+      if (found.isLost !== undefined) salvaged = await salvageFacts(index, found.isLost);
     } catch (error) {
       if (!(error instanceof IndexFault) || error.isForWantOfSpace) {
         await index.close();
@@ -49,33 +54,51 @@ export async function openLog(components: { disk: Disk }, init: OpeningInit): Pr
     }
     await index.close();
   }
-  return rebuild(components, { ...init, provenEnds, salt: index?.meta.salt, reason });
+  const log = await rebuild(components, { ...init, provenEnds, salt: index?.meta.salt, reason });
+  if (salvaged === undefined) return log;
+  return { ...log, salvage: [...salvaged.records, ...(await removalsOf(log.index, salvaged.known))] };
 }
 
-/** The opened log, or why the index is not one of these segments. */
-async function catchUp(disk: Disk, index: StoreIndex, provenEnds: Map<number, number>, init: OpeningInit): Promise<OpenedLog | string> {
+/** Why an index cannot be gone on with. */
+interface Unusable {
+  readonly reason: string;
+  /** The index is right and the segments are not: which of their records are lost. */
+  readonly isLost?: (place: RecordPlace) => boolean;
+}
+
+async function catchUp(
+  disk: Disk,
+  index: StoreIndex,
+  provenEnds: Map<number, number>,
+  init: OpeningInit,
+): Promise<OpenedLog | Unusable> {
   const { position, salt } = index.meta;
   const indexed = await index.segments();
   for (const [segment, endBytes] of indexed) if (endBytes !== undefined) provenEnds.set(segment, endBytes);
   if (position.segment > 0) provenEnds.set(position.segment, position.offset);
 
   const names = new Set((await disk.list(segmentsDirectory)).map(parseSegmentName));
-  for (const segment of provenEnds.keys()) if (!names.has(segment)) return `segment ${segment} is missing`;
+  for (const segment of provenEnds.keys()) {
+    if (!names.has(segment)) return { reason: `segment ${segment} is missing`, isLost: (place) => !names.has(place.segment) };
+  }
   const removed = [...indexed.keys()].filter((segment) => indexed.get(segment) === undefined && names.has(segment));
-  if (removed.length > 0 && !(await index.verify("rest"))) return "it is not as it was written";
+  if (removed.length > 0 && !(await index.verify("rest"))) return { reason: "it is not as it was written" };
   await unlinkSegments(disk, removed);
 
   const segments = await findSegments(disk, position.segment);
   const current = segments.find(({ segment }) => segment === position.segment);
-  if (current !== undefined && current.sizeBytes < position.offset) return `segment ${position.segment} is shorter than it was`;
+  if (current !== undefined && current.sizeBytes < position.offset) {
+    const isLost = ({ segment, offset }: RecordPlace) => segment === current.segment && offset >= current.sizeBytes;
+    return { reason: `segment ${position.segment} is shorter than it was`, isLost };
+  }
   const salts = segments.flatMap(({ header }) => (header === undefined ? [] : [header.salt]));
-  if (salts.length > 0 && !salts.some((found) => found.equals(salt))) return "it belongs to another store";
+  if (salts.length > 0 && !salts.some((found) => found.equals(salt))) return { reason: "it belongs to another store" };
 
   const fold = await foldSegments({ disk, index }, { salt, segments, provenEnds, signal: init.signal });
   const damage = await unrecorded(index, fold.damage);
   const nextSegment = numberAfter(segments, provenEnds, await index.quarantined(), await index.segments());
   const { end, tornTailBytes, recordsCount } = fold;
-  return { index, salt, end, nextSegment, damage, tornTailBytes, rebuiltBecause: undefined, recordsCount };
+  return { index, salt, end, nextSegment, damage, salvage: [], tornTailBytes, rebuiltBecause: undefined, recordsCount };
 }
 
 export interface RebuildInit extends OpeningInit {
@@ -110,7 +133,7 @@ export async function rebuild(components: { disk: Disk }, init: RebuildInit): Pr
     );
     const damage = await unrecorded(index, [...fold.damage, ...missing]);
     const { end, tornTailBytes, recordsCount } = fold;
-    return { index, salt, end, nextSegment, damage, tornTailBytes, rebuiltBecause: init.reason, recordsCount };
+    return { index, salt, end, nextSegment, damage, salvage: [], tornTailBytes, rebuiltBecause: init.reason, recordsCount };
   } catch (error) {
     await index.close();
     throw error;
