@@ -82,7 +82,6 @@ async function start(options: StartOptions): Promise<void> {
 
   const kit = await site.kitCheck();
   const reminder = kitReminder(options.data, kit);
-  if (reminder) process.stderr.write(`${reminder}\n`);
   const listening = { host: listen.host, port: facade.address.port };
   if (options.json) {
     const { siteName, siteId } = site.identity;
