@@ -30,12 +30,12 @@ export interface FileStat {
   readonly mountId: number;
 }
 
-export const S_IFMT = 0o170000;
-export const S_IFREG = 0o100000;
-export const S_IFDIR = 0o040000;
-export const S_IFLNK = 0o120000;
+const S_IFMT = 0o170000;
+const S_IFREG = 0o100000;
+const S_IFDIR = 0o040000;
+const S_IFLNK = 0o120000;
 export const S_IFIFO = 0o010000;
-export const S_IFSOCK = 0o140000;
+const S_IFSOCK = 0o140000;
 export const S_IFCHR = 0o020000;
 export const S_IFBLK = 0o060000;
 
@@ -50,7 +50,7 @@ const typeNames = new Map<number, FileType>([
 ]);
 
 /** The type as the S_IF… bits, for fast branches. */
-export const statTypeBits = (stat: Buffer, at = 0): number => (stat[at + 0x1c]! | (stat[at + 0x1d]! << 8)) & S_IFMT;
+const statTypeBits = (stat: Buffer, at = 0): number => (stat[at + 0x1c]! | (stat[at + 0x1d]! << 8)) & S_IFMT;
 export const statIsDirectory = (stat: Buffer, at = 0): boolean => statTypeBits(stat, at) === S_IFDIR;
 export const statIsFile = (stat: Buffer, at = 0): boolean => statTypeBits(stat, at) === S_IFREG;
 export const statMode = (stat: Buffer, at = 0): number => (stat[at + 0x1c]! | (stat[at + 0x1d]! << 8)) & 0o7777;
@@ -69,7 +69,7 @@ export const statRdevMinor = (stat: Buffer, at = 0): number => stat.readUInt32LE
 /** The device that holds the object: its major number times 2^32, plus its minor number (both are under 2^20). */
 export const statDevice = (stat: Buffer, at = 0): number =>
   stat.readUInt32LE(at + 0x88) * 2 ** 32 + stat.readUInt32LE(at + 0x8c);
-export const statMountId = (stat: Buffer, at = 0): number =>
+const statMountId = (stat: Buffer, at = 0): number =>
   stat.readUInt32LE(at + 0x90) + stat.readUInt32LE(at + 0x94) * 2 ** 32;
 
 const timeNs = (stat: Buffer, at: number): bigint =>

@@ -17,6 +17,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { type ByteString, byteStringFromText } from "#protocol/byte-string.ts";
 import type { SymlinkObject } from "#protocol/tree.ts";
 import { Directory, closeDescriptor } from "#agent/files/directory.ts";
@@ -93,9 +94,13 @@ async function race(
   pairs: readonly string[],
   step: (round: number) => void,
 ): Promise<{ done: number; refused: number; exchanges: number }> {
-  const swapper = spawn(process.execPath, [...runtimeFlags, join(import.meta.dirname, "name-swapper.ts"), ...pairs], {
-    stdio: ["pipe", "pipe", "inherit"],
-  });
+  const swapper = spawn(
+    process.execPath,
+    [...runtimeFlags, fileURLToPath(import.meta.resolve("./name-swapper.ts")), ...pairs],
+    {
+      stdio: ["pipe", "pipe", "inherit"],
+    },
+  );
   const counts = { done: 0, refused: 0 };
   await once(swapper.stdout, "data");
   try {
