@@ -15,6 +15,9 @@ import { RecordPage, type RecordHead, decodeHead } from "./directory-record.ts";
 
 /** Key spaces: one letter, then a fixed layout. */
 const SPACE = { head: 0x64, page: 0x70, content: 0x63, meta: 0x6d } as const;
+/** Of the records; to be changed with them. */
+const FORMAT_NAME = "format";
+const FORMAT = Buffer.from("1");
 const DIRECTORY_KEY_BYTES = 16;
 const BLOCK_CACHE_BYTES = 8 * 1024 * 1024;
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024;
@@ -86,20 +89,23 @@ export class AgentDatabase {
     this.level = level;
   }
 
-  /** Opens or makes the database; a damaged one is made anew. Throws `agent-busy` when another process has it. */
+  /** Opens or makes the database; one that is damaged or of another format is made anew. Throws `agent-busy` when another process has it. */
   static async open(directory: string): Promise<AgentDatabase> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
+    let database: AgentDatabase | undefined;
     try {
-      return new AgentDatabase(await openLevel(directory));
+      database = new AgentDatabase(await openLevel(directory));
     } catch (error) {
       const cause = (error as { cause?: { code?: string } }).cause;
-      if (cause?.code === "LEVEL_LOCKED") {
-        throw new CostorError("agent-busy", `another process uses ${directory}`, { cause: error });
-      }
-      await rm(directory, { recursive: true, force: true });
-      await mkdir(directory, { recursive: true, mode: 0o700 });
-      return new AgentDatabase(await openLevel(directory));
+      if (cause?.code === "LEVEL_LOCKED") throw new CostorError("agent-busy", `another process uses ${directory}`, { cause: error });
     }
+    if (database?.meta(FORMAT_NAME)?.equals(FORMAT)) return database;
+    await database?.[Symbol.asyncDispose]();
+    await rm(directory, { recursive: true, force: true });
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const made = new AgentDatabase(await openLevel(directory));
+    await made.write([AgentDatabase.metaWrite(FORMAT_NAME, FORMAT)]);
+    return made;
   }
 
   private get(key: Buffer): Buffer | undefined {
