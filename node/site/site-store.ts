@@ -1,11 +1,12 @@
 /** The prime store of a data directory. */
 import { join } from "node:path";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import { type StoreEvent, SegmentStore } from "#node/store/segment-store.ts";
+import type { StoreEvent } from "#node/store/record-log.ts";
+import { SegmentStore } from "#node/store/segment-store.ts";
 import { StoreProxy } from "#node/store/store-proxy.ts";
 import type { CostorError } from "#protocol/errors.ts";
 
-export const storeDirectoryOf = (dataDirectory: string): string => join(dataDirectory, "store");
+const storeDirectoryOf = (dataDirectory: string): string => join(dataDirectory, "store");
 
 /** In this thread, for one command. Throws `store-locked` when another process has it open. */
 export function openSiteStore(dataDirectory: string): Promise<PrimeStore> {

@@ -1,7 +1,8 @@
 /** What the store's worker thread and its proxy say to each other. Both run the same code, so messages are trusted. */
 import { CostorError, type ErrorCode, isCostorError } from "#protocol/errors.ts";
 import type { CheckProgress } from "./prime-store.ts";
-import type { SegmentStore, StoreEvent } from "./segment-store.ts";
+import type { StoreEvent } from "./record-log.ts";
+import type { SegmentStore } from "./segment-store.ts";
 
 /** The calls that are passed on as they are. */
 export type StoreMethod =

@@ -4,7 +4,7 @@ import { Worker } from "node:worker_threads";
 import { CostorError } from "#protocol/errors.ts";
 import type { AgentId, PrimeId } from "#protocol/ids.ts";
 import type { CheckInit, CheckReport, CompactionReport, Fact, FactKind, PrimeStore, StoreStats } from "./prime-store.ts";
-import type { StoreEvent } from "./segment-store.ts";
+import type { StoreEvent } from "./record-log.ts";
 import {
   decodeError,
   type FromWorker,

@@ -1,0 +1,224 @@
+/**
+ * The writing half of a store: requests → CommitQueue → planGroup → SegmentWriter → LiveIndex. Methods whose names end in
+ * `InTurn`, and the callbacks, run in the writer's turn: while the queue runs nothing else.
+ */
+import { randomBytes } from "node:crypto";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
+import { CommitQueue } from "./commit-queue.ts";
+import type { Disk } from "./disk.ts";
+import { isWithin, removalsOf, salvageFacts } from "./fact-salvage.ts";
+import { planGroup, requestBytes, type StoreRequest } from "./group-plan.ts";
+import { LiveIndex } from "./live-index.ts";
+import { type DamagedStretch, generationRecord, quarantineRecord } from "./record-body.ts";
+import type { NewRecord } from "./record.ts";
+import { type LogEnd, SegmentWriter } from "./segment-writer.ts";
+import type { SpaceReserve } from "./space-reserve.ts";
+import type { OpenedLog } from "./store-opening.ts";
+
+/** What a site's log should show. */
+export interface StoreEvent {
+  readonly event: "index-rebuilt" | "damage-found" | "torn-tail" | "new-generation";
+  readonly message: string;
+}
+
+export interface RecordLogComponents {
+  readonly disk: Disk;
+  readonly reserve: SpaceReserve;
+  readonly nowMs: () => number;
+}
+
+export interface RecordLogInit {
+  readonly opened: OpenedLog;
+  readonly indexLocation: string;
+  readonly segmentBytes: number;
+  readonly onEvent: (event: StoreEvent) => void;
+}
+
+/** Most bytes of one group: what is in memory twice while the next one is collected. */
+const groupBytes = 32 * 1024 * 1024;
+/** The index's size is asked for once in so many groups. */
+const groupsPerSizeCount = 64;
+
+export class RecordLog {
+  readonly live: LiveIndex;
+  readonly #queue: CommitQueue<StoreRequest>;
+  readonly #writer: SegmentWriter;
+  readonly #reserve: SpaceReserve;
+  readonly #nowMs: () => number;
+  readonly #onEvent: (event: StoreEvent) => void;
+  /** Damage and generation that found no room yet. */
+  #unsaved: NewRecord[] = [];
+  #unsavedGeneration: string | undefined;
+  #indexBytes = 0;
+  #groupsCount = 0;
+  #isClosed = false;
+
+  constructor(components: RecordLogComponents, init: RecordLogInit) {
+    const { disk } = components;
+    const { salt, end, nextSegment, index, rebuiltBecause } = init.opened;
+    this.#reserve = components.reserve;
+    this.#nowMs = components.nowMs;
+    this.#onEvent = init.onEvent;
+    this.#queue = new CommitQueue({ groupBytes, bytesOf: requestBytes, commit: (requests) => this.#commit(requests) });
+    this.#writer = new SegmentWriter({ disk }, { salt, end, nextSegment, segmentBytes: init.segmentBytes });
+    this.live = new LiveIndex(
+      { disk, runAlone: (action) => this.runAlone(action) },
+      {
+        index,
+        salt,
+        location: init.indexLocation,
+        isFresh: rebuiltBecause !== undefined,
+        logEnd: () => this.end,
+        onRebuilt: async (reason, damage) => {
+          this.#tell("index-rebuilt", `rebuilt the index: ${reason}`);
+          await this.recordDamageInTurn(damage);
+        },
+      },
+    );
+  }
+
+  /** Enters what opening found. */
+  async start(opened: OpenedLog): Promise<void> {
+    const { tornTailBytes, rebuiltBecause, recordsCount, damage, salvage } = opened;
+    if (tornTailBytes > 0) this.#tell("torn-tail", `ignored ${tornTailBytes} bytes that were never acknowledged`);
+    if (rebuiltBecause !== undefined && recordsCount > 0) this.#tell("index-rebuilt", `rebuilt the index: ${rebuiltBecause}`);
+    await this.runAlone(async () => {
+      if (damage.length > 0) await this.recordDamageInTurn(damage, salvage);
+      else if (this.live.current.meta.generation === "") await this.#startGeneration([], "a new store");
+    });
+    await this.#reserve.fill();
+  }
+
+  /** Everything before it is durable. */
+  get end(): LogEnd {
+    return this.#writer.end;
+  }
+
+  get isFailed(): boolean {
+    return this.#writer.failure !== undefined;
+  }
+
+  get generation(): string {
+    return this.#unsavedGeneration ?? this.live.current.meta.generation;
+  }
+
+  runAlone<T>(action: () => Promise<T>): Promise<T> {
+    return this.#queue.runAlone(action);
+  }
+
+  /** Resolves when the request is durable and indexed. Throws `store-full`, `store-failed`. */
+  async submit(request: StoreRequest): Promise<void> {
+    if (this.#isClosed) throw new CostorError("store-failed", "the store is closed");
+    if (this.#writer.failure !== undefined) throw this.#writer.failure;
+    await this.#queue.commit(request);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.live.stopVerifying();
+    await this.#queue.drain();
+    try {
+      const records = await this.#writer.close(this.#receivedMs());
+      await this.live.applyInTurn(this.#writer.takeClosings(), records);
+    } catch (error) {
+      // Without the clean record the next opening starts a new segment; nothing is lost.
+      if (!isCostorError(error)) throw error;
+    } finally {
+      await this.live.close();
+    }
+  }
+
+  async #commit(requests: readonly StoreRequest[]): Promise<readonly (Error | undefined)[]> {
+    let roomBytes = await this.#reserve.roomBytes(await this.#currentIndexBytes());
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.live.mendInTurn();
+        await this.#saveUnsaved();
+        const room = roomBytes;
+        const plan = await this.live.readInTurn((index) => planGroup(index, requests, room));
+        if (plan.records.length > 0) await this.writeInTurn(plan.records);
+        if (attempt === 1) await this.#reserve.fill();
+        return plan.refusals;
+      } catch (error) {
+        if (!isCostorError(error, "store-full") || attempt === 3) throw error;
+        // First without new primes, then on the file that was kept for this.
+        if (attempt === 2 || requests.every(({ type }) => type === "records")) await this.#reserve.release();
+        roomBytes = 0;
+      }
+    }
+  }
+
+  /** Makes records durable and enters them. Throws `store-full`, `store-failed`. */
+  async writeInTurn(records: readonly NewRecord[]): Promise<void> {
+    try {
+      const placed = await this.#writer.append(records, this.#receivedMs());
+      await this.live.applyInTurn(this.#writer.takeClosings(), placed);
+    } catch (error) {
+      await this.live.applyInTurn(this.#writer.takeClosings(), []).catch(() => {});
+      throw error;
+    }
+  }
+
+  async #currentIndexBytes(): Promise<number> {
+    if (this.#groupsCount++ % groupsPerSizeCount === 0) this.#indexBytes = await this.live.readInTurn((index) => index.sizeBytes());
+    return this.#indexBytes;
+  }
+
+  /** Never before an earlier one, whatever the clock does. */
+  #receivedMs(): number {
+    return Math.max(this.#nowMs(), this.live.current.meta.receivedMs);
+  }
+
+  /** Puts damage on record, and with it what was saved from it. */
+  async recordDamageInTurn(damage: readonly DamagedStretch[], salvage: readonly NewRecord[] = []): Promise<void> {
+    if (damage.length === 0) return;
+    const [{ segment, offset }] = damage as [DamagedStretch, ...DamagedStretch[]];
+    this.#tell("damage-found", `found ${damage.length} damaged stretches, the first in segment ${segment} at ${offset}`);
+    await this.#startGeneration([quarantineRecord(damage), ...salvage], "damage was found");
+  }
+
+  /**
+   * Damage in segments whose records are in the index already. Facts are saved from the index; when more than primes is
+   * lost, the index is made anew, so that it is what the segments say again.
+   */
+  async recordFoundDamageInTurn(damage: readonly DamagedStretch[]): Promise<void> {
+    if (damage.every(({ id }) => id !== undefined)) return this.recordDamageInTurn(damage);
+    const salvaged = await this.live.readInTurn((index) => salvageFacts(index, (place) => isWithin(place, damage)));
+    await this.recordDamageInTurn(damage, salvaged?.records);
+    await this.live.rebuildInTurn("other records than primes were damaged");
+    const removals = salvaged === undefined ? [] : await removalsOf(this.live.current, salvaged.known);
+    if (removals.length > 0) await this.writeInTurn(removals);
+  }
+
+  async #startGeneration(records: readonly NewRecord[], reason: string): Promise<void> {
+    const generation = randomBytes(16);
+    this.#unsaved.push(...records, generationRecord(generation));
+    this.#unsavedGeneration = generation.toString("hex");
+    this.#tell("new-generation", `the store has a new generation: ${reason}`);
+    try {
+      await this.#saveUnsaved();
+    } catch (error) {
+      // It holds in memory, and is written with the next group. Reads go on.
+      const isFull = isCostorError(error, "store-full") || isCostorError(error, "store-failed");
+      if (!isFull || this.live.current.meta.generation === "") throw error;
+    }
+  }
+
+  async #saveUnsaved(): Promise<void> {
+    if (this.#unsaved.length === 0) return;
+    try {
+      await this.writeInTurn(this.#unsaved);
+    } catch (error) {
+      if (!isCostorError(error, "store-full")) throw error;
+      await this.#reserve.release();
+      await this.live.mendInTurn();
+      await this.writeInTurn(this.#unsaved);
+    }
+    this.#unsaved = [];
+    this.#unsavedGeneration = undefined;
+  }
+
+  #tell(event: StoreEvent["event"], message: string): void {
+    this.#onEvent({ event, message });
+  }
+}
