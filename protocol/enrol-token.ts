@@ -27,7 +27,8 @@ const PREFIX = "costor1-";
 const CHECKSUM_BYTES = 4;
 const ADDRESS = /^(\[[0-9a-fA-F:.]+(%[\w.-]+)?\]|[A-Za-z0-9._-]+):([1-9][0-9]{0,4})$/;
 
-const checksumOf = (bytes: Uint8Array): Buffer => createHash("sha256").update(bytes).digest().subarray(0, CHECKSUM_BYTES);
+const checksumOf = (bytes: Uint8Array): Buffer =>
+  createHash("sha256").update(bytes).digest().subarray(0, CHECKSUM_BYTES);
 
 /** Throws `bad-request` for an address that is not `host:port`, or for too many. */
 export function formatEnrolToken(token: EnrolToken): string {
@@ -56,7 +57,8 @@ export function parseEnrolToken(text: string): EnrolToken {
     return fail("it holds a character that no token has", cause);
   }
   const bytes = all.subarray(0, Math.max(0, all.length - CHECKSUM_BYTES));
-  if (!checksumOf(bytes).equals(all.subarray(bytes.length))) return fail("its check does not match; a part is missing or mistyped");
+  if (!checksumOf(bytes).equals(all.subarray(bytes.length)))
+    return fail("its check does not match; a part is missing or mistyped");
   return parseFields(bytes, fail);
 }
 
@@ -64,10 +66,16 @@ function parseFields(bytes: Uint8Array, fail: (reason: string, cause?: unknown) 
   try {
     const map = decodeCbor(bytes) as Record<string, unknown>;
     const { a: addresses, c: caHash, i: siteId, k: secret } = map;
-    if (!Array.isArray(addresses) || !(caHash instanceof Uint8Array) || !(siteId instanceof Uint8Array) || !(secret instanceof Uint8Array)) {
+    if (
+      !Array.isArray(addresses) ||
+      !(caHash instanceof Uint8Array) ||
+      !(siteId instanceof Uint8Array) ||
+      !(secret instanceof Uint8Array)
+    ) {
       return fail("a field is missing");
     }
-    if (caHash.length !== 32 || secret.length !== 16 || Object.keys(map).length !== 4) return fail("a field has the wrong length");
+    if (caHash.length !== 32 || secret.length !== 16 || Object.keys(map).length !== 4)
+      return fail("a field has the wrong length");
     checkAddresses(addresses, "bad-token");
     return { addresses, siteId: parseSiteId(Buffer.from(siteId).toString("hex")), caHash, secret };
   } catch (cause) {
@@ -75,9 +83,15 @@ function parseFields(bytes: Uint8Array, fail: (reason: string, cause?: unknown) 
   }
 }
 
-function checkAddresses(addresses: readonly unknown[], code: "bad-request" | "bad-token"): asserts addresses is readonly string[] {
+function checkAddresses(
+  addresses: readonly unknown[],
+  code: "bad-request" | "bad-token",
+): asserts addresses is readonly string[] {
   if (addresses.length < 1 || addresses.length > limits.enrolTokenAddressesCount) {
-    throw new CostorError(code, `an enrolment token carries 1 to ${limits.enrolTokenAddressesCount} addresses, not ${addresses.length}`);
+    throw new CostorError(
+      code,
+      `an enrolment token carries 1 to ${limits.enrolTokenAddressesCount} addresses, not ${addresses.length}`,
+    );
   }
   for (const address of addresses) {
     const port = typeof address === "string" && address.length <= 260 ? Number(ADDRESS.exec(address)?.[3]) : NaN;

@@ -6,4 +6,5 @@
 import { base32 } from "multiformats/bases/base32";
 import type { SiteId } from "./ids.ts";
 
-export const serverNameOf = (siteId: SiteId): string => `${base32.baseEncode(Buffer.from(siteId, "hex"))}.costor.internal`;
+export const serverNameOf = (siteId: SiteId): string =>
+  `${base32.baseEncode(Buffer.from(siteId, "hex"))}.costor.internal`;

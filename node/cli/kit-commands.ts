@@ -36,8 +36,16 @@ export function addKitCommands(site: Command): void {
 }
 
 function report(data: string, state: KitState, json: true | undefined): void {
-  if (json) return printJson({ positions: state.positions, confirmed: state.confirmedMs !== undefined, confirmedMs: state.confirmedMs });
-  printLine(kitReminder(data, state) ?? `The recovery kit of ${state.siteName} was confirmed on ${new Date(state.confirmedMs!).toISOString().slice(0, 10)}.`);
+  if (json)
+    return printJson({
+      positions: state.positions,
+      confirmed: state.confirmedMs !== undefined,
+      confirmedMs: state.confirmedMs,
+    });
+  printLine(
+    kitReminder(data, state) ??
+      `The recovery kit of ${state.siteName} was confirmed on ${new Date(state.confirmedMs!).toISOString().slice(0, 10)}.`,
+  );
 }
 
 function parseWords(texts: readonly string[]): Record<string, string> {
@@ -52,13 +60,17 @@ function parseWords(texts: readonly string[]): Record<string, string> {
 
 async function askWords({ siteName, positions }: KitState): Promise<Record<string, string>> {
   if (!process.stdin.isTTY) {
-    throw new CostorError("bad-usage", `words ${positions.join(" and ")} are asked for: --word ${positions[0]}=… --word ${positions[1]}=…`);
+    throw new CostorError(
+      "bad-usage",
+      `words ${positions.join(" and ")} are asked for: --word ${positions[0]}=… --word ${positions[1]}=…`,
+    );
   }
   const questions = createInterface({ input: process.stdin, output: process.stderr });
   try {
     process.stderr.write(`From the recovery kit of ${siteName}:\n`);
     const words: Record<string, string> = {};
-    for (const position of positions) words[position] = await questions.question(`  word ${position}: `, { signal: interruptionSignal() });
+    for (const position of positions)
+      words[position] = await questions.question(`  word ${position}: `, { signal: interruptionSignal() });
     return words;
   } finally {
     questions.close();

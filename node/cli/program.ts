@@ -26,7 +26,11 @@ export function addSiteCommands(program: Command): void {
 }
 
 const onData = (parent: Command, name: string, description: string): Command =>
-  parent.command(name).description(description).requiredOption("--data <dir>", "the site's data directory").option("--json", "print JSON");
+  parent
+    .command(name)
+    .description(description)
+    .requiredOption("--data <dir>", "the site's data directory")
+    .option("--json", "print JSON");
 
 function addEnrolCommands(site: Command): void {
   onData(site, "enrol-token", "make a token that enrols one machine within a day")
@@ -36,7 +40,9 @@ function addEnrolCommands(site: Command): void {
       const made = await callOn(data, "enrolToken", { name, ...(address ? { addresses: address } : {}) });
       if (json) return printJson(made);
       printLine(made.token);
-      process.stderr.write(`For one machine, until ${new Date(made.expiresMs).toISOString()}. On it: costor agent enrol TOKEN --config FILE\n`);
+      process.stderr.write(
+        `For one machine, until ${new Date(made.expiresMs).toISOString()}. On it: costor agent enrol TOKEN --config FILE\n`,
+      );
     });
   const agents = site.command("agents").description("the machines that back up here");
   onData(agents, "list", "list them").action(async ({ data, json }: DataOptions) => {
@@ -66,15 +72,20 @@ function addStoreCommands(site: Command): void {
     const { store } = stats;
     printLine(`Site ${stats.siteName} (${stats.siteId})`);
     printLine(`Agents: ${stats.agentsCount}, open upload sessions: ${stats.openSessionsCount}`);
-    printLine(`Primes: ${formatCount(store.primesCount)}, ${formatBytes(store.primesBytes)} in ${store.segmentsCount} segments; index ${formatBytes(store.indexBytes)}`);
+    printLine(
+      `Primes: ${formatCount(store.primesCount)}, ${formatBytes(store.primesBytes)} in ${store.segmentsCount} segments; index ${formatBytes(store.indexBytes)}`,
+    );
     printLine(`Free: ${formatBytes(store.freeBytes)}, of which ${formatBytes(store.reserveBytes)} are kept in reserve`);
-    if (store.quarantinedCount > 0) printLine(`Damaged stretches: ${store.quarantinedCount}; run costor site check --data ${data}`);
+    if (store.quarantinedCount > 0)
+      printLine(`Damaged stretches: ${store.quarantinedCount}; run costor site check --data ${data}`);
     const reminder = kitReminder(data, await callOn(data, "kit", {}));
     if (reminder) printLine(reminder);
   });
   onData(site, "check", "verify the store, and with --read-data every prime in it")
     .option("--read-data", "read and verify every prime")
-    .action(async ({ data, json, readData }: DataOptions & { readData?: true }) => check(data, json === true, readData === true));
+    .action(async ({ data, json, readData }: DataOptions & { readData?: true }) =>
+      check(data, json === true, readData === true),
+    );
   onData(site, "rebuild-index", "make the index anew from the segments").action(async ({ data, json }: DataOptions) => {
     const done = await callOn(data, "rebuildIndex", {});
     if (json) return printJson(done);
@@ -88,11 +99,16 @@ async function check(data: string, json: boolean, readData: boolean): Promise<vo
   progress.end();
   if (json) printJson(report);
   else {
-    printLine(`${formatCount(report.recordsCount)} records in ${report.segmentsCount} segments, ${formatCount(report.primesCount)} primes, ${formatCount(report.verifiedPrimesCount)} of them read and verified.`);
+    printLine(
+      `${formatCount(report.recordsCount)} records in ${report.segmentsCount} segments, ${formatCount(report.primesCount)} primes, ${formatCount(report.verifiedPrimesCount)} of them read and verified.`,
+    );
     for (const finding of report.findings) printLine(`${finding.file}, byte ${finding.offset}: ${finding.message}`);
   }
   if (report.quarantined.length > 0) {
-    throw new CostorError("store-damaged", `${report.quarantined.length} damaged stretches of the store are not healed`);
+    throw new CostorError(
+      "store-damaged",
+      `${report.quarantined.length} damaged stretches of the store are not healed`,
+    );
   }
   if (!json) printLine("No damage.");
   process.exitCode = exitCodes.ok;

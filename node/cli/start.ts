@@ -53,7 +53,10 @@ async function start(options: StartOptions): Promise<void> {
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined);
   const store = stack.use(
-    await openServedStore(dataDirectory, { onEvent: ({ event, message }) => log.warn({ event }, message), onFailure: failed.reject }),
+    await openServedStore(dataDirectory, {
+      onEvent: ({ event, message }) => log.warn({ event }, message),
+      onFailure: failed.reject,
+    }),
   );
   await ensureIdentity(dataDirectory, store, {
     siteName: options.name ?? hostname(),
@@ -85,7 +88,14 @@ async function start(options: StartOptions): Promise<void> {
   const listening = { host: listen.host, port: facade.address.port };
   if (options.json) {
     const { siteName, siteId } = site.identity;
-    printJson({ ready: true, siteName, siteId, listen: listening, addresses, kitConfirmed: kit.confirmedMs !== undefined });
+    printJson({
+      ready: true,
+      siteName,
+      siteId,
+      listen: listening,
+      addresses,
+      kitConfirmed: kit.confirmedMs !== undefined,
+    });
   } else {
     printLine(`Site ${site.identity.siteName} listens on https://${formatAddress(listening)}`);
     if (addresses[0] !== formatAddress(listening)) printLine(`Agents find it at ${addresses.join(", ")}`);

@@ -15,14 +15,22 @@ export interface CallContext {
   onProgress(progress: unknown): void;
 }
 
-const name = v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(100), v.regex(/^[^\p{C}]*$/u, "a name holds no control characters"));
+const name = v.pipe(
+  v.string(),
+  v.trim(),
+  v.minLength(1),
+  v.maxLength(100),
+  v.regex(/^[^\p{C}]*$/u, "a name holds no control characters"),
+);
 
 const argumentSchemas = {
   enrolToken: v.strictObject({ name, addresses: v.optional(v.array(v.string())) }),
   agents: v.strictObject({}),
   revoke: v.strictObject({ agent: v.string() }),
   kit: v.strictObject({}),
-  confirmKit: v.strictObject({ words: v.record(v.pipe(v.string(), v.regex(/^([1-9]|1\d|2[0-4])$/)), v.pipe(v.string(), v.maxLength(40))) }),
+  confirmKit: v.strictObject({
+    words: v.record(v.pipe(v.string(), v.regex(/^([1-9]|1\d|2[0-4])$/)), v.pipe(v.string(), v.maxLength(40))),
+  }),
   stats: v.strictObject({}),
   check: v.strictObject({ readData: v.boolean() }),
   rebuildIndex: v.strictObject({}),
@@ -62,15 +70,26 @@ export interface SiteStats {
 
 const kitStateOf = async ({ identity, kitCheck }: Site): Promise<KitState> => {
   const { positions, confirmedMs } = await kitCheck();
-  return { siteName: identity.siteName, siteId: identity.siteId, positions, ...(confirmedMs === undefined ? {} : { confirmedMs }) };
+  return {
+    siteName: identity.siteName,
+    siteId: identity.siteId,
+    positions,
+    ...(confirmedMs === undefined ? {} : { confirmedMs }),
+  };
 };
 
-type Handlers = { [Name in CallName]: (args: v.InferOutput<(typeof argumentSchemas)[Name]>, context: CallContext) => Promise<CallResults[Name]> };
+type Handlers = {
+  [Name in CallName]: (
+    args: v.InferOutput<(typeof argumentSchemas)[Name]>,
+    context: CallContext,
+  ) => Promise<CallResults[Name]>;
+};
 
 const handlers: Handlers = {
   enrolToken: async (args, { site }) => {
     const addresses = args.addresses?.length ? args.addresses : await site.addresses();
-    if (addresses.length === 0) throw new CostorError("bad-usage", "no address is known yet: start the site once, or give --address");
+    if (addresses.length === 0)
+      throw new CostorError("bad-usage", "no address is known yet: start the site once, or give --address");
     return { name: args.name, addresses, ...(await site.enrolments.issue(args.name, addresses)) };
   },
   agents: async (_, { site }) => ({ agents: site.agents.list() }),
@@ -99,10 +118,15 @@ const handlers: Handlers = {
   },
 };
 
-export const isCallName = (text: unknown): text is CallName => typeof text === "string" && Object.hasOwn(handlers, text);
+export const isCallName = (text: unknown): text is CallName =>
+  typeof text === "string" && Object.hasOwn(handlers, text);
 
 /** Does `call`. Throws `bad-usage` for wrong arguments, else what the call throws. */
-export async function callSite<Name extends CallName>(call: Name, args: unknown, context: CallContext): Promise<CallResults[Name]> {
+export async function callSite<Name extends CallName>(
+  call: Name,
+  args: unknown,
+  context: CallContext,
+): Promise<CallResults[Name]> {
   const parsed = v.safeParse(argumentSchemas[call], args);
   if (!parsed.success) {
     const issue = parsed.issues[0];

@@ -18,7 +18,12 @@ export async function connectControl(dataDirectory: string): Promise<Socket | un
     socket.once("connect", () => resolve(socket));
     socket.once("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT" || error.code === "ECONNREFUSED") resolve(undefined);
-      else reject(new CostorError("site-unreachable", `the control socket of ${dataDirectory} cannot be used`, { cause: error }));
+      else
+        reject(
+          new CostorError("site-unreachable", `the control socket of ${dataDirectory} cannot be used`, {
+            cause: error,
+          }),
+        );
     });
   });
 }
@@ -36,7 +41,11 @@ export async function callControl<Name extends CallName>(
   try {
     socket.write(`${JSON.stringify({ call, arguments: args })}\n`);
     for await (const line of createInterface({ input: socket })) {
-      const answer = JSON.parse(line) as { progress?: unknown; result?: unknown; error?: { code: string; message: string; details: Record<string, unknown> } };
+      const answer = JSON.parse(line) as {
+        progress?: unknown;
+        result?: unknown;
+        error?: { code: string; message: string; details: Record<string, unknown> };
+      };
       if (answer.error) {
         const code = answer.error.code in errorRegistry ? (answer.error.code as ErrorCode) : "internal";
         throw new CostorError(code, answer.error.message, { details: answer.error.details });

@@ -50,14 +50,22 @@ async function answer(socket: Socket, site: Site): Promise<void> {
   socket.on("error", () => gone.abort());
   socket.on("close", () => gone.abort());
   const send = (line: object): void => {
-    if (socket.writable) socket.write(`${JSON.stringify(line, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value))}\n`);
+    if (socket.writable)
+      socket.write(
+        `${JSON.stringify(line, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value))}\n`,
+      );
   };
   try {
     const { call, arguments: args } = await readRequest(socket);
-    if (!isCallName(call)) throw new CostorError("bad-usage", "this site does not know that call; is the command newer than the site?");
-    send({ result: await callSite(call, args, { site, signal: gone.signal, onProgress: (progress) => send({ progress }) }) });
+    if (!isCallName(call))
+      throw new CostorError("bad-usage", "this site does not know that call; is the command newer than the site?");
+    send({
+      result: await callSite(call, args, { site, signal: gone.signal, onProgress: (progress) => send({ progress }) }),
+    });
   } catch (error) {
-    const known = isCostorError(error) ? error : new CostorError("internal", error instanceof Error ? error.message : String(error));
+    const known = isCostorError(error)
+      ? error
+      : new CostorError("internal", error instanceof Error ? error.message : String(error));
     send({ error: { code: known.code, message: known.message, details: known.details } });
   }
   socket.end();

@@ -29,7 +29,11 @@ export function makeFailureCounter(server: FastifyInstance): FailureCounter {
 const BEARER = /^Bearer ([A-Za-z0-9._~+/=-]{1,200})$/i;
 
 /** Throws `unauthorised`, alike for a token that is missing, malformed, unknown or revoked. */
-export async function authenticate(request: FastifyRequest, agents: AgentRegistry, countFailure: FailureCounter): Promise<void> {
+export async function authenticate(
+  request: FastifyRequest,
+  agents: AgentRegistry,
+  countFailure: FailureCounter,
+): Promise<void> {
   const token = BEARER.exec(request.headers.authorization ?? "")?.[1];
   request.agent = agents.authenticate(token ?? "");
   if (request.agent) return;

@@ -7,7 +7,7 @@ import { CostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
 
 /** Lets bodies of at most so many bytes together be in memory; the others wait their turn, in order. */
-export class BodyBudget {
+class BodyBudget {
   private freeBytes: number;
   private readonly totalBytes: number;
   private readonly waiting: { bytes: number; enter: () => void; signal: AbortSignal }[] = [];
@@ -24,12 +24,16 @@ export class BodyBudget {
       await new Promise<void>((resolve, reject) => {
         const entry = { bytes: wantedBytes, enter: resolve, signal };
         this.waiting.push(entry);
-        signal.addEventListener("abort", () => {
-          const index = this.waiting.indexOf(entry);
-          if (index >= 0) this.waiting.splice(index, 1);
-          reject(signal.reason);
-          this.admit();
-        }, { once: true });
+        signal.addEventListener(
+          "abort",
+          () => {
+            const index = this.waiting.indexOf(entry);
+            if (index >= 0) this.waiting.splice(index, 1);
+            reject(signal.reason);
+            this.admit();
+          },
+          { once: true },
+        );
       });
     } else {
       this.freeBytes -= wantedBytes;
@@ -59,7 +63,8 @@ export function announcedBytes(request: IncomingMessage, limitBytes: number): nu
   const header = request.headers["content-length"];
   if (header === undefined) return undefined;
   const bytes = Number(header);
-  if (bytes > limitBytes) throw new CostorError("limit-exceeded", `a body of ${bytes} bytes; at most ${limitBytes} are taken`);
+  if (bytes > limitBytes)
+    throw new CostorError("limit-exceeded", `a body of ${bytes} bytes; at most ${limitBytes} are taken`);
   return bytes;
 }
 
@@ -95,8 +100,10 @@ async function readBody(request: IncomingMessage, limitBytes: number, watchMs: n
   watch.unref();
   try {
     for await (const piece of request as AsyncIterable<Buffer>) {
-      if (used + piece.length > limitBytes) throw new CostorError("limit-exceeded", `a body of more than ${limitBytes} bytes`);
-      if (used + piece.length > body.length) body = grown(body, Math.min(limitBytes, Math.max(body.length * 2, used + piece.length)));
+      if (used + piece.length > limitBytes)
+        throw new CostorError("limit-exceeded", `a body of more than ${limitBytes} bytes`);
+      if (used + piece.length > body.length)
+        body = grown(body, Math.min(limitBytes, Math.max(body.length * 2, used + piece.length)));
       piece.copy(body, used);
       used += piece.length;
     }
@@ -106,7 +113,8 @@ async function readBody(request: IncomingMessage, limitBytes: number, watchMs: n
   } finally {
     clearInterval(watch);
   }
-  if (announced !== undefined && used !== announced) throw new CostorError("bad-request", `the body has ${used} bytes, not ${announced}`);
+  if (announced !== undefined && used !== announced)
+    throw new CostorError("bad-request", `the body has ${used} bytes, not ${announced}`);
   return body.length === used ? body : grown(body.subarray(0, used), used);
 }
 

@@ -126,20 +126,34 @@ async function addRoutes(server: FastifyInstance, site: Site, bodies: BodyReader
     const status = `${Math.floor(reply.statusCode / 100)}xx`;
     counts.requestsByStatus.set(status, (counts.requestsByStatus.get(status) ?? 0) + 1);
     counts.receivedBytes += Number(request.headers["content-length"] ?? 0);
-    request.log.debug({ method: request.method, route: request.routeOptions.url, status: reply.statusCode, agent: request.agent?.id, ms: reply.elapsedTime }, "request");
+    request.log.debug(
+      {
+        method: request.method,
+        route: request.routeOptions.url,
+        status: reply.statusCode,
+        agent: request.agent?.id,
+        ms: reply.elapsedTime,
+      },
+      "request",
+    );
   });
 
   server.removeAllContentTypeParsers();
   // Octets stay unread for their routes, which know how much they take.
   server.addContentTypeParser(contentTypes.octets, async () => undefined);
-  server.addContentTypeParser(contentTypes.json, async (_request: FastifyRequest, raw: IncomingMessage) => parseJson(await bodies.read(raw, limits.jsonBodyBytes)));
+  server.addContentTypeParser(contentTypes.json, async (_request: FastifyRequest, raw: IncomingMessage) =>
+    parseJson(await bodies.read(raw, limits.jsonBodyBytes)),
+  );
 
   server.setErrorHandler((error, request, reply) => {
     const known = asCostorError(error);
-    if (known.status >= 500) request.log.error({ err: error, route: request.routeOptions.url, code: known.code }, "a request failed");
+    if (known.status >= 500)
+      request.log.error({ err: error, route: request.routeOptions.url, code: known.code }, "a request failed");
     return sendProblem(request, reply, known);
   });
-  server.setNotFoundHandler((request, reply) => sendProblem(request, reply, new CostorError("not-found", "there is nothing at this address")));
+  server.setNotFoundHandler((request, reply) =>
+    sendProblem(request, reply, new CostorError("not-found", "there is nothing at this address")),
+  );
 
   addServiceRoutes(server, site, counts);
   addAgentRoutes(server, site, countFailure);
@@ -159,7 +173,20 @@ function parseJson(body: Buffer): unknown {
 function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
   // Without TLS there is nobody whom an answer would reach.
   if (/^(ECONNRESET|EPROTO|ERR_TLS_|ERR_SSL_)/.test(error.code ?? "") || !socket.writable) return void socket.destroy();
-  const [status, code] = error.code === "HPE_HEADER_OVERFLOW" ? ["431 Request Header Fields Too Large", "limit-exceeded"] : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? ["408 Request Timeout", "bad-request"] : ["400 Bad Request", "bad-request"];
-  const body = JSON.stringify({ type: `urn:costor:error:${code}`, title: code, status: Number(status!.slice(0, 3)), detail: "the request could not be read", code });
-  socket.end(`HTTP/1.1 ${status}\r\ncontent-type: ${contentTypes.problem}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`);
+  const [status, code] =
+    error.code === "HPE_HEADER_OVERFLOW"
+      ? ["431 Request Header Fields Too Large", "limit-exceeded"]
+      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? ["408 Request Timeout", "bad-request"]
+        : ["400 Bad Request", "bad-request"];
+  const body = JSON.stringify({
+    type: `urn:costor:error:${code}`,
+    title: code,
+    status: Number(status!.slice(0, 3)),
+    detail: "the request could not be read",
+    code,
+  });
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: ${contentTypes.problem}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  );
 }

@@ -47,16 +47,24 @@ export function addPrimeRoutes(server: FastifyInstance, site: Site, bodies: Body
     const sent = await site.store.hasSent(agent, ids);
     const missing = ids.filter((_, index) => !sent[index]);
     if (missing.length > 0) {
-      throw new CostorError("prime-missing", `${missing.length} of these primes are not held for this agent`, { details: { missing } });
+      throw new CostorError("prime-missing", `${missing.length} of these primes are not held for this agent`, {
+        details: { missing },
+      });
     }
     const batch = readAsBatch(site, ids);
     // The first prime is at hand before the status goes out, so that a damaged one is an error and no cut answer.
     const first = await batch.next();
-    return reply.type(contentTypes.octets).send(Readable.from(startingWith(first, batch), { objectMode: false, highWaterMark: 1024 * 1024 }));
+    return reply
+      .type(contentTypes.octets)
+      .send(Readable.from(startingWith(first, batch), { objectMode: false, highWaterMark: 1024 * 1024 }));
   });
 }
 
-async function readOctets(bodies: BodyReader, request: FastifyRequest, limitBytes: number): Promise<Buffer<ArrayBuffer>> {
+async function readOctets(
+  bodies: BodyReader,
+  request: FastifyRequest,
+  limitBytes: number,
+): Promise<Buffer<ArrayBuffer>> {
   if (request.headers["content-type"] !== contentTypes.octets) {
     throw new CostorError("bad-request", `the content type is ${contentTypes.octets}`);
   }
@@ -66,7 +74,8 @@ async function readOctets(bodies: BodyReader, request: FastifyRequest, limitByte
 /** A body of ids end to end. */
 async function readIds(bodies: BodyReader, request: FastifyRequest, limitCount: number): Promise<PrimeId[]> {
   const body = await readOctets(bodies, request, limitCount * ID_BYTES);
-  if (body.length % ID_BYTES !== 0) throw new CostorError("bad-request", `the body is no list of ids of ${ID_BYTES} bytes`);
+  if (body.length % ID_BYTES !== 0)
+    throw new CostorError("bad-request", `the body is no list of ids of ${ID_BYTES} bytes`);
   const ids: PrimeId[] = [];
   for (let at = 0; at < body.length; at += ID_BYTES) ids.push(primeIdFromBytes(body.subarray(at, at + ID_BYTES)));
   return ids;
@@ -90,7 +99,10 @@ async function* readAsBatch(site: Site, ids: readonly PrimeId[]): AsyncGenerator
   }
 }
 
-async function* startingWith<T>(first: IteratorResult<T, void>, rest: AsyncGenerator<T, void>): AsyncGenerator<T, void> {
+async function* startingWith<T>(
+  first: IteratorResult<T, void>,
+  rest: AsyncGenerator<T, void>,
+): AsyncGenerator<T, void> {
   if (first.done) return;
   yield first.value;
   yield* rest;

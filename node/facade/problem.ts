@@ -23,14 +23,17 @@ export function asCostorError(error: unknown): CostorError {
   }
   const { code, statusCode } = (error ?? {}) as { code?: unknown; statusCode?: unknown };
   const message = error instanceof Error ? error.message : "";
-  if (typeof code === "string" && code in codesOfFastify) return new CostorError(codesOfFastify[code]!, message, { cause: error });
-  if (typeof statusCode === "number" && statusCode >= 400 && statusCode < 500) return new CostorError("bad-request", message, { cause: error });
+  if (typeof code === "string" && code in codesOfFastify)
+    return new CostorError(codesOfFastify[code]!, message, { cause: error });
+  if (typeof statusCode === "number" && statusCode >= 400 && statusCode < 500)
+    return new CostorError("bad-request", message, { cause: error });
   return new CostorError("internal", "the site met an error of its own; its log tells more", { cause: error });
 }
 
-export function problemOf(error: CostorError): Problem {
+function problemOf(error: CostorError): Problem {
   const { status, help } = errorRegistry[error.code];
-  const details = error.code === "internal" || Object.keys(error.details).length === 0 ? undefined : { ...error.details };
+  const details =
+    error.code === "internal" || Object.keys(error.details).length === 0 ? undefined : { ...error.details };
   return {
     type: `urn:costor:error:${error.code}`,
     title: error.code,
@@ -50,5 +53,8 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, error:
   const unreadBytes = request.raw.complete ? 0 : Number(request.headers["content-length"] ?? Infinity);
   if (unreadBytes > limits.batchBytes) reply.header("connection", "close");
   // As bytes: Fastify would add a charset to the type of a text, which RFC 9457 has not.
-  return reply.code(error.status).type(contentTypes.problem).send(Buffer.from(JSON.stringify(problemOf(error))));
+  return reply
+    .code(error.status)
+    .type(contentTypes.problem)
+    .send(Buffer.from(JSON.stringify(problemOf(error))));
 }

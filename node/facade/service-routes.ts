@@ -5,13 +5,20 @@ import { CostorError } from "#protocol/errors.ts";
 import { type FacadeCounts, metricsContentType, metricsPage } from "./metrics.ts";
 
 /** Routes that need no token. */
-export const publicPaths: ReadonlySet<string> = new Set(["/v1/enrol", "/v1/openapi.json", "/health", "/ready", "/metrics"]);
+export const publicPaths: ReadonlySet<string> = new Set([
+  "/v1/enrol",
+  "/v1/openapi.json",
+  "/health",
+  "/ready",
+  "/metrics",
+]);
 
 const LOOPBACK = /^(127\.|::1$|::ffff:127\.)/;
 
 /** Figures about a site tell what its machines do, so they are for its own machine only. Throws `not-found`. */
 function requireLoopback(request: FastifyRequest): void {
-  if (!LOOPBACK.test(request.socket.remoteAddress ?? "")) throw new CostorError("not-found", "there is nothing at this address");
+  if (!LOOPBACK.test(request.socket.remoteAddress ?? ""))
+    throw new CostorError("not-found", "there is nothing at this address");
 }
 
 export function addServiceRoutes(server: FastifyInstance, site: Site, counts: FacadeCounts): void {

@@ -13,7 +13,8 @@ export interface ListenAddress {
 export function parseListenAddress(text: string): ListenAddress {
   const parts = /^(?:(?:\[([0-9a-fA-F:.%\w]+)\]|([^:[\]\s]+)):)?(\d{1,5})$/.exec(text);
   const port = Number(parts?.[3]);
-  if (!parts || port > 65_535) throw new CostorError("bad-usage", `"${text}" is no address; HOST:PORT is expected, such as 0.0.0.0:8443`);
+  if (!parts || port > 65_535)
+    throw new CostorError("bad-usage", `"${text}" is no address; HOST:PORT is expected, such as 0.0.0.0:8443`);
   return { host: parts[1] ?? parts[2] ?? "0.0.0.0", port };
 }
 
@@ -28,12 +29,21 @@ const isWildcard = (host: string): boolean => host === "0.0.0.0" || host === "::
  */
 export function reachableAddresses(listen: ListenAddress, askedFor: readonly string[]): ListenAddress[] {
   if (askedFor.length > 0) {
-    return askedFor.map((text) => (/^\d+$|:\d+$/.test(text) && !isIPv6(text) ? parseListenAddress(text) : { host: text.replace(/^\[|\]$/g, ""), port: listen.port }));
+    return askedFor.map((text) =>
+      /^\d+$|:\d+$/.test(text) && !isIPv6(text)
+        ? parseListenAddress(text)
+        : { host: text.replace(/^\[|\]$/g, ""), port: listen.port },
+    );
   }
   if (!isWildcard(listen.host)) return [listen];
   const own = Object.values(networkInterfaces())
     .flatMap((addresses) => addresses ?? [])
-    .filter((address) => !address.internal && !address.address.startsWith("fe80:") && (address.family === "IPv4" || listen.host === "::"))
+    .filter(
+      (address) =>
+        !address.internal &&
+        !address.address.startsWith("fe80:") &&
+        (address.family === "IPv4" || listen.host === "::"),
+    )
     .map((address) => address.address);
   const name = hostname();
   const hosts = [...own, ...(/^[A-Za-z0-9._-]+$/.test(name) && name !== "localhost" ? [name] : []), "127.0.0.1"];

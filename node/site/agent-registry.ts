@@ -63,7 +63,13 @@ export class AgentRegistry {
 
   /** In the order of their enrolment. */
   list(): AgentRecord[] {
-    const agents = [...this.agents.values()].map(({ id, name, hostName, enrolledMs, revokedMs }) => ({ id, name, hostName, enrolledMs, revokedMs }));
+    const agents = [...this.agents.values()].map(({ id, name, hostName, enrolledMs, revokedMs }) => ({
+      id,
+      name,
+      hostName,
+      enrolledMs,
+      revokedMs,
+    }));
     return agents.sort((left, right) => (left.id < right.id ? -1 : 1));
   }
 

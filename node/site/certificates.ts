@@ -14,12 +14,15 @@ const DAY_MS = 24 * 3600 * 1000;
 /** A clock that is behind by less still accepts a new certificate. */
 const BACKDATED_MS = 2 * DAY_MS;
 const CA_LIFE_MS = 30 * 365 * DAY_MS;
-export const leafLifeMs = 180 * DAY_MS;
+const LEAF_LIFE_MS = 180 * DAY_MS;
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
 
 const makeKeys = () => globalThis.crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
 
-async function withExportedKey(certificate: x509.X509Certificate, key: webcrypto.CryptoKey): Promise<KeyAndCertificate> {
+async function withExportedKey(
+  certificate: x509.X509Certificate,
+  key: webcrypto.CryptoKey,
+): Promise<KeyAndCertificate> {
   const pkcs8 = await globalThis.crypto.subtle.exportKey("pkcs8", key);
   return { key: new Uint8Array(pkcs8), certificate: new Uint8Array(certificate.rawData) };
 }
@@ -45,7 +48,11 @@ export async function makeCa(commonName: string, nowMs: number): Promise<KeyAndC
   return withExportedKey(certificate, keys.privateKey);
 }
 
-export async function makeLeaf(ca: KeyAndCertificate, names: CertificateNames, nowMs: number): Promise<KeyAndCertificate> {
+export async function makeLeaf(
+  ca: KeyAndCertificate,
+  names: CertificateNames,
+  nowMs: number,
+): Promise<KeyAndCertificate> {
   const keys = await makeKeys();
   const issuer = new x509.X509Certificate(Buffer.from(ca.certificate));
   const signingKey = await globalThis.crypto.subtle.importKey("pkcs8", Buffer.from(ca.key), ALGORITHM, false, ["sign"]);
@@ -54,7 +61,7 @@ export async function makeLeaf(ca: KeyAndCertificate, names: CertificateNames, n
     issuer: issuer.subjectName,
     subject: [{ CN: ["CoStor site"] }],
     notBefore: new Date(nowMs - BACKDATED_MS),
-    notAfter: new Date(nowMs + leafLifeMs),
+    notAfter: new Date(nowMs + LEAF_LIFE_MS),
     signingKey,
     publicKey: keys.publicKey,
     signingAlgorithm: ALGORITHM,

@@ -73,7 +73,10 @@ class ClosureWalk {
     }
     const closed = await this.store.areClosed(batch.map(({ mark }) => mark));
     const open = batch.filter((_, index) => !closed[index]);
-    const sent = await this.store.hasSent(this.agent, open.map(({ pending }) => pending.slice.prime.id));
+    const sent = await this.store.hasSent(
+      this.agent,
+      open.map(({ pending }) => pending.slice.prime.id),
+    );
     for (const [index, { pending }] of open.entries()) {
       if (sent[index]) await this.enter(pending);
       else this.missing.add(pending.slice.prime.id);
@@ -129,13 +132,20 @@ export async function verifyClosure(store: ClosureStore, agent: AgentId, root: N
     throw asTreeError(error);
   }
   if (missing.length > 0) {
-    throw new CostorError("commit-incomplete", `${missing.length} or more primes of the snapshot are missing`, { details: { missing } });
+    throw new CostorError("commit-incomplete", `${missing.length} or more primes of the snapshot are missing`, {
+      details: { missing },
+    });
   }
 }
 
 /** What an agent's own tree does to the walk is the agent's fault; what the store throws stays as it is. */
 function asTreeError(error: unknown): unknown {
   if (!(error instanceof CostorError)) return error;
-  const isTreeFault = error.code === "bad-encoding" || error.code === "bad-id" || (error.code === "prime-corrupt" && error.details["failed"] !== undefined && error.details["failed"] !== "id");
-  return isTreeFault ? new CostorError("tree-invalid", `the snapshot's tree cannot be read: ${error.message}`, { cause: error }) : error;
+  const isTreeFault =
+    error.code === "bad-encoding" ||
+    error.code === "bad-id" ||
+    (error.code === "prime-corrupt" && error.details["failed"] !== undefined && error.details["failed"] !== "id");
+  return isTreeFault
+    ? new CostorError("tree-invalid", `the snapshot's tree cannot be read: ${error.message}`, { cause: error })
+    : error;
 }

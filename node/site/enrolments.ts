@@ -59,9 +59,18 @@ export class Enrolments {
       const enrolment = value === undefined ? undefined : readFactValue(value, schema, KIND);
       const nowMs = now();
       // A clock set back must not bring an old token back to life either.
-      const isGood = enrolment !== undefined && enrolment.usedMs === undefined && nowMs < enrolment.expiresMs && nowMs >= enrolment.madeMs - limits.enrolTokenLifeMs;
+      const isGood =
+        enrolment !== undefined &&
+        enrolment.usedMs === undefined &&
+        nowMs < enrolment.expiresMs &&
+        nowMs >= enrolment.madeMs - limits.enrolTokenLifeMs;
       if (!isGood) throw new CostorError("enrolment-refused", "this enrolment token is unknown, used or expired");
-      const agent: AgentRecord = { id: makeUuidV7(nowMs) as AgentId, name: enrolment.name, hostName, enrolledMs: nowMs };
+      const agent: AgentRecord = {
+        id: makeUuidV7(nowMs) as AgentId,
+        name: enrolment.name,
+        hostName,
+        enrolledMs: nowMs,
+      };
       const { token, fact, admit } = agents.prepare(agent);
       await store.appendFacts([fact, factOf(key, { ...enrolment, usedMs: nowMs })]);
       admit();

@@ -8,7 +8,8 @@ import * as v from "valibot";
 import { type CborValue, decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
 
-const hashOf = (format: string, body: Uint8Array): Buffer => createHash("sha256").update(format).update("\0").update(body).digest();
+const hashOf = (format: string, body: Uint8Array): Buffer =>
+  createHash("sha256").update(format).update("\0").update(body).digest();
 
 export function sealEnvelope(format: string, value: CborValue): Buffer {
   const body = encodeCbor(value);
@@ -18,7 +19,7 @@ export function sealEnvelope(format: string, value: CborValue): Buffer {
 const envelopeSchema = v.strictObject({ b: v.instance(Uint8Array), f: v.string(), h: v.instance(Uint8Array) });
 
 /** The value in an envelope, as `schema` reads it. Throws `identity-damaged`, which names the file. */
-export function openEnvelope<Schema extends v.GenericSchema>(
+function openEnvelope<Schema extends v.GenericSchema>(
   bytes: Uint8Array,
   format: string,
   schema: Schema,
@@ -36,7 +37,11 @@ export function openEnvelope<Schema extends v.GenericSchema>(
 }
 
 /** Throws `identity-damaged` for a file that is missing, unreadable or changed. */
-export async function readEnvelope<Schema extends v.GenericSchema>(path: string, format: string, schema: Schema): Promise<v.InferOutput<Schema>> {
+export async function readEnvelope<Schema extends v.GenericSchema>(
+  path: string,
+  format: string,
+  schema: Schema,
+): Promise<v.InferOutput<Schema>> {
   let bytes: Buffer;
   try {
     bytes = await readFile(path);
@@ -48,4 +53,6 @@ export async function readEnvelope<Schema extends v.GenericSchema>(path: string,
 
 /** Decoded maps have no prototype, which valibot's object schemas take for no object. */
 const plain = (value: CborValue): unknown =>
-  value !== null && typeof value === "object" && !Array.isArray(value) && !(value instanceof Uint8Array) ? { ...value } : value;
+  value !== null && typeof value === "object" && !Array.isArray(value) && !(value instanceof Uint8Array)
+    ? { ...value }
+    : value;

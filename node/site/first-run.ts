@@ -49,7 +49,11 @@ const exists = (path: string): Promise<boolean> =>
   );
 
 /** The site's identity exists when this returns. Throws `identity-damaged`, `kit-file-exists`. */
-export async function ensureIdentity(dataDirectory: string, store: Pick<PrimeStore, "facts">, init: FirstRunInit): Promise<void> {
+export async function ensureIdentity(
+  dataDirectory: string,
+  store: Pick<PrimeStore, "facts">,
+  init: FirstRunInit,
+): Promise<void> {
   const siteDirectory = siteDirectoryOf(dataDirectory);
   const newDirectory = newDirectoryOf(dataDirectory);
   if (await exists(siteDirectory)) return rm(newDirectory, { recursive: true, force: true });
@@ -64,7 +68,9 @@ export async function ensureIdentity(dataDirectory: string, store: Pick<PrimeSto
 
 async function refuseKnownAgents(siteDirectory: string, store: Pick<PrimeStore, "facts">): Promise<void> {
   for await (const _ of store.facts("agent")) {
-    throw new CostorError("identity-damaged", `${siteDirectory} is missing, though the store beside it knows agents`, { details: { path: siteDirectory } });
+    throw new CostorError("identity-damaged", `${siteDirectory} is missing, though the store beside it knows agents`, {
+      details: { path: siteDirectory },
+    });
   }
 }
 
@@ -72,7 +78,11 @@ async function refuseKnownAgents(siteDirectory: string, store: Pick<PrimeStore, 
 async function isKitOf(newDirectory: string, kitFile: string | undefined): Promise<boolean> {
   if (kitFile === undefined || !(await exists(kitFile))) return false;
   const text = await readFile(kitFile, "utf8");
-  const made = await Promise.all([readIdentity(newDirectory), readSecrets(newDirectory), readKitCheck(newDirectory)]).catch(() => undefined);
+  const made = await Promise.all([
+    readIdentity(newDirectory),
+    readSecrets(newDirectory),
+    readKitCheck(newDirectory),
+  ]).catch(() => undefined);
   if (made && text.includes(made[0].siteId)) return true;
   throw new CostorError("kit-file-exists", `${kitFile} exists and is not overwritten`, { details: { path: kitFile } });
 }
@@ -99,17 +109,30 @@ async function handOver(kit: string, { kitFile, showKit }: FirstRunInit): Promis
   await syncDirectory(dirname(kitFile));
 }
 
-async function makeKeys(kitRoot: Uint8Array, { siteName, nowMs }: FirstRunInit): Promise<{ identity: SiteIdentity; secrets: SiteSecrets }> {
+async function makeKeys(
+  kitRoot: Uint8Array,
+  { siteName, nowMs }: FirstRunInit,
+): Promise<{ identity: SiteIdentity; secrets: SiteSecrets }> {
   const { makeCa } = await import("./certificates.ts");
   const recovery = deriveRecoveryKey(kitRoot);
   const read = deriveReadKey(kitRoot, 1);
   const siteId = siteIdOf(recovery.publicKey);
   const peerSeed = randomBytes(32);
-  const epochCertificate = signEpochCertificate({ siteId, peerPublicKey: publicKeyOf("ed25519", peerSeed), epoch: 1, previousHead: null }, recovery.seed);
+  const epochCertificate = signEpochCertificate(
+    { siteId, peerPublicKey: publicKeyOf("ed25519", peerSeed), epoch: 1, previousHead: null },
+    recovery.seed,
+  );
   const ca = await makeCa(`CoStor site ${siteId.slice(0, 16)}`, nowMs);
   recovery.seed.fill(0);
   return {
-    identity: { siteName, siteId, recoveryPublicKey: recovery.publicKey, epochCertificate, caCertificate: ca.certificate, madeMs: nowMs },
+    identity: {
+      siteName,
+      siteId,
+      recoveryPublicKey: recovery.publicKey,
+      epochCertificate,
+      caCertificate: ca.certificate,
+      madeMs: nowMs,
+    },
     secrets: {
       readPrivateKey: read.privateKey,
       readGeneration: read.generation,

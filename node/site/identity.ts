@@ -38,14 +38,21 @@ export interface SiteSecrets {
 const IDENTITY_FORMAT = "costor/site-identity/1";
 const SECRETS_FORMAT = "costor/site-secrets/1";
 
-const bytes = (lengthBytes: number) => v.pipe(v.instance(Uint8Array), v.check((value) => value.length === lengthBytes, `not ${lengthBytes} bytes`));
+const bytes = (lengthBytes: number) =>
+  v.pipe(
+    v.instance(Uint8Array),
+    v.check((value) => value.length === lengthBytes, `not ${lengthBytes} bytes`),
+  );
 const someBytes = v.instance(Uint8Array);
 const safeInteger = v.pipe(v.number(), v.safeInteger());
 
 const identitySchema = v.strictObject({
   siteName: v.string(),
   recoveryPublicKey: bytes(32),
-  siteId: v.pipe(v.string(), v.transform((text): SiteId => parseSiteId(text))),
+  siteId: v.pipe(
+    v.string(),
+    v.transform((text): SiteId => parseSiteId(text)),
+  ),
   epochCertificate: someBytes,
   caCertificate: someBytes,
   madeMs: safeInteger,

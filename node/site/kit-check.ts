@@ -36,7 +36,9 @@ export const kitCheckPathOf = (siteDirectory: string): string => join(siteDirect
 
 function hashWords(words: readonly string[], salt: Uint8Array): Promise<Buffer> {
   const text = words.map((word) => word.trim().toLowerCase()).join(" ");
-  return new Promise((resolve, reject) => scrypt(text, salt, 32, COST, (error, hash) => (error ? reject(error) : resolve(hash))));
+  return new Promise((resolve, reject) =>
+    scrypt(text, salt, 32, COST, (error, hash) => (error ? reject(error) : resolve(hash))),
+  );
 }
 
 /** A check of two words of a new kit. */
@@ -51,13 +53,18 @@ export async function makeKitCheck(words: readonly string[]): Promise<KitCheck> 
 export const encodeKitCheck = (check: KitCheck): Buffer => sealEnvelope(FORMAT, { ...check });
 
 /** Throws `identity-damaged`. */
-export const readKitCheck = (siteDirectory: string): Promise<KitCheck> => readEnvelope(kitCheckPathOf(siteDirectory), FORMAT, schema);
+export const readKitCheck = (siteDirectory: string): Promise<KitCheck> =>
+  readEnvelope(kitCheckPathOf(siteDirectory), FORMAT, schema);
 
 /**
  * Records that the words at the check's positions were typed back. Words at other positions are not looked at.
  * Throws `kit-wrong-word`, or `bad-usage` when one of the two is not among `words` (from position to word).
  */
-export async function confirmKit(siteDirectory: string, words: ReadonlyMap<number, string>, nowMs: number): Promise<KitCheck> {
+export async function confirmKit(
+  siteDirectory: string,
+  words: ReadonlyMap<number, string>,
+  nowMs: number,
+): Promise<KitCheck> {
   const check = await readKitCheck(siteDirectory);
   const given = check.positions.map((position) => words.get(position));
   if (given.includes(undefined)) {
@@ -65,7 +72,10 @@ export async function confirmKit(siteDirectory: string, words: ReadonlyMap<numbe
   }
   const hash = await hashWords(given as string[], check.salt);
   if (!timingSafeEqual(hash, check.verifier)) {
-    throw new CostorError("kit-wrong-word", `words ${check.positions.join(" and ")} are not those of this site's recovery kit`);
+    throw new CostorError(
+      "kit-wrong-word",
+      `words ${check.positions.join(" and ")} are not those of this site's recovery kit`,
+    );
   }
   const confirmed: KitCheck = { ...check, confirmedMs: check.confirmedMs ?? nowMs };
   await replaceDurably(kitCheckPathOf(siteDirectory), encodeKitCheck(confirmed));

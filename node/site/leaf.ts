@@ -23,8 +23,15 @@ export interface ServerCredentials {
 }
 
 /** Names for the certificate of a site that is reached at `hosts`: its server name and localhost are always among them. */
-export function certificateNamesOf(identity: SiteIdentity, hosts: readonly string[]): CertificateNames {
-  const bare = [...new Set(["localhost", "127.0.0.1", "::1", ...hosts.map((host) => host.replace(/^\[|\]$/g, "").replace(/%.*$/, ""))])];
+function certificateNamesOf(identity: SiteIdentity, hosts: readonly string[]): CertificateNames {
+  const bare = [
+    ...new Set([
+      "localhost",
+      "127.0.0.1",
+      "::1",
+      ...hosts.map((host) => host.replace(/^\[|\]$/g, "").replace(/%.*$/, "")),
+    ]),
+  ];
   return {
     dns: [serverNameOf(identity.siteId), ...bare.filter((host) => isIP(host) === 0)],
     ip: bare.filter((host) => isIP(host) !== 0),
@@ -34,8 +41,11 @@ export function certificateNamesOf(identity: SiteIdentity, hosts: readonly strin
 function serves(leaf: KeyAndCertificate, ca: X509Certificate, names: CertificateNames, nowMs: number): boolean {
   const certificate = new X509Certificate(leaf.certificate);
   if (!certificate.verify(ca.publicKey)) return false;
-  const good = certificate.validFromDate.getTime() <= nowMs && certificate.validToDate.getTime() - RENEW_BEFORE_MS > nowMs;
-  return good && names.dns.every((name) => certificate.checkHost(name)) && names.ip.every((ip) => certificate.checkIP(ip));
+  const good =
+    certificate.validFromDate.getTime() <= nowMs && certificate.validToDate.getTime() - RENEW_BEFORE_MS > nowMs;
+  return (
+    good && names.dns.every((name) => certificate.checkHost(name)) && names.ip.every((ip) => certificate.checkIP(ip))
+  );
 }
 
 export interface LeafComponents {
@@ -45,7 +55,11 @@ export interface LeafComponents {
 }
 
 /** The leaf at hand when it is good for `hosts` and for a while, else a new one. A damaged file counts as none. */
-export async function provideLeaf(components: LeafComponents, hosts: readonly string[], nowMs: number): Promise<ServerCredentials> {
+export async function provideLeaf(
+  components: LeafComponents,
+  hosts: readonly string[],
+  nowMs: number,
+): Promise<ServerCredentials> {
   const { siteDirectory, identity, secrets } = components;
   const path = join(siteDirectory, "leaf");
   const names = certificateNamesOf(identity, hosts);

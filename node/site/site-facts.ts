@@ -7,7 +7,11 @@ import type { PrimeStore } from "#node/store/prime-store.ts";
 export type SiteFact = Parameters<PrimeStore["appendFacts"]>[0][number];
 
 /** Throws `store-damaged`: the store verifies what it returns, so a fact of another shape was written by other software. */
-export function readFactValue<Schema extends v.GenericSchema>(value: Uint8Array, schema: Schema, what: string): v.InferOutput<Schema> {
+export function readFactValue<Schema extends v.GenericSchema>(
+  value: Uint8Array,
+  schema: Schema,
+  what: string,
+): v.InferOutput<Schema> {
   try {
     return v.parse(schema, { ...(decodeCbor(value) as object) });
   } catch (cause) {

@@ -24,7 +24,10 @@ const schema = v.strictObject({
   unreadableCount: count,
   sealedRoot: v.instance(Uint8Array),
   /** The session that completed it, and what its commit said: a repeated commit gets the same answer. */
-  session: v.pipe(v.string(), v.transform((text): SessionId => parseSessionId(text))),
+  session: v.pipe(
+    v.string(),
+    v.transform((text): SessionId => parseSessionId(text)),
+  ),
   commitHash: v.instance(Uint8Array),
 });
 type Stored = v.InferOutput<typeof schema>;
@@ -89,7 +92,10 @@ export class SnapshotRegistry {
     if (!stored) throw new CostorError("snapshot-unknown", `no snapshot ${snapshot} is known here`);
     const opened = await this.components.sealer.open(stored.sealedRoot, agent, snapshot);
     const { slice, ...inline } = { ...(decodeCbor(opened) as Record<string, unknown>) };
-    const root: WireNodePointer = v.parse(nodePointer, slice === undefined ? inline : { slice: { ...(slice as object) } });
+    const root: WireNodePointer = v.parse(
+      nodePointer,
+      slice === undefined ? inline : { slice: { ...(slice as object) } },
+    );
     return { ...summaryOf(snapshot, stored), root };
   }
 }

@@ -9,7 +9,15 @@ import type { PrimeStore } from "#node/store/prime-store.ts";
 import { type CborValue, encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { CommitRequest, CommitResponse, OpenSessionRequest } from "#protocol/http.ts";
-import { type AgentId, type PrimeId, type SessionId, makeUuidV7, parseAgentId, parseSessionId, parseSnapshotId } from "#protocol/ids.ts";
+import {
+  type AgentId,
+  type PrimeId,
+  type SessionId,
+  makeUuidV7,
+  parseAgentId,
+  parseSessionId,
+  parseSnapshotId,
+} from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { nodePointerFromWire } from "#protocol/node-pointer.ts";
 import { verifyClosure } from "./closure.ts";
@@ -20,7 +28,13 @@ import type { SnapshotRegistry } from "./snapshot-registry.ts";
 
 const KIND = "sessions";
 const time = v.pipe(v.number(), v.safeInteger());
-const sessionSchema = v.object({ id: v.string(), snapshot: v.string(), job: v.string(), openedMs: time, expiresMs: time });
+const sessionSchema = v.object({
+  id: v.string(),
+  snapshot: v.string(),
+  job: v.string(),
+  openedMs: time,
+  expiresMs: time,
+});
 const schema = v.strictObject({ sessions: v.array(sessionSchema) });
 export type UploadSession = v.InferOutput<typeof sessionSchema>;
 
@@ -45,7 +59,10 @@ export class UploadSessions {
   static async open(components: UploadComponents): Promise<UploadSessions> {
     const sessions = new UploadSessions(components);
     for await (const { key, value } of components.store.facts(KIND)) {
-      sessions.byAgent.set(parseAgentId(key), readFactValue(value, schema, KIND).sessions.map((session) => ({ ...session })));
+      sessions.byAgent.set(
+        parseAgentId(key),
+        readFactValue(value, schema, KIND).sessions.map((session) => ({ ...session })),
+      );
     }
     return sessions;
   }
@@ -112,7 +129,9 @@ export class UploadSessions {
    * Throws `commit-incomplete`, `tree-invalid`, `snapshot-exists`, `session-unknown`.
    */
   async commit(agent: AgentId, id: SessionId, request: CommitRequest): Promise<CommitResponse> {
-    const commitHash = createHash("sha256").update(encodeCbor(request as unknown as CborValue)).digest();
+    const commitHash = createHash("sha256")
+      .update(encodeCbor(request as unknown as CborValue))
+      .digest();
     const key = `${agent} ${id} ${commitHash.toString("hex")}`;
     const running = this.commits.get(key);
     if (running) return running;
@@ -121,18 +140,25 @@ export class UploadSessions {
     return commit;
   }
 
-  private async complete(agent: AgentId, id: SessionId, request: CommitRequest, commitHash: Buffer): Promise<CommitResponse> {
+  private async complete(
+    agent: AgentId,
+    id: SessionId,
+    request: CommitRequest,
+    commitHash: Buffer,
+  ): Promise<CommitResponse> {
     const { store, snapshots, clock } = this.components;
     const snapshot = parseSnapshotId(request.snapshotId);
     const answered = async (): Promise<CommitResponse | undefined> => {
       const completed = await snapshots.completed(agent, snapshot);
       if (!completed) return undefined;
-      if (completed.session === id && commitHash.equals(completed.commitHash)) return { snapshotId: snapshot, receivedMs: completed.receivedMs };
+      if (completed.session === id && commitHash.equals(completed.commitHash))
+        return { snapshotId: snapshot, receivedMs: completed.receivedMs };
       throw new CostorError("snapshot-exists", `snapshot ${snapshot} was completed already, with other contents`);
     };
     const before = await answered();
     if (before) return before;
-    if (this.require(agent, id).snapshot !== snapshot) throw new CostorError("bad-request", "the session was opened for another snapshot");
+    if (this.require(agent, id).snapshot !== snapshot)
+      throw new CostorError("bad-request", "the session was opened for another snapshot");
     await verifyClosure(store, agent, nodePointerFromWire(request.root));
     return this.queue.run(async () => {
       const meanwhile = await answered();

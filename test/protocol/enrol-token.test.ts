@@ -18,12 +18,17 @@ const token: EnrolToken = {
   secret: randomBytes(16),
 };
 
-const plain = (value: EnrolToken) => ({ ...value, caHash: Buffer.from(value.caHash), secret: Buffer.from(value.secret) });
+const plain = (value: EnrolToken) => ({
+  ...value,
+  caHash: Buffer.from(value.caHash),
+  secret: Buffer.from(value.secret),
+});
 
 test("comes back as it went, in upper case and with white space around too", () => {
   const text = formatEnrolToken(token);
   assert.match(text, /^costor1-[a-z2-7]+$/);
-  for (const form of [text, ` ${text}\n`, text.toUpperCase()]) assert.deepEqual(plain(parseEnrolToken(form)), plain(token));
+  for (const form of [text, ` ${text}\n`, text.toUpperCase()])
+    assert.deepEqual(plain(parseEnrolToken(form)), plain(token));
 });
 
 test("refuses each change of one character, and each cut", () => {
@@ -31,8 +36,16 @@ test("refuses each change of one character, and each cut", () => {
   for (let at = 0; at < text.length; at++) {
     const other = text[at] === "a" ? "b" : "a";
     const changed = text.slice(0, at) + other + text.slice(at + 1);
-    assert.throws(() => parseEnrolToken(changed), (error) => isCostorError(error, "bad-token"), `character ${at}`);
-    assert.throws(() => parseEnrolToken(text.slice(0, at)), (error) => isCostorError(error, "bad-token"), `cut at ${at}`);
+    assert.throws(
+      () => parseEnrolToken(changed),
+      (error) => isCostorError(error, "bad-token"),
+      `character ${at}`,
+    );
+    assert.throws(
+      () => parseEnrolToken(text.slice(0, at)),
+      (error) => isCostorError(error, "bad-token"),
+      `cut at ${at}`,
+    );
   }
 });
 
@@ -60,13 +73,24 @@ test("refuses fields that no site writes", () => {
     { ...good, x: 1 },
     { a: good.a, c: good.c, i: good.i },
   ];
-  for (const fields of bad) assert.throws(() => parseEnrolToken(wrap(fields)), (error) => isCostorError(error, "bad-token"), JSON.stringify(fields));
-  assert.throws(() => parseEnrolToken(`costor1-${"a".repeat(limits.enrolTokenCharacters)}`), (error) => isCostorError(error, "bad-token"));
+  for (const fields of bad)
+    assert.throws(
+      () => parseEnrolToken(wrap(fields)),
+      (error) => isCostorError(error, "bad-token"),
+      JSON.stringify(fields),
+    );
+  assert.throws(
+    () => parseEnrolToken(`costor1-${"a".repeat(limits.enrolTokenCharacters)}`),
+    (error) => isCostorError(error, "bad-token"),
+  );
 });
 
 test("refuses to carry addresses that are none", () => {
   for (const addresses of [[], ["no port"], ["h:99999"]]) {
-    assert.throws(() => formatEnrolToken({ ...token, addresses }), (error) => isCostorError(error, "bad-request"));
+    assert.throws(
+      () => formatEnrolToken({ ...token, addresses }),
+      (error) => isCostorError(error, "bad-request"),
+    );
   }
 });
 

@@ -75,7 +75,15 @@ export function createMemoryStore(): MemoryStore {
       if (since === epoch) for (const mark of added) marks.add(mark);
     },
     areClosed: async (asked) => asked.map((mark) => marks.has(mark)),
-    check: async () => ({ segmentsCount: 0, recordsCount: 0, primesCount: primes.size, verifiedPrimesCount: 0, readBytes: 0, findings: [], quarantined: [] }),
+    check: async () => ({
+      segmentsCount: 0,
+      recordsCount: 0,
+      primesCount: primes.size,
+      verifiedPrimesCount: 0,
+      readBytes: 0,
+      findings: [],
+      quarantined: [],
+    }),
     rebuildIndex: async () => marks.clear(),
     stats: async () => ({
       primesCount: primes.size,

@@ -14,7 +14,10 @@ export interface CommandResult {
 }
 
 export function startCommand(words: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
-  return spawn(process.execPath, [...runtimeFlags, program, ...words], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+  return spawn(process.execPath, [...runtimeFlags, program, ...words], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...env },
+  });
 }
 
 /** Runs a command to its end. */
@@ -47,7 +50,9 @@ export async function startSiteProcess(dataDirectory: string, ...words: string[]
   const child = startCommand(["site", "start", "--data", dataDirectory, "--listen", "127.0.0.1:0", "--json", ...words]);
   let errors = "";
   child.stderr!.setEncoding("utf8").on("data", (piece: string) => (errors += piece));
-  const ended = new Promise<number | string>((resolve) => child.once("close", (code, signal) => resolve(code ?? signal!)));
+  const ended = new Promise<number | string>((resolve) =>
+    child.once("close", (code, signal) => resolve(code ?? signal!)),
+  );
   const lines = createInterface({ input: child.stdout! });
   const first = await Promise.race([new Promise<string>((resolve) => lines.once("line", resolve)), ended]);
   if (typeof first !== "string" || !first.startsWith("{")) throw new Error(`the site ended with ${first}: ${errors}`);

@@ -47,31 +47,48 @@ export interface TestSite extends AsyncDisposable {
   connect(): Promise<TLSSocket>;
 }
 
-export async function startTestSite(init: { store?: PrimeStore; dataDirectory?: string; now?: () => number; patience?: FacadePatience } = {}): Promise<TestSite> {
+export async function startTestSite(
+  init: { store?: PrimeStore; dataDirectory?: string; now?: () => number; patience?: FacadePatience } = {},
+): Promise<TestSite> {
   const { store = createMemoryStore(), dataDirectory = await scratchDirectory("site"), now = Date.now } = init;
   const log: string[] = [];
   await ensureIdentity(dataDirectory, store, { siteName: "Test", showKit: () => {}, nowMs: now() });
   const site = await openSite(dataDirectory, { store, now });
   const credentials = await site.credentials(["127.0.0.1"]);
   const logger = pino({ level: "debug" }, { write: (line: string) => void log.push(line) });
-  const facade = await startFacade({ site, log: logger }, { credentials, host: "127.0.0.1", port: 0, patience: init.patience });
+  const facade = await startFacade(
+    { site, log: logger },
+    { credentials, host: "127.0.0.1", port: 0, patience: init.patience },
+  );
   const { port } = facade.address;
-  const tls = { host: "127.0.0.1", port, ca: certificatePem(site.identity.caCertificate), servername: serverNameOf(site.identity.siteId) };
+  const tls = {
+    host: "127.0.0.1",
+    port,
+    ca: certificatePem(site.identity.caCertificate),
+    servername: serverNameOf(site.identity.siteId),
+  };
 
   const ask = ({ method, path, token, headers = {}, json, octets }: Ask): Promise<Answer> => {
     const body = json !== undefined ? Buffer.from(JSON.stringify(json)) : octets;
     const type = json !== undefined ? "application/json" : octets ? "application/octet-stream" : undefined;
-    const all = { ...(type ? { "content-type": type, "content-length": String(body!.length) } : {}), ...(token ? { authorization: `Bearer ${token}` } : {}), ...headers };
+    const all = {
+      ...(type ? { "content-type": type, "content-length": String(body!.length) } : {}),
+      ...(token ? { authorization: `Bearer ${token}` } : {}),
+      ...headers,
+    };
     return new Promise((resolve, reject) => {
-      const request = httpsRequest({ ...tls, path, method: method ?? (body ? "POST" : "GET"), headers: all, agent: false }, async (response) => {
-        try {
-          const pieces: Buffer[] = [];
-          for await (const piece of response) pieces.push(piece as Buffer);
-          resolve(answerOf(response.statusCode!, response.headers, Buffer.concat(pieces)));
-        } catch (error) {
-          reject(error);
-        }
-      });
+      const request = httpsRequest(
+        { ...tls, path, method: method ?? (body ? "POST" : "GET"), headers: all, agent: false },
+        async (response) => {
+          try {
+            const pieces: Buffer[] = [];
+            for await (const piece of response) pieces.push(piece as Buffer);
+            resolve(answerOf(response.statusCode!, response.headers, Buffer.concat(pieces)));
+          } catch (error) {
+            reject(error);
+          }
+        },
+      );
       request.on("error", reject);
       request.end(body);
     });
@@ -106,7 +123,8 @@ function answerOf(status: number, headers: IncomingHttpHeaders, body: Buffer): A
     body,
     json,
     problem: () => {
-      if (headers["content-type"] !== "application/problem+json") throw new Error(`${status} ${headers["content-type"]}: ${body.toString().slice(0, 200)}`);
+      if (headers["content-type"] !== "application/problem+json")
+        throw new Error(`${status} ${headers["content-type"]}: ${body.toString().slice(0, 200)}`);
       const problem = json<Problem>();
       if (problem.status !== status) throw new Error(`status ${status} carries a problem of ${problem.status}`);
       return problem;

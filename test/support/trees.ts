@@ -21,7 +21,13 @@ export class TreeMaker {
 
   file(name: string, content: Uint8Array = randomBytes(100)): TreeObject {
     const prime = this.seal(content, "content");
-    return { ...attributes, name: byteStringFromText(name), type: "file", sizeBytes: content.length, content: { slices: [whole(prime)] } };
+    return {
+      ...attributes,
+      name: byteStringFromText(name),
+      type: "file",
+      sizeBytes: content.length,
+      content: { slices: [whole(prime)] },
+    };
   }
 
   directory(name: string, node: NodePointer): TreeObject {
@@ -38,7 +44,11 @@ export class TreeMaker {
   }
 }
 
-export const whole = (prime: PrimeReference): ContentSlice => ({ prime, offsetBytes: 0, lengthBytes: prime.lengthBytes });
+export const whole = (prime: PrimeReference): ContentSlice => ({
+  prime,
+  offsetBytes: 0,
+  lengthBytes: prime.lengthBytes,
+});
 
 const sorted = (objects: readonly TreeObject[]): TreeObject[] =>
   objects.toSorted((left: { name: ByteString }, right: { name: ByteString }) => (left.name < right.name ? -1 : 1));

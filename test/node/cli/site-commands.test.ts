@@ -11,7 +11,8 @@ import { suite } from "#test/support/suite.ts";
 
 const test = suite("site commands", { timeoutMs: 90_000 });
 
-const codeOf = (stderr: string): string => (JSON.parse(stderr.trim().split("\n").at(-1)!) as { error: { code: string } }).error.code;
+const codeOf = (stderr: string): string =>
+  (JSON.parse(stderr.trim().split("\n").at(-1)!) as { error: { code: string } }).error.code;
 
 async function withSite(work: (site: SiteProcess, data: string, kitFile: string) => Promise<void>): Promise<void> {
   const scratch = await scratchDirectory("commands");
@@ -48,7 +49,17 @@ test("a token is made beside the running site, and without it", async () => {
     assert.equal(token.siteId, site.ready.siteId);
     assert.deepEqual(token.addresses, site.ready.addresses);
     await site.stop();
-    const alone = await runCommand("site", "enrol-token", "--data", data, "--name", "office", "--address", "backup.example:443", "--json");
+    const alone = await runCommand(
+      "site",
+      "enrol-token",
+      "--data",
+      data,
+      "--name",
+      "office",
+      "--address",
+      "backup.example:443",
+      "--json",
+    );
     assert.deepEqual(parseEnrolToken(alone.json<{ token: string }>().token).addresses, ["backup.example:443"]);
     const plain = await runCommand("site", "enrol-token", "--data", data, "--name", "office");
     assert.deepEqual(parseEnrolToken(plain.stdout).addresses, site.ready.addresses);
@@ -70,7 +81,10 @@ test("a second site on the same data directory is refused, and the first goes on
     const second = await runCommand("site", "start", "--data", data, "--listen", "127.0.0.1:0", "--json");
     assert.equal(second.code, 1);
     assert.equal(codeOf(second.stderr), "store-locked");
-    assert.equal((await runCommand("site", "stats", "--data", data, "--json")).json<{ siteId: string }>().siteId, site.ready.siteId);
+    assert.equal(
+      (await runCommand("site", "stats", "--data", data, "--json")).json<{ siteId: string }>().siteId,
+      site.ready.siteId,
+    );
   });
 });
 
@@ -86,9 +100,13 @@ test("two words typed back confirm the kit, and wrong ones or other ones do not"
   await withSite(async (_site, data, kitFile) => {
     assert.equal((await stat(kitFile)).mode & 0o777, 0o600);
     const words = wordsOfKitRoot(parseKit(await readFile(kitFile, "utf8")).kitRoot);
-    const { positions, confirmed } = (await runCommand("site", "kit", "status", "--data", data, "--json")).json<{ positions: number[]; confirmed: boolean }>();
+    const { positions, confirmed } = (await runCommand("site", "kit", "status", "--data", data, "--json")).json<{
+      positions: number[];
+      confirmed: boolean;
+    }>();
     assert.equal(confirmed, false);
-    const given = (change: (word: string) => string) => positions.flatMap((position) => ["--word", `${position}=${change(words[position - 1]!)}`]);
+    const given = (change: (word: string) => string) =>
+      positions.flatMap((position) => ["--word", `${position}=${change(words[position - 1]!)}`]);
     const wrong = await runCommand("site", "kit", "confirm", "--data", data, "--json", ...given(() => "zebra"));
     assert.deepEqual([wrong.code, codeOf(wrong.stderr)], [1, "kit-wrong-word"]);
     const none = await runCommand("site", "kit", "confirm", "--data", data, "--json");
@@ -114,7 +132,15 @@ test("check, stats, agents and rebuild-index answer beside a running site and wi
       assert.deepEqual(await ask("agents", "list"), []);
       assert.deepEqual(await ask("rebuild-index"), { rebuilt: true });
     }
-    const unknown = await runCommand("site", "agents", "revoke", "01890a5d-ac96-774b-bcce-b302099a8057", "--data", data, "--json");
+    const unknown = await runCommand(
+      "site",
+      "agents",
+      "revoke",
+      "01890a5d-ac96-774b-bcce-b302099a8057",
+      "--data",
+      data,
+      "--json",
+    );
     assert.equal(codeOf(unknown.stderr), "not-found");
   });
 });
@@ -171,7 +197,16 @@ test("the control socket is its owner's alone, and nonsense on it harms nothing"
     assert.equal((await stat(data)).mode & 0o777, 0o700);
     const { connect } = await import("node:net");
     const { text } = await import("node:stream/consumers");
-    for (const nonsense of ["\n", "{}\n", "null\n", "[1]\n", "{\"call\":\"constructor\"}\n", "{\"call\":\"enrolToken\",\"arguments\":{\"name\":7}}\n", `${"x".repeat(200_000)}`, ""]) {
+    for (const nonsense of [
+      "\n",
+      "{}\n",
+      "null\n",
+      "[1]\n",
+      '{"call":"constructor"}\n',
+      '{"call":"enrolToken","arguments":{"name":7}}\n',
+      `${"x".repeat(200_000)}`,
+      "",
+    ]) {
       const socket = connect(path);
       socket.on("error", () => {});
       socket.end(nonsense);
@@ -200,7 +235,9 @@ test("the site is ready within a second or so, and small when idle", async () =>
 test("a start for people reminds of the kit, and a closed standard output does not end the site", async () => {
   const data = join(await scratchDirectory("pipe"), "data");
   const child = startCommand(["site", "start", "--data", data, "--listen", "127.0.0.1:0"]);
-  const reminded = new Promise<void>((resolve) => child.stderr!.on("data", (piece: Buffer) => void (piece.includes("not confirmed") && resolve())));
+  const reminded = new Promise<void>((resolve) =>
+    child.stderr!.on("data", (piece: Buffer) => void (piece.includes("not confirmed") && resolve())),
+  );
   const ended = new Promise((resolve) => child.once("exit", resolve));
   await reminded;
   child.stdout!.destroy();

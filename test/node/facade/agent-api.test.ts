@@ -26,13 +26,29 @@ const newSnapshot = (): string => makeUuidV7(Date.now());
 
 function commitOf(snapshotId: string, maker: TreeMaker): contract.CommitRequest {
   const root = nodePointerToWire(maker.node([maker.file("a"), maker.directory("d", maker.inline([maker.file("b")]))]));
-  return { snapshotId, job: "home", roots: [Buffer.from("/home").toString("base64")], startedMs: 5, objectsCount: 3, filesCount: 2, bytes: 200, unreadableCount: 0, root };
+  return {
+    snapshotId,
+    job: "home",
+    roots: [Buffer.from("/home").toString("base64")],
+    startedMs: 5,
+    objectsCount: 3,
+    filesCount: 2,
+    bytes: 200,
+    unreadableCount: 0,
+    root,
+  };
 }
 
-async function backUp(token: string): Promise<{ maker: TreeMaker; commit: contract.CommitRequest; sessionId: string; receivedMs: number }> {
+async function backUp(
+  token: string,
+): Promise<{ maker: TreeMaker; commit: contract.CommitRequest; sessionId: string; receivedMs: number }> {
   const maker = new TreeMaker();
   const commit = commitOf(newSnapshot(), maker);
-  const opened = await site.ask({ path: contract.paths.sessions, token, json: { job: "home", snapshotId: commit.snapshotId } });
+  const opened = await site.ask({
+    path: contract.paths.sessions,
+    token,
+    json: { job: "home", snapshotId: commit.snapshotId },
+  });
   const { sessionId } = v.parse(contract.openSessionResponse, opened.json());
   await site.ask({ path: contract.paths.primes(sessionId), token, octets: batchOf(maker.primes) });
   const committed = await site.ask({ path: contract.paths.commit(sessionId), token, json: commit });
@@ -47,33 +63,59 @@ test("a machine enrols, sends, commits, lists and reads back", async () => {
 
   const maker = new TreeMaker();
   const commit = commitOf(newSnapshot(), maker);
-  const open = { path: contract.paths.sessions, token, json: { job: "home", snapshotId: commit.snapshotId, expectedBytes: 200 } };
+  const open = {
+    path: contract.paths.sessions,
+    token,
+    json: { job: "home", snapshotId: commit.snapshotId, expectedBytes: 200 },
+  };
   const { sessionId } = (await site.ask(open)).json<contract.OpenSessionResponse>();
   assert.equal((await site.ask(open)).json<contract.OpenSessionResponse>().sessionId, sessionId);
 
   const ids = maker.primes.map((prime) => prime.id);
-  const missing = async () => [...(await site.ask({ path: contract.paths.missing(sessionId), token, octets: idsOf(ids) })).body];
-  assert.deepEqual(await missing(), ids.map(() => 1));
+  const missing = async () => [
+    ...(await site.ask({ path: contract.paths.missing(sessionId), token, octets: idsOf(ids) })).body,
+  ];
+  assert.deepEqual(
+    await missing(),
+    ids.map(() => 1),
+  );
   const early = await site.ask({ path: contract.paths.commit(sessionId), token, json: commit });
   assert.equal(early.problem().code, "commit-incomplete");
   for (const prime of maker.primes.toReversed()) {
     const sent = await site.ask({ path: contract.paths.primes(sessionId), token, octets: batchOf([prime]) });
     assert.deepEqual(sent.json(), { storedCount: 1 });
   }
-  assert.deepEqual(await missing(), ids.map(() => 0));
-  const answers = await Promise.all([1, 2, 3].map(() => site.ask({ path: contract.paths.commit(sessionId), token, json: commit })));
+  assert.deepEqual(
+    await missing(),
+    ids.map(() => 0),
+  );
+  const answers = await Promise.all(
+    [1, 2, 3].map(() => site.ask({ path: contract.paths.commit(sessionId), token, json: commit })),
+  );
   const [first] = answers.map((answer) => v.parse(contract.commitResponse, answer.json()));
   for (const answer of answers) assert.deepEqual(answer.json(), first);
 
-  const listed = v.parse(contract.snapshotsResponse, (await site.ask({ path: contract.paths.snapshots, token })).json());
-  assert.deepEqual(listed.snapshots.map((snapshot) => snapshot.id), [commit.snapshotId]);
-  const shown = v.parse(contract.snapshotResponse, (await site.ask({ path: contract.paths.snapshot(commit.snapshotId), token })).json());
+  const listed = v.parse(
+    contract.snapshotsResponse,
+    (await site.ask({ path: contract.paths.snapshots, token })).json(),
+  );
+  assert.deepEqual(
+    listed.snapshots.map((snapshot) => snapshot.id),
+    [commit.snapshotId],
+  );
+  const shown = v.parse(
+    contract.snapshotResponse,
+    (await site.ask({ path: contract.paths.snapshot(commit.snapshotId), token })).json(),
+  );
   assert.deepEqual(shown.root, commit.root);
 
   const asked = [...ids.toReversed(), ids[0]!];
   const read = await site.ask({ path: contract.paths.readPrimes, token, octets: idsOf(asked) });
   const primes = [...parseBatch(read.body)];
-  assert.deepEqual(primes.map((prime) => prime.id), asked);
+  assert.deepEqual(
+    primes.map((prime) => prime.id),
+    asked,
+  );
   for (const { id, stored } of primes) assert.deepEqual(stored, maker.primes.find((prime) => prime.id === id)!.stored);
 });
 
@@ -81,9 +123,15 @@ test("many primes at once come back in order, and an empty question gets an empt
   const { token } = await site.enrol();
   const maker = new TreeMaker();
   for (let i = 0; i < 60; i++) maker.seal(randomBytes(i * 3000), "content");
-  const { sessionId } = (await site.ask({ path: contract.paths.sessions, token, json: { job: "j", snapshotId: newSnapshot() } })).json<contract.OpenSessionResponse>();
+  const { sessionId } = (
+    await site.ask({ path: contract.paths.sessions, token, json: { job: "j", snapshotId: newSnapshot() } })
+  ).json<contract.OpenSessionResponse>();
   await site.ask({ path: contract.paths.primes(sessionId), token, octets: batchOf(maker.primes) });
-  const read = await site.ask({ path: contract.paths.readPrimes, token, octets: idsOf(maker.primes.map((prime) => prime.id)) });
+  const read = await site.ask({
+    path: contract.paths.readPrimes,
+    token,
+    octets: idsOf(maker.primes.map((prime) => prime.id)),
+  });
   assert.deepEqual(read.body, batchOf(maker.primes));
   for (const path of [contract.paths.readPrimes, contract.paths.missing(sessionId)]) {
     const empty = await site.ask({ path, token, octets: Buffer.alloc(0) });
@@ -96,10 +144,18 @@ test("a batch with one wrong id keeps nothing", async () => {
   const { token } = await site.enrol();
   const maker = new TreeMaker();
   const { id } = maker.seal(randomBytes(10), "content");
-  const { sessionId } = (await site.ask({ path: contract.paths.sessions, token, json: { job: "j", snapshotId: newSnapshot() } })).json<contract.OpenSessionResponse>();
+  const { sessionId } = (
+    await site.ask({ path: contract.paths.sessions, token, json: { job: "j", snapshotId: newSnapshot() } })
+  ).json<contract.OpenSessionResponse>();
   const octets = batchOf([...maker.primes, { id: "00".repeat(32) as PrimeId, stored: randomBytes(40) }]);
-  assert.equal((await site.ask({ path: contract.paths.primes(sessionId), token, octets })).problem().code, "prime-mismatch");
-  assert.deepEqual([...(await site.ask({ path: contract.paths.missing(sessionId), token, octets: idsOf([id]) })).body], [1]);
+  assert.equal(
+    (await site.ask({ path: contract.paths.primes(sessionId), token, octets })).problem().code,
+    "prime-mismatch",
+  );
+  assert.deepEqual(
+    [...(await site.ask({ path: contract.paths.missing(sessionId), token, octets: idsOf([id]) })).body],
+    [1],
+  );
 });
 
 /** Every route that an agent has, asked about `theirs`. */
@@ -108,8 +164,16 @@ const routesOn = (theirs: Awaited<ReturnType<typeof backUp>>) => [
   { path: contract.paths.snapshots, foreign: "allowed" as const },
   { path: contract.paths.sessions, json: { job: "j", snapshotId: newSnapshot() }, foreign: "allowed" as const },
   { path: contract.paths.snapshot(theirs.commit.snapshotId), foreign: "snapshot-unknown" as const },
-  { path: contract.paths.missing(theirs.sessionId), octets: idsOf([theirs.maker.primes[0]!.id]), foreign: "session-unknown" as const },
-  { path: contract.paths.primes(theirs.sessionId), octets: batchOf(theirs.maker.primes), foreign: "session-unknown" as const },
+  {
+    path: contract.paths.missing(theirs.sessionId),
+    octets: idsOf([theirs.maker.primes[0]!.id]),
+    foreign: "session-unknown" as const,
+  },
+  {
+    path: contract.paths.primes(theirs.sessionId),
+    octets: batchOf(theirs.maker.primes),
+    foreign: "session-unknown" as const,
+  },
   { path: contract.paths.commit(theirs.sessionId), json: theirs.commit, foreign: "session-unknown" as const },
   { path: contract.paths.readPrimes, octets: idsOf([theirs.maker.primes[0]!.id]), foreign: "prime-missing" as const },
 ];
@@ -138,8 +202,15 @@ test("no token but an agent's own reaches its data: every route against every ki
   assert.deepEqual((await site.ask({ path: contract.paths.snapshots, token: owner.token })).body, before);
   // The answer about another's snapshot is the answer about one that never was.
   const never = makeUuidV7(1);
-  const [foreign, unknown] = await Promise.all([theirs.commit.snapshotId, never].map((id) => site.ask({ path: contract.paths.snapshot(id), token: stranger.token })));
-  assert.equal(foreign!.body.toString().replaceAll(theirs.commit.snapshotId, "X"), unknown!.body.toString().replaceAll(never, "X"));
+  const [foreign, unknown] = await Promise.all(
+    [theirs.commit.snapshotId, never].map((id) =>
+      site.ask({ path: contract.paths.snapshot(id), token: stranger.token }),
+    ),
+  );
+  assert.equal(
+    foreign!.body.toString().replaceAll(theirs.commit.snapshotId, "X"),
+    unknown!.body.toString().replaceAll(never, "X"),
+  );
 });
 
 test("what another agent has stored is missing for me, and sending it makes it mine", async () => {
@@ -147,10 +218,18 @@ test("what another agent has stored is missing for me, and sending it makes it m
   const theirs = await backUp(owner.token);
   const { token } = await site.enrol();
   const mine = { ...theirs.commit, snapshotId: newSnapshot() };
-  const { sessionId } = (await site.ask({ path: contract.paths.sessions, token, json: { job: "j", snapshotId: mine.snapshotId } })).json<contract.OpenSessionResponse>();
+  const { sessionId } = (
+    await site.ask({ path: contract.paths.sessions, token, json: { job: "j", snapshotId: mine.snapshotId } })
+  ).json<contract.OpenSessionResponse>();
   const ids = theirs.maker.primes.map((prime) => prime.id);
-  assert.deepEqual([...(await site.ask({ path: contract.paths.missing(sessionId), token, octets: idsOf(ids) })).body], ids.map(() => 1));
-  assert.equal((await site.ask({ path: contract.paths.commit(sessionId), token, json: mine })).problem().code, "commit-incomplete");
+  assert.deepEqual(
+    [...(await site.ask({ path: contract.paths.missing(sessionId), token, octets: idsOf(ids) })).body],
+    ids.map(() => 1),
+  );
+  assert.equal(
+    (await site.ask({ path: contract.paths.commit(sessionId), token, json: mine })).problem().code,
+    "commit-incomplete",
+  );
   await site.ask({ path: contract.paths.primes(sessionId), token, octets: batchOf(theirs.maker.primes) });
   assert.equal((await site.ask({ path: contract.paths.commit(sessionId), token, json: mine })).status, 200);
 });
@@ -162,7 +241,10 @@ test("an enrolment secret works once, and wrong ones are slowed down", async () 
     assert.match(agentId, /^[0-9a-f-]{36}$/);
     const codes = new Set<string>();
     for (let i = 0; i < 25; i++) {
-      const answer = await own.ask({ path: contract.paths.enrol, json: { secret: randomBytes(16).toString("base64url"), hostName: "x" } });
+      const answer = await own.ask({
+        path: contract.paths.enrol,
+        json: { secret: randomBytes(16).toString("base64url"), hostName: "x" },
+      });
       const { code } = answer.problem();
       codes.add(code);
       if (code === "too-many-requests") assert.ok(Number(answer.headers["retry-after"]) > 0);
@@ -194,9 +276,14 @@ test("health, metrics and the description of the API are at hand, and say nothin
   assert.equal((await site.ask({ path: "/ready" })).status, 200);
   const metrics = (await site.ask({ path: "/metrics" })).body.toString();
   assert.match(metrics, /^costor_agents \d+$/m);
-  const description = (await site.ask({ path: "/v1/openapi.json" })).json<{ openapi: string; paths: Record<string, unknown>; components: { schemas: Record<string, { properties?: object }> } }>();
+  const description = (await site.ask({ path: "/v1/openapi.json" })).json<{
+    openapi: string;
+    paths: Record<string, unknown>;
+    components: { schemas: Record<string, { properties?: object }> };
+  }>();
   assert.equal(description.openapi, "3.1.0");
-  for (const path of Object.values(contract.paths)) assert.ok((typeof path === "string" ? path : path("{id}")) in description.paths);
+  for (const path of Object.values(contract.paths))
+    assert.ok((typeof path === "string" ? path : path("{id}")) in description.paths);
   assert.ok("root" in description.components.schemas["CommitRequest"]!.properties!);
 });
 

@@ -23,26 +23,59 @@ test.before(async () => {
   site = await startTestSite({ patience });
   token = (await site.enrol()).token;
   snapshotId = makeUuidV7(Date.now());
-  sessionId = (await site.ask({ path: paths.sessions, token, json: { job: "j", snapshotId } })).json<OpenSessionResponse>().sessionId;
+  sessionId = (
+    await site.ask({ path: paths.sessions, token, json: { job: "j", snapshotId } })
+  ).json<OpenSessionResponse>().sessionId;
 });
 test.after(() => site[Symbol.asyncDispose]());
-test.after.each(async () => assert.equal((await site.ask({ path: paths.checkIn, token })).status, 200, "the site still serves"));
+test.after.each(async () =>
+  assert.equal((await site.ask({ path: paths.checkIn, token })).status, 200, "the site still serves"),
+);
 
 const codeOf = async (ask: Ask): Promise<string> => (await site.ask({ token, ...ask })).problem().code;
 
 test("JSON that is malformed, of another shape or too large is refused with its field", async () => {
   const json = { "content-type": "application/json" };
-  for (const octets of ["", "{", "[]", "null", '"x"', "{}", "\u0000", "{\"__proto__\":{\"job\":\"x\"}}", "[".repeat(100_000)]) {
-    assert.equal(await codeOf({ path: paths.sessions, octets: Buffer.from(octets), headers: json }), "bad-request", octets.slice(0, 20));
+  for (const octets of [
+    "",
+    "{",
+    "[]",
+    "null",
+    '"x"',
+    "{}",
+    "\u0000",
+    '{"__proto__":{"job":"x"}}',
+    "[".repeat(100_000),
+  ]) {
+    assert.equal(
+      await codeOf({ path: paths.sessions, octets: Buffer.from(octets), headers: json }),
+      "bad-request",
+      octets.slice(0, 20),
+    );
   }
-  for (const wrong of [{ job: "" }, { job: "x".repeat(201) }, { job: 7 }, { snapshotId: "x" }, { snapshotId: "../../etc" }, { extra: 1 }, { expectedBytes: -1 }, { expectedBytes: 1e300 }]) {
+  for (const wrong of [
+    { job: "" },
+    { job: "x".repeat(201) },
+    { job: 7 },
+    { snapshotId: "x" },
+    { snapshotId: "../../etc" },
+    { extra: 1 },
+    { expectedBytes: -1 },
+    { expectedBytes: 1e300 },
+  ]) {
     const answer = await site.ask({ path: paths.sessions, token, json: { job: "j", snapshotId, ...wrong } });
     assert.equal(answer.problem().code, "bad-request");
     assert.match(answer.problem().detail, new RegExp(Object.keys(wrong)[0]!));
   }
-  assert.equal(await codeOf({ path: paths.sessions, json: { job: "x".repeat(limits.jsonBodyBytes) } }), "limit-exceeded");
+  assert.equal(
+    await codeOf({ path: paths.sessions, json: { job: "x".repeat(limits.jsonBodyBytes) } }),
+    "limit-exceeded",
+  );
   assert.equal(await codeOf({ path: paths.sessions, octets: Buffer.alloc(8) }), "bad-request");
-  assert.equal(await codeOf({ path: paths.sessions, octets: Buffer.alloc(8), headers: { "content-type": "text/html" } }), "bad-request");
+  assert.equal(
+    await codeOf({ path: paths.sessions, octets: Buffer.alloc(8), headers: { "content-type": "text/html" } }),
+    "bad-request",
+  );
 });
 
 test("batches and lists of ids that are cut, lie about lengths or exceed a limit are refused", async () => {
@@ -52,7 +85,9 @@ test("batches and lists of ids that are cut, lie about lengths or exceed a limit
     return bytes;
   };
   const prime = (stored: Buffer): StoredPrime => ({ id: primeIdOf(stored), stored });
-  const many = Buffer.concat(Array.from({ length: limits.batchPrimesCount + 1 }, () => batchEntry(prime(Buffer.of(1)))).flat());
+  const many = Buffer.concat(
+    Array.from({ length: limits.batchPrimesCount + 1 }, () => batchEntry(prime(Buffer.of(1)))).flat(),
+  );
   const wrong: [Buffer, string][] = [
     [Buffer.alloc(1), "bad-request"],
     [Buffer.alloc(35), "bad-request"],
@@ -64,8 +99,14 @@ test("batches and lists of ids that are cut, lie about lengths or exceed a limit
   ];
   for (const [octets, code] of wrong) assert.equal(await codeOf({ path: paths.primes(sessionId), octets }), code);
   assert.equal(await codeOf({ path: paths.missing(sessionId), octets: Buffer.alloc(33) }), "bad-request");
-  assert.equal(await codeOf({ path: paths.missing(sessionId), octets: Buffer.alloc((limits.missingIdsCount + 1) * 32) }), "limit-exceeded");
-  assert.equal(await codeOf({ path: paths.readPrimes, octets: Buffer.alloc((limits.readIdsCount + 1) * 32) }), "limit-exceeded");
+  assert.equal(
+    await codeOf({ path: paths.missing(sessionId), octets: Buffer.alloc((limits.missingIdsCount + 1) * 32) }),
+    "limit-exceeded",
+  );
+  assert.equal(
+    await codeOf({ path: paths.readPrimes, octets: Buffer.alloc((limits.readIdsCount + 1) * 32) }),
+    "limit-exceeded",
+  );
 });
 
 /** Sends raw bytes on a connection of its own; what comes back until the site closes it. */
@@ -77,7 +118,8 @@ async function raw(bytes: string | Buffer, then?: (socket: Socket) => void): Pro
   return text(socket).catch((error: NodeJS.ErrnoException) => `closed: ${error.code}`);
 }
 
-const post = (path: string, headers: string): string => `POST ${path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${token}\r\ncontent-type: application/octet-stream\r\n${headers}\r\n`;
+const post = (path: string, headers: string): string =>
+  `POST ${path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${token}\r\ncontent-type: application/octet-stream\r\n${headers}\r\n`;
 
 test("a body that is announced too large is refused before it is read, and so is a chunked one that grows too large", async () => {
   const announced = await raw(post(paths.primes(sessionId), `content-length: ${2 ** 40}\r\n`));
@@ -85,7 +127,10 @@ test("a body that is announced too large is refused before it is read, and so is
   assert.match(announced, /connection: close/i);
   const chunked = await raw(post(paths.missing(sessionId), "transfer-encoding: chunked\r\n"), (socket) => {
     const chunk = Buffer.alloc(256 * 1024);
-    const timer = setInterval(() => socket.write(Buffer.concat([Buffer.from(`${chunk.length.toString(16)}\r\n`), chunk, Buffer.from("\r\n")])), 5);
+    const timer = setInterval(
+      () => socket.write(Buffer.concat([Buffer.from(`${chunk.length.toString(16)}\r\n`), chunk, Buffer.from("\r\n")])),
+      5,
+    );
     socket.once("close", () => clearInterval(timer));
   });
   assert.match(chunked, /^HTTP\/1\.1 413 |^closed: /);
@@ -147,7 +192,11 @@ test("a body that is cut keeps nothing", async () => {
   await new Promise((resolve) => setImmediate(resolve));
   socket.end();
   await text(socket).catch(() => "");
-  const { body } = await site.ask({ path: paths.missing(sessionId), token, octets: Buffer.from(primeIdOf(stored), "hex") });
+  const { body } = await site.ask({
+    path: paths.missing(sessionId),
+    token,
+    octets: Buffer.from(primeIdOf(stored), "hex"),
+  });
   assert.deepEqual([...body], [1]);
 });
 
@@ -193,21 +242,52 @@ function bombPrime(): { prime: StoredPrime; key: Buffer } {
   return { prime: { id: primeIdOf(stored), stored }, key };
 }
 
-const commitOf = (root: unknown) => ({ snapshotId, job: "j", roots: ["Lw=="], startedMs: 1, objectsCount: 1, filesCount: 1, bytes: 1, unreadableCount: 0, root });
+const commitOf = (root: unknown) => ({
+  snapshotId,
+  job: "j",
+  roots: ["Lw=="],
+  startedMs: 1,
+  objectsCount: 1,
+  filesCount: 1,
+  bytes: 1,
+  unreadableCount: 0,
+  root,
+});
 
 test("a tree that is a bomb, too deep, garbage or beyond its prime is refused, in little memory", async () => {
   const { prime, key } = bombPrime();
   const before = process.memoryUsage.rss();
   await site.ask({ path: paths.primes(sessionId), token, octets: Buffer.concat(batchEntry(prime)) });
-  const slice = { id: prime.id, key: key.toString("base64"), primeBytes: limits.primePlainBytes, offsetBytes: 0, lengthBytes: limits.primePlainBytes };
+  const slice = {
+    id: prime.id,
+    key: key.toString("base64"),
+    primeBytes: limits.primePlainBytes,
+    offsetBytes: 0,
+    lengthBytes: limits.primePlainBytes,
+  };
   assert.equal(await codeOf({ path: paths.commit(sessionId), json: commitOf({ slice }) }), "tree-invalid");
   assert.ok(process.memoryUsage.rss() - before < 100 * 1024 * 1024);
   const inline = (bytes: Buffer) => ({ inline: bytes.toString("base64") });
-  assert.equal(await codeOf({ path: paths.commit(sessionId), json: commitOf(inline(Buffer.alloc(500_000, 0x81))) }), "tree-invalid");
-  assert.equal(await codeOf({ path: paths.commit(sessionId), json: commitOf(inline(randomBytes(1000))) }), "tree-invalid");
-  assert.equal(await codeOf({ path: paths.commit(sessionId), json: commitOf({ slice: { ...slice, offsetBytes: 1 } }) }), "bad-request");
-  assert.equal(await codeOf({ path: paths.commit(sessionId), json: commitOf({ slice: { ...slice, key: "AA==" } }) }), "bad-request");
-  assert.equal(await codeOf({ path: paths.commit(sessionId), json: commitOf({ slice: { ...slice, primeBytes: 2 ** 40 } }) }), "bad-request");
+  assert.equal(
+    await codeOf({ path: paths.commit(sessionId), json: commitOf(inline(Buffer.alloc(500_000, 0x81))) }),
+    "tree-invalid",
+  );
+  assert.equal(
+    await codeOf({ path: paths.commit(sessionId), json: commitOf(inline(randomBytes(1000))) }),
+    "tree-invalid",
+  );
+  assert.equal(
+    await codeOf({ path: paths.commit(sessionId), json: commitOf({ slice: { ...slice, offsetBytes: 1 } }) }),
+    "bad-request",
+  );
+  assert.equal(
+    await codeOf({ path: paths.commit(sessionId), json: commitOf({ slice: { ...slice, key: "AA==" } }) }),
+    "bad-request",
+  );
+  assert.equal(
+    await codeOf({ path: paths.commit(sessionId), json: commitOf({ slice: { ...slice, primeBytes: 2 ** 40 } }) }),
+    "bad-request",
+  );
   assert.equal(await codeOf({ path: paths.commit(sessionId), json: commitOf({}) }), "bad-request");
 });
 

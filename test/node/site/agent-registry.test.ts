@@ -15,7 +15,13 @@ const isRefused = (error: unknown) => isCostorError(error, "enrolment-refused");
 
 async function make(store = createMemoryStore(), clockMs = { now: 1_700_000_000_000 }) {
   const agents = await AgentRegistry.open(store);
-  const enrolments = new Enrolments({ store, agents, now: () => clockMs.now, siteId: parseSiteId("12".repeat(32)), caHash: randomBytes(32) });
+  const enrolments = new Enrolments({
+    store,
+    agents,
+    now: () => clockMs.now,
+    siteId: parseSiteId("12".repeat(32)),
+    caHash: randomBytes(32),
+  });
   const issue = async () => parseEnrolToken((await enrolments.issue("office", ["h:1"])).token).secret;
   return { store, agents, enrolments, clockMs, issue };
 }
@@ -23,8 +29,15 @@ async function make(store = createMemoryStore(), clockMs = { now: 1_700_000_000_
 test("an enrolment token makes one agent, which is known after a restart too", async () => {
   const { agents, enrolments, issue, store } = await make();
   const secret = await issue();
-  const results = await Promise.allSettled([enrolments.redeem(secret, "pc-1"), enrolments.redeem(secret, "pc-2"), enrolments.redeem(secret, "pc-3")]);
-  assert.deepEqual(results.map((result) => result.status), ["fulfilled", "rejected", "rejected"]);
+  const results = await Promise.allSettled([
+    enrolments.redeem(secret, "pc-1"),
+    enrolments.redeem(secret, "pc-2"),
+    enrolments.redeem(secret, "pc-3"),
+  ]);
+  assert.deepEqual(
+    results.map((result) => result.status),
+    ["fulfilled", "rejected", "rejected"],
+  );
   const { token, agent } = (results[0] as PromiseFulfilledResult<Awaited<ReturnType<Enrolments["redeem"]>>>).value;
   assert.equal(agents.authenticate(token)?.id, agent.id);
   const restarted = await make(store);
@@ -54,8 +67,11 @@ test("a token with any character changed is nobody's, and no secret is stored in
       if (changed !== token) assert.equal(agents.authenticate(changed), undefined, changed);
     }
   }
-  for (const text of ["", "Bearer", "x".repeat(10_000), `${token}\0`, token.toUpperCase()]) assert.equal(agents.authenticate(text), undefined);
-  const stored = Buffer.concat(store.appended.map((fact) => Buffer.concat([Buffer.from(fact.key), fact.value ?? Buffer.alloc(0)])));
+  for (const text of ["", "Bearer", "x".repeat(10_000), `${token}\0`, token.toUpperCase()])
+    assert.equal(agents.authenticate(text), undefined);
+  const stored = Buffer.concat(
+    store.appended.map((fact) => Buffer.concat([Buffer.from(fact.key), fact.value ?? Buffer.alloc(0)])),
+  );
   assert.equal(stored.includes(token.slice(33)), false);
   assert.equal(stored.includes(Buffer.from(secret)), false);
 });

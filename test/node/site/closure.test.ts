@@ -15,7 +15,11 @@ const test = suite("closure of a commit");
 const agent = makeUuidV7(1) as AgentId;
 const other = makeUuidV7(2) as AgentId;
 
-async function missingOf(store: Parameters<typeof verifyClosure>[0], root: NodePointer, asker = agent): Promise<PrimeId[]> {
+async function missingOf(
+  store: Parameters<typeof verifyClosure>[0],
+  root: NodePointer,
+  asker = agent,
+): Promise<PrimeId[]> {
   try {
     await verifyClosure(store, asker, root);
     return [];
@@ -29,12 +33,19 @@ async function missingOf(store: Parameters<typeof verifyClosure>[0], root: NodeP
 function makeTree() {
   const maker = new TreeMaker();
   const chunks = Array.from({ length: 4 }, () => whole(maker.seal(randomBytes(50), "content")));
-  const lower = [chunks.slice(0, 2), chunks.slice(2)].map((slices) => whole(maker.seal(encodeReferencePage(slices), "tree")));
+  const lower = [chunks.slice(0, 2), chunks.slice(2)].map((slices) =>
+    whole(maker.seal(encodeReferencePage(slices), "tree")),
+  );
   const upper = whole(maker.seal(encodeReferencePage(lower), "tree"));
   const large = { ...maker.file("large"), content: { pages: [upper], depth: 2 } } as ReturnType<TreeMaker["file"]>;
-  const pages = ["a", "m"].map((name) => ({ firstName: byteStringFromText(name), slice: sliceOf(maker.node([maker.file(name)])) }));
+  const pages = ["a", "m"].map((name) => ({
+    firstName: byteStringFromText(name),
+    slice: sliceOf(maker.node([maker.file(name)])),
+  }));
   const wide = { slice: whole(maker.seal(encodeIndex(pages), "tree")) };
-  const deep = maker.node([maker.directory("inner", maker.inline([maker.file("leaf"), maker.directory("wide", wide)]))]);
+  const deep = maker.node([
+    maker.directory("inner", maker.inline([maker.file("leaf"), maker.directory("wide", wide)])),
+  ]);
   const root = maker.inline([maker.directory("deep", deep), large]);
   return { maker, root };
 }
@@ -51,7 +62,10 @@ test("a tree that was sent whole is complete, and one that lacks any single reac
   assert.deepEqual(await missingOf(full, root), []);
   for (const absent of maker.primes) {
     const store = createMemoryStore();
-    await store.put(agent, maker.primes.filter((prime) => prime !== absent));
+    await store.put(
+      agent,
+      maker.primes.filter((prime) => prime !== absent),
+    );
     const missing = await missingOf(store, root);
     // `file()` of `large` seals a content that the pages replaced.
     const isUnreached = absent.id === maker.primes[7]!.id;
@@ -98,8 +112,11 @@ test("ten thousand levels and a hundred thousand missing primes stay bounded", a
   await store.put(agent, maker.primes);
   assert.deepEqual(await missingOf(store, node), []);
 
-  const reference = (): ReturnType<typeof whole> => whole({ id: randomBytes(32).toString("hex") as PrimeId, key: Buffer.alloc(32), lengthBytes: 1 });
-  const pages = Array.from({ length: 13 }, () => whole(maker.seal(encodeReferencePage(Array.from({ length: 8000 }, reference)), "tree")));
+  const reference = (): ReturnType<typeof whole> =>
+    whole({ id: randomBytes(32).toString("hex") as PrimeId, key: Buffer.alloc(32), lengthBytes: 1 });
+  const pages = Array.from({ length: 13 }, () =>
+    whole(maker.seal(encodeReferencePage(Array.from({ length: 8000 }, reference)), "tree")),
+  );
   const file = { ...maker.file("f"), content: { pages, depth: 1 } } as ReturnType<TreeMaker["file"]>;
   await store.put(agent, maker.primes);
   assert.equal((await missingOf(store, maker.node([file]), agent)).length, 1, "the root itself");
@@ -114,10 +131,23 @@ test("garbage, nesting bombs and wrong keys are an invalid tree, not a failure o
   const garbage = whole(maker.seal(randomBytes(500), "tree"));
   const content = whole(maker.seal(randomBytes(500), "content"));
   const wrongKey = { ...garbage, prime: { ...garbage.prime, key: randomBytes(32) } };
-  const tooDeep = maker.inline([{ ...maker.file("f"), content: { pages: [garbage], depth: 9 } } as ReturnType<TreeMaker["file"]>]);
+  const tooDeep = maker.inline([
+    { ...maker.file("f"), content: { pages: [garbage], depth: 9 } } as ReturnType<TreeMaker["file"]>,
+  ]);
   await store.put(agent, maker.primes);
-  const roots: NodePointer[] = [{ inline: bomb }, { inline: Buffer.alloc(0) }, { slice: garbage }, { slice: content }, { slice: wrongKey }, tooDeep];
-  for (const root of roots) await assert.rejects(verifyClosure(store, agent, root), (error) => error instanceof CostorError && error.code === "tree-invalid");
+  const roots: NodePointer[] = [
+    { inline: bomb },
+    { inline: Buffer.alloc(0) },
+    { slice: garbage },
+    { slice: content },
+    { slice: wrongKey },
+    tooDeep,
+  ];
+  for (const root of roots)
+    await assert.rejects(
+      verifyClosure(store, agent, root),
+      (error) => error instanceof CostorError && error.code === "tree-invalid",
+    );
 });
 
 test.run();

@@ -22,13 +22,22 @@ const isDamaged = (error: unknown) => isCostorError(error, "identity-damaged");
 async function make(kitFile?: string, dataDirectory?: string) {
   const directory = dataDirectory ?? (await scratchDirectory("identity"));
   const shown: string[] = [];
-  await ensureIdentity(directory, store, { siteName: "Hill School", ...(kitFile ? { kitFile } : {}), showKit: (text) => shown.push(text), nowMs: Date.now() });
+  await ensureIdentity(directory, store, {
+    siteName: "Hill School",
+    ...(kitFile ? { kitFile } : {}),
+    showKit: (text) => shown.push(text),
+    nowMs: Date.now(),
+  });
   return { directory, siteDirectory: siteDirectoryOf(directory), shown };
 }
 
 async function allBytes(directory: string): Promise<Buffer> {
   const names = await readdir(directory, { recursive: true, withFileTypes: true });
-  return Buffer.concat(await Promise.all(names.filter((entry) => entry.isFile()).map((entry) => readFile(join(entry.parentPath, entry.name)))));
+  return Buffer.concat(
+    await Promise.all(
+      names.filter((entry) => entry.isFile()).map((entry) => readFile(join(entry.parentPath, entry.name))),
+    ),
+  );
 }
 
 test("all keys grow from the kit that was shown, and the kit's root is in no file", async () => {
@@ -48,7 +57,13 @@ test("all keys grow from the kit that was shown, and the kit's root is in no fil
   assert.deepEqual(Buffer.from(certificate.peerPublicKey), publicKeyOf("ed25519", secrets.peerSeed));
 
   const files = await allBytes(directory);
-  for (const secret of [Buffer.from(kitRoot), recovery.seed, ...wordsOfKitRoot(kitRoot).filter((word) => word.length > 5).map((word) => Buffer.from(` ${word} `))]) {
+  for (const secret of [
+    Buffer.from(kitRoot),
+    recovery.seed,
+    ...wordsOfKitRoot(kitRoot)
+      .filter((word) => word.length > 5)
+      .map((word) => Buffer.from(` ${word} `)),
+  ]) {
     assert.equal(files.includes(secret), false);
   }
 });
@@ -56,7 +71,8 @@ test("all keys grow from the kit that was shown, and the kit's root is in no fil
 test("files are for their owner alone, and a second start changes nothing", async () => {
   const { directory, siteDirectory } = await make();
   assert.equal((await stat(siteDirectory)).mode & 0o777, 0o700);
-  for (const name of await readdir(siteDirectory)) assert.equal((await stat(join(siteDirectory, name))).mode & 0o777, 0o600, name);
+  for (const name of await readdir(siteDirectory))
+    assert.equal((await stat(join(siteDirectory, name))).mode & 0o777, 0o600, name);
   const before = await allBytes(directory);
   const { shown } = await make(undefined, directory);
   assert.deepEqual(shown, []);
@@ -69,14 +85,20 @@ test("every flipped bit and every cut of the identity's files is noticed, with t
   for (const [name, read] of Object.entries(readers)) {
     const path = join(siteDirectory, name);
     const good = await readFile(path);
-    const isNamed = (error: unknown) => isDamaged(error) && (error as { details: { path?: string } }).details.path === path;
+    const isNamed = (error: unknown) =>
+      isDamaged(error) && (error as { details: { path?: string } }).details.path === path;
     for (let bit = 0; bit < good.length * 8; bit++) {
       const bad = Buffer.from(good);
       bad[bit >> 3]! ^= 1 << (bit & 7);
       await writeFile(path, bad);
       await assert.rejects(read(siteDirectory), isNamed, `${name}, bit ${bit}`);
     }
-    for (const bad of [Buffer.alloc(0), good.subarray(0, good.length - 1), Buffer.concat([good, Buffer.alloc(1)]), Buffer.alloc(good.length)]) {
+    for (const bad of [
+      Buffer.alloc(0),
+      good.subarray(0, good.length - 1),
+      Buffer.concat([good, Buffer.alloc(1)]),
+      Buffer.alloc(good.length),
+    ]) {
       await writeFile(path, bad);
       await assert.rejects(read(siteDirectory), isNamed, name);
     }
@@ -125,7 +147,8 @@ test("after a crash at any step of the first run the next start ends with one id
     for (const torn of written < names.length ? [false, true] : [false]) {
       const directory = await scratchDirectory("crash");
       await mkdir(join(directory, "site.new"));
-      for (const name of names.slice(0, written)) await cp(join(whole.siteDirectory, name), join(directory, "site.new", name));
+      for (const name of names.slice(0, written))
+        await cp(join(whole.siteDirectory, name), join(directory, "site.new", name));
       if (torn) await writeFile(join(directory, "site.new", names[written]!), Buffer.alloc(10));
       const { shown, siteDirectory } = await make(undefined, directory);
       const identity = await readIdentity(siteDirectory);
@@ -146,7 +169,10 @@ test("a store that knows agents gets no new identity", async () => {
   const directory = await scratchDirectory("lost");
   const used = createMemoryStore();
   await used.appendFacts([{ kind: "agent", key: "x", value: Buffer.of(1) }]);
-  await assert.rejects(ensureIdentity(directory, used, { siteName: "x", showKit: () => assert.fail(), nowMs: 1 }), isDamaged);
+  await assert.rejects(
+    ensureIdentity(directory, used, { siteName: "x", showKit: () => assert.fail(), nowMs: 1 }),
+    isDamaged,
+  );
   assert.deepEqual(await readdir(directory), []);
   // A left-over directory beside a whole identity is thrown away.
   const { directory: made, siteDirectory } = await make();
@@ -166,9 +192,15 @@ test("two words of the kit confirm it, and nothing else does", async () => {
   const right = new Map(positions.map((position) => [position, words[position - 1]!]));
   const wrong = new Map([...right, [second, words[first - 1] === words[second - 1] ? "zoo" : words[first - 1]!]]);
   await assert.rejects(confirmKit(siteDirectory, wrong, 5), (error) => isCostorError(error, "kit-wrong-word"));
-  await assert.rejects(confirmKit(siteDirectory, new Map([[first, words[first - 1]!]]), 5), (error) => isCostorError(error, "bad-usage"));
+  await assert.rejects(confirmKit(siteDirectory, new Map([[first, words[first - 1]!]]), 5), (error) =>
+    isCostorError(error, "bad-usage"),
+  );
   assert.equal((await readKitCheck(siteDirectory)).confirmedMs, undefined);
-  await confirmKit(siteDirectory, new Map([...right].map(([position, word]) => [position, ` ${word.toUpperCase()} `])), 5);
+  await confirmKit(
+    siteDirectory,
+    new Map([...right].map(([position, word]) => [position, ` ${word.toUpperCase()} `])),
+    5,
+  );
   await confirmKit(siteDirectory, right, 9);
   assert.equal((await readKitCheck(siteDirectory)).confirmedMs, 5);
 });

@@ -28,7 +28,17 @@ async function make(store: MemoryStore = createMemoryStore(), clockMs = { now: 1
 
 function commitOf(snapshotId: SnapshotId, maker: TreeMaker, names = ["a", "b"]): CommitRequest {
   const root = nodePointerToWire(maker.node(names.map((name) => maker.file(name))));
-  return { snapshotId, job: "home", roots: [Buffer.from("/home").toString("base64")], startedMs: 5, objectsCount: 2, filesCount: 2, bytes: 200, unreadableCount: 0, root };
+  return {
+    snapshotId,
+    job: "home",
+    roots: [Buffer.from("/home").toString("base64")],
+    startedMs: 5,
+    objectsCount: 2,
+    filesCount: 2,
+    bytes: 200,
+    unreadableCount: 0,
+    root,
+  };
 }
 
 test("opening again gives the same session, over a restart too", async () => {
@@ -51,7 +61,8 @@ test("a session is its agent's alone, and unknown alike to others", async () => 
 test("the oldest session makes room, and an expired one is unknown", async () => {
   const { sessions, clockMs } = await make();
   const ids: SessionId[] = [];
-  for (let i = 0; i <= limits.sessionsPerAgentCount; i++) ids.push((await sessions.start(agent, { job: "home", snapshotId: newSnapshot() })).id as SessionId);
+  for (let i = 0; i <= limits.sessionsPerAgentCount; i++)
+    ids.push((await sessions.start(agent, { job: "home", snapshotId: newSnapshot() })).id as SessionId);
   await assert.rejects(sessions.missing(agent, ids[0]!, []), isUnknown);
   assert.deepEqual(await sessions.missing(agent, ids[1]!, []), []);
   clockMs.now += limits.sessionLifeMs + 1;
@@ -80,7 +91,9 @@ test("a commit is refused until the last prime is there, then answers the same f
   const again = await restarted.sessions.start(agent, { job: "home", snapshotId: snapshot });
   assert.equal(again.id, id, "an agent that lost the answer finds its session again");
   const changed = { ...commit, bytes: 201 };
-  await assert.rejects(restarted.sessions.commit(agent, id, changed), (error) => isCostorError(error, "snapshot-exists"));
+  await assert.rejects(restarted.sessions.commit(agent, id, changed), (error) =>
+    isCostorError(error, "snapshot-exists"),
+  );
 });
 
 test("a commit for another snapshot than the session's is refused", async () => {
@@ -108,7 +121,10 @@ test("received times grow, through clock jumps and restarts", async () => {
   }
   assert.deepEqual(times, [5_000_000, 5_000_001, 5_000_002, 9_000_000, 9_000_001]);
   const { snapshots } = await make(store, clockMs);
-  assert.deepEqual((await snapshots.list(agent)).map((snapshot) => snapshot.receivedMs), times);
+  assert.deepEqual(
+    (await snapshots.list(agent)).map((snapshot) => snapshot.receivedMs),
+    times,
+  );
 });
 
 test("a snapshot shows its agent all it said, and others nothing", async () => {
