@@ -1,6 +1,8 @@
 /** The agent's API over real TLS: the way of a backup and back, and that tokens open only what is theirs. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { connect } from "node:tls";
 import * as v from "valibot";
 import { type StoredPrime, batchEntry, parseBatch } from "#protocol/batch.ts";
@@ -276,6 +278,15 @@ test("health, metrics and the description of the API are at hand, and say nothin
   assert.equal((await site.ask({ path: "/ready" })).status, 200);
   const metrics = (await site.ask({ path: "/metrics" })).body.toString();
   assert.match(metrics, /^costor_agents \d+$/m);
+  const documented = [
+    ...readFileSync(join(import.meta.dirname, "../../../docs/metrics.md"), "utf8").matchAll(/^\| `(\w+)`/gm),
+  ];
+  const exported = [...metrics.matchAll(/^# TYPE (\w+)/gm)];
+  assert.deepEqual(
+    exported.map(([, name]) => name),
+    documented.map(([, name]) => name),
+    "docs/metrics.md is true",
+  );
   const description = (await site.ask({ path: "/v1/openapi.json" })).json<{
     openapi: string;
     paths: Record<string, unknown>;
