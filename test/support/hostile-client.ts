@@ -41,7 +41,7 @@ export type RawBytes = Buffer | Iterable<Buffer> | AsyncIterable<Buffer>;
 const KEPT_BYTES = 64 * 1024;
 
 /** An open connection, TLS done, nothing sent. */
-export function openRaw(target: HostileTarget, isPlain = false): Promise<Socket> {
+function openRaw(target: HostileTarget, isPlain = false): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
   const socket: Socket = isPlain
     ? netConnect(target.port, target.host, () => resolve(socket))
