@@ -59,7 +59,7 @@ const STORE_RETRY_MS = 15_000;
 /** A commit walks what is new in the snapshot, without a word meanwhile. */
 const COMMIT_SILENCE_MS = 30 * 60_000;
 /** Under a bandwidth limit a batch holds about what goes through in this time. */
-const LIMITED_BATCH_SECONDS = 30;
+const LIMITED_BATCH_SECONDS = 5;
 
 export class SiteClient implements Disposable {
   private readonly connection: SiteConnection;

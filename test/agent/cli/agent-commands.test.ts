@@ -4,15 +4,17 @@
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { chmod, chown, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
-import { costor, type Ended, type SiteProcess, startCostor, startSiteProcess } from "./costor-process.ts";
+import { costor, type Ended, type RestartableSite, startCostor, startRestartableSite } from "./costor-process.ts";
 
 const test = suite("agent commands", { timeoutMs: 120_000 });
 
-let site: SiteProcess;
+let site: RestartableSite;
 let directory: string;
 let config: string;
 let source: string;
@@ -27,7 +29,7 @@ const snapshotIds = async (): Promise<string[]> =>
   (await succeeds(agent("snapshots", "--json"))).json<{ id: string }[]>().map(({ id }) => id);
 
 test.before(async () => {
-  site = await startSiteProcess();
+  site = await startRestartableSite();
   directory = await scratchDirectory("agent-commands");
   config = join(directory, "agent.yaml");
   source = join(directory, "source");
@@ -187,6 +189,28 @@ test("what cannot be read is named, makes the snapshot partial and the exit code
   assert.deepEqual([listed.isPartial, listed.unreadableCount], [true, 1]);
 });
 
+test("Ctrl-C ends a backup with exit code 130, and the next one goes on from there", async () => {
+  const large = join(directory, "large");
+  await writeFile(large, randomBytes(6_000_000));
+  const slow = join(directory, "slow.yaml");
+  await writeFile(slow, `${await readFile(config, "utf8")}\nbandwidthLimit: 1 MB/s\n`, { mode: 0o600 });
+  const startedMs = performance.now();
+  const interrupted = startCostor(["agent", "backup", large, "--config", slow]);
+  await sleep(3_500);
+  interrupted.child.kill("SIGINT");
+  const ended = await interrupted.ended;
+  assert.equal(ended.code, 130, ended.stderr);
+  assert.match(ended.stderr, /interrupted/);
+  assert.ok(performance.now() - startedMs < 6_000, "it ended at once, and the limit held");
+  const resumed = (await succeeds(agent("backup", large, "--json"))).json();
+  assert.equal(resumed.readBytes, 6_000_000);
+  const [listed] = (await succeeds(agent("snapshots", "--json"))).json().slice(-1);
+  assert.equal(listed.bytes, 6_000_000);
+  const to = join(directory, "large-restored");
+  await succeeds(agent("restore", "latest", "--to", to));
+  assert.ok((await readFile(join(to, large))).equals(await readFile(large)));
+});
+
 test("a path that does not exist is an error of its own", async () => {
   const ended = await agent("backup", join(directory, "no such thing"));
   assert.ok(ended.code === 1 || ended.code === 3, String(ended.code));
@@ -237,22 +261,28 @@ test("a site that is away is said to be unreachable, and is used again when it i
 
 test("the scheduler backs up when it starts, keeps a second one out, and stops cleanly", async () => {
   const before = (await snapshotIds()).length;
-  const running = startCostor(["agent", "run", "--config", config, "--json"]);
-  // This agent has backups, but the scheduler has made none yet; jitter would delay it.
-  assert.match(await running.line(/"event":"waiting"/), /untilMs/);
+  const setJitter = async (jitter: string): Promise<void> => {
+    const changed = (await readFile(config, "utf8")).replace(/jitter: .*/, `jitter: ${jitter}`);
+    await writeFile(config, changed, { mode: 0o600 });
+  };
+  await setJitter("24 h");
+  const waiting = startCostor(["agent", "run", "--config", config, "--json"]);
+  await waiting.line(/"event":"waiting".*"untilMs"/);
   const second = await agent("run");
   assert.equal(second.code, 1);
   assert.match(second.stderr, /agent-busy/);
-  running.child.kill("SIGTERM");
-  const ended = await running.ended;
-  assert.deepEqual([ended.code, /"event":"stopped"/.test(ended.stdout)], [0, true], ended.stderr);
-  await writeFile(config, (await readFile(config, "utf8")).replace("jitter: 10 min", "jitter: 0 s"), { mode: 0o600 });
-  const now = startCostor(["agent", "run", "--config", config]);
-  await now.line(/ finished: /);
-  await now.line(/ waiting: the next backup starts at /);
-  now.child.kill("SIGINT");
-  assert.equal((await now.ended).code, 0);
-  assert.equal((await snapshotIds()).length, before + 1);
+  waiting.child.kill("SIGTERM");
+  const stopped = await waiting.ended;
+  assert.deepEqual([stopped.code, /"event":"stopped"/.test(stopped.stdout)], [0, true], stopped.stderr);
+  assert.equal((await snapshotIds()).length, before, stopped.stdout);
+  await setJitter("0 s");
+  const working = startCostor(["agent", "run", "--config", config]);
+  await working.line(/ finished: /);
+  await working.line(/ waiting: the next backup starts at /);
+  working.child.kill("SIGINT");
+  const ended = await working.ended;
+  assert.equal(ended.code, 0);
+  assert.equal((await snapshotIds()).length, before + 1, ended.stdout);
 });
 
 test.run();

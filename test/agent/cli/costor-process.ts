@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { scratchDirectory } from "#test/support/scratch.ts";
+import { startSiteProcess } from "#test/support/site-process.ts";
 
 const LAUNCHER = fileURLToPath(new URL("../../../costor", import.meta.url));
 
@@ -64,49 +65,32 @@ export function startCostor(words: readonly string[]): {
   };
 }
 
-export interface SiteProcess extends AsyncDisposable {
+export interface RestartableSite {
   readonly dataDirectory: string;
   readonly address: string;
   stop(): Promise<void>;
+  /** Again, on the same port. */
   start(): Promise<void>;
   enrolToken(name: string): Promise<string>;
 }
 
-export async function startSiteProcess(): Promise<SiteProcess> {
+export async function startRestartableSite(): Promise<RestartableSite> {
   const dataDirectory = await scratchDirectory("site");
-  let running: ReturnType<typeof startCostor> | undefined;
-  let port = 0;
-  const start = async (): Promise<void> => {
-    running = startCostor([
-      "site",
-      "start",
-      "--data",
-      dataDirectory,
-      "--listen",
-      `127.0.0.1:${port}`,
-      "--log-level",
-      "warn",
-      "--json",
-    ]);
-    const ready = JSON.parse(await running.line(/"ready":true/)) as { listen: { port: number } };
-    port = ready.listen.port;
-  };
-  const stop = async (): Promise<void> => {
-    running?.child.kill("SIGTERM");
-    await running?.ended;
-    running = undefined;
-  };
-  await start();
+  let running = await startSiteProcess(dataDirectory, "--log-level", "warn");
+  const { port } = running.ready.listen;
   return {
     dataDirectory,
     address: `127.0.0.1:${port}`,
-    start,
-    stop,
+    async start() {
+      running = await startSiteProcess(dataDirectory, "--log-level", "warn", "--listen", `127.0.0.1:${port}`);
+    },
+    async stop() {
+      await running.stop();
+    },
     async enrolToken(name) {
       const made = await costor(["site", "enrol-token", "--data", dataDirectory, "--name", name, "--json"]);
       if (made.code !== 0) throw new Error(made.stderr);
       return made.json<{ token: string }>().token;
     },
-    [Symbol.asyncDispose]: stop,
   };
 }
