@@ -23,6 +23,7 @@ import {
   statType,
   writeChangeSignature,
 } from "#agent/files/stat.ts";
+import { isOsError } from "#agent/files/os-error.ts";
 import { DirectoryStack } from "#agent/files/walk.ts";
 import { AgentDatabase, type DirectoryKey, childKey, rootKey } from "./agent-database.ts";
 import type { BackupProgress, Findings } from "./backup-report.ts";
@@ -31,6 +32,8 @@ import type { ContentJobs, ContentResult } from "./content-jobs.ts";
 import type { DeferredWrites } from "./deferred-writes.ts";
 import { DirectoryFrame, type FrameEntry, type FrameResult, RecordCursor } from "./directory-frame.ts";
 import { encodeHead } from "./directory-record.ts";
+import { forgetSubtree } from "./forgotten-records.ts";
+import { LinkedInodes } from "./linked-inodes.ts";
 import type { RootNode } from "./roots.ts";
 import type { TreeSealer } from "./tree-sealer.ts";
 import type { Uploader } from "./uploader.ts";
@@ -68,12 +71,12 @@ interface Level {
   /** Set above the roots. */
   readonly above: RootNode | undefined;
   readonly device: number;
+  /** It cannot be reached any more. */
+  isLost?: boolean;
 }
 
 const YIELD_EVERY_COUNT = 256;
 const UNTRUSTED_SIGNATURE = Buffer.alloc(CHANGE_SIGNATURE_BYTES);
-/** Inodes with several names whose content is remembered; one that falls out is read again. */
-const LINKED_INODES_COUNT = 50_000;
 
 export class Scan {
   private readonly components: ScanComponents;
@@ -81,7 +84,7 @@ export class Scan {
   private readonly levels: Level[] = [];
   private readonly stat = Buffer.alloc(STAT_BYTES);
   private readonly signature = Buffer.alloc(CHANGE_SIGNATURE_BYTES);
-  private readonly linked = new Map<string, { result?: ContentResult; waiters: ((result: ContentResult) => void)[] }>();
+  private readonly linked = new LinkedInodes();
   private stack!: DirectoryStack;
   readFilesCount = 0;
 
@@ -139,9 +142,24 @@ export class Scan {
   private leave(level: Level): void {
     this.passRecordUpTo(level, undefined);
     this.levels.pop();
-    if (this.levels.length > 0) this.stack.pop();
+    const above = this.levels.at(-1);
+    if (above) this.goUp(level, above);
     level.frame.scanned = true;
     this.settle(level.frame);
+  }
+
+  /** Back to the directory above; when somebody moved it meanwhile, its other entries cannot be read. */
+  private goUp(left: Level, above: Level): void {
+    try {
+      if (left.isLost) this.stack.popTo(this.levels.length - 1);
+      else this.stack.pop();
+    } catch (error) {
+      if (!isOsError(error)) throw error;
+      this.components.findings.noteUnreadable(above.frame.pathOf("." as ByteString), error);
+      above.frame.markChanged();
+      above.next = above.names.length;
+      above.isLost = true;
+    }
   }
 
   /** Completes a directory whose entries are all known, and those above it that become complete by that. */
@@ -179,16 +197,8 @@ export class Scan {
   private forget(parent: DirectoryKey, name: ByteString, recordIndex: number, cursor: RecordCursor): void {
     const { page, place } = cursor.at(recordIndex)!;
     if (page.object(place).type !== "directory") return;
-    const waiting = [childKey(parent, name)];
-    for (let key = waiting.pop(); key; key = waiting.pop()) {
-      const record = this.components.database.directory(key);
-      if (!record) continue;
-      for (let i = 0; i < record.head.pagesCount; i++) {
-        const gone = record.page(i);
-        gone.names.forEach((child, at) => gone.object(at).type === "directory" && waiting.push(childKey(key!, child)));
-      }
-      this.components.writes.add(0, AgentDatabase.forgetWrites(key, record.head.pagesCount));
-    }
+    const { database, writes } = this.components;
+    for (const forgotten of forgetSubtree(database, parent, name)) writes.add(0, forgotten);
   }
 
   private visit(level: Level, name: ByteString): void {
@@ -248,8 +258,11 @@ export class Scan {
     const key = above ? undefined : rootNode ? rootKey(rootNode.root!) : childKey(frame.key!, name);
     const device = rootNode ? statDevice(this.stat) : level.device;
     const directory = this.stack.push(name);
+    // From here on it is the opened directory that counts, whatever the name stood for before.
+    this.stack.currentStat.copy(this.stat);
+    const recordIndex = this.signatureIsStill(this.signature) ? sameAs : undefined;
     const attributes =
-      sameAs === undefined
+      recordIndex === undefined
         ? captureAttributes(this.stat, { fd: directory.fd, isPathOnly: false }, (error) =>
             this.components.findings.noteUnreadable(frame.pathOf(name), error),
           )
@@ -259,12 +272,12 @@ export class Scan {
     if (attributes) {
       entry = { name, object: undefined, signature: this.keptSignature() };
       frame.addEntry(entry);
-    } else slot = frame.addUnchanged(sameAs!);
+    } else slot = frame.addUnchanged(recordIndex!);
     frame.pendingCount++;
     frame.pendingDirectories++;
     const onDone = ({ node, changed }: FrameResult): void => {
       if (entry) entry.object = { name, ...attributes!, type: "directory", node };
-      else if (changed) frame.replace(slot!, this.withNode(frame, sameAs!, node));
+      else if (changed) frame.replace(slot!, this.withNode(frame, recordIndex!, node));
     };
     const child = this.newFrame({ parent: frame, name, key, onDone });
     this.enter(child, above, device);
@@ -315,21 +328,12 @@ export class Scan {
     const sizeBytes = statSizeBytes(stat);
     const job = { ...file, sizeBytes, signature: this.currentSignature(), sparse: statAllocatedBytes(stat) < sizeBytes };
     if (statLinkCount(stat) < 2) return this.components.jobs.submit(job, onDone);
-    const key = inodeKey(stat);
-    const known = this.linked.get(key);
-    if (known) {
-      closeDescriptor(file.descriptor);
-      if (known.result) onDone(known.result);
-      else known.waiters.push(onDone);
-      return;
-    }
-    const group: { result?: ContentResult; waiters: ((result: ContentResult) => void)[] } = { waiters: [onDone] };
-    if (this.linked.size >= LINKED_INODES_COUNT) this.linked.delete(this.linked.keys().next().value!);
-    this.linked.set(key, group);
-    this.components.jobs.submit(job, (result) => {
-      group.result = result;
-      for (const waiter of group.waiters.splice(0)) waiter(result);
-    });
+    const isReader = this.linked.readOnce(inodeKey(stat), onDone, (onRead) => this.components.jobs.submit(job, onRead));
+    if (!isReader) closeDescriptor(file.descriptor);
+  }
+
+  private signatureIsStill(signature: Buffer): boolean {
+    return signature.equals(this.currentSignature());
   }
 
   private currentSignature(): Uint8Array {

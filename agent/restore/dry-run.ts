@@ -2,6 +2,7 @@
 import type { ByteString } from "#protocol/byte-string.ts";
 import type { TreeReader } from "#protocol/tree-reader.ts";
 import type { NodePointer, TreeObject } from "#protocol/tree.ts";
+import { type PlacePolicy, wantedOwner } from "#agent/files/attributes.ts";
 import type { Directory } from "#agent/files/directory.ts";
 import { isOsError } from "#agent/files/os-error.ts";
 import { type OverwriteMode, decideOverwrite } from "#agent/files/overwrite.ts";
@@ -28,6 +29,7 @@ export async function rehearseRestore(
     readonly selection: Selection;
     readonly overwrite: OverwriteMode;
     readonly deletes: boolean;
+    readonly policy: PlacePolicy;
     readonly roots: readonly (readonly ByteString[])[];
     readonly signal?: AbortSignal;
   },
@@ -59,7 +61,8 @@ export async function rehearseRestore(
     const path = (): ByteString => `/${[...levels.slice(1).map((above) => above.name), object.name].join("/")}` as ByteString;
     try {
       const existing = level.exists ? stack!.current.statIfExists(object.name) : undefined;
-      const decision = decideOverwrite(existing, object, { mode: init.overwrite, deletes: init.deletes });
+      const owner = process.geteuid!() === 0 ? wantedOwner(object, init.policy) : undefined;
+      const decision = decideOverwrite(existing, object, { mode: init.overwrite, deletes: init.deletes, owner });
       const goesIn = object.type === "directory" && (decision === "merge" || decision === "enter");
       if (goesIn) stack!.push(object.name);
       if (decision === "conflict") tally.fail(path(), { code: "restore-refused", message: "something of another type is there" });

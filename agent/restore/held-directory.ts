@@ -8,7 +8,7 @@ export class HeldDirectory {
   private own: Directory | undefined;
   private pendingCount = 0;
   private isLeft = false;
-  private readonly onComplete: (directory: Directory) => void;
+  private onComplete: (directory: Directory) => void;
 
   /** `onComplete` is called once, when everything in the directory is done. */
   constructor(onComplete: (directory: Directory) => void) {
@@ -32,6 +32,13 @@ export class HeldDirectory {
   leave(current: Directory): void {
     this.isLeft = true;
     if (this.pendingCount === 0) this.complete(current);
+  }
+
+  /** It cannot be reached any more: its attributes stay as they are. */
+  abandon(): void {
+    this.onComplete = () => undefined;
+    this.isLeft = true;
+    if (this.pendingCount === 0) this.closeOwn();
   }
 
   private complete(directory: Directory): void {

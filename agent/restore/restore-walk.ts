@@ -57,6 +57,8 @@ interface Level {
   readonly held: HeldDirectory;
   /** Made by this restore: nothing else is in it. */
   readonly isNew: boolean;
+  /** The directory cannot be reached any more. */
+  isLost?: boolean;
   /** What the snapshot holds here, where extra entries are to be deleted. */
   readonly kept: Set<ByteString> | undefined;
 }
@@ -81,6 +83,13 @@ export class RestoreWalk {
     this.enter(undefined, node, this.init.selection, new HeldDirectory(() => undefined), false);
     for (let level = this.levels.at(-1); level; level = this.levels.at(-1)) {
       this.init.signal?.throwIfAborted();
+      if (level.isLost) {
+        this.levels.pop();
+        level.held.abandon();
+        const above = this.levels.at(-1);
+        if (above) this.reopen(above);
+        continue;
+      }
       const next = await level.objects.next();
       if (next.done) this.leave(level);
       else await this.visit(level, next.value);
@@ -108,7 +117,27 @@ export class RestoreWalk {
     if (level.kept) this.deleteExtra(level, level.kept);
     this.levels.pop();
     level.held.leave(this.stack.current);
-    if (this.levels.length > 0) this.stack.pop();
+    const above = this.levels.at(-1);
+    if (!above) return;
+    try {
+      this.stack.pop();
+    } catch (error) {
+      // Somebody moved it meanwhile: what else belongs there cannot be placed.
+      if (!isOsError(error)) throw error;
+      this.components.tally.fail(absolutePath(above.path), describeFailure(error));
+      above.isLost = true;
+    }
+  }
+
+  /** Goes on above a directory that was lost. */
+  private reopen(above: Level): void {
+    try {
+      this.stack.popTo(this.levels.length - 1);
+    } catch (error) {
+      if (!isOsError(error)) throw error;
+      this.components.tally.fail(absolutePath(above.path), describeFailure(error));
+      above.isLost = true;
+    }
   }
 
   private deleteExtra(level: Level, kept: ReadonlySet<ByteString>): void {
@@ -139,8 +168,7 @@ export class RestoreWalk {
       } else if (decision === "keep") {
         tally.keptCount++;
       } else if (decision === "attributes") {
-        placeAttributes(this.stack.current, object.name, existing!, object, this.init.policy, this.noter(path));
-        tally.keptCount++;
+        this.keepWithAttributes(level, path, object, existing!);
       } else if (object.type === "directory") {
         this.visitDirectory(path, object, selection, decision);
       } else {
@@ -150,6 +178,29 @@ export class RestoreWalk {
     } catch (error) {
       if (!isOsError(error)) throw error;
       tally.fail(absolutePath(path), describeFailure(error));
+    }
+  }
+
+  /** What is there has the right bytes; a name of an inode that was placed already becomes a link to that one. */
+  private keepWithAttributes(level: Level, path: RestorePath, object: TreeObject, existing: FileStat): void {
+    const keep = (): void => {
+      placeAttributes(this.stack.current, object.name, existing, object, this.init.policy, this.noter(path));
+      this.components.tally.keptCount++;
+    };
+    if (!object.linkGroup) return keep();
+    const directory = level.held.hold(this.stack.current);
+    const role = this.links.claim(object, (placed) => {
+      this.placeLink(placed, directory, path, "replace");
+      level.held.release();
+    });
+    if (role === "link") return;
+    level.held.release();
+    let placed: PlacedLink | undefined;
+    try {
+      keep();
+      placed = { path, identity: existing };
+    } finally {
+      this.links.finish(object, placed);
     }
   }
 

@@ -56,12 +56,12 @@ export async function runRestore(init: RestoreInit): Promise<RestoreReport> {
   const selection = selectPaths(init.paths);
   const roots = snapshot.roots.map((root) => componentsOf(byteStringFromBytes(Buffer.from(root, "base64"))));
   const common = { selection, overwrite: init.overwrite, deletes: init.deleteExtra, roots, signal };
+  const isRoot = process.geteuid!() === 0;
+  const policy: PlacePolicy = { owners: isRoot ? "numbers" : "mine", allowsPrivileges: true, allowsDevices: true };
   let fetchedBytes = 0;
   if (init.dryRun) {
-    await rehearseRestore({ reader, tally }, { ...common, node, root: openIfThere(init.to) });
+    await rehearseRestore({ reader, tally }, { ...common, policy, node, root: openIfThere(init.to) });
   } else {
-    const isRoot = process.geteuid!() === 0;
-    const policy: PlacePolicy = { owners: isRoot ? "numbers" : "mine", allowsPrivileges: true, allowsDevices: true };
     await using pool = new PlacePool({ policy, verify: init.verify }, init.config.workersCount || availableParallelism());
     const groups = new PrimeGroups({ source: client, pool }, { signal });
     const progress = { objectsCount: 0, filesCount: 0, bytes: 0, expectedObjectsCount: snapshot.objectsCount, expectedBytes: snapshot.bytes };
