@@ -1,8 +1,8 @@
 /**
  * The prime store in segments with an index in Level; docs/specs/store.md is its specification.
  *
- * Who calls whom: writes go to RecordLog, reads to PrimeReader and LiveIndex. Invariants: the index never holds what is not durable; nothing is acknowledged
- * before it is in both; no body leaves unverified.
+ * Who calls whom: writes go to RecordLog, reads to PrimeReader and LiveIndex. Invariants: the index never holds what is
+ * not durable; nothing is acknowledged before it is in both; no body leaves unverified.
  */
 import { join } from "node:path";
 import { parseBatch } from "#protocol/batch.ts";
@@ -45,6 +45,8 @@ export class SegmentStore implements PrimeStore {
   readonly #reader: SegmentReader;
   readonly #primes: PrimeReader;
   readonly #reserve: SpaceReserve;
+  /** What the index held at opening is known to be complete, so "not there" can be believed. */
+  #isVerified = false;
   #closed: Promise<void> | undefined;
 
   private constructor(components: { disk: Disk; reserve: SpaceReserve; log: RecordLog; reader: SegmentReader }) {
@@ -120,10 +122,15 @@ export class SegmentStore implements PrimeStore {
   async hasSent(sender: AgentId, ids: readonly PrimeId[]): Promise<boolean[]> {
     const digests = ids.map(primeIdToBytes);
     const agent = agentIdToBytes(sender);
-    return this.#log.live.read(async (index) => {
-      const [places, claims] = await Promise.all([index.locate(digests), index.hasClaims(digests, agent)]);
-      return digests.map((_, at) => places[at] !== undefined && claims[at]!);
-    });
+    const ask = () =>
+      this.#log.live.read(async (index) => {
+        const [places, claims] = await Promise.all([index.locate(digests), index.hasClaims(digests, agent)]);
+        return digests.map((_, at) => places[at] !== undefined && claims[at]!);
+      });
+    const answers = await ask();
+    if (!answers.includes(false) || this.#isVerified) return answers;
+    await this.whenVerified();
+    return ask();
   }
 
   get(id: PrimeId): Promise<Buffer> {
@@ -233,6 +240,7 @@ export class SegmentStore implements PrimeStore {
   async whenVerified(): Promise<void> {
     await this.#log.live.verified("facts");
     await this.#log.live.verified("rest");
+    this.#isVerified = true;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -4,6 +4,7 @@
  *
  * One writer; readers at any time. Throws {@link IndexFault} for what a rebuild mends.
  */
+import { resolve } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { CostorError } from "#protocol/errors.ts";
 import {
@@ -25,6 +26,7 @@ import {
   removedSegmentValue,
   segmentOfKey,
 } from "./index-entries.ts";
+import { areSoundLevelFiles } from "./level-files.ts";
 import { type EntryChange, Projection, type EntryReader, type PlacedRecord } from "./projection.ts";
 import type { DamagedStretch } from "./record-body.ts";
 import type { RecordPlace, StoreSalt } from "./record.ts";
@@ -74,6 +76,8 @@ export class StoreIndex implements EntryReader {
 
   /** The index at `location`, undefined when there is none or it cannot be used. Throws `store-locked`. */
   static async open(init: IndexInit): Promise<StoreIndex | undefined> {
+    if (openLocations.has(resolve(init.location))) throw lockedError(init.location, undefined);
+    if (!(await areSoundLevelFiles(init.location))) return undefined;
     const level = await openLevel(init.location);
     if (level === undefined) return undefined;
     try {
@@ -82,7 +86,7 @@ export class StoreIndex implements EntryReader {
     } catch (error) {
       if (!(error instanceof IndexFault)) throw error;
     }
-    await level.close();
+    await closeLevel(level);
     return undefined;
   }
 
@@ -106,7 +110,7 @@ export class StoreIndex implements EntryReader {
     try {
       await guard("writing the index", () => level.put(metaKey, encodeMeta(meta)));
     } catch (error) {
-      await level.close();
+      await closeLevel(level);
       throw error;
     }
     return new StoreIndex(init.location, level, meta);
@@ -142,11 +146,11 @@ export class StoreIndex implements EntryReader {
 
   /** Opens Level again after it failed for want of space; entries that were not written are applied again by the caller. */
   async reopen(): Promise<void> {
-    await this.#level.close();
+    await closeLevel(this.#level);
     const level = await openLevel(this.#location);
     const meta = level === undefined ? undefined : await readMeta(level);
     if (level === undefined || meta === undefined) {
-      await level?.close();
+      if (level !== undefined) await closeLevel(level);
       throw new IndexFault("the index does not open again");
     }
     this.#level = level;
@@ -154,7 +158,7 @@ export class StoreIndex implements EntryReader {
   }
 
   async close(): Promise<void> {
-    await this.#level.close();
+    await closeLevel(this.#level);
   }
 
   async getMany(keys: readonly Buffer[]): Promise<(Buffer | undefined)[]> {
@@ -315,11 +319,18 @@ async function readMeta(level: Level): Promise<IndexMeta | undefined> {
   return bytes === undefined ? undefined : decodeMeta(bytes);
 }
 
+/**
+ * What this thread has open. A second try within a process would be refused as well, but would end the first one's lock:
+ * closing any descriptor of a file drops all of the process's `fcntl` locks on it.
+ */
+const openLocations = new Set<string>();
+
 /** Undefined when Level's files are damaged. Throws `store-locked`, and {@link IndexFault} for want of space. */
 async function openLevel(location: string): Promise<Level | undefined> {
   const level: Level = new ClassicLevel<Buffer, Buffer>(location, levelOptions);
   try {
     await level.open();
+    openLocations.add(resolve(location));
     return level;
   } catch (error) {
     if (textOfCauses(error).includes("LEVEL_LOCKED")) throw lockedError(location, error);
@@ -327,6 +338,11 @@ async function openLevel(location: string): Promise<Level | undefined> {
     if (fault.isForWantOfSpace) throw fault;
     return undefined;
   }
+}
+
+async function closeLevel(level: Level): Promise<void> {
+  await level.close();
+  openLocations.delete(resolve(level.location));
 }
 
 function lockedError(location: string, cause: unknown): CostorError {
