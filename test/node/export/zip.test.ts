@@ -86,7 +86,7 @@ test("data that does not shrink costs next to nothing more", async () => {
 test("unzip and bsdtar extract it, from a file and from a pipe", async ({ skip }) => {
   const scratch = await scratchDirectory("zip");
   const ways = [
-    { name: "unzip", args: ["-q", "-X", "-o", "../a.zip"] },
+    { name: "unzip", args: ["-q", ...(process.geteuid?.() === 0 ? ["-X"] : []), "-o", "../a.zip"] },
     { name: "bsdtar", args: ["-xpf", "../a.zip"] },
     { name: "bsdtar", args: ["-xpf", "-"], isPiped: true },
   ];
