@@ -5,6 +5,7 @@
  *
  * A record still counts when replaying the log without its segment would otherwise give another index.
  */
+import { passFailpoint } from "#protocol/failpoint.ts";
 import { claimKey } from "./index-entries.ts";
 import type { Disk } from "./disk.ts";
 import type { LiveIndex } from "./live-index.ts";
@@ -137,9 +138,12 @@ class SegmentEmptying {
       await file.close();
     }
     await this.#flush();
+    passFailpoint("compaction.moved");
     await this.#init.append([segmentRemovalRecord([this.#segment])]);
+    passFailpoint("compaction.recorded");
     await reader.forget(this.#segment);
     await disk.unlink(segmentPath(this.#segment));
+    passFailpoint("compaction.unlinked");
     await disk.syncDirectory(segmentsDirectory);
     return this.#movedBytes;
   }

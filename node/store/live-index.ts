@@ -9,7 +9,8 @@ import type { DamagedStretch } from "./record-body.ts";
 import type { StoreSalt } from "./record.ts";
 import { findSegments, foldSegments } from "./segment-fold.ts";
 import type { LogEnd, SegmentClosing } from "./segment-writer.ts";
-import { IndexFault, StoreIndex } from "./store-index.ts";
+import { IndexFault } from "./level-handle.ts";
+import type { StoreIndex } from "./store-index.ts";
 import { rebuild } from "./store-opening.ts";
 
 export interface LiveIndexComponents {

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
+import { passFailpoint } from "#protocol/failpoint.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import type { Disk } from "./disk.ts";
 import { isWithin, removalsOf, salvageFacts } from "./fact-salvage.ts";
@@ -87,6 +88,7 @@ export class RecordLog {
       else if (this.live.current.meta.generation === "") await this.#startGeneration([], "a new store");
     });
     await this.#reserve.fill();
+    passFailpoint("start.store-open");
   }
 
   /** Everything before it is durable. */
@@ -152,7 +154,9 @@ export class RecordLog {
   async writeInTurn(records: readonly NewRecord[]): Promise<void> {
     try {
       const placed = await this.#writer.append(records, this.#receivedMs());
+      passFailpoint("index.durable");
       await this.live.applyInTurn(this.#writer.takeClosings(), placed);
+      passFailpoint("index.entered");
     } catch (error) {
       await this.live.applyInTurn(this.#writer.takeClosings(), []).catch(() => {});
       throw error;

@@ -2,6 +2,7 @@
  * Applies the records of segments to an index, from its position on, and tells damage from torn tails
  * (docs/specs/store.md, "Opening"). Used at opening, by a rebuild, and to catch up after Level ran out of space.
  */
+import { passFailpoint } from "#protocol/failpoint.ts";
 import { primeIdFromBytes } from "#protocol/ids.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import type { PlacedRecord } from "./projection.ts";
@@ -71,6 +72,7 @@ export async function foldSegments(components: { disk: Disk; index: StoreIndex }
   let tornTailBytes = 0;
   for (const [at, found] of segments.entries()) {
     init.signal?.throwIfAborted();
+    passFailpoint("start.replaying");
     const next = segments[at + 1];
     const fromBytes = found.segment === start.segment ? start.offset : segmentHeaderBytes;
     const stated = next?.header?.previousSegment === found.segment ? next.header.previousEndBytes : undefined;

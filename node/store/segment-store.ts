@@ -20,7 +20,7 @@ import { sha256 } from "./record.ts";
 import { SegmentReader } from "./segment-reader.ts";
 import { SpaceReserve } from "./space-reserve.ts";
 import { checkStore } from "./store-check.ts";
-import { IndexFault } from "./store-index.ts";
+import { IndexFault } from "./level-handle.ts";
 import { openLog, type OpenedLog } from "./store-opening.ts";
 
 export interface SegmentStoreInit {

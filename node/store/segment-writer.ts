@@ -3,6 +3,7 @@
  * of space, it never writes again: what the kernel holds can no longer be trusted (docs/specs/store.md, "Writing").
  */
 import { CostorError } from "#protocol/errors.ts";
+import { passFailpoint } from "#protocol/failpoint.ts";
 import { type Disk, type DiskFile, isNoSpace } from "./disk.ts";
 import type { PlacedRecord } from "./projection.ts";
 import { batchRecord, cleanRecord } from "./record-body.ts";
@@ -136,6 +137,7 @@ export class SegmentWriter {
         await this.#disk.unlink(path);
       },
     );
+    passFailpoint("sync.segment-made");
     await this.#attemptSync(() => file.sync());
     await this.#attemptSync(() => this.#disk.syncDirectory(segmentsDirectory));
     await this.#file?.close();
@@ -168,7 +170,9 @@ export class SegmentWriter {
       () => file.write(pieces, endBytes),
       () => file.truncate(endBytes),
     );
+    passFailpoint("sync.written");
     await this.#attemptSync(() => file.sync());
+    passFailpoint("sync.synced");
     this.#end = { segment, endBytes: offset, isClean };
     return placed;
   }

@@ -4,9 +4,7 @@
  *
  * One writer; readers at any time. Throws {@link IndexFault} for what a rebuild mends.
  */
-import { resolve } from "node:path";
 import { ClassicLevel } from "classic-level";
-import { CostorError } from "#protocol/errors.ts";
 import {
   claimKey,
   closedKey,
@@ -27,37 +25,12 @@ import {
   segmentOfKey,
 } from "./index-entries.ts";
 import { areSoundLevelFiles } from "./level-files.ts";
+import { assertNotOpenHere, closeLevel, entriesOf, guard, IndexFault, type Level, openLevel } from "./level-handle.ts";
 import { type EntryChange, Projection, type EntryReader, type PlacedRecord } from "./projection.ts";
 import type { DamagedStretch } from "./record-body.ts";
 import type { RecordPlace, StoreSalt } from "./record.ts";
 
-/** The index is not as it was written, or Level no longer works: open it anew, or rebuild it. */
-export class IndexFault extends Error {
-  /** The disk had no room for Level: what it holds is right, it only has to be opened again. */
-  readonly isForWantOfSpace: boolean;
-
-  constructor(message: string, cause?: unknown) {
-    super(message, { cause });
-    this.name = "IndexFault";
-    this.isForWantOfSpace = /No space left|Disk quota|File too large/i.test(textOfCauses(cause));
-  }
-}
-
-type Level = ClassicLevel<Buffer, Buffer>;
-
-const levelOptions = {
-  keyEncoding: "buffer",
-  valueEncoding: "buffer",
-  cacheSize: 8 * 1024 * 1024,
-  writeBufferSize: 4 * 1024 * 1024,
-  // Each open table is mapped, 2 MiB that count as memory of the process.
-  maxOpenFiles: 74,
-  // Ids are random and values are short: nothing to win.
-  compression: false,
-} as const;
-
 const lookUpsPerCallCount = 4096;
-const scanEntriesCount = 4096;
 
 export interface IndexInit {
   readonly location: string;
@@ -76,7 +49,7 @@ export class StoreIndex implements EntryReader {
 
   /** The index at `location`, undefined when there is none or it cannot be used. Throws `store-locked`. */
   static async open(init: IndexInit): Promise<StoreIndex | undefined> {
-    if (openLocations.has(resolve(init.location))) throw lockedError(init.location, undefined);
+    assertNotOpenHere(init.location);
     if (!(await areSoundLevelFiles(init.location))) return undefined;
     const level = await openLevel(init.location);
     if (level === undefined) return undefined;
@@ -301,65 +274,7 @@ const restRanges = [
   { gte: Buffer.from("n"), lt: Buffer.from("~") },
 ];
 
-async function* entriesOf(level: Level, range: object): AsyncGenerator<[Buffer, Buffer]> {
-  const iterator = await guard("reading the index", async () => level.iterator({ ...range, fillCache: false, highWaterMarkBytes: 256 * 1024 }));
-  try {
-    for (;;) {
-      const entries = await guard("reading the index", () => iterator.nextv(scanEntriesCount));
-      if (entries.length === 0) return;
-      yield* entries as [Buffer, Buffer][];
-    }
-  } finally {
-    await iterator.close();
-  }
-}
-
 async function readMeta(level: Level): Promise<IndexMeta | undefined> {
   const bytes = await guard("reading the index", () => level.get(metaKey));
   return bytes === undefined ? undefined : decodeMeta(bytes);
-}
-
-/**
- * What this thread has open. A second try within a process would be refused as well, but would end the first one's lock:
- * closing any descriptor of a file drops all of the process's `fcntl` locks on it.
- */
-const openLocations = new Set<string>();
-
-/** Undefined when Level's files are damaged. Throws `store-locked`, and {@link IndexFault} for want of space. */
-async function openLevel(location: string): Promise<Level | undefined> {
-  const level: Level = new ClassicLevel<Buffer, Buffer>(location, levelOptions);
-  try {
-    await level.open();
-    openLocations.add(resolve(location));
-    return level;
-  } catch (error) {
-    if (textOfCauses(error).includes("LEVEL_LOCKED")) throw lockedError(location, error);
-    const fault = new IndexFault("the index does not open", error);
-    if (fault.isForWantOfSpace) throw fault;
-    return undefined;
-  }
-}
-
-async function closeLevel(level: Level): Promise<void> {
-  await level.close();
-  openLocations.delete(resolve(level.location));
-}
-
-function lockedError(location: string, cause: unknown): CostorError {
-  return new CostorError("store-locked", `another process has the store at ${location} open`, { cause });
-}
-
-async function guard<T>(what: string, action: () => Promise<T>): Promise<T> {
-  try {
-    return await action();
-  } catch (error) {
-    if (textOfCauses(error).includes("LEVEL_LOCKED")) throw lockedError(what, error);
-    throw new IndexFault(`${what} failed: ${(error as Error).message}`, error);
-  }
-}
-
-function textOfCauses(error: unknown): string {
-  let text = "";
-  for (let at = error; at instanceof Error; at = at.cause) text += `${(at as { code?: string }).code ?? ""} ${at.message}\n`;
-  return text;
 }

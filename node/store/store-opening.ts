@@ -6,7 +6,8 @@ import type { DamagedStretch } from "./record-body.ts";
 import { type NewRecord, parseSegmentName, type RecordPlace, saltBytes, type StoreSalt } from "./record.ts";
 import { findSegments, foldSegments, type FoundSegment } from "./segment-fold.ts";
 import { type LogEnd, segmentPath, segmentsDirectory } from "./segment-writer.ts";
-import { IndexFault, StoreIndex } from "./store-index.ts";
+import { IndexFault } from "./level-handle.ts";
+import { StoreIndex } from "./store-index.ts";
 
 export interface OpeningInit {
   /** Level's directory. */
