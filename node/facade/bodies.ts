@@ -1,62 +1,11 @@
 /**
- * Reads request bodies: bounded in size, all of them together in memory, and in how slowly they may come. Node's own
+ * Reads request bodies: bounded in size and in how slowly they may come. Node's own
  * time-outs guard headers and whole requests; a body that trickles is ended here.
  */
 import type { IncomingMessage } from "node:http";
 import { CostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
-
-/** Lets bodies of at most so many bytes together be in memory; the others wait their turn, in order. */
-class BodyBudget {
-  private freeBytes: number;
-  private readonly totalBytes: number;
-  private readonly waiting: { bytes: number; enter: () => void; signal: AbortSignal }[] = [];
-
-  constructor(totalBytes: number = limits.bodiesInMemoryBytes) {
-    this.totalBytes = totalBytes;
-    this.freeBytes = totalBytes;
-  }
-
-  /** Throws the signal's reason when the client goes away while it waits. */
-  async take(bytes: number, signal: AbortSignal): Promise<Disposable> {
-    const wantedBytes = Math.min(bytes, this.totalBytes);
-    if (this.waiting.length > 0 || this.freeBytes < wantedBytes) {
-      await new Promise<void>((resolve, reject) => {
-        const entry = { bytes: wantedBytes, enter: resolve, signal };
-        this.waiting.push(entry);
-        signal.addEventListener(
-          "abort",
-          () => {
-            const index = this.waiting.indexOf(entry);
-            if (index >= 0) this.waiting.splice(index, 1);
-            reject(signal.reason);
-            this.admit();
-          },
-          { once: true },
-        );
-      });
-    } else {
-      this.freeBytes -= wantedBytes;
-    }
-    let isHeld = true;
-    return {
-      [Symbol.dispose]: () => {
-        if (!isHeld) return;
-        isHeld = false;
-        this.freeBytes += wantedBytes;
-        this.admit();
-      },
-    };
-  }
-
-  private admit(): void {
-    for (let next = this.waiting[0]; next !== undefined && next.bytes <= this.freeBytes; next = this.waiting[0]) {
-      this.waiting.shift();
-      this.freeBytes -= next.bytes;
-      next.enter();
-    }
-  }
-}
+import { BodyBudget } from "./body-budget.ts";
 
 /** The length that the client announced; undefined for a chunked body. Throws `limit-exceeded` at once for too much. */
 export function announcedBytes(request: IncomingMessage, limitBytes: number): number | undefined {

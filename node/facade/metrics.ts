@@ -15,21 +15,24 @@ interface Metric {
 
 export const metricsContentType = "text/plain; version=0.0.4; charset=utf-8";
 
-export function metricsPage(site: Site, counts: FacadeCounts, startedMs: number): string {
-  const memory = process.memoryUsage();
+export async function metricsPage(site: Site, counts: FacadeCounts, startedMs: number): Promise<string> {
+  const store = await site.store.stats();
+  const gauge = (name: string, help: string, value: number): Metric => ({
+    name,
+    type: "gauge",
+    help,
+    values: [{ value }],
+  });
   const metrics: Metric[] = [
-    {
-      name: "costor_agents",
-      type: "gauge",
-      help: "Enrolled agents that are not revoked.",
-      values: [{ value: site.agents.activeCount }],
-    },
-    {
-      name: "costor_upload_sessions_open",
-      type: "gauge",
-      help: "Open upload sessions.",
-      values: [{ value: site.sessions.openCount }],
-    },
+    gauge("costor_agents", "Enrolled agents that are not revoked.", site.agents.activeCount),
+    gauge("costor_upload_sessions_open", "Open upload sessions.", site.sessions.openCount),
+    gauge("costor_store_primes", "Primes held.", store.primesCount),
+    gauge("costor_store_primes_bytes", "Stored bytes of all primes.", store.primesBytes),
+    gauge("costor_store_segments_bytes", "Bytes of all segments.", store.segmentsBytes),
+    gauge("costor_store_free_bytes", "Free bytes of the file system.", store.freeBytes),
+    gauge("costor_store_reserve_bytes", "New data is refused when less would stay free.", store.reserveBytes),
+    gauge("costor_store_damaged_stretches", "Damage that no later copy has healed.", store.quarantinedCount),
+    gauge("costor_store_failed", "1 while the store refuses all writes.", Number(store.isFailed)),
     {
       name: "costor_http_requests_total",
       type: "counter",
@@ -42,18 +45,8 @@ export function metricsPage(site: Site, counts: FacadeCounts, startedMs: number)
       help: "Announced bytes of request bodies.",
       values: [{ value: counts.receivedBytes }],
     },
-    {
-      name: "process_resident_memory_bytes",
-      type: "gauge",
-      help: "Resident memory of the site's process.",
-      values: [{ value: memory.rss }],
-    },
-    {
-      name: "process_start_time_seconds",
-      type: "gauge",
-      help: "When the site was started.",
-      values: [{ value: startedMs / 1000 }],
-    },
+    gauge("process_resident_memory_bytes", "Resident memory of the site's process.", process.memoryUsage.rss()),
+    gauge("process_start_time_seconds", "When the site was started.", startedMs / 1000),
   ];
   return metrics.map(render).join("");
 }

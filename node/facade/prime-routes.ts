@@ -37,8 +37,8 @@ export function addPrimeRoutes(server: FastifyInstance, site: Site, bodies: Body
     const agent = agentOf(request).id;
     site.sessions.require(agent, session);
     const bytes = announcedBytes(request.raw, limits.batchBytes) ?? limits.batchBytes;
-    using _held = await bodies.budget.take(bytes, request.signal);
-    return site.sessions.putBatch(agent, session, await readOctets(bodies, request, limits.batchBytes));
+    using _held = await bodies.budget.take(agent, bytes, request.signal);
+    return await site.sessions.putBatch(agent, session, await readOctets(bodies, request, limits.batchBytes));
   });
 
   server.post(paths.readPrimes, async (request, reply) => {

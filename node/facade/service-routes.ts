@@ -21,13 +21,37 @@ function requireLoopback(request: FastifyRequest): void {
     throw new CostorError("not-found", "there is nothing at this address");
 }
 
+/** Anybody may ask, so the store is asked at most this often. */
+const READINESS_LASTS_MS = 1000;
+
+/** The check throws `store-failed` or `store-full` while the site takes no backups. */
+function makeReadinessCheck({ store }: Site): () => Promise<void> {
+  let checked: Promise<void> | undefined;
+  const check = async (): Promise<void> => {
+    const { isFailed, freeBytes, reserveBytes } = await store.stats();
+    if (isFailed) throw new CostorError("store-failed", "the store takes no writes");
+    if (freeBytes < reserveBytes) throw new CostorError("store-full", "less is free than what is kept in reserve");
+  };
+  return () => {
+    if (checked === undefined) {
+      checked = check();
+      setTimeout(() => (checked = undefined), READINESS_LASTS_MS).unref();
+    }
+    return checked;
+  };
+}
+
 export function addServiceRoutes(server: FastifyInstance, site: Site, counts: FacadeCounts): void {
   const startedMs = site.now();
   server.get("/health", () => ({ status: "ok" }));
-  server.get("/ready", () => ({ status: "ready" }));
-  server.get("/metrics", (request, reply) => {
+  const checkReadiness = makeReadinessCheck(site);
+  server.get("/ready", async () => {
+    await checkReadiness();
+    return { status: "ready" };
+  });
+  server.get("/metrics", async (request, reply) => {
     requireLoopback(request);
-    return reply.type(metricsContentType).send(metricsPage(site, counts, startedMs));
+    return reply.type(metricsContentType).send(await metricsPage(site, counts, startedMs));
   });
   server.get("/v1/openapi.json", async () => (await import("./openapi.ts")).describeApi());
 }

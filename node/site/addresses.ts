@@ -21,6 +21,18 @@ export function parseListenAddress(text: string): ListenAddress {
 /** `host:port`, an IPv6 address in brackets. */
 export const formatAddress = ({ host, port }: ListenAddress): string => `${isIPv6(host) ? `[${host}]` : host}:${port}`;
 
+/** `HOST` or `HOST:PORT`. Throws `bad-usage`. */
+function parseAskedAddress(text: string, usualPort: number): ListenAddress {
+  const host = isIPv6(text) ? text : /^\[([^\]]+)\]$/.exec(text)?.[1];
+  if (host !== undefined && isIPv6(host)) return { host, port: usualPort };
+  if (!text.includes(":") && !/^\d+$/.test(text)) return parseListenAddress(`${text}:${usualPort}`);
+  const address = parseListenAddress(text);
+  if (/^\d+$/.test(text) || isWildcard(address.host) || address.port === 0) {
+    throw new CostorError("bad-usage", `"${text}" is no address that a machine could connect to`);
+  }
+  return address;
+}
+
 const isWildcard = (host: string): boolean => host === "0.0.0.0" || host === "::";
 
 /**
@@ -28,13 +40,7 @@ const isWildcard = (host: string): boolean => host === "0.0.0.0" || host === "::
  * machine's own addresses, its name, and loopback when there is nothing else.
  */
 export function reachableAddresses(listen: ListenAddress, askedFor: readonly string[]): ListenAddress[] {
-  if (askedFor.length > 0) {
-    return askedFor.map((text) =>
-      /^\d+$|:\d+$/.test(text) && !isIPv6(text)
-        ? parseListenAddress(text)
-        : { host: text.replace(/^\[|\]$/g, ""), port: listen.port },
-    );
-  }
+  if (askedFor.length > 0) return askedFor.map((text) => parseAskedAddress(text, listen.port));
   if (!isWildcard(listen.host)) return [listen];
   const own = Object.values(networkInterfaces())
     .flatMap((addresses) => addresses ?? [])

@@ -15,6 +15,7 @@ import { dirname, join } from "node:path";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { signEpochCertificate } from "#protocol/epoch-certificate.ts";
 import { CostorError } from "#protocol/errors.ts";
+import { passFailpoint } from "#protocol/failpoint.ts";
 import { deriveReadKey, deriveRecoveryKey, deriveSiteScopeSecret, kitRootBytes, siteIdOf } from "#protocol/keys.ts";
 import { publicKeyOf } from "#protocol/raw-keys.ts";
 import { createDurably, syncDirectory } from "./durable-file.ts";
@@ -63,6 +64,7 @@ export async function ensureIdentity(
     await makeIdentity(newDirectory, init);
   }
   await rename(newDirectory, siteDirectory);
+  passFailpoint("start.identity-placed");
   await syncDirectory(dataDirectory);
 }
 
@@ -97,7 +99,9 @@ async function makeIdentity(newDirectory: string, init: FirstRunInit): Promise<v
     await createDurably(secretsPathOf(newDirectory), encodeSecrets(secrets));
     await createDurably(kitCheckPathOf(newDirectory), encodeKitCheck(await makeKitCheck(wordsOfKitRoot(kitRoot))));
     await syncDirectory(newDirectory);
+    passFailpoint("start.identity-written");
     await handOver(formatKit(init.siteName, kitRoot), init);
+    passFailpoint("start.kit-written");
   } finally {
     kitRoot.fill(0);
   }

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import * as v from "valibot";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
+import { passFailpoint } from "#protocol/failpoint.ts";
 import { AgentRegistry } from "./agent-registry.ts";
 import { Enrolments } from "./enrolments.ts";
 import { type SiteIdentity, type SiteSecrets, readIdentity, readSecrets, siteDirectoryOf } from "./identity.ts";
@@ -56,6 +57,7 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
     const value = await store.fact(ADDRESSES.kind, ADDRESSES.key);
     return value === undefined ? [] : readFactValue(value, addressesSchema, "address").addresses;
   };
+  passFailpoint("start.site-open");
   return {
     identity,
     scopeSecret: secrets.scopeSecret,

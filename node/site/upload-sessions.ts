@@ -8,6 +8,7 @@ import * as v from "valibot";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { type CborValue, encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
+import { passFailpoint } from "#protocol/failpoint.ts";
 import type { CommitRequest, CommitResponse, OpenSessionRequest } from "#protocol/http.ts";
 import {
   type AgentId,
@@ -121,7 +122,10 @@ export class UploadSessions {
   /** Keeps a batch (protocol/batch.ts), whose buffer it takes over. Durable when it returns. Throws like the store. */
   async putBatch(agent: AgentId, id: SessionId, batch: Uint8Array): Promise<{ storedCount: number }> {
     this.require(agent, id);
-    return this.components.store.putBatch(agent, batch);
+    passFailpoint("upload.received");
+    const kept = await this.components.store.putBatch(agent, batch);
+    passFailpoint("upload.kept");
+    return kept;
   }
 
   /**
@@ -160,6 +164,7 @@ export class UploadSessions {
     if (this.require(agent, id).snapshot !== snapshot)
       throw new CostorError("bad-request", "the session was opened for another snapshot");
     await verifyClosure(store, agent, nodePointerFromWire(request.root));
+    passFailpoint("commit.verified");
     return this.queue.run(async () => {
       const meanwhile = await answered();
       if (meanwhile) return meanwhile;
@@ -167,6 +172,7 @@ export class UploadSessions {
       const fact = await snapshots.factOf(agent, request, { receivedMs, session: id, commitHash });
       const sessions = this.live(agent).filter((session) => session.id !== id);
       await store.appendFacts([fact, clockFact, this.factOf(agent, sessions)]);
+      passFailpoint("commit.recorded");
       this.byAgent.set(agent, sessions);
       return { snapshotId: snapshot, receivedMs };
     });
