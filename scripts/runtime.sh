@@ -4,6 +4,13 @@
 runtime_flags=--disable-warning=ExperimentalWarning
 runtime_major=24
 
+# Node keeps what it compiled and the types that it stripped, which halves the time to start. Only under the user's own
+# home: compiled code from a directory that others may write to would be theirs to choose. The home has to exist and be
+# writable: where no directory can be made, Node 24 would try for ever.
+if [ -z "${NODE_COMPILE_CACHE:-}" ] && [ -n "${HOME:-}" ] && [ -d "$HOME" ] && [ -w "$HOME" ]; then
+  if [ -d "$HOME/.cache" ] || mkdir "$HOME/.cache" 2>/dev/null; then export NODE_COMPILE_CACHE="$HOME/.cache/costor"; fi
+fi
+
 # Sets `runtime` for the clone at $1, or says on stderr what to do and returns 1.
 find_runtime() {
   # npm installs the one package that fits the platform.

@@ -3,10 +3,8 @@ import { access } from "node:fs/promises";
 import { resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { type CallInit, callControl, connectControl } from "#node/control/client.ts";
-import { type CallArguments, type CallName, type CallResults, callSite } from "#node/control/calls.ts";
+import type { CallArguments, CallName, CallResults } from "#node/control/calls.ts";
 import { siteDirectoryOf } from "#node/site/identity.ts";
-import { openSite } from "#node/site/site.ts";
-import { openSiteStore } from "#node/site/site-store.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 
@@ -33,6 +31,12 @@ export async function callOn<Name extends CallName>(
     const socket = await connectControl(directory);
     if (socket) return callControl(socket, call, args, { signal, onProgress });
     try {
+      // Beside a running site none of this is needed, and it is most of what a command would import.
+      const [{ openSiteStore }, { openSite }, { callSite }] = await Promise.all([
+        import("#node/site/site-store.ts"),
+        import("#node/site/site.ts"),
+        import("#node/control/calls.ts"),
+      ]);
       await using store = await openSiteStore(directory);
       const site = await openSite(directory, { store, now: Date.now });
       return await callSite(call, args, { site, signal, onProgress: onProgress ?? (() => {}) });

@@ -1,31 +1,6 @@
-/** `costor site start`: the composition root of a running site. Starts in order, stops in the reverse order. */
-import { mkdir } from "node:fs/promises";
-import { hostname } from "node:os";
-import { resolve } from "node:path";
+/** `costor site start`: its options. */
 import type { Command } from "commander";
-import { serveControl } from "#node/control/server.ts";
-import { startFacade } from "#node/facade/facade.ts";
-import { formatAddress, parseListenAddress, reachableAddresses } from "#node/site/addresses.ts";
-import { ensureIdentity } from "#node/site/first-run.ts";
-import { openServedStore } from "#node/site/site-store.ts";
-import { openSite } from "#node/site/site.ts";
-import { interruptionSignal } from "#terminal/interruption.ts";
-import { printJson, printLine } from "#terminal/output.ts";
-import { kitReminder } from "./kit-text.ts";
-import { createLog } from "./log.ts";
-
-interface StartOptions {
-  readonly data: string;
-  readonly listen: string;
-  readonly name?: string;
-  readonly kit?: string;
-  readonly address?: string[];
-  readonly logLevel: string;
-  readonly json?: true;
-}
-
-/** How often certificate and addresses are looked at. */
-const UPKEEP_MS = 3600 * 1000;
+import type { StartOptions } from "./running-site.ts";
 
 export function addStartCommand(site: Command): void {
   site
@@ -38,76 +13,9 @@ export function addStartCommand(site: Command): void {
     .option("--address <host[:port]...>", "where agents find the site, when that is not where it listens")
     .option("--log-level <level>", "trace, debug, info, warn, error or silent", "info")
     .option("--json", "print one JSON line when the site is ready")
-    .action((options: StartOptions) => start(options));
-}
-
-async function start(options: StartOptions): Promise<void> {
-  const signal = interruptionSignal();
-  const listen = parseListenAddress(options.listen);
-  const dataDirectory = resolve(options.data);
-  process.umask(0o077);
-  await mkdir(dataDirectory, { recursive: true, mode: 0o700 });
-  const log = createLog(options.logLevel);
-
-  await using stack = new AsyncDisposableStack();
-  const failed = Promise.withResolvers<never>();
-  failed.promise.catch(() => undefined);
-  const store = stack.use(
-    await openServedStore(dataDirectory, {
-      onEvent: ({ event, message }) => log.warn({ event }, message),
-      onFailure: failed.reject,
-    }),
-  );
-  await ensureIdentity(dataDirectory, store, {
-    siteName: options.name ?? hostname(),
-    ...(options.kit === undefined ? {} : { kitFile: resolve(options.kit) }),
-    showKit: (text) => void (options.json ? process.stderr : process.stdout).write(text),
-    nowMs: Date.now(),
-  });
-  const site = await openSite(dataDirectory, { store, now: Date.now });
-  const hostsFor = (port: number) => reachableAddresses({ host: listen.host, port }, options.address ?? []);
-  const credentials = await site.credentials(hostsFor(listen.port).map(({ host }) => host));
-  const facade = stack.use(await startFacade({ site, log }, { ...listen, credentials }));
-  const addresses = hostsFor(facade.address.port).map(formatAddress);
-  await site.announce(addresses);
-  stack.use(await serveControl(dataDirectory, site));
-
-  const upkeep = setInterval(async () => {
-    try {
-      const reachable = hostsFor(facade.address.port);
-      facade.useCredentials(await site.credentials(reachable.map(({ host }) => host)));
-      await site.announce(reachable.map(formatAddress));
-    } catch (error) {
-      log.error({ err: error }, "the certificate could not be looked after");
-    }
-  }, UPKEEP_MS);
-  stack.defer(() => clearInterval(upkeep));
-
-  const kit = await site.kitCheck();
-  const reminder = kitReminder(options.data, kit);
-  const listening = { host: listen.host, port: facade.address.port };
-  if (options.json) {
-    const { siteName, siteId } = site.identity;
-    printJson({
-      ready: true,
-      siteName,
-      siteId,
-      listen: listening,
-      addresses,
-      kitConfirmed: kit.confirmedMs !== undefined,
+    .action(async (options: StartOptions) => {
+      // A site is much to import; the other commands start in a quarter of the time.
+      const { runSite } = await import("./running-site.ts");
+      await runSite(options);
     });
-  } else {
-    printLine(`Site ${site.identity.siteName} listens on https://${formatAddress(listening)}`);
-    if (addresses[0] !== formatAddress(listening)) printLine(`Agents find it at ${addresses.join(", ")}`);
-  }
-  // A program reads `kitConfirmed`.
-  if (reminder && !options.json) process.stderr.write(`${reminder}\n`);
-  log.info({ siteId: site.identity.siteId, port: facade.address.port }, "the site is ready");
-
-  const stopped = new Promise<void>((resolveStop) => {
-    if (signal.aborted) resolveStop();
-    else signal.addEventListener("abort", () => resolveStop(), { once: true });
-  });
-  await Promise.race([stopped, failed.promise]);
-  log.info("the site stops");
 }
