@@ -11,6 +11,7 @@ import { crc32 } from "node:zlib";
 import { ClassicLevel } from "classic-level";
 import type { ByteString } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
+import { passFailpoint } from "#protocol/failpoint.ts";
 import { RecordPage, type RecordHead, decodeHead } from "./directory-record.ts";
 
 /** Key spaces: one letter, then a fixed layout. */
@@ -161,7 +162,10 @@ export class AgentDatabase {
   }
 
   async write(writes: readonly DatabaseWrite[], durable = false): Promise<void> {
-    if (writes.length > 0) await this.level.batch(writes as DatabaseWrite[], { sync: durable });
+    if (writes.length === 0) return;
+    passFailpoint("database.writing");
+    await this.level.batch(writes as DatabaseWrite[], { sync: durable });
+    passFailpoint("database.written");
   }
 
   /** Every known content: its hash and where it is. */
@@ -196,5 +200,6 @@ async function openLevel(directory: string): Promise<Level> {
     writeBufferSize: WRITE_BUFFER_BYTES,
   });
   await level.open();
+  passFailpoint("database.opened");
   return level;
 }

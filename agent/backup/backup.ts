@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { type ByteString, byteStringToBytes } from "#protocol/byte-string.ts";
 import { decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
+import { passFailpoint } from "#protocol/failpoint.ts";
 import type { CommitRequest, CommitResponse, OpenSessionRequest, OpenSessionResponse } from "#protocol/http.ts";
 import { type PrimeId, type SessionId, type SnapshotId, makeUuidV7, parseSessionId, parseSnapshotId } from "#protocol/ids.ts";
 import type { StoredPrime } from "#protocol/batch.ts";
@@ -146,7 +147,9 @@ async function sendSnapshot(
       unreadableCount: findings.unreadableCount,
       root: nodePointerToWire(root.node),
     };
+    passFailpoint("commit.sending");
     await client.commit(sessionId, request, signal);
+    passFailpoint("commit.acknowledged");
     await writes.flush(uploader.acknowledged, [
       AgentDatabase.metaWrite(META.generation, Buffer.from(session.storeGeneration)),
       AgentDatabase.metaWrite(META.totals, encodeCbor([totals.objectsCount, totals.bytes])),

@@ -6,6 +6,7 @@
  */
 import { batchEntryBytes, type StoredPrime } from "#protocol/batch.ts";
 import { CostorError } from "#protocol/errors.ts";
+import { passFailpoint } from "#protocol/failpoint.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 
 export interface UploadClient {
@@ -131,7 +132,9 @@ export class Uploader {
       primes = primes.filter((_, index) => missing[index]);
     }
     if (primes.length === 0) return;
+    passFailpoint("upload.sending");
     await this.client.sendPrimes(primes, this.signal);
+    passFailpoint("upload.acknowledged");
     this.sentCount += primes.length;
     for (const prime of primes) this.sentBytes += prime.stored.length;
   }
