@@ -13,7 +13,7 @@ export interface CallInit {
 /** A connection to the site that runs on `dataDirectory`; undefined when none runs. */
 export async function connectControl(dataDirectory: string): Promise<Socket | undefined> {
   await using place = await socketPlaceOf(dataDirectory);
-  return new Promise((resolve, reject) => {
+  return await new Promise((resolve, reject) => {
     const socket = createConnection(place.path);
     socket.once("connect", () => resolve(socket));
     socket.once("error", (error: NodeJS.ErrnoException) => {

@@ -80,6 +80,11 @@ async function refuseKnownAgents(siteDirectory: string, store: Pick<PrimeStore, 
 async function isKitOf(newDirectory: string, kitFile: string | undefined): Promise<boolean> {
   if (kitFile === undefined || !(await exists(kitFile))) return false;
   const text = await readFile(kitFile, "utf8");
+  if (text === "") {
+    // What a power cut leaves of a file that was just made; nothing is lost with it.
+    await rm(kitFile);
+    return false;
+  }
   const made = await Promise.all([
     readIdentity(newDirectory),
     readSecrets(newDirectory),

@@ -137,6 +137,12 @@ test("the kit goes to the file that was named, which is never overwritten", asyn
   await assert.rejects(make(kitFile, elsewhere), (error) => isCostorError(error, "kit-file-exists"));
   assert.deepEqual(await readFile(kitFile), before);
   assert.deepEqual(await readdir(elsewhere), []);
+  await writeFile(kitFile, "");
+  await make(kitFile, elsewhere);
+  assert.equal(
+    parseKit(await readFile(kitFile, "utf8")).siteId,
+    (await readIdentity(siteDirectoryOf(elsewhere))).siteId,
+  );
 });
 
 test("after a crash at any step of the first run the next start ends with one identity and its kit", async () => {

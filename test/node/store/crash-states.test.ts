@@ -18,7 +18,7 @@ import { idsOf, sampleAgent, samplePrimes } from "#test/support/store-samples.ts
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("store after a crash", { timeoutMs: count(120_000, 3_600_000) });
-const segmentBytes = 24 * 1024;
+const segmentBytes = 12 * 1024;
 
 interface Moment {
   readonly promises: Promises;
@@ -41,6 +41,7 @@ async function record(): Promise<Recording> {
   const oracle = new StoreOracle();
   const removed = new Set<PrimeId>();
   let momentsCount = 0;
+  let removedSegmentsCount = 0;
   const note = async (): Promise<void> => {
     const index = join(indexes, String(momentsCount++));
     await cp(join(directory, "index"), index, { recursive: true });
@@ -59,9 +60,9 @@ async function record(): Promise<Recording> {
     await oracle.setFact(store, "gone", round % 2 === 0 ? "here" : undefined);
     await note();
     if (round === 5 || round === 9) {
-      const ids = idsOf(samplePrimes(100 + round - 4, 5, 300 + (round - 4) * 137)).concat(idsOf(samplePrimes(100 + round - 3, 4, 300 + (round - 3) * 137)));
+      const ids = [5, 4, 3, 2].flatMap((before) => idsOf(samplePrimes(100 + round - before, 5, 300 + (round - before) * 137).slice(1)));
       for (const id of ids) removed.add(id);
-      await oracle.remove(store, ids);
+      removedSegmentsCount += (await oracle.remove(store, ids)).removedSegmentsCount;
       await note();
     }
     if (round % 4 === 3) {
@@ -72,6 +73,7 @@ async function record(): Promise<Recording> {
   }
   await store[Symbol.asyncDispose]();
   await note();
+  assert.ok(removedSegmentsCount >= 3, "segments are emptied");
   return { calls: disk.calls, oracle, removed };
 }
 

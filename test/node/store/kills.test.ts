@@ -1,0 +1,89 @@
+/** A process that writes to a store is killed with SIGKILL at random moments; the next one finds all that was acknowledged. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { setTimeout as wait } from "node:timers/promises";
+import { SegmentStore } from "#node/store/segment-store.ts";
+import { count } from "#test/support/level.ts";
+import { seededRandom } from "#test/support/recording-disk.ts";
+import { scratchDirectory } from "#test/support/scratch.ts";
+import { sampleAgent, samplePrimes } from "#test/support/store-samples.ts";
+import { suite } from "#test/support/suite.ts";
+
+const test = suite("store under kill -9", { timeoutMs: count(120_000, 3_600_000) });
+
+interface Acknowledged {
+  readonly puts: Map<number, Set<number>>;
+  round: number;
+  nextRound: number;
+  readonly removing: Set<number>;
+}
+
+/** Runs the process until it is killed; returns the phase it was in. */
+async function runAndKill(directory: string, lifeMs: number, known: Acknowledged): Promise<string> {
+  const program = new URL("./store-process.ts", import.meta.url).pathname;
+  const child = spawn(process.execPath, [program, directory, String(known.nextRound)], { stdio: ["ignore", "pipe", "inherit"] });
+  let text = "";
+  child.stdout.setEncoding("utf8").on("data", (part: string) => (text += part));
+  const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
+  const started = new Promise<void>((resolve) => child.stdout.once("data", () => resolve()));
+  await Promise.race([started, closed]);
+  await wait(lifeMs);
+  assert.equal(child.exitCode, null, "it ended by itself");
+  child.kill("SIGKILL");
+  await closed;
+  let phase = "start";
+  // A line that the kill cut off was not said.
+  for (const line of text.split("\n").slice(0, -1)) {
+    const [what, ...words] = line.split(" ");
+    const [first, from, to] = words.map(Number) as [number, number, number];
+    if (what === "phase") phase = words[0]!;
+    else if (what === "put") {
+      const at = known.puts.get(first) ?? new Set();
+      for (let index = from; index < to; index++) at.add(index);
+      known.puts.set(first, at);
+    } else if (what === "fact") known.round = first;
+    else if (what === "removing") for (const round of [first, first + 1, first + 2]) known.removing.add(round);
+    if (what === "put" || what === "fact") known.nextRound = Math.max(known.nextRound, first + 1);
+  }
+  return phase;
+}
+
+async function verify(directory: string, known: Acknowledged): Promise<void> {
+  const store = await SegmentStore.open({ directory, segmentBytes: 256 * 1024 });
+  try {
+    for (const [round, indexes] of known.puts) {
+      const primes = samplePrimes(round, 6, 4000).filter((_, at) => indexes.has(at) && (at === 0 || !known.removing.has(round)));
+      const sent = await store.hasSent(sampleAgent(1), primes.map(({ id }) => id));
+      assert.deepEqual(sent, primes.map(() => true), `round ${round}`);
+      const found = await store.getMany(primes.map(({ id }) => id));
+      assert.ok(found.every((bytes, at) => bytes.equals(primes[at]!.stored)));
+    }
+    const fact = await store.fact("test", "round");
+    if (known.round >= 0) assert.ok(Number(fact?.toString()) >= known.round);
+    await store.whenVerified();
+    const dump = await store.dump();
+    await store.rebuildIndex();
+    assert.deepEqual(await store.dump(), dump);
+    const report = await store.check({ readData: true });
+    assert.deepEqual(report.findings, []);
+  } finally {
+    await store[Symbol.asyncDispose]();
+  }
+}
+
+test("nothing acknowledged is lost, whenever it is killed", async () => {
+  const directory = await scratchDirectory("kills");
+  const known: Acknowledged = { puts: new Map(), round: -1, nextRound: 0, removing: new Set() };
+  const random = seededRandom(Number(process.env["COSTOR_KILL_SEED"] ?? 1));
+  const phases = new Map<string, number>();
+  for (let kill = 0; kill < count(15, 1000); kill++) {
+    const phase = await runAndKill(directory, Math.floor(random() * random() * 500), known);
+    phases.set(phase, (phases.get(phase) ?? 0) + 1);
+    await verify(directory, known);
+    // Only the newest are looked at again.
+    for (const round of known.puts.keys()) if (round < known.nextRound - 60) known.puts.delete(round);
+  }
+  process.stdout.write(`\n  kills by phase: ${[...phases].map(([phase, kills]) => `${phase} ${kills}`).join(", ")}\n`);
+});
+
+test.run();

@@ -1,0 +1,110 @@
+/**
+ * Random sequences of everything that a store is asked to do, against a model of a few maps. After each sequence the
+ * store answers as the model does, a check finds nothing, and a rebuild gives an equal index.
+ */
+import assert from "node:assert/strict";
+import type { AgentId, PrimeId } from "#protocol/ids.ts";
+import { SegmentStore } from "#node/store/segment-store.ts";
+import { count } from "#test/support/level.ts";
+import { RecordingDisk, seededRandom } from "#test/support/recording-disk.ts";
+import { scratchDirectory } from "#test/support/scratch.ts";
+import { sampleAgent, samplePrime, type SamplePrime } from "#test/support/store-samples.ts";
+import { suite } from "#test/support/suite.ts";
+
+const test = suite("store against a model", { timeoutMs: count(120_000, 1_800_000) });
+
+class Model {
+  readonly primes = new Set<PrimeId>();
+  readonly claims = new Set<string>();
+  readonly facts = new Map<string, string>();
+
+  put(agent: AgentId, { id }: SamplePrime): void {
+    this.primes.add(id);
+    this.claims.add(`${agent} ${id}`);
+  }
+
+  remove(id: PrimeId): void {
+    this.primes.delete(id);
+    for (const claim of this.claims) if (claim.endsWith(id)) this.claims.delete(claim);
+  }
+}
+
+const agents = [sampleAgent(1), sampleAgent(2), sampleAgent(3)];
+const samples = Array.from({ length: 60 }, (_, at) => samplePrime(at, (at * 97) % 2500));
+
+async function runSequence(seed: number): Promise<number> {
+  const random = seededRandom(seed);
+  const pick = <T>(from: readonly T[]): T => from[Math.floor(random() * from.length)]!;
+  const directory = await scratchDirectory("model");
+  const disk = new RecordingDisk();
+  const open = () => SegmentStore.open({ directory, segmentBytes: 8 * 1024, reserveFileBytes: 0 }, { disk });
+  const model = new Model();
+  let store = await open();
+  let removedSegmentsCount = 0;
+  const steps: readonly (() => Promise<unknown>)[] = [
+    ...Array.from({ length: 5 }, () => async () => {
+      const agent = pick(agents);
+      const primes = Array.from({ length: 1 + Math.floor(random() * 6) }, () => pick(samples));
+      await store.put(agent, primes);
+      for (const prime of primes) model.put(agent, prime);
+    }),
+    ...Array.from({ length: 3 }, () => async () => {
+      const key = `k${Math.floor(random() * 8)}`;
+      const value = random() < 0.3 ? undefined : String(random());
+      await store.appendFacts([{ kind: "model", key, value: value === undefined ? undefined : Buffer.from(value) }]);
+      if (value === undefined) model.facts.delete(key);
+      else model.facts.set(key, value);
+    }),
+    async () => {
+      const ids = samples.filter(() => random() < 0.4).map(({ id }) => id);
+      removedSegmentsCount += (await store.remove(ids)).removedSegmentsCount;
+      for (const id of ids) model.remove(id);
+    },
+    async () => {
+      await store[Symbol.asyncDispose]();
+      store = await open();
+    },
+    async () => {
+      const before = await store.dump();
+      await store.rebuildIndex();
+      assert.deepEqual(await store.dump(), before);
+    },
+  ];
+  try {
+    for (let step = 0; step < 60; step++) await pick(steps)();
+    for (const { id, stored } of samples) {
+      const found = await store.get(id).catch(() => undefined);
+      assert.equal(found !== undefined, model.primes.has(id));
+      if (found !== undefined) assert.ok(found.equals(stored));
+    }
+    for (const agent of agents) {
+      const sent = await store.hasSent(agent, samples.map(({ id }) => id));
+      assert.deepEqual(sent, samples.map(({ id }) => model.claims.has(`${agent} ${id}`)));
+    }
+    const facts = new Map<string, string>();
+    for await (const { key, value } of store.facts("model")) facts.set(key, value.toString());
+    assert.deepEqual(facts, new Map([...model.facts].toSorted(([a], [b]) => (a < b ? -1 : 1))));
+    assert.equal((await store.stats()).primesCount, model.primes.size);
+    const before = await store.dump();
+    assert.deepEqual((await store.check({ readData: true })).findings, []);
+    await store.rebuildIndex();
+    assert.deepEqual(await store.dump(), before);
+  } finally {
+    await store[Symbol.asyncDispose]();
+  }
+  return removedSegmentsCount;
+}
+
+test("random work leaves what the model says", async () => {
+  let removedSegmentsCount = 0;
+  for (let seed = 0; seed < count(25, 2000); seed++) {
+    try {
+      removedSegmentsCount += await runSequence(seed);
+    } catch (error) {
+      throw new Error(`sequence with seed ${seed}`, { cause: error });
+    }
+  }
+  assert.ok(removedSegmentsCount > 20, "segments are emptied");
+});
+
+test.run();
