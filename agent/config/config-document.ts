@@ -12,6 +12,7 @@ import {
 } from "yaml";
 import { CostorError } from "#protocol/errors.ts";
 import { type Field, nameOf } from "./config-fields.ts";
+import type { ConfigSource } from "./config-source.ts";
 import { WrongValue } from "./config-value.ts";
 
 export interface ConfigProblem {
@@ -31,8 +32,8 @@ function badConfig(file: string, problems: readonly ConfigProblem[]): CostorErro
   return new CostorError("bad-config", lines.join("\n"), { details: { file, problems } });
 }
 
-export class ConfigDocument {
-  readonly problems: ConfigProblem[] = [];
+export class ConfigDocument implements ConfigSource {
+  private readonly problems: ConfigProblem[] = [];
   private readonly lines = new LineCounter();
   private readonly document: Document.Parsed;
   private readonly top: Node | null;
@@ -49,13 +50,18 @@ export class ConfigDocument {
         reason: `is no valid YAML: ${error.message}`,
       });
     }
-    this.throwProblems();
+    if (this.hasProblems) throw this.failure();
     this.top = this.document.contents;
     if (!isMap(this.top)) throw badConfig(file, [{ line: 1, field: "", reason: "holds no fields" }]);
   }
 
-  throwProblems(): void {
-    if (this.problems.length > 0) throw badConfig(this.file, this.problems);
+  get hasProblems(): boolean {
+    return this.problems.length > 0;
+  }
+
+  /** The error that says all that was noted. */
+  failure(): CostorError {
+    return badConfig(this.file, this.problems);
   }
 
   private lineOf(node: Node | null | undefined): number {
@@ -74,11 +80,10 @@ export class ConfigDocument {
   }
 
   /** The line on which `field` stands, or would belong. */
-  line(field: Pick<Field<unknown>, "path">): number {
+  private line(field: Pick<Field<unknown>, "path">): number {
     return this.lineOf(this.nodeAt(field.path).node);
   }
 
-  /** Notes a problem with a field that parsers of single values cannot see. */
   note(field: Field<unknown>, reason: string): void {
     this.problems.push({ line: this.line(field), field: nameOf(field), reason, example: field.example });
   }
@@ -87,7 +92,6 @@ export class ConfigDocument {
     return this.nodeAt(field.path).isThere;
   }
 
-  /** The field's value or fallback. A wrong or missing one is noted, and undefined returned. */
   read<T>(field: Field<T>): T | undefined {
     const { node, isThere } = this.nodeAt(field.path);
     if (!isThere) {

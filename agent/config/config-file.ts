@@ -6,8 +6,9 @@ import { CostorError } from "#protocol/errors.ts";
 import { parseAgentId, parseSiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import type { AgentConfig, ScheduleSettings } from "./agent-config.ts";
-import { ConfigDocument } from "./config-document.ts";
+import { type ConfigSource, PlainDocument } from "./config-source.ts";
 import { fields } from "./config-fields.ts";
+import { parsePlainYaml } from "./plain-yaml.ts";
 import { identityChecksum } from "./secret-text.ts";
 
 /** More workers than this gain nothing: the site and the disk are the bounds then. */
@@ -45,7 +46,25 @@ export async function parseAgentConfig(
   source: string,
   warnings: readonly string[] = [],
 ): Promise<AgentConfig> {
+  const plain = parsePlainYaml(source);
+  if (plain) {
+    const config = await readConfig(file, new PlainDocument(plain), warnings);
+    if (config) return config;
+  }
+  // Not plain, or wrong: the library tells what stands where.
+  const { ConfigDocument } = await import("./config-document.ts");
   const document = new ConfigDocument(file, source);
+  const config = await readConfig(file, document, warnings);
+  if (!config) throw document.failure();
+  return config;
+}
+
+/** The configuration, or undefined when `document` noted a problem. */
+async function readConfig(
+  file: string,
+  document: ConfigSource,
+  warnings: readonly string[],
+): Promise<AgentConfig | undefined> {
   document.noteUnknown(Object.values(fields));
   const siteId = document.read(fields.siteId);
   const caCertificate = document.read(fields.caCertificate);
@@ -84,7 +103,7 @@ export async function parseAgentConfig(
     },
     warnings,
   };
-  document.throwProblems();
+  if (document.hasProblems) return undefined;
   return {
     ...config,
     site: { addresses: addresses!, siteId: parseSiteId(siteId), caCertificate: caCertificate! },
@@ -93,7 +112,7 @@ export async function parseAgentConfig(
   };
 }
 
-async function readSchedule(document: ConfigDocument): Promise<ScheduleSettings | undefined> {
+async function readSchedule(document: ConfigSource): Promise<ScheduleSettings | undefined> {
   const cron = document.read(fields.cron);
   const timeZone = document.read(fields.timeZone);
   const jitterMs = document.read(fields.jitter);
