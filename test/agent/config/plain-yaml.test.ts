@@ -3,7 +3,7 @@
  * Method: cases by hand, then files put together and changed at random, compared with the library.
  */
 import assert from "node:assert/strict";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { LineCounter, parseDocument } from "yaml";
 import { formatNewConfig } from "#agent/config/config-template.ts";
 import { parsePlainYaml } from "#agent/config/plain-yaml.ts";
