@@ -54,6 +54,8 @@ export function addAgentRoutes(server: FastifyInstance, site: Site, countFailure
 
   server.post<IdInPath>(paths.commit(":id"), async (request): Promise<CommitResponse> => {
     const session = parseSessionPath(request.params.id);
+    // A large new tree takes its time to walk, without a word on the connection meanwhile.
+    request.raw.socket.setTimeout(0);
     return site.sessions.commit(agentOf(request).id, session, v.parse(commitRequest, request.body));
   });
 
