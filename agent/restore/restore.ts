@@ -1,6 +1,6 @@
 /** One restore run. Who calls: agent/cli. */
 import { availableParallelism } from "node:os";
-import { type ByteString, byteStringFromBytes } from "#protocol/byte-string.ts";
+import { type ByteString, byteStringFromBytes, displayName } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { SnapshotResponse } from "#protocol/http.ts";
 import type { PrimeId, SnapshotId } from "#protocol/ids.ts";
@@ -49,7 +49,7 @@ export async function runRestore(init: RestoreInit): Promise<RestoreReport> {
   const reader = new TreeReader({ fetchPrime: (id) => readPrime(client, id, signal) });
   for (const path of init.paths) {
     if (componentsOf(path).length > 0 && !(await reader.find(node, componentsOf(path)))) {
-      throw new CostorError("path-unknown", `the snapshot does not hold ${path}`);
+      throw new CostorError("path-unknown", `the snapshot does not hold ${displayName(path)}`);
     }
   }
   const tally = new RestoreTally();
