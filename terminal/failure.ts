@@ -2,6 +2,7 @@
 import { styleText } from "node:util";
 import { CostorError } from "#protocol/errors.ts";
 import { exitCodes } from "./exit-codes.ts";
+import { withoutEscapes } from "./output.ts";
 
 export interface FailureReport {
   readonly code: string;
@@ -36,7 +37,7 @@ export function printFailure(error: unknown, options: { readonly json: boolean }
     );
   } else {
     const code = styleText("red", report.code, { stream: process.stderr });
-    process.stderr.write(`costor: ${code}: ${report.message}\n  ${report.help}\n`);
+    process.stderr.write(`costor: ${code}: ${withoutEscapes(report.message)}\n  ${report.help}\n`);
   }
   return report.exitCode;
 }

@@ -34,3 +34,15 @@ export function printTable<Row>(rows: readonly Row[], columns: readonly Column<R
     printLine(texts.join("  ").trimEnd());
   }
 }
+
+/**
+ * Text from elsewhere, such as a system's or a site's message, with nothing in it that moves a cursor, colours or
+ * reverses: controls but the line feed are shown as `\\xNN` or `\\u{…}`. For names of files there is `displayName()`.
+ */
+export function withoutEscapes(text: string): string {
+  // oxlint-disable-next-line no-control-regex
+  return text.replace(/[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (character) => {
+    const code = character.charCodeAt(0).toString(16);
+    return code.length <= 2 ? `\\x${code.padStart(2, "0")}` : `\\u{${code}}`;
+  });
+}

@@ -3,7 +3,7 @@ import { runBackup } from "#agent/backup/backup.ts";
 import type { BackupReport } from "#agent/backup/backup-report.ts";
 import { type ByteString, displayName } from "#protocol/byte-string.ts";
 import { exitCodes } from "#terminal/exit-codes.ts";
-import { printJson, printLine } from "#terminal/output.ts";
+import { printJson, printLine, withoutEscapes } from "#terminal/output.ts";
 import { createProgress } from "#terminal/progress.ts";
 import { formatBytes, formatCount, formatDuration } from "#terminal/quantities.ts";
 import { openAgent } from "./open-agent.ts";
@@ -59,7 +59,8 @@ function printReport(report: BackupReport, isDryRun: boolean): void {
     warn(`${formatCount(report.skippedSocketsCount)} sockets were left out: they hold nothing.`);
   for (const path of report.changed) warn(`changed while it was read: ${displayName(path)}`);
   warnMore("changed while they were read", report.changedCount - report.changed.length, warn);
-  for (const { path, code, message } of report.unreadable) warn(`not read: ${displayName(path)}: ${message || code}`);
+  for (const { path, code, message } of report.unreadable)
+    warn(`not read: ${displayName(path)}: ${withoutEscapes(message || code)}`);
   warnMore("not read", report.unreadableCount - report.unreadable.length, warn);
   if (report.unreadableCount > 0)
     warn(`The snapshot is partial: ${formatCount(report.unreadableCount)} objects could not be read.`);

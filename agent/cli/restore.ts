@@ -6,7 +6,7 @@ import { chooseSnapshot } from "#agent/query/snapshot-tree.ts";
 import { type ByteString, displayName } from "#protocol/byte-string.ts";
 import { parseSnapshotId } from "#protocol/ids.ts";
 import { exitCodes } from "#terminal/exit-codes.ts";
-import { printJson, printLine } from "#terminal/output.ts";
+import { printJson, printLine, withoutEscapes } from "#terminal/output.ts";
 import { createProgress } from "#terminal/progress.ts";
 import { formatBytes, formatCount, formatDuration } from "#terminal/quantities.ts";
 import { openAgent } from "./open-agent.ts";
@@ -74,10 +74,11 @@ function printReport(report: RestoreReport, init: RestoreCommandInit): void {
   printLine(
     `${what} from snapshot ${report.snapshotId} under ${displayName(init.to)}: ${counts.join(", ")}, in ${formatDuration(report.durationMs)}.`,
   );
-  for (const { path, message } of report.notes) warn(`note: ${displayName(path)}: ${message}`);
+  for (const { path, message } of report.notes) warn(`note: ${displayName(path)}: ${withoutEscapes(message)}`);
   if (report.notesCount > report.notes.length)
     warn(`note: ${formatCount(report.notesCount - report.notes.length)} more`);
-  for (const { path, code, message } of report.failed) warn(`not restored: ${displayName(path)}: ${message || code}`);
+  for (const { path, code, message } of report.failed)
+    warn(`not restored: ${displayName(path)}: ${withoutEscapes(message || code)}`);
   if (report.failedCount > report.failed.length)
     warn(`not restored: ${formatCount(report.failedCount - report.failed.length)} more`);
   if (report.failedCount > 0) warn(`${formatCount(report.failedCount)} objects could not be restored.`);

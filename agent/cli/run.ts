@@ -11,6 +11,7 @@ import { loadHistory, saveHistory } from "#agent/schedule/run-history.ts";
 import { type Plan, runScheduler, type SchedulerEvent } from "#agent/schedule/scheduler.ts";
 import { displayName } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
+import { withoutEscapes } from "#terminal/output.ts";
 import { formatBytes, formatCount, formatDuration } from "#terminal/quantities.ts";
 import { clientOf } from "./open-agent.ts";
 import { pathForJson } from "./presentation.ts";
@@ -78,7 +79,9 @@ async function backUp(configFile: string, signal: AbortSignal, log: Log): Promis
 function logTo(json: boolean): Log {
   return (event, text, facts = {}) => {
     const time = new Date().toISOString();
-    process.stdout.write(json ? `${JSON.stringify({ time, event, text, ...facts })}\n` : `${time} ${event}: ${text}\n`);
+    process.stdout.write(
+      json ? `${JSON.stringify({ time, event, text, ...facts })}\n` : `${time} ${event}: ${withoutEscapes(text)}\n`,
+    );
   };
 }
 
