@@ -37,7 +37,7 @@ export function printTable<Row>(rows: readonly Row[], columns: readonly Column<R
 
 /**
  * Text from elsewhere, such as a system's or a site's message, with nothing in it that moves a cursor, colours or
- * reverses: controls but the line feed are shown as `\\xNN` or `\\u{…}`. For names of files there is `displayName()`.
+ * reverses: controls but the line feed are shown as `\xNN` or `\u{…}`. For names of files there is `displayName()`.
  */
 export function withoutEscapes(text: string): string {
   // oxlint-disable-next-line no-control-regex
