@@ -12,8 +12,10 @@ import type { LiveIndex } from "./live-index.ts";
 import { unhealedDamage } from "./prime-reader.ts";
 import {
   claimRecords,
+  claimSetRecord,
   type DamagedStretch,
   decodeClaims,
+  decodeClaimSet,
   decodeDeletion,
   decodeFact,
   decodeQuarantine,
@@ -55,16 +57,27 @@ const liveShare = 1 / 2;
 /** Largest group of moved records. */
 const moveGroupBytes = 16 * 1024 * 1024;
 
-export async function compactSegments(components: CompactionComponents, init: CompactionInit): Promise<CompactionResult> {
+export async function compactSegments(
+  components: CompactionComponents,
+  init: CompactionInit,
+): Promise<CompactionResult> {
   const { live, runAlone } = components;
   const result: CompactionResult = { removedSegmentsCount: 0, movedBytes: 0, freedBytes: 0 };
   await live.verified("facts");
   await live.verified("rest");
-  const { ends, liveBytes } = await live.read(async (index) => ({ ends: await index.segments(), liveBytes: await countLive(index) }));
+  const { ends, liveBytes } = await live.read(async (index) => ({
+    ends: await index.segments(),
+    liveBytes: await countLive(index),
+  }));
   // Those with the least to move first: wholly dead ones need no space at all.
   const candidates = [...ends]
-    .flatMap(([segment, endBytes]) => (endBytes === undefined ? [] : [{ segment, endBytes, liveBytes: liveBytes.get(segment) ?? 0 }]))
-    .filter(({ endBytes, liveBytes: kept }) => kept < (endBytes - segmentHeaderBytes) * liveShare || endBytes <= segmentHeaderBytes)
+    .flatMap(([segment, endBytes]) =>
+      endBytes === undefined ? [] : [{ segment, endBytes, liveBytes: liveBytes.get(segment) ?? 0 }],
+    )
+    .filter(
+      ({ endBytes, liveBytes: kept }) =>
+        kept < (endBytes - segmentHeaderBytes) * liveShare || endBytes <= segmentHeaderBytes,
+    )
     .toSorted((a, b) => a.liveBytes - b.liveBytes);
   for (const { segment, endBytes } of candidates) {
     init.signal?.throwIfAborted();
@@ -82,7 +95,8 @@ export async function compactSegments(components: CompactionComponents, init: Co
 
 async function countLive(index: StoreIndex): Promise<Map<number, number>> {
   const bytes = new Map<number, number>();
-  const count = (segment: number, length: number) => bytes.set(segment, (bytes.get(segment) ?? 0) + recordBytes(length));
+  const count = (segment: number, length: number) =>
+    bytes.set(segment, (bytes.get(segment) ?? 0) + recordBytes(length));
   for await (const { location } of index.primes()) count(location.segment, location.bodyBytes);
   for await (const { place, value } of index.allFacts()) count(place.segment, value.length);
   return bytes;
@@ -162,7 +176,10 @@ class SegmentEmptying {
       case recordKind.claims: {
         const { agent, ids } = decodeClaims(body);
         const entries = await index.getMany(ids.map((id) => claimKey(id, agent)));
-        return claimRecords(agent, ids.filter((_, at) => entries[at] !== undefined));
+        return claimRecords(
+          agent,
+          ids.filter((_, at) => entries[at] !== undefined),
+        );
       }
       case recordKind.fact: {
         const fact = decodeFact(body);
@@ -173,11 +190,11 @@ class SegmentEmptying {
         const fact = decodeFact(body);
         return this.#isOldest || (await index.fact(fact.kind, fact.key)) !== undefined ? [] : [same];
       }
-      case recordKind.deletion: {
-        if (this.#isOldest) return [];
-        const ids = decodeDeletion(body);
-        const places = await index.locate(ids);
-        return deletionRecords(ids.filter((_, at) => places[at] === undefined));
+      case recordKind.deletion:
+        return this.#isOldest ? [] : this.#whatCountsOfDeletion(index, decodeDeletion(body));
+      case recordKind.claimSet: {
+        const { id } = decodeClaimSet(body);
+        return [claimSetRecord(id, await this.#claimants(index, id))];
       }
       case recordKind.generation:
         return body.toString("hex") === index.meta.generation ? [same] : [];
@@ -190,6 +207,23 @@ class SegmentEmptying {
       case recordKind.placementClaim:
         return [same];
     }
+  }
+
+  /** Primes that came back keep the claims made since; the older ones stay cleared. */
+  async #whatCountsOfDeletion(index: StoreIndex, ids: readonly Buffer[]): Promise<NewRecord[]> {
+    const places = await index.locate(ids);
+    const records = deletionRecords(ids.filter((_, at) => places[at] === undefined));
+    for (const [at, id] of ids.entries()) {
+      if (places[at] !== undefined) records.push(claimSetRecord(id, await this.#claimants(index, id)));
+    }
+    return records;
+  }
+
+  async #claimants(index: StoreIndex, id: Buffer): Promise<Buffer[]> {
+    const prefix = claimKey(id, Buffer.alloc(0));
+    const agents: Buffer[] = [];
+    for await (const key of index.keysWith(prefix)) agents.push(key.subarray(prefix.length));
+    return agents;
   }
 
   async #move(record: NewRecord): Promise<void> {

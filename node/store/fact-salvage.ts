@@ -15,7 +15,10 @@ export interface SalvagedFacts {
 }
 
 /** What `index` knows of facts, undefined when it cannot be trusted either. */
-export async function salvageFacts(index: StoreIndex, isLost: (place: RecordPlace) => boolean): Promise<SalvagedFacts | undefined> {
+export async function salvageFacts(
+  index: StoreIndex,
+  isLost: (place: RecordPlace) => boolean,
+): Promise<SalvagedFacts | undefined> {
   if (!(await index.verify("facts"))) return undefined;
   const records: NewRecord[] = [];
   const known = new Set<string>();
@@ -38,4 +41,7 @@ export async function removalsOf(rebuilt: StoreIndex, known: ReadonlySet<string>
 const nameOf = (kind: string, key: Buffer): string => `${kind}\0${key.toString("latin1")}`;
 
 export const isWithin = (place: RecordPlace, stretches: readonly DamagedStretch[]): boolean =>
-  stretches.some(({ segment, offset, lengthBytes }) => segment === place.segment && offset <= place.offset && place.offset < offset + lengthBytes);
+  stretches.some(
+    ({ segment, offset, lengthBytes }) =>
+      segment === place.segment && offset <= place.offset && place.offset < offset + lengthBytes,
+  );

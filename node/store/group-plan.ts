@@ -31,12 +31,18 @@ export interface GroupPlan {
 }
 
 /** `roomBytes`: what new primes may take. */
-export async function planGroup(index: StoreIndex, requests: readonly StoreRequest[], roomBytes: number): Promise<GroupPlan> {
+export async function planGroup(
+  index: StoreIndex,
+  requests: readonly StoreRequest[],
+  roomBytes: number,
+): Promise<GroupPlan> {
   const puts = requests.filter((request) => request.type === "put");
   const ids = puts.flatMap(({ primes }) => primes.map(({ digest }) => digest));
   const places = await index.locate(ids);
   const held = new Set(ids.filter((_, at) => places[at] !== undefined).map(textOf));
-  const claims = (await Promise.all(puts.map(({ agent, primes }) => index.hasClaims(primes.map(digestOf), agent)))).values();
+  const claims = (
+    await Promise.all(puts.map(({ agent, primes }) => index.hasClaims(primes.map(digestOf), agent)))
+  ).values();
 
   const primes: NewRecord[] = [];
   const others: NewRecord[] = [];
@@ -54,8 +60,13 @@ export async function planGroup(index: StoreIndex, requests: readonly StoreReque
       const text = textOf(digest);
       if (!held.has(text)) wanted.set(text, primeRecord(digest, stored));
     }
-    const unclaimed = new Map(request.primes.filter((_, at) => !hasClaim[at]).map(({ digest }) => [textOf(digest), digest]));
-    const needBytes = [...wanted.values()].reduce((sum, { body }) => sum + recordBytes(body.length), unclaimed.size * 32);
+    const unclaimed = new Map(
+      request.primes.filter((_, at) => !hasClaim[at]).map(({ digest }) => [textOf(digest), digest]),
+    );
+    const needBytes = [...wanted.values()].reduce(
+      (sum, { body }) => sum + recordBytes(body.length),
+      unclaimed.size * 32,
+    );
     if (wanted.size > 0 && needBytes > leftBytes) {
       refusals.push(new CostorError("store-full", "the disk has no room for more data", { details: { needBytes } }));
       continue;

@@ -83,7 +83,8 @@ export function decodeQuarantineEntry(key: Buffer, value: Buffer): DamagedStretc
   };
 }
 
-export const closedKey = (epoch: number, mark: string): Buffer => Buffer.concat([letter("k"), encodeNumber(epoch), Buffer.from(mark, "utf8")]);
+export const closedKey = (epoch: number, mark: string): Buffer =>
+  Buffer.concat([letter("k"), encodeNumber(epoch), Buffer.from(mark, "utf8")]);
 
 /** Count and sum of the CRC-32 of entries: equal for equal sets of entries, whatever the order. */
 export interface Fingerprint {
@@ -129,7 +130,15 @@ export function encodeMeta(meta: IndexMeta): Buffer {
   bytes.writeUInt32BE(meta.position.offset, 37);
   bytes.writeUInt32BE(meta.closedEpoch, 41);
   let at = 45;
-  for (const value of [meta.primeCount, meta.primeBytes, meta.receivedMs, meta.facts.count, meta.facts.sum, meta.rest.count, meta.rest.sum]) {
+  for (const value of [
+    meta.primeCount,
+    meta.primeBytes,
+    meta.receivedMs,
+    meta.facts.count,
+    meta.facts.sum,
+    meta.rest.count,
+    meta.rest.sum,
+  ]) {
     bytes.writeUIntBE(value, at, 6);
     at += 6;
   }

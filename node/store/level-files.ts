@@ -26,7 +26,16 @@ function makeTables(polynomial: number): Int32Array[] {
 
 /** CRC-32C (Castagnoli), eight bytes a step. Node has only the other CRC-32. */
 export function crc32c(bytes: Uint8Array): number {
-  const [t0, t1, t2, t3, t4, t5, t6, t7] = castagnoli as [Int32Array, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array];
+  const [t0, t1, t2, t3, t4, t5, t6, t7] = castagnoli as [
+    Int32Array,
+    Int32Array,
+    Int32Array,
+    Int32Array,
+    Int32Array,
+    Int32Array,
+    Int32Array,
+    Int32Array,
+  ];
   let crc = -1;
   let at = 0;
   for (const end = bytes.length - 7; at < end; at += 8) {
@@ -119,7 +128,8 @@ export function isSoundTable(table: Buffer): boolean {
 function blockAt(table: Buffer, { offset, length }: BlockHandle): Buffer {
   const end = offset + length;
   if (end + trailerBytes > table.length - footerBytes) throw new Malformed("block past the end");
-  if (table[end] !== 0 || !isMaskedCrc(table.subarray(offset, end + 1), table.readUInt32LE(end + 1))) throw new Malformed("block");
+  if (table[end] !== 0 || !isMaskedCrc(table.subarray(offset, end + 1), table.readUInt32LE(end + 1)))
+    throw new Malformed("block");
   return table.subarray(offset, end);
 }
 
@@ -148,7 +158,7 @@ const fragment = { full: 1, first: 2, middle: 3, last: 4 } as const;
 /** The records of one of Level's logs, up to a record that the end of the file cuts short. */
 function* logRecords(log: Buffer): Generator<Buffer> {
   let parts: Buffer[] = [];
-  for (let at = 0; at + logHeaderBytes <= log.length; ) {
+  for (let at = 0; at + logHeaderBytes <= log.length;) {
     const leftBytes = logBlockBytes - (at % logBlockBytes);
     if (leftBytes < logHeaderBytes) {
       at += leftBytes;
@@ -159,7 +169,8 @@ function* logRecords(log: Buffer): Generator<Buffer> {
     const end = at + logHeaderBytes + length;
     if (type === 0 && length === 0) return;
     if (end > log.length) return;
-    if (logHeaderBytes + length > leftBytes || !isMaskedCrc(log.subarray(at + 6, end), log.readUInt32LE(at))) throw new Malformed("log record");
+    if (logHeaderBytes + length > leftBytes || !isMaskedCrc(log.subarray(at + 6, end), log.readUInt32LE(at)))
+      throw new Malformed("log record");
     if (type === fragment.full || type === fragment.first) parts = [];
     parts.push(log.subarray(at + logHeaderBytes, end));
     if (type === fragment.full || type === fragment.last) yield Buffer.concat(parts);

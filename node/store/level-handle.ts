@@ -32,7 +32,9 @@ const scanEntriesCount = 4096;
 
 /** Entries of a range, in byte order of their keys. */
 export async function* entriesOf(level: Level, range: object): AsyncGenerator<[Buffer, Buffer]> {
-  const iterator = await guard("reading the index", async () => level.iterator({ ...range, fillCache: false, highWaterMarkBytes: 256 * 1024 }));
+  const iterator = await guard("reading the index", async () =>
+    level.iterator({ ...range, fillCache: false, highWaterMarkBytes: 256 * 1024 }),
+  );
   try {
     for (;;) {
       const entries = await guard("reading the index", () => iterator.nextv(scanEntriesCount));
@@ -91,6 +93,7 @@ export async function guard<T>(what: string, action: () => Promise<T>): Promise<
 
 function textOfCauses(error: unknown): string {
   let text = "";
-  for (let at = error; at instanceof Error; at = at.cause) text += `${(at as { code?: string }).code ?? ""} ${at.message}\n`;
+  for (let at = error; at instanceof Error; at = at.cause)
+    text += `${(at as { code?: string }).code ?? ""} ${at.message}\n`;
   return text;
 }

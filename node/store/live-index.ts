@@ -71,7 +71,8 @@ export class LiveIndex {
         return await action(this.#index);
       } catch (error) {
         if (!(error instanceof IndexFault)) throw error;
-        if (attempt === attemptsCount) throw new CostorError("store-damaged", "the index cannot be read", { cause: error });
+        if (attempt === attemptsCount)
+          throw new CostorError("store-damaged", "the index cannot be read", { cause: error });
         await this.rebuildUnlessDone(incarnation, error.message);
       }
     }
@@ -170,7 +171,10 @@ export class LiveIndex {
         const { salt, logEnd } = this.#init;
         const segments = await findSegments(this.#disk, this.#index.meta.position.segment);
         const { segment, endBytes } = logEnd();
-        await foldSegments({ disk: this.#disk, index: this.#index }, { salt, segments, provenEnds: new Map([[segment, endBytes]]) });
+        await foldSegments(
+          { disk: this.#disk, index: this.#index },
+          { salt, segments, provenEnds: new Map([[segment, endBytes]]) },
+        );
       });
       this.#isBehind = false;
     } catch (error) {
@@ -195,7 +199,8 @@ export class LiveIndex {
       this.#verified.facts = this.#verified.rest = Promise.resolve();
       await onRebuilt(reason, damage);
     } catch (error) {
-      if (error instanceof IndexFault && error.isForWantOfSpace) throw new CostorError("store-full", "the disk is full", { cause: error });
+      if (error instanceof IndexFault && error.isForWantOfSpace)
+        throw new CostorError("store-full", "the disk is full", { cause: error });
       throw error;
     }
   }

@@ -124,7 +124,9 @@ class NodeFile implements DiskFile {
 
 function readOnce(descriptor: number, target: Uint8Array, start: number, position: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    fs.read(descriptor, target, start, target.length - start, position, (error, count) => (error ? reject(error) : resolve(count)));
+    fs.read(descriptor, target, start, target.length - start, position, (error, count) =>
+      error ? reject(error) : resolve(count),
+    );
   });
 }
 

@@ -77,7 +77,11 @@ export class PrimeReader {
         const result = await this.#reader.read(digest, place);
         if (typeof result === "object" || result === "gone" || attempt > 0) return result;
       } catch (error) {
-        if (attempt > 0) throw new CostorError("prime-corrupt", `prime ${id} cannot be read from the disk`, { cause: error, details: { id } });
+        if (attempt > 0)
+          throw new CostorError("prime-corrupt", `prime ${id} cannot be read from the disk`, {
+            cause: error,
+            details: { id },
+          });
       }
     }
   }

@@ -19,7 +19,15 @@ import {
   removedSegmentValue,
   segmentKey,
 } from "./index-entries.ts";
-import { decodeClaims, decodeDeletion, decodeFact, decodeQuarantine, decodeSegmentRemoval, decodeStatement } from "./record-body.ts";
+import {
+  decodeClaims,
+  decodeClaimSet,
+  decodeDeletion,
+  decodeFact,
+  decodeQuarantine,
+  decodeSegmentRemoval,
+  decodeStatement,
+} from "./record-body.ts";
 import { type RecordHeader, recordKind, type RecordPlace } from "./record.ts";
 
 /** A durable record with its place. The body of a prime is not needed. */
@@ -121,6 +129,12 @@ export class Projection {
         return this.#quarantine(bodyOf(record));
       case recordKind.deletion:
         return this.#delete(decodeDeletion(bodyOf(record)));
+      case recordKind.claimSet: {
+        const { id, agents } = decodeClaimSet(bodyOf(record));
+        await this.#removeWith(claimKey(id, Buffer.alloc(0)));
+        for (const agent of agents) this.#set(claimKey(id, agent), Buffer.alloc(0));
+        return;
+      }
       case recordKind.segmentRemoval:
         return this.#removeSegments(decodeSegmentRemoval(bodyOf(record)));
       case recordKind.batch:
@@ -161,7 +175,8 @@ export class Projection {
   async #removeWith(prefix: Buffer, isWanted: (key: Buffer) => boolean = () => true): Promise<void> {
     const keys: Buffer[] = [];
     for await (const key of this.#reader.keysWith(prefix)) keys.push(key);
-    for (const touched of this.#touched.values()) if (touched.key.subarray(0, prefix.length).equals(prefix)) keys.push(touched.key);
+    for (const touched of this.#touched.values())
+      if (touched.key.subarray(0, prefix.length).equals(prefix)) keys.push(touched.key);
     await this.#load(keys);
     for (const key of keys) if (isWanted(key)) this.#set(key, undefined);
   }
@@ -215,8 +230,14 @@ function keysOf(record: PlacedRecord): Buffer[] {
     }
     case recordKind.quarantine:
       return decodeQuarantine(bodyOf(record)).flatMap((stretch) =>
-        stretch.id === undefined ? [quarantineKey(stretch)] : [quarantineKey(stretch), primeKey(primeIdToBytes(stretch.id))],
+        stretch.id === undefined
+          ? [quarantineKey(stretch)]
+          : [quarantineKey(stretch), primeKey(primeIdToBytes(stretch.id))],
       );
+    case recordKind.claimSet: {
+      const { id, agents } = decodeClaimSet(bodyOf(record));
+      return agents.map((agent) => claimKey(id, agent));
+    }
     case recordKind.deletion:
       return decodeDeletion(bodyOf(record)).map(primeKey);
     case recordKind.segmentRemoval:

@@ -17,7 +17,10 @@ export interface DurableStatement {
   readonly receivedMs: number;
 }
 
-function statementRecord(kind: typeof recordKind.batch | typeof recordKind.clean, statement: DurableStatement): NewRecord {
+function statementRecord(
+  kind: typeof recordKind.batch | typeof recordKind.clean,
+  statement: DurableStatement,
+): NewRecord {
   const body = Buffer.alloc(16);
   body.writeUIntBE(statement.durableBytes, 2, 6);
   body.writeUIntBE(statement.receivedMs, 10, 6);
@@ -33,7 +36,11 @@ export function decodeStatement(body: Buffer): DurableStatement {
   return { durableBytes: body.readUIntBE(2, 6), receivedMs: body.readUIntBE(10, 6) };
 }
 
-export const primeRecord = (digest: Buffer, stored: Uint8Array): NewRecord => ({ kind: recordKind.prime, digest, body: stored });
+export const primeRecord = (digest: Buffer, stored: Uint8Array): NewRecord => ({
+  kind: recordKind.prime,
+  digest,
+  body: stored,
+});
 
 /** Claims of one agent, in as many records as are needed. */
 export function claimRecords(agent: Buffer, ids: readonly Buffer[]): NewRecord[] {
@@ -49,6 +56,18 @@ export const agentIdToBytes = (agent: AgentId): Buffer => uuidToBytes(agent);
 
 export const deletionRecords = (ids: readonly Buffer[]): NewRecord[] =>
   inParts(ids, (part) => makeRecord(recordKind.deletion, Buffer.concat(part)));
+
+/** All claims on one prime, in place of those before. */
+export const claimSetRecord = (id: Buffer, agents: readonly Buffer[]): NewRecord =>
+  makeRecord(recordKind.claimSet, Buffer.concat([id, ...agents]));
+
+export function decodeClaimSet(body: Buffer): { id: Buffer; agents: Buffer[] } {
+  const agentsCount = (body.length - idBytes) / agentBytes;
+  const agents = Array.from({ length: agentsCount }, (_, at) =>
+    body.subarray(idBytes + at * agentBytes, idBytes + (at + 1) * agentBytes),
+  );
+  return { id: body.subarray(0, idBytes), agents };
+}
 
 export const decodeDeletion = (body: Buffer): Buffer[] => splitIds(body);
 
@@ -103,7 +122,8 @@ const FACT_KIND = /^[a-z][a-z0-9-]{0,31}$/;
 export function factRecord(kind: string, key: string, value: Uint8Array | undefined): NewRecord {
   if (!FACT_KIND.test(kind)) throw new CostorError("bad-request", `"${kind}" is no kind of fact`);
   const keyBytes = Buffer.from(key, "utf8");
-  if (keyBytes.length > limits.factKeyBytes) throw new CostorError("limit-exceeded", `the key of a fact has at most ${limits.factKeyBytes} bytes`);
+  if (keyBytes.length > limits.factKeyBytes)
+    throw new CostorError("limit-exceeded", `the key of a fact has at most ${limits.factKeyBytes} bytes`);
   if ((value?.length ?? 0) > limits.factValueBytes) {
     throw new CostorError("limit-exceeded", `the value of a fact has at most ${limits.factValueBytes} bytes`);
   }
@@ -118,12 +138,18 @@ export function factRecord(kind: string, key: string, value: Uint8Array | undefi
 export function decodeFact(body: Buffer): { kind: string; key: Buffer; value: Buffer } {
   const kindEnd = 1 + body[0]!;
   const keyEnd = kindEnd + 2 + body.readUInt16BE(kindEnd);
-  return { kind: body.toString("latin1", 1, kindEnd), key: body.subarray(kindEnd + 2, keyEnd), value: body.subarray(keyEnd) };
+  return {
+    kind: body.toString("latin1", 1, kindEnd),
+    key: body.subarray(kindEnd + 2, keyEnd),
+    value: body.subarray(keyEnd),
+  };
 }
 
 function splitIds(bytes: Buffer): Buffer[] {
   assertInvariant(bytes.length % idBytes === 0, "ids have 32 bytes");
-  return Array.from({ length: bytes.length / idBytes }, (_, index) => bytes.subarray(index * idBytes, (index + 1) * idBytes));
+  return Array.from({ length: bytes.length / idBytes }, (_, index) =>
+    bytes.subarray(index * idBytes, (index + 1) * idBytes),
+  );
 }
 
 function inParts(ids: readonly Buffer[], make: (part: readonly Buffer[]) => NewRecord): NewRecord[] {

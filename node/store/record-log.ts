@@ -82,7 +82,8 @@ export class RecordLog {
   async start(opened: OpenedLog): Promise<void> {
     const { tornTailBytes, rebuiltBecause, recordsCount, damage, salvage } = opened;
     if (tornTailBytes > 0) this.#tell("torn-tail", `ignored ${tornTailBytes} bytes that were never acknowledged`);
-    if (rebuiltBecause !== undefined && recordsCount > 0) this.#tell("index-rebuilt", `rebuilt the index: ${rebuiltBecause}`);
+    if (rebuiltBecause !== undefined && recordsCount > 0)
+      this.#tell("index-rebuilt", `rebuilt the index: ${rebuiltBecause}`);
     await this.runAlone(async () => {
       if (damage.length > 0) await this.recordDamageInTurn(damage, salvage);
       else if (this.live.current.meta.generation === "") await this.#startGeneration([], "a new store");
@@ -164,7 +165,8 @@ export class RecordLog {
   }
 
   async #currentIndexBytes(): Promise<number> {
-    if (this.#groupsCount++ % groupsPerSizeCount === 0) this.#indexBytes = await this.live.readInTurn((index) => index.sizeBytes());
+    if (this.#groupsCount++ % groupsPerSizeCount === 0)
+      this.#indexBytes = await this.live.readInTurn((index) => index.sizeBytes());
     return this.#indexBytes;
   }
 
@@ -177,7 +179,10 @@ export class RecordLog {
   async recordDamageInTurn(damage: readonly DamagedStretch[], salvage: readonly NewRecord[] = []): Promise<void> {
     if (damage.length === 0) return;
     const [{ segment, offset }] = damage as [DamagedStretch, ...DamagedStretch[]];
-    this.#tell("damage-found", `found ${damage.length} damaged stretches, the first in segment ${segment} at ${offset}`);
+    this.#tell(
+      "damage-found",
+      `found ${damage.length} damaged stretches, the first in segment ${segment} at ${offset}`,
+    );
     await this.#startGeneration([quarantineRecord(damage), ...salvage], "damage was found");
   }
 

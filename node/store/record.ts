@@ -19,6 +19,7 @@ export const recordKind = {
   deletion: 9,
   segmentRemoval: 10,
   placementClaim: 11,
+  claimSet: 12,
 } as const;
 export type RecordKind = (typeof recordKind)[keyof typeof recordKind];
 
@@ -86,7 +87,7 @@ export function decodeHeader(bytes: Buffer, salt: StoreSalt, place: RecordPlace)
   if (recordCheck(salt, place, bytes).compare(bytes, 48, 64) !== 0) return undefined;
   const kind = bytes[4]!;
   const bodyBytes = bytes.readUInt32BE(8);
-  if (kind < recordKind.batch || kind > recordKind.placementClaim || bodyBytes > maxBodyBytes) return undefined;
+  if (kind < recordKind.batch || kind > recordKind.claimSet || bodyBytes > maxBodyBytes) return undefined;
   return { kind: kind as RecordKind, bodyBytes, digest: Buffer.from(bytes.subarray(16, 48)) };
 }
 

@@ -7,7 +7,14 @@ import { primeIdFromBytes } from "#protocol/ids.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import type { PlacedRecord } from "./projection.ts";
 import { decodeStatement, type DamagedStretch } from "./record-body.ts";
-import { parseSegmentName, recordBytes, recordKind, type SegmentHeader, segmentHeaderBytes, type StoreSalt } from "./record.ts";
+import {
+  parseSegmentName,
+  recordBytes,
+  recordKind,
+  type SegmentHeader,
+  segmentHeaderBytes,
+  type StoreSalt,
+} from "./record.ts";
 import { readSegmentHeader, type ScannedGap, scanRecords } from "./segment-scan.ts";
 import { type LogEnd, segmentPath, segmentsDirectory } from "./segment-writer.ts";
 import type { StoreIndex } from "./store-index.ts";
@@ -160,11 +167,16 @@ class SegmentFold {
       if (item.offset >= provenBytes && endBytes <= provenBytes) await this.#flush();
       endBytes = itemEnd;
       const { type: _type, ...header } = item;
-      this.#waiting.push(item.kind === recordKind.prime ? { ...header, body: undefined, segment } : { ...header, segment });
+      this.#waiting.push(
+        item.kind === recordKind.prime ? { ...header, body: undefined, segment } : { ...header, segment },
+      );
       this.#waitingBytes += item.kind === recordKind.prime ? 0 : item.bodyBytes;
       this.#recordsCount++;
       isClean = item.kind === recordKind.clean && itemEnd === sizeBytes && statedBytes === undefined;
-      if (itemEnd <= provenBytes && (this.#waiting.length >= recordsPerApplyCount || this.#waitingBytes >= bodyBytesPerApply)) {
+      if (
+        itemEnd <= provenBytes &&
+        (this.#waiting.length >= recordsPerApplyCount || this.#waitingBytes >= bodyBytesPerApply)
+      ) {
         await this.#flush();
       }
     }
@@ -181,7 +193,13 @@ class SegmentFold {
   async #provenBytes(knownBytes: number, toBytes: number): Promise<number> {
     const { found, fromBytes, salt } = this.#init;
     let provenBytes = knownBytes;
-    const scan = scanRecords(this.#file, { salt, segment: found.segment, fromBytes, toBytes, verifyFromBytes: Infinity });
+    const scan = scanRecords(this.#file, {
+      salt,
+      segment: found.segment,
+      fromBytes,
+      toBytes,
+      verifyFromBytes: Infinity,
+    });
     for await (const item of scan) {
       if (item.type === "gap" || (item.kind !== recordKind.batch && item.kind !== recordKind.clean)) continue;
       provenBytes = Math.max(provenBytes, decodeStatement(item.body!).durableBytes);
@@ -194,7 +212,13 @@ class SegmentFold {
     const { found, salt } = this.#init;
     const fromBytes = found.sizeBytes - cleanRecordBytes;
     if (fromBytes < segmentHeaderBytes) return false;
-    const scan = scanRecords(this.#file, { salt, segment: found.segment, fromBytes, toBytes: found.sizeBytes, verifyFromBytes: 0 });
+    const scan = scanRecords(this.#file, {
+      salt,
+      segment: found.segment,
+      fromBytes,
+      toBytes: found.sizeBytes,
+      verifyFromBytes: 0,
+    });
     for await (const item of scan) return item.type === "record" && item.kind === recordKind.clean;
     return false;
   }
@@ -204,7 +228,7 @@ class SegmentFold {
    * a read returns may exist in memory only.
    */
   async #writeAgain(fromBytes: number, toBytes: number): Promise<void> {
-    for (let at = fromBytes; at < toBytes; ) {
+    for (let at = fromBytes; at < toBytes;) {
       const piece = Buffer.allocUnsafe(Math.min(rewritePieceBytes, toBytes - at));
       await this.#file.read(piece, at);
       await this.#file.write([piece], at);

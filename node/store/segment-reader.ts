@@ -38,7 +38,8 @@ export class SegmentReader {
       const bytes = Buffer.allocUnsafeSlow(recordHeaderBytes + bodyBytes);
       const readBytes = await file.read(bytes, offset);
       const header = decodeHeader(bytes.subarray(0, readBytes), this.#salt, { segment, offset });
-      if (header?.kind !== recordKind.prime || !header.digest.equals(id) || header.bodyBytes !== bodyBytes) return "elsewhere";
+      if (header?.kind !== recordKind.prime || !header.digest.equals(id) || header.bodyBytes !== bodyBytes)
+        return "elsewhere";
       const stored = bytes.subarray(recordHeaderBytes, readBytes);
       return sha256(stored).equals(id) ? { stored } : "corrupt";
     } catch (error) {

@@ -73,7 +73,7 @@ export async function* scanRecords(file: DiskFile, init: ScanInit): AsyncGenerat
     return header !== undefined && offset + recordBytes(header.bodyBytes) <= toBytes ? header : undefined;
   };
 
-  for (let at = init.fromBytes; at < toBytes; ) {
+  for (let at = init.fromBytes; at < toBytes;) {
     let header = await headerAt(at);
     if (header === undefined) {
       window = Buffer.alloc(0);
@@ -104,7 +104,7 @@ export async function* scanRecords(file: DiskFile, init: ScanInit): AsyncGenerat
 /** The offset of the first valid record at or after `fromBytes`, `toBytes` when there is none. Skips what cannot be read. */
 async function findRecord(file: DiskFile, init: ScanInit, fromBytes: number): Promise<number> {
   const { salt, segment, toBytes } = init;
-  for (let at = fromBytes; at + recordHeaderBytes <= toBytes; ) {
+  for (let at = fromBytes; at + recordHeaderBytes <= toBytes;) {
     const bytes =
       (await readTwice(file, at, Math.min(searchWindowBytes, toBytes - at))) ??
       (await readTwice(file, at, Math.min(sectorBytes + recordHeaderBytes, toBytes - at)));

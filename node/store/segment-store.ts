@@ -13,7 +13,15 @@ import { compactSegments } from "./compaction.ts";
 import { type Disk, isNoSpace } from "./disk.ts";
 import { NodeDisk } from "./node-disk.ts";
 import { PrimeReader, unhealedDamage } from "./prime-reader.ts";
-import type { CheckInit, CheckReport, CompactionReport, Fact, FactKind, PrimeStore, StoreStats } from "./prime-store.ts";
+import type {
+  CheckInit,
+  CheckReport,
+  CompactionReport,
+  Fact,
+  FactKind,
+  PrimeStore,
+  StoreStats,
+} from "./prime-store.ts";
 import { agentIdToBytes, deletionRecords, factRecord } from "./record-body.ts";
 import { RecordLog, type StoreEvent } from "./record-log.ts";
 import { sha256 } from "./record.ts";
@@ -113,7 +121,8 @@ export class SegmentStore implements PrimeStore {
   }
 
   async putBatch(sender: AgentId, batch: Uint8Array): Promise<{ storedCount: number }> {
-    if (batch.length > limits.batchBytes) throw new CostorError("limit-exceeded", `a batch has at most ${limits.batchBytes} bytes`);
+    if (batch.length > limits.batchBytes)
+      throw new CostorError("limit-exceeded", `a batch has at most ${limits.batchBytes} bytes`);
     const primes = [...parseBatch(batch)];
     await this.put(sender, primes);
     return { storedCount: primes.length };
@@ -162,10 +171,16 @@ export class SegmentStore implements PrimeStore {
   }
 
   /** The next facts whose keys start with `prefix`, after the key `after`; fewer than a page's at the end. */
-  async factPage(kind: FactKind, prefix: string, after: Uint8Array | undefined): Promise<{ key: Buffer; value: Buffer }[]> {
+  async factPage(
+    kind: FactKind,
+    prefix: string,
+    after: Uint8Array | undefined,
+  ): Promise<{ key: Buffer; value: Buffer }[]> {
     await this.#log.live.verified("facts");
     const start = after === undefined ? undefined : Buffer.from(after);
-    return this.#log.live.read((index) => index.factsAfter(kind, Buffer.from(prefix, "utf8"), start, factsPerPageCount));
+    return this.#log.live.read((index) =>
+      index.factsAfter(kind, Buffer.from(prefix, "utf8"), start, factsPerPageCount),
+    );
   }
 
   closedEpoch(): Promise<number> {
@@ -181,8 +196,15 @@ export class SegmentStore implements PrimeStore {
   }
 
   check(init: CheckInit = {}): Promise<CheckReport> {
-    const components = { disk: this.#disk, live: this.#log.live, runAlone: <T>(action: () => Promise<T>) => this.#log.runAlone(action) };
-    return checkStore(components, init, { logEnd: () => this.#log.end, quarantine: (damage) => this.#log.recordFoundDamageInTurn(damage) });
+    const components = {
+      disk: this.#disk,
+      live: this.#log.live,
+      runAlone: <T>(action: () => Promise<T>) => this.#log.runAlone(action),
+    };
+    return checkStore(components, init, {
+      logEnd: () => this.#log.end,
+      quarantine: (damage) => this.#log.recordFoundDamageInTurn(damage),
+    });
   }
 
   rebuildIndex(): Promise<void> {
@@ -195,7 +217,12 @@ export class SegmentStore implements PrimeStore {
     if (digests.length > 0) await this.#log.submit({ type: "records", records: deletionRecords(digests) });
     const removedPrimesCount = before - (await this.#log.live.read(async (index) => index.meta.primeCount));
     const moved = await compactSegments(
-      { disk: this.#disk, live: this.#log.live, reader: this.#reader, runAlone: (action) => this.#log.runAlone(action) },
+      {
+        disk: this.#disk,
+        live: this.#log.live,
+        reader: this.#reader,
+        runAlone: (action) => this.#log.runAlone(action),
+      },
       {
         logEnd: () => this.#log.end,
         append: (records) => this.#log.writeInTurn(records),
@@ -263,8 +290,10 @@ async function openWithReserve(disk: Disk, reserve: SpaceReserve, indexLocation:
 
 function openingError(error: unknown): unknown {
   if (isCostorError(error)) return error;
-  if (isForWantOfSpace(error)) return new CostorError("store-full", "the disk is too full to open the store", { cause: error });
+  if (isForWantOfSpace(error))
+    return new CostorError("store-full", "the disk is too full to open the store", { cause: error });
   return new CostorError("store-failed", `the store cannot be opened: ${(error as Error).message}`, { cause: error });
 }
 
-const isForWantOfSpace = (error: unknown): boolean => isNoSpace(error) || (error instanceof IndexFault && error.isForWantOfSpace);
+const isForWantOfSpace = (error: unknown): boolean =>
+  isNoSpace(error) || (error instanceof IndexFault && error.isForWantOfSpace);

@@ -101,7 +101,9 @@ export class SegmentWriter {
   /** Ends the segment so that it can be appended to. The records are for the index. */
   async close(receivedMs: number): Promise<PlacedRecord[]> {
     try {
-      return this.#file === undefined || this.#end.isClean || this.#failure !== undefined ? [] : await this.#writeClean(receivedMs);
+      return this.#file === undefined || this.#end.isClean || this.#failure !== undefined
+        ? []
+        : await this.#writeClean(receivedMs);
     } finally {
       await this.#file?.close();
       this.#file = undefined;
@@ -209,5 +211,7 @@ export class SegmentWriter {
 function placedRecord(record: NewRecord, place: RecordPlace): PlacedRecord {
   const { kind, digest, body } = record;
   const header = { kind, digest, bodyBytes: body.length, ...place };
-  return kind === recordKind.prime ? header : { ...header, body: Buffer.from(body.buffer, body.byteOffset, body.length) };
+  return kind === recordKind.prime
+    ? header
+    : { ...header, body: Buffer.from(body.buffer, body.byteOffset, body.length) };
 }

@@ -50,7 +50,8 @@ export class SpaceReserve {
     if (this.#hasFile || freeBytes < fileBytes * fileSlackCount) return;
     const file = await this.#disk.create(reserveFile);
     try {
-      for (let at = 0; at < fileBytes; at += pieceBytes) await file.write([Buffer.alloc(Math.min(pieceBytes, fileBytes - at))], at);
+      for (let at = 0; at < fileBytes; at += pieceBytes)
+        await file.write([Buffer.alloc(Math.min(pieceBytes, fileBytes - at))], at);
       this.#hasFile = true;
     } catch (error) {
       if (!isNoSpace(error)) throw error;

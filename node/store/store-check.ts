@@ -23,7 +23,11 @@ export interface StoreCheckInit {
   readonly quarantine: (damage: readonly DamagedStretch[]) => Promise<void>;
 }
 
-export async function checkStore(components: StoreCheckComponents, check: CheckInit, init: StoreCheckInit): Promise<CheckReport> {
+export async function checkStore(
+  components: StoreCheckComponents,
+  check: CheckInit,
+  init: StoreCheckInit,
+): Promise<CheckReport> {
   return new StoreCheck(components, check, init).run();
 }
 
@@ -97,7 +101,13 @@ class StoreCheck {
       // A segment that was listed a moment ago was emptied and removed since.
       if (!hasErrorCode(error, "ENOENT") || isListed) return false;
       const message = `segment ${segment} is missing`;
-      this.#findings.push({ what: "segment-missing", file: segmentPath(segment), offset: 0, lengthBytes: endBytes, message });
+      this.#findings.push({
+        what: "segment-missing",
+        file: segmentPath(segment),
+        offset: 0,
+        lengthBytes: endBytes,
+        message,
+      });
       this.#damage.push({ segment, offset: 0, lengthBytes: endBytes });
       return false;
     }
@@ -114,12 +124,24 @@ class StoreCheck {
     const { header, isWhole } = await readSegmentHeader(file, segment);
     if (!isWhole) {
       const message = `the header of segment ${segment} is damaged${header === undefined ? "" : "; its second copy is good"}`;
-      this.#findings.push({ what: "segment-header", file: segmentPath(segment), offset: 0, lengthBytes: segmentHeaderBytes, message });
+      this.#findings.push({
+        what: "segment-header",
+        file: segmentPath(segment),
+        offset: 0,
+        lengthBytes: segmentHeaderBytes,
+        message,
+      });
     }
     const startBytes = this.#readBytes;
     const { salt } = await this.#components.live.read(async (index) => index.meta);
     const verifyFromBytes = readData === true ? 0 : Infinity;
-    const scan = scanRecords(file, { salt, segment, fromBytes: segmentHeaderBytes, toBytes: endBytes, verifyFromBytes });
+    const scan = scanRecords(file, {
+      salt,
+      segment,
+      fromBytes: segmentHeaderBytes,
+      toBytes: endBytes,
+      verifyFromBytes,
+    });
     for await (const item of scan) {
       signal?.throwIfAborted();
       if (item.type === "gap") {
@@ -152,7 +174,14 @@ class StoreCheck {
     for (const { segment, offset, lengthBytes, id } of stretches) {
       const what = id === undefined ? "records" : `prime ${id}`;
       const message = `${what} in segment ${segment} at ${offset} damaged, ${lengthBytes} bytes`;
-      this.#findings.push({ what: "record", file: segmentPath(segment), offset, lengthBytes, ...(id === undefined ? {} : { id }), message });
+      this.#findings.push({
+        what: "record",
+        file: segmentPath(segment),
+        offset,
+        lengthBytes,
+        ...(id === undefined ? {} : { id }),
+        message,
+      });
     }
     if (stretches.length > 0) await this.#init.quarantine(stretches);
     return live.readInTurn(unhealedDamage);
@@ -160,4 +189,6 @@ class StoreCheck {
 }
 
 const covers = (stretch: DamagedStretch, place: { segment: number; offset: number }): boolean =>
-  stretch.segment === place.segment && stretch.offset <= place.offset && place.offset < stretch.offset + stretch.lengthBytes;
+  stretch.segment === place.segment &&
+  stretch.offset <= place.offset &&
+  place.offset < stretch.offset + stretch.lengthBytes;

@@ -163,10 +163,18 @@ export class StoreIndex implements EntryReader {
   }
 
   /** Facts of a kind in byte order of their keys, those that start with `prefix`, after the key `after`. */
-  async factsAfter(kind: string, prefix: Buffer, after: Buffer | undefined, limitCount: number): Promise<{ key: Buffer; value: Buffer }[]> {
+  async factsAfter(
+    kind: string,
+    prefix: Buffer,
+    after: Buffer | undefined,
+    limitCount: number,
+  ): Promise<{ key: Buffer; value: Buffer }[]> {
     const kindBytes = factKey(kind, Buffer.alloc(0)).length;
     const found: { key: Buffer; value: Buffer }[] = [];
-    for await (const [key, entry] of this.#entries(factKey(kind, prefix), after === undefined ? undefined : factKey(kind, after))) {
+    for await (const [key, entry] of this.#entries(
+      factKey(kind, prefix),
+      after === undefined ? undefined : factKey(kind, after),
+    )) {
       found.push({ key: key.subarray(kindBytes), value: this.#factOf(key, entry).value });
       if (found.length === limitCount) break;
     }
@@ -252,7 +260,8 @@ export class StoreIndex implements EntryReader {
     const { generation, primeCount, primeBytes, facts, rest } = this.#meta;
     yield JSON.stringify({ generation, primeCount, primeBytes, facts, rest });
     for (const prefix of ["c", "f", "p", "q", "s"]) {
-      for await (const [key, value] of this.#entries(Buffer.from(prefix))) yield `${key.toString("hex")} ${value.toString("hex")}`;
+      for await (const [key, value] of this.#entries(Buffer.from(prefix)))
+        yield `${key.toString("hex")} ${value.toString("hex")}`;
     }
   }
 

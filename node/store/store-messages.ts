@@ -57,10 +57,16 @@ export interface ErrorMessage {
 export function encodeError(error: unknown): ErrorMessage {
   if (isCostorError(error)) return { code: error.code, message: error.message, details: error.details, isAbort: false };
   const isAbort = error instanceof Error && error.name === "AbortError";
-  return { code: isAbort ? "interrupted" : "internal", message: String((error as Error)?.stack ?? error), details: {}, isAbort };
+  return {
+    code: isAbort ? "interrupted" : "internal",
+    message: String((error as Error)?.stack ?? error),
+    details: {},
+    isAbort,
+  };
 }
 
-export const decodeError = (error: ErrorMessage): CostorError => new CostorError(error.code, error.message, { details: { ...error.details } });
+export const decodeError = (error: ErrorMessage): CostorError =>
+  new CostorError(error.code, error.message, { details: { ...error.details } });
 
 /** The memory of a result that can change threads without a copy. */
 export function transferOf(method: StoreMethod, result: unknown): ArrayBuffer[] {

@@ -80,7 +80,8 @@ async function catchUp(
 
   const names = new Set((await disk.list(segmentsDirectory)).map(parseSegmentName));
   for (const segment of provenEnds.keys()) {
-    if (!names.has(segment)) return { reason: `segment ${segment} is missing`, isLost: (place) => !names.has(place.segment) };
+    if (!names.has(segment))
+      return { reason: `segment ${segment} is missing`, isLost: (place) => !names.has(place.segment) };
   }
   const removed = [...indexed.keys()].filter((segment) => indexed.get(segment) === undefined && names.has(segment));
   if (removed.length > 0 && !(await index.verify("rest"))) return { reason: "it is not as it was written" };
@@ -134,7 +135,17 @@ export async function rebuild(components: { disk: Disk }, init: RebuildInit): Pr
     );
     const damage = await unrecorded(index, [...fold.damage, ...missing]);
     const { end, tornTailBytes, recordsCount } = fold;
-    return { index, salt, end, nextSegment, damage, salvage: [], tornTailBytes, rebuiltBecause: init.reason, recordsCount };
+    return {
+      index,
+      salt,
+      end,
+      nextSegment,
+      damage,
+      salvage: [],
+      tornTailBytes,
+      rebuiltBecause: init.reason,
+      recordsCount,
+    };
   } catch (error) {
     await index.close();
     throw error;
@@ -147,7 +158,10 @@ export async function unrecorded(index: StoreIndex, damage: readonly DamagedStre
   const known = await index.quarantined();
   return damage.filter(
     ({ segment, offset }) =>
-      !known.some((stretch) => stretch.segment === segment && stretch.offset <= offset && offset < stretch.offset + stretch.lengthBytes),
+      !known.some(
+        (stretch) =>
+          stretch.segment === segment && stretch.offset <= offset && offset < stretch.offset + stretch.lengthBytes,
+      ),
   );
 }
 
@@ -184,4 +198,3 @@ async function unlinkSegments(disk: Disk, segments: readonly number[]): Promise<
   for (const segment of segments) await disk.unlink(segmentPath(segment));
   await disk.syncDirectory(segmentsDirectory);
 }
-

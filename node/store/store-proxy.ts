@@ -3,7 +3,15 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { CostorError } from "#protocol/errors.ts";
 import type { AgentId, PrimeId } from "#protocol/ids.ts";
-import type { CheckInit, CheckReport, CompactionReport, Fact, FactKind, PrimeStore, StoreStats } from "./prime-store.ts";
+import type {
+  CheckInit,
+  CheckReport,
+  CompactionReport,
+  Fact,
+  FactKind,
+  PrimeStore,
+  StoreStats,
+} from "./prime-store.ts";
 import type { StoreEvent } from "./record-log.ts";
 import {
   decodeError,
@@ -204,7 +212,11 @@ export class StoreProxy implements PrimeStore {
   #fail(cause: unknown): void {
     if (this.#failure !== undefined) return;
     const text = cause === undefined ? "" : `: ${(cause as Error).message}`;
-    this.#failure = new CostorError("store-failed", this.#isClosing ? "the store is closed" : `the store's thread ended${text}`, { cause });
+    this.#failure = new CostorError(
+      "store-failed",
+      this.#isClosing ? "the store is closed" : `the store's thread ended${text}`,
+      { cause },
+    );
     this.#opened.reject(this.#failure);
     for (const { reject } of this.#pending.values()) reject(this.#failure);
     this.#pending.clear();

@@ -3,7 +3,14 @@ import { parentPort, workerData } from "node:worker_threads";
 import { assertInvariant } from "#protocol/errors.ts";
 import type { CheckInit } from "./prime-store.ts";
 import { SegmentStore } from "./segment-store.ts";
-import { encodeError, type FromWorker, type StoreMethod, type StoreWorkerData, type ToWorker, transferOf } from "./store-messages.ts";
+import {
+  encodeError,
+  type FromWorker,
+  type StoreMethod,
+  type StoreWorkerData,
+  type ToWorker,
+  transferOf,
+} from "./store-messages.ts";
 
 const port = parentPort;
 assertInvariant(port !== null, "the store's worker runs in a worker thread");
@@ -26,7 +33,12 @@ async function answer(store: SegmentStore, call: number, method: StoreMethod, ar
 }
 
 /** Signals and callbacks do not pass between threads: these stand for them. */
-function withSignal(method: StoreMethod, args: readonly unknown[], call: number, signal: AbortSignal): readonly unknown[] {
+function withSignal(
+  method: StoreMethod,
+  args: readonly unknown[],
+  call: number,
+  signal: AbortSignal,
+): readonly unknown[] {
   if (method === "remove") return [args[0], signal];
   if (method !== "check") return args;
   const init = args[0] as Pick<CheckInit, "readData"> & { wantsProgress: boolean };
@@ -43,7 +55,10 @@ function withSignal(method: StoreMethod, args: readonly unknown[], call: number,
 async function serve(): Promise<void> {
   let store: SegmentStore;
   try {
-    store = await SegmentStore.open({ ...(workerData as StoreWorkerData), onEvent: (event) => say({ type: "event", event }) });
+    store = await SegmentStore.open({
+      ...(workerData as StoreWorkerData),
+      onEvent: (event) => say({ type: "event", event }),
+    });
   } catch (error) {
     say({ type: "not-opened", error: encodeError(error) });
     return;

@@ -15,13 +15,16 @@ export const hasCode = (code: string) => (error: unknown) => {
   return true;
 };
 
-export const wireBatch = (primes: readonly { id: ReturnType<typeof samplePrime>["id"]; stored: Uint8Array }[]): Uint8Array =>
-  Uint8Array.from(Buffer.concat(primes.flatMap(batchEntry)));
+export const wireBatch = (
+  primes: readonly { id: ReturnType<typeof samplePrime>["id"]; stored: Uint8Array }[],
+): Uint8Array => Uint8Array.from(Buffer.concat(primes.flatMap(batchEntry)));
 
 export function testPrimeStore(test: Suite, open: OpenStore): void {
   const agent = sampleAgent(1);
   const other = sampleAgent(2);
-  const withStore = async (run: (store: PrimeStore, reopen: () => Promise<PrimeStore>) => Promise<void>): Promise<void> => {
+  const withStore = async (
+    run: (store: PrimeStore, reopen: () => Promise<PrimeStore>) => Promise<void>,
+  ): Promise<void> => {
     const directory = await scratchDirectory("store");
     let store = await open(directory);
     try {
@@ -43,14 +46,20 @@ export function testPrimeStore(test: Suite, open: OpenStore): void {
       assert.equal(again.generation, generation);
       for (const { id, stored } of primes) assert.ok((await again.get(id)).equals(stored));
       const many = await again.getMany(idsOf(primes.toReversed()));
-      assert.deepEqual(many, primes.toReversed().map(({ stored }) => stored));
+      assert.deepEqual(
+        many,
+        primes.toReversed().map(({ stored }) => stored),
+      );
     }));
 
   test("a batch off the wire is kept as the primes that it holds", () =>
     withStore(async (store) => {
       const primes = samplePrimes(2, 5, 900);
       assert.deepEqual(await store.putBatch(agent, wireBatch(primes)), { storedCount: 5 });
-      assert.deepEqual(await store.getMany(idsOf(primes)), primes.map(({ stored }) => stored));
+      assert.deepEqual(
+        await store.getMany(idsOf(primes)),
+        primes.map(({ stored }) => stored),
+      );
     }));
 
   test("putting the same primes again, at once and later, changes nothing", () =>
@@ -60,7 +69,10 @@ export function testPrimeStore(test: Suite, open: OpenStore): void {
       const before = await store.stats();
       await store.put(agent, primes);
       assert.equal(before.primesCount, 4);
-      assert.deepEqual({ ...(await store.stats()), freeBytes: 0, indexBytes: 0 }, { ...before, freeBytes: 0, indexBytes: 0 });
+      assert.deepEqual(
+        { ...(await store.stats()), freeBytes: 0, indexBytes: 0 },
+        { ...before, freeBytes: 0, indexBytes: 0 },
+      );
     }));
 
   test("an agent has sent only what it sent itself", () =>
@@ -108,14 +120,34 @@ export function testPrimeStore(test: Suite, open: OpenStore): void {
 
   test("the newest fact of a kind and key counts, removed ones are gone, and kinds do not mix", () =>
     withStore(async (store, reopen) => {
-      const fact = (kind: string, key: string, value: string | undefined) => ({ kind, key, value: value === undefined ? undefined : Buffer.from(value) });
-      await store.appendFacts([fact("agent", "b", "1"), fact("agent", "a", "1"), fact("agents", "a", "x"), fact("agent", "ä", "é"), fact("agent", "", "empty")]);
-      await store.appendFacts([fact("agent", "a", "2"), fact("agent", "b", undefined), fact("agent", "b", "3"), fact("agents", "a", undefined)]);
+      const fact = (kind: string, key: string, value: string | undefined) => ({
+        kind,
+        key,
+        value: value === undefined ? undefined : Buffer.from(value),
+      });
+      await store.appendFacts([
+        fact("agent", "b", "1"),
+        fact("agent", "a", "1"),
+        fact("agents", "a", "x"),
+        fact("agent", "ä", "é"),
+        fact("agent", "", "empty"),
+      ]);
+      await store.appendFacts([
+        fact("agent", "a", "2"),
+        fact("agent", "b", undefined),
+        fact("agent", "b", "3"),
+        fact("agents", "a", undefined),
+      ]);
       for (const next of [async () => store, reopen]) {
         const each = await next();
         const found: [string, string][] = [];
         for await (const { key, value } of each.facts("agent")) found.push([key, value.toString()]);
-        assert.deepEqual(found, [["", "empty"], ["a", "2"], ["b", "3"], ["ä", "é"]]);
+        assert.deepEqual(found, [
+          ["", "empty"],
+          ["a", "2"],
+          ["b", "3"],
+          ["ä", "é"],
+        ]);
         assert.equal((await each.fact("agent", "a"))?.toString(), "2");
         assert.equal(await each.fact("agents", "a"), undefined);
         assert.equal(await each.fact("session", "a"), undefined);
@@ -125,7 +157,9 @@ export function testPrimeStore(test: Suite, open: OpenStore): void {
   test("facts are listed by prefix, over many pages, in byte order", () =>
     withStore(async (store) => {
       const keys = Array.from({ length: 1200 }, (_, at) => `p/${String((at * 7919) % 1200).padStart(4, "0")}`);
-      await store.appendFacts([...keys, "o", "p", "p0", "q"].map((key) => ({ kind: "many", key, value: Buffer.from(key) })));
+      await store.appendFacts(
+        [...keys, "o", "p", "p0", "q"].map((key) => ({ kind: "many", key, value: Buffer.from(key) })),
+      );
       const found: string[] = [];
       for await (const { key } of store.facts("many", "p/")) found.push(key);
       assert.deepEqual(found, keys.toSorted());
@@ -136,8 +170,14 @@ export function testPrimeStore(test: Suite, open: OpenStore): void {
       const value = Buffer.alloc(0);
       await assert.rejects(store.appendFacts([{ kind: "Upper", key: "", value }]), hasCode("bad-request"));
       await assert.rejects(store.appendFacts([{ kind: "", key: "", value }]), hasCode("bad-request"));
-      await assert.rejects(store.appendFacts([{ kind: "a", key: "k".repeat(limits.factKeyBytes + 1), value }]), hasCode("limit-exceeded"));
-      await assert.rejects(store.appendFacts([{ kind: "a", key: "", value: Buffer.alloc(limits.factValueBytes + 1) }]), hasCode("limit-exceeded"));
+      await assert.rejects(
+        store.appendFacts([{ kind: "a", key: "k".repeat(limits.factKeyBytes + 1), value }]),
+        hasCode("limit-exceeded"),
+      );
+      await assert.rejects(
+        store.appendFacts([{ kind: "a", key: "", value: Buffer.alloc(limits.factValueBytes + 1) }]),
+        hasCode("limit-exceeded"),
+      );
     }));
 
   test("closed marks last until primes are removed, and are not set for trees walked before", () =>
@@ -178,7 +218,10 @@ export function testPrimeStore(test: Suite, open: OpenStore): void {
       assert.equal(report.verifiedPrimesCount, 10);
       assert.ok(progress.length > 0);
       await store.rebuildIndex();
-      assert.deepEqual(await store.hasSent(agent, idsOf(primes)), primes.map(() => true));
+      assert.deepEqual(
+        await store.hasSent(agent, idsOf(primes)),
+        primes.map(() => true),
+      );
       assert.equal((await store.fact("a", "k"))?.toString(), "v");
       const aborted = AbortSignal.abort(new Error("enough"));
       await assert.rejects(store.check({ readData: true, signal: aborted }), /enough/);

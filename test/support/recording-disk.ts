@@ -22,7 +22,9 @@ export interface DiskFault {
   readonly writtenBytes?: number;
 }
 
-export type FaultChoice = (call: DiskCall | { readonly type: "read"; readonly path: string; readonly offset: number }) => DiskFault | undefined;
+export type FaultChoice = (
+  call: DiskCall | { readonly type: "read"; readonly path: string; readonly offset: number },
+) => DiskFault | undefined;
 
 export const diskError = (code: string): Error => Object.assign(new Error(`${code}: injected`), { code });
 
@@ -133,8 +135,10 @@ class RecordingFile implements DiskFile {
 function applyCall(files: Map<string, Buffer>, call: DiskCall): void {
   if (call.type === "create") files.set(call.path, Buffer.alloc(0));
   else if (call.type === "unlink") files.delete(call.path);
-  else if (call.type === "write") files.set(call.path, withWrite(files.get(call.path) ?? Buffer.alloc(0), call.offset, call.bytes));
-  else if (call.type === "truncate") files.set(call.path, Buffer.from(files.get(call.path)!.subarray(0, call.lengthBytes)));
+  else if (call.type === "write")
+    files.set(call.path, withWrite(files.get(call.path) ?? Buffer.alloc(0), call.offset, call.bytes));
+  else if (call.type === "truncate")
+    files.set(call.path, Buffer.from(files.get(call.path)!.subarray(0, call.lengthBytes)));
 }
 
 function withWrite(before: Buffer, offset: number, bytes: Uint8Array): Buffer {
@@ -145,7 +149,10 @@ function withWrite(before: Buffer, offset: number, bytes: Uint8Array): Buffer {
 }
 
 /** What becomes of a call that no sync made durable. */
-export type CrashChoice = "kept" | "lost" | { readonly tornAtBytes: 512 | 4096; readonly fill: "nothing" | "zeros" | "garbage" };
+export type CrashChoice =
+  | "kept"
+  | "lost"
+  | { readonly tornAtBytes: 512 | 4096; readonly fill: "nothing" | "zeros" | "garbage" };
 
 /** Numbers in [0, 1); the same seed gives the same ones (mulberry32). */
 export function seededRandom(seed: number): () => number {
@@ -175,7 +182,8 @@ export function crashState(
   for (const [at, call] of made.entries()) {
     const choice = isDurable[at] ? "kept" : choose(call);
     if (choice === "kept") {
-      if (call.type === "create" || call.type === "unlink" || files.has((call as { path: string }).path)) applyCall(files, call);
+      if (call.type === "create" || call.type === "unlink" || files.has((call as { path: string }).path))
+        applyCall(files, call);
     } else if (choice !== "lost" && call.type === "write" && files.has(call.path)) {
       files.set(call.path, tornWrite(files.get(call.path)!, call, choice, random));
     }
@@ -190,14 +198,16 @@ function durabilityOf(calls: readonly DiskCall[]): boolean[] {
     if (call.type === "sync" || call.type === "failed-sync") {
       for (let before = 0; before < at; before++) {
         const other = calls[before]!;
-        if ((other.type !== "write" && other.type !== "truncate") || other.path !== call.path || isDurable[before]) continue;
+        if ((other.type !== "write" && other.type !== "truncate") || other.path !== call.path || isDurable[before])
+          continue;
         if (call.type === "failed-sync") isDropped[before] = true;
         else if (!isDropped[before]) isDurable[before] = true;
       }
     } else if (call.type === "sync-directory") {
       for (let before = 0; before < at; before++) {
         const other = calls[before]!;
-        if ((other.type === "create" || other.type === "unlink") && other.path.startsWith(`${call.path}/`)) isDurable[before] = true;
+        if ((other.type === "create" || other.type === "unlink") && other.path.startsWith(`${call.path}/`))
+          isDurable[before] = true;
       }
     }
   }
@@ -212,13 +222,18 @@ function tornWrite(
 ): Buffer {
   const end = call.offset + call.bytes.length;
   let after: Buffer = Buffer.from(before);
-  for (let start = call.offset; start < end; ) {
+  for (let start = call.offset; start < end;) {
     const next = Math.min(end, (Math.floor(start / choice.tornAtBytes) + 1) * choice.tornAtBytes);
     const bytes = call.bytes.subarray(start - call.offset, next - call.offset);
     if (random() < 0.5) after = withWrite(after, start, bytes);
-    else if (choice.fill === "zeros" && after.length < next) after = withWrite(after, start, Buffer.alloc(bytes.length));
+    else if (choice.fill === "zeros" && after.length < next)
+      after = withWrite(after, start, Buffer.alloc(bytes.length));
     else if (choice.fill === "garbage" && after.length < next) {
-      after = withWrite(after, start, Uint8Array.from(bytes, () => Math.floor(random() * 256)));
+      after = withWrite(
+        after,
+        start,
+        Uint8Array.from(bytes, () => Math.floor(random() * 256)),
+      );
     }
     start = next;
   }

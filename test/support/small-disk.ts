@@ -17,8 +17,12 @@ function run(command: string, args: readonly string[]): void {
 /** Why no disk can be made here, or undefined. */
 export function smallDiskObstacle(): string | undefined {
   if (process.getuid?.() !== 0) return "only root can mount a tmpfs";
-  const probe = spawnSync("unshare", ["--mount", "mount", "-t", "tmpfs", "-o", "size=64k", "none", "/tmp"], { encoding: "utf8" });
-  return probe.status === 0 ? undefined : `mounting a tmpfs is not possible here: ${probe.stderr?.trim() ?? probe.error}`;
+  const probe = spawnSync("unshare", ["--mount", "mount", "-t", "tmpfs", "-o", "size=64k", "none", "/tmp"], {
+    encoding: "utf8",
+  });
+  return probe.status === 0
+    ? undefined
+    : `mounting a tmpfs is not possible here: ${probe.stderr?.trim() ?? probe.error}`;
 }
 
 const mounted = new Set<string>();

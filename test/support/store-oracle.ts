@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { AgentId, PrimeId } from "#protocol/ids.ts";
 import { isCostorError } from "#protocol/errors.ts";
-import type { PrimeStore } from "#node/store/prime-store.ts";
+import type { CompactionReport, PrimeStore } from "#node/store/prime-store.ts";
 import type { SamplePrime } from "#test/support/store-samples.ts";
 
 interface FactHistory {
@@ -38,10 +38,10 @@ export class StoreOracle {
     history.acknowledgedCount = Math.max(history.acknowledgedCount, count);
   }
 
-  async remove(store: PrimeStore, ids: readonly PrimeId[]): Promise<void> {
+  async remove(store: PrimeStore, ids: readonly PrimeId[]): Promise<CompactionReport> {
     // From here on they may be gone.
     for (const [text, [, id]] of this.#claims) if (ids.includes(id)) this.#claims.delete(text);
-    await store.remove(ids);
+    return store.remove(ids);
   }
 
   promises(): Promises {
@@ -63,13 +63,21 @@ export class StoreOracle {
     for (const [agent, claims] of byAgent) {
       const ids = claims.map(([, id]) => id);
       const sent = await store.hasSent(agent, ids);
-      assert.deepEqual(ids.filter((_, at) => !sent[at]), [], "acknowledged primes are missing");
+      assert.deepEqual(
+        ids.filter((_, at) => !sent[at]),
+        [],
+        "acknowledged primes are missing",
+      );
       const found = await store.getMany(ids);
-      for (const [at, id] of ids.entries()) assert.ok(found[at]!.equals(this.primes.get(id)!), `prime ${id} has other bytes`);
+      for (const [at, id] of ids.entries())
+        assert.ok(found[at]!.equals(this.primes.get(id)!), `prime ${id} has other bytes`);
     }
     for (const [id, stored] of this.primes) {
       const found = await store.get(id).catch((error: unknown) => {
-        assert.ok(isCostorError(error, "prime-missing") || isCostorError(error, "prime-corrupt"), `prime ${id}: ${String(error)}`);
+        assert.ok(
+          isCostorError(error, "prime-missing") || isCostorError(error, "prime-corrupt"),
+          `prime ${id}: ${String(error)}`,
+        );
         return stored;
       });
       assert.ok(found.equals(stored), `prime ${id} has other bytes`);
@@ -80,7 +88,10 @@ export class StoreOracle {
       const least = promises.facts.get(key)?.at ?? 0;
       const allowed = values.slice(Math.max(0, least - 1));
       if (least === 0) allowed.push(undefined);
-      assert.ok(allowed.includes(listed.get(key)), `fact ${key} is ${listed.get(key)}, not one of ${allowed.join(", ")}`);
+      assert.ok(
+        allowed.includes(listed.get(key)),
+        `fact ${key} is ${listed.get(key)}, not one of ${allowed.join(", ")}`,
+      );
       assert.equal((await store.fact("test", key))?.toString(), listed.get(key));
       listed.delete(key);
     }

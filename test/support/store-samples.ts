@@ -24,7 +24,9 @@ export const samplePrimes = (seed: number, count: number, bytes: number): Sample
 
 export function sampleAgent(seed: number): AgentId {
   const random = seededRandom(seed);
-  return parseAgentId(makeUuidV7(1_700_000_000_000 + seed, (bytes) => bytes.set(bytes.map(() => Math.floor(random() * 256)))));
+  return parseAgentId(
+    makeUuidV7(1_700_000_000_000 + seed, (bytes) => bytes.set(bytes.map(() => Math.floor(random() * 256)))),
+  );
 }
 
 export const idsOf = (primes: readonly SamplePrime[]): PrimeId[] => primes.map(({ id }) => id);

@@ -40,7 +40,8 @@ async function makeSample(): Promise<Sample> {
   return { disk, directory, oracle, dump };
 }
 
-const open = (directory: string, disk: RecordingDisk) => SegmentStore.open({ directory, segmentBytes, reserveFileBytes: 0 }, { disk });
+const open = (directory: string, disk: RecordingDisk) =>
+  SegmentStore.open({ directory, segmentBytes, reserveFileBytes: 0 }, { disk });
 
 test("a scan of the segments finds every flipped bit, at its place", async () => {
   const { disk } = await makeSample();
@@ -69,14 +70,21 @@ test("a scan of the segments finds every flipped bit, at its place", async () =>
         bytes[bit >> 3]! ^= 1 << (bit & 7);
         const found: { type: string; offset: number }[] = [];
         for await (const item of scanRecords(file, { ...init, fromBytes: offset, toBytes: end })) found.push(item);
-        assert.deepEqual(found.map((item) => item.type), ["gap"], `bit ${bit} of ${path}`);
+        assert.deepEqual(
+          found.map((item) => item.type),
+          ["gap"],
+          `bit ${bit} of ${path}`,
+        );
         assert.equal(found[0]!.offset, offset);
         bytes[bit >> 3]! ^= 1 << (bit & 7);
         flipsCount++;
       }
     }
   }
-  assert.equal(flipsCount, [...disk.files.values()].reduce((sum, { length }) => sum + length * 8, 0));
+  assert.equal(
+    flipsCount,
+    [...disk.files.values()].reduce((sum, { length }) => sum + length * 8, 0),
+  );
 });
 
 test("a check names what a flipped bit hit, the rest is whole, and what is sent again heals", async () => {
@@ -84,7 +92,9 @@ test("a check names what a flipped bit hit, the rest is whole, and what is sent 
   const random = seededRandom(11);
   const paths = [...disk.files.keys()].toSorted();
   for (let round = 0; round < count(60, 4000); round++) {
-    const flipped = new RecordingDisk([...disk.files].map(([path, bytes]) => [path, Buffer.from(bytes)] as const) as never);
+    const flipped = new RecordingDisk(
+      [...disk.files].map(([path, bytes]) => [path, Buffer.from(bytes)] as const) as never,
+    );
     const path = paths[Math.floor(random() * paths.length)]!;
     const bytes = flipped.files.get(path)!;
     const at = Math.floor(random() * bytes.length);
@@ -98,17 +108,28 @@ test("a check names what a flipped bit hit, the rest is whole, and what is sent 
     );
     try {
       const report = await store.check({ readData: true });
-      const quarantined = report.quarantined.filter(({ segment, offset, lengthBytes }) => path.endsWith(`${segment}.seg`) && offset <= at && at < offset + lengthBytes);
-      const named = report.findings.filter((finding) => finding.file === path && finding.offset <= at && at < finding.offset + finding.lengthBytes);
+      const quarantined = report.quarantined.filter(
+        ({ segment, offset, lengthBytes }) =>
+          path.endsWith(`${segment}.seg`) && offset <= at && at < offset + lengthBytes,
+      );
+      const named = report.findings.filter(
+        (finding) => finding.file === path && finding.offset <= at && at < finding.offset + finding.lengthBytes,
+      );
       // Without an index nothing proves that the last record, which marks an orderly close, had been written.
       const isLastRecord = path === paths.at(-1) && at >= bytes.length - recordBytes(16) - recordHeaderBytes;
-      assert.ok(quarantined.length + named.length > 0 || (isLastRecord && events.includes("torn-tail")), `${path} at ${at} not named`);
+      assert.ok(
+        quarantined.length + named.length > 0 || (isLastRecord && events.includes("torn-tail")),
+        `${path} at ${at} not named`,
+      );
       for (const [id, stored] of oracle.primes) {
         const found = await store.get(id).catch(() => stored);
         assert.ok(found.equals(stored));
       }
       for (let again = 0; again < 4; again++) await oracle.put(store, agent, samplePrimes(400 + again, 4, 600 + again));
-      await oracle.verify(store, { claims: oracle.promises().claims, facts: round % 3 > 0 ? oracle.promises().facts : new Map() });
+      await oracle.verify(store, {
+        claims: oracle.promises().claims,
+        facts: round % 3 > 0 ? oracle.promises().facts : new Map(),
+      });
       const now = await store.dump();
       await store.rebuildIndex();
       assert.deepEqual(await store.dump(), now);
@@ -126,7 +147,11 @@ test("a flipped bit in any of Level's files gives no wrong answer, and an equal 
   // Opening once more turns Level's log into a table, so that there is one of each kind of file.
   await (await open(directory, disk))[Symbol.asyncDispose]();
   const names = (await readdir(source)).filter((name) => name !== "LOCK" && !name.startsWith("LOG"));
-  assert.ok(names.some((name) => name.endsWith(".ldb")) && names.some((name) => name.endsWith(".log")) && names.includes("CURRENT"));
+  assert.ok(
+    names.some((name) => name.endsWith(".ldb")) &&
+      names.some((name) => name.endsWith(".log")) &&
+      names.includes("CURRENT"),
+  );
   const random = seededRandom(12);
   const copy = await scratchDirectory("flips");
   for (const name of names) {

@@ -17,10 +17,17 @@ import { suite } from "#test/support/suite.ts";
 const test = suite("store on a failing disk", { timeoutMs: count(60_000, 600_000) });
 const agent = sampleAgent(1);
 const segmentBytes = 12 * 1024;
-const openOn = (directory: string, disk: RecordingDisk) => SegmentStore.open({ directory, segmentBytes, reserveFileBytes: 0 }, { disk });
+const openOn = (directory: string, disk: RecordingDisk) =>
+  SegmentStore.open({ directory, segmentBytes, reserveFileBytes: 0 }, { disk });
 
 /** Fails the call number `at`, counted from now, of the types named. */
-function failAt(disk: RecordingDisk, at: number, types: readonly string[], error: () => Error, isForGood: boolean): { count: () => number } {
+function failAt(
+  disk: RecordingDisk,
+  at: number,
+  types: readonly string[],
+  error: () => Error,
+  isForGood: boolean,
+): { count: () => number } {
   let seen = 0;
   const choose: FaultChoice = (call) => {
     if (!types.includes(call.type)) return undefined;
@@ -80,7 +87,9 @@ test("after a failed sync nothing more is acknowledged, and reopening makes dura
       store = await openOn(directory, second);
       await oracle.verify(store, promises);
       const held = [...oracle.primes.keys()];
-      const reported = (await store.hasSent(agent, held)).flatMap((isHeld, index) => (isHeld ? [[agent, held[index]!] as const] : []));
+      const reported = (await store.hasSent(agent, held)).flatMap((isHeld, index) =>
+        isHeld ? [[agent, held[index]!] as const] : [],
+      );
       await oracle.put(store, agent, samplePrimes(300, 1, 100));
       await store[Symbol.asyncDispose]();
 
@@ -107,7 +116,10 @@ test("a write that fails for another reason than space ends all writing, and los
     assert.deepEqual([...new Set(codes)], at < total - 1 ? ["store-failed"] : []);
     await oracle.verify(store, oracle.promises());
     await store[Symbol.asyncDispose]();
-    store = await openOn(directory, new RecordingDisk(crashState(disk.calls, disk.calls.length, () => "kept", Math.random)));
+    store = await openOn(
+      directory,
+      new RecordingDisk(crashState(disk.calls, disk.calls.length, () => "kept", Math.random)),
+    );
     await oracle.verify(store, oracle.promises());
     assert.deepEqual((await store.check({ readData: true })).findings, []);
     await store[Symbol.asyncDispose]();
@@ -134,7 +146,10 @@ test("a full disk refuses the primes, keeps reading, and takes them when there i
     assert.deepEqual(await store.dump(), dump);
     assert.deepEqual((await store.check({ readData: true })).findings, []);
     await store[Symbol.asyncDispose]();
-    store = await openOn(directory, new RecordingDisk(crashState(disk.calls, disk.calls.length, () => "lost", Math.random)));
+    store = await openOn(
+      directory,
+      new RecordingDisk(crashState(disk.calls, disk.calls.length, () => "lost", Math.random)),
+    );
     await oracle.verify(store, oracle.promises());
     await store[Symbol.asyncDispose]();
   }
@@ -166,11 +181,17 @@ test("an error that passes is read over, one that stays is reported for that pri
   await store.put(agent, primes);
   let readsCount = 0;
   disk.chooseFault = (call) => (call.type === "read" && readsCount++ === 0 ? { error: diskError("EIO") } : undefined);
-  assert.deepEqual(await store.getMany(idsOf(primes)), primes.map(({ stored }) => stored));
+  assert.deepEqual(
+    await store.getMany(idsOf(primes)),
+    primes.map(({ stored }) => stored),
+  );
 
   const generation = store.generation;
   const badFrom = disk.files.get("segments/00000001.seg")!.indexOf(primes[1]!.stored.subarray(0, 64));
-  disk.chooseFault = (call) => (call.type === "read" && call.offset <= badFrom && call.offset > badFrom - 900 ? { error: diskError("EIO") } : undefined);
+  disk.chooseFault = (call) =>
+    call.type === "read" && call.offset <= badFrom && call.offset > badFrom - 900
+      ? { error: diskError("EIO") }
+      : undefined;
   await assert.rejects(store.get(primes[1]!.id), hasCode("prime-corrupt"));
   assert.ok((await store.get(primes[2]!.id)).equals(primes[2]!.stored));
   assert.equal(store.generation, generation);
@@ -229,7 +250,9 @@ test("a segment that is missing or cut short is damage, named once, the rest is 
       await store[Symbol.asyncDispose]();
       const paths = [...disk.files.keys()].toSorted();
       assert.ok(paths.length > 2);
-      const path = { "first-missing": paths[0]!, "last-missing": paths.at(-1)!, missing: paths[1]!, short: paths[1]! }[damage];
+      const path = { "first-missing": paths[0]!, "last-missing": paths.at(-1)!, missing: paths[1]!, short: paths[1]! }[
+        damage
+      ];
       if (damage === "short") disk.files.set(path, disk.files.get(path)!.subarray(0, segmentHeaderBytes + 900));
       else disk.files.delete(path);
       const reopened = hasIndex ? directory : await scratchDirectory("faults");
@@ -246,7 +269,10 @@ test("a segment that is missing or cut short is damage, named once, the rest is 
         assert.ok(found.equals(stored));
       }
       // The index still knows the facts, also one that was removed and whose removal is lost.
-      if (hasIndex) await oracle.verify(store, { claims: [], facts: oracle.promises().facts }).catch((error: Error) => assert.fail(error));
+      if (hasIndex)
+        await oracle
+          .verify(store, { claims: [], facts: oracle.promises().facts })
+          .catch((error: Error) => assert.fail(error));
       await work(store, oracle);
       await oracle.verify(store, oracle.promises());
       const now = store.generation;

@@ -64,8 +64,12 @@ async function fillDisk(sizeBytes: number, seed: number): Promise<void> {
     // Somebody else takes the rest. Reads go on, also after a restart, and what is refused is refused cleanly.
     await hog(`${disk.path}/hog`);
     await oracle.verify(store, oracle.promises());
-    await assert.rejects(oracle.put(store, agent, [samplePrime(seed, 9000)]), (error) => isCostorError(error, "store-full"));
-    await oracle.setFact(store, "late", "1").catch((error: unknown) => assert.ok(isCostorError(error, "store-full"), String(error)));
+    await assert.rejects(oracle.put(store, agent, [samplePrime(seed, 9000)]), (error) =>
+      isCostorError(error, "store-full"),
+    );
+    await oracle
+      .setFact(store, "late", "1")
+      .catch((error: unknown) => assert.ok(isCostorError(error, "store-full"), String(error)));
     await oracle.verify(store, oracle.promises());
     await store[Symbol.asyncDispose]();
     store = await open().catch(async (error: unknown) => {
@@ -130,10 +134,12 @@ if (obstacle !== undefined) {
     for (let inodes = 6; inodes < 30; inodes += count(6, 1)) {
       await using disk = await mountSmallDisk(4096 * kib, `,nr_inodes=${inodes}`);
       const oracle = new StoreOracle();
-      const store = await SegmentStore.open({ directory: join(disk.path, "store"), segmentBytes: 16 * kib }).catch((error: unknown) => {
-        assert.ok(isCostorError(error, "store-full"), String(error));
-        return undefined;
-      });
+      const store = await SegmentStore.open({ directory: join(disk.path, "store"), segmentBytes: 16 * kib }).catch(
+        (error: unknown) => {
+          assert.ok(isCostorError(error, "store-full"), String(error));
+          return undefined;
+        },
+      );
       if (store === undefined) continue;
       await fill(store, oracle, 600, 5000);
       await oracle.verify(store, oracle.promises());

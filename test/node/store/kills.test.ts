@@ -21,7 +21,9 @@ interface Acknowledged {
 /** Runs the process until it is killed; returns the phase it was in. */
 async function runAndKill(directory: string, lifeMs: number, known: Acknowledged): Promise<string> {
   const program = new URL("./store-process.ts", import.meta.url).pathname;
-  const child = spawn(process.execPath, [program, directory, String(known.nextRound)], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [program, directory, String(known.nextRound)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   let text = "";
   child.stdout.setEncoding("utf8").on("data", (part: string) => (text += part));
   const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
@@ -52,9 +54,18 @@ async function verify(directory: string, known: Acknowledged): Promise<void> {
   const store = await SegmentStore.open({ directory, segmentBytes: 256 * 1024 });
   try {
     for (const [round, indexes] of known.puts) {
-      const primes = samplePrimes(round, 6, 4000).filter((_, at) => indexes.has(at) && (at === 0 || !known.removing.has(round)));
-      const sent = await store.hasSent(sampleAgent(1), primes.map(({ id }) => id));
-      assert.deepEqual(sent, primes.map(() => true), `round ${round}`);
+      const primes = samplePrimes(round, 6, 4000).filter(
+        (_, at) => indexes.has(at) && (at === 0 || !known.removing.has(round)),
+      );
+      const sent = await store.hasSent(
+        sampleAgent(1),
+        primes.map(({ id }) => id),
+      );
+      assert.deepEqual(
+        sent,
+        primes.map(() => true),
+        `round ${round}`,
+      );
       const found = await store.getMany(primes.map(({ id }) => id));
       assert.ok(found.every((bytes, at) => bytes.equals(primes[at]!.stored)));
     }
