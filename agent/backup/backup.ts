@@ -43,6 +43,8 @@ export interface BackupInit {
   readonly dryRun?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: BackupProgress) => void;
+  /** Milliseconds since 1970: decides what is too young to be trusted as unchanged next time. */
+  readonly nowMs?: () => number;
 }
 
 /** Below the agent's directory, which also holds caches and locks: a damaged database is removed as a whole. */
@@ -79,8 +81,8 @@ export async function runBackup(init: BackupInit): Promise<BackupReport> {
 const newSnapshotId = (): SnapshotId => parseSnapshotId(makeUuidV7(Date.now()));
 
 async function backUpOnce(init: BackupInit, database: AgentDatabase): Promise<BackupReport> {
-  const startedMs = Date.now();
-  const { config } = init;
+  const { config, nowMs = Date.now } = init;
+  const startedMs = nowMs();
   const paths = init.paths.length > 0 ? init.paths : config.roots;
   if (paths.length === 0) throw new CostorError("bad-usage", "there is nothing to back up: give a path, or roots in the configuration");
   const { top, roots } = arrangeRoots(paths);
@@ -107,7 +109,7 @@ async function sendSnapshot(
   { database, aborting, progress }: { database: AgentDatabase; aborting: Aborting; progress: BackupProgress },
   { scanInit, roots, startedMs }: { scanInit: ScanInit; roots: readonly ByteString[]; startedMs: number },
 ): Promise<BackupReport> {
-  const { config, client } = init;
+  const { config, client, nowMs = Date.now } = init;
   const { signal } = aborting;
   const session = await openSession(init, database, signal);
   const { sessionId, snapshotId } = session;
@@ -164,7 +166,7 @@ async function sendSnapshot(
       sentBytes: uploader.sentBytes,
       sentPrimesCount: uploader.sentCount,
       ...findings.summary(),
-      durationMs: Date.now() - startedMs,
+      durationMs: nowMs() - startedMs,
     };
   } catch (error) {
     aborting.abort(error);
