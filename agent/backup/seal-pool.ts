@@ -3,6 +3,7 @@
  * wait in line here, in order. A worker that dies fails every job it had, and the pool with it.
  */
 import { Worker } from "node:worker_threads";
+import { endWorker } from "#agent/worker-ending.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { ChunksSealed, FilesDone, FilesJob, FromWorker, LargeDone, LargeJob } from "./worker-messages.ts";
 
@@ -125,6 +126,6 @@ export class SealPool {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.line.length = 0;
-    await Promise.all(this.slots.map((slot) => slot.worker.terminate()));
+    await Promise.all(this.slots.map((slot) => endWorker(slot.worker)));
   }
 }

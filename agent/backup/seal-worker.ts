@@ -3,6 +3,7 @@
  * goes on while the other waits for an answer. Who calls: agent/backup/seal-pool.ts, by worker-messages.ts.
  */
 import { parentPort, workerData } from "node:worker_threads";
+import { serveTasks } from "#agent/worker-ending.ts";
 import { assertInvariant } from "#protocol/errors.ts";
 import { deriveScope } from "#protocol/scope.ts";
 import { cutLargeFile } from "./large-file.ts";
@@ -34,7 +35,7 @@ function failJob(job: number, error: unknown): JobFailed {
   return { type: "failed", job, code: code ?? "EIO", message: message ?? String(error) };
 }
 
-port.on("message", (message: ToWorker) => {
+serveTasks(port, (message: ToWorker) => {
   if (message.type === "answer") {
     const resolve = waiting.get(message.job);
     waiting.delete(message.job);

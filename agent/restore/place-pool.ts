@@ -1,6 +1,7 @@
 /** The place workers and what is under way in them. Bounded by the stored bytes that they hold. */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
+import { endWorker } from "#agent/worker-ending.ts";
 import type { PlaceAnswer, PlaceSettings, PlaceTask } from "./place-messages.ts";
 
 /** Stored bytes that may wait in workers. */
@@ -86,6 +87,6 @@ export class PlacePool {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.slots.map((slot) => slot.worker.terminate()));
+    await Promise.all(this.slots.map((slot) => endWorker(slot.worker)));
   }
 }

@@ -4,6 +4,7 @@ import { assertInvariant } from "#protocol/errors.ts";
 import { openPrime } from "#protocol/sealing.ts";
 import { Directory } from "#agent/files/directory.ts";
 import { NewFile, writeAll } from "#agent/files/new-file.ts";
+import { serveTasks } from "#agent/worker-ending.ts";
 import { checkWritten } from "./written-check.ts";
 import { type FileOutcome, type PlaceAnswer, type PlaceSettings, type PlaceTask, type WholeFile, describeFailure } from "./place-messages.ts";
 
@@ -49,4 +50,4 @@ function place(task: PlaceTask): PlaceAnswer {
   return { task: task.task, files, writes };
 }
 
-port.on("message", (task: PlaceTask) => port.postMessage(place(task)));
+serveTasks(port, (task: PlaceTask) => port.postMessage(place(task)));
