@@ -198,8 +198,8 @@ export class DirectoryFrame {
 
   /** The absolute path of `name` in it. */
   pathOf(name: ByteString): ByteString {
-    const names: ByteString[] = [name];
-    for (let frame: DirectoryFrame | undefined = this; frame?.name !== undefined; frame = frame.parent) names.push(frame.name);
+    const names: ByteString[] = this.name === undefined ? [name] : [name, this.name];
+    for (let above = this.parent; above?.name !== undefined; above = above.parent) names.push(above.name);
     return `/${names.reverse().join("/")}` as ByteString;
   }
 }

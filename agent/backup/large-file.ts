@@ -19,8 +19,8 @@ export interface LargeFileComponents {
 }
 
 const HASH_BYTES = 16;
-/** Two maximal chunks: whatever is left of one window, the next read fills at least a chunk. */
-const WINDOW_BYTES = 2 * limits.chunkMaxBytes;
+/** A maximal chunk and half of one: whatever is left of one window, the next read completes at least a chunk. */
+const WINDOW_BYTES = 1.5 * limits.chunkMaxBytes;
 const READ_TRIES_COUNT = 2;
 
 /** Windows, used again; two jobs run side by side. */

@@ -8,11 +8,15 @@ import { assertInvariant } from "#protocol/errors.ts";
 import { deriveScope } from "#protocol/scope.ts";
 import { cutLargeFile } from "./large-file.ts";
 import { bundleFiles } from "./small-files.ts";
+import { noteDropped } from "./young-garbage.ts";
 import type { FromWorker, JobFailed, ToWorker } from "./worker-messages.ts";
 
 const port = parentPort;
 assertInvariant(port !== null, "the seal worker runs as a worker thread");
 const scope = deriveScope((workerData as { scopeSecret: Uint8Array }).scopeSecret);
+
+/** Compressing and encrypting drop about twice what they seal. */
+const SEALING_GARBAGE_RATIO = 2;
 
 /** Jobs that wait for an answer. */
 const waiting = new Map<number, (known: Uint8Array) => void>();
@@ -20,6 +24,7 @@ const waiting = new Map<number, (known: Uint8Array) => void>();
 function post(message: FromWorker): void {
   const primes = "primes" in message ? message.primes : [];
   port!.postMessage(message, primes.map((prime) => prime.stored.buffer as ArrayBuffer));
+  for (const { reference } of primes) noteDropped(SEALING_GARBAGE_RATIO * reference.lengthBytes);
 }
 
 /** Asks the main thread which hashes are known; the answer comes when there is room for more primes. */

@@ -31,23 +31,12 @@ interface ReadFile {
   readonly failure?: { code: string; message: string };
 }
 
-/** Reads up to `maxBytes` from the start of a file. */
-function readWhole(descriptor: number, target: Buffer, at: number, maxBytes: number): number {
-  let length = 0;
-  while (length < maxBytes) {
-    const read = readSync(descriptor, target, at + length, maxBytes - length, length);
-    if (read === 0) break;
-    length += read;
-  }
-  return length;
-}
-
 function readStable(descriptor: number, job: FilesJob, index: number, target: Buffer, at: number): ReadFile {
   let sizeBytes = job.sizesBytes[index]!;
   let restat: Buffer | undefined;
   for (let attempt = 1; ; attempt++) {
-    // One byte more than expected tells a file that grew from one that did not.
-    const lengthBytes = sizeBytes === 0 ? 0 : readWhole(descriptor, target, at, sizeBytes + 1);
+    // One byte more than expected tells a file that grew. A regular file gives less than was asked for only at its end.
+    const lengthBytes = sizeBytes === 0 ? 0 : readSync(descriptor, target, at, sizeBytes + 1, 0);
     const now = restatIfChanged(descriptor, job.signatures[index]!, restat);
     if (!now && lengthBytes === sizeBytes) return { state: "read", at, lengthBytes, restat, changed: false };
     restat = now ?? restat ?? readStat(descriptor);

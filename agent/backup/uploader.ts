@@ -7,6 +7,7 @@
 import { batchEntryBytes, type StoredPrime } from "#protocol/batch.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
+import { noteDropped } from "./young-garbage.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 
 export interface UploadClient {
@@ -20,7 +21,7 @@ const BATCH_BYTES = 4 * 1024 * 1024;
 const BATCH_PRIMES_COUNT = 256;
 const PARALLEL_BATCHES_COUNT = 3;
 /** Sealed bytes that may wait or be under way: what bounds the agent's memory. */
-const HELD_BYTES = 24 * 1024 * 1024;
+const HELD_BYTES = 16 * 1024 * 1024;
 
 interface Batch {
   readonly primes: StoredPrime[];
@@ -144,6 +145,7 @@ export class Uploader {
     batch.primes.length = 0;
     this.sendingCount--;
     this.heldBytes -= batch.bytes;
+    noteDropped(batch.bytes);
     while (this.batches[0]?.state === "acknowledged") this.acknowledged = this.batches.shift()!.last;
     if (this.heldBytes < 0) throw new CostorError("internal", "the uploader holds less than nothing");
     this.pump(false);

@@ -13,7 +13,7 @@ export interface SealedPrime {
 export type Signature = Uint8Array;
 
 /** Most bytes of small files in one run. */
-export const runMaxBytes = 8 * 1024 * 1024;
+export const runMaxBytes = 4 * 1024 * 1024;
 
 /** A run of small files in walk order, to be laid into bundles. */
 export interface FilesJob {
