@@ -1,8 +1,9 @@
 /** `costor site …`: the commands that run a site and look after it. What they need is imported when they run. */
 import type { Command } from "commander";
-import type { CheckProgress } from "#node/store/prime-store.ts";
+import type { CheckFinding, CheckProgress } from "#node/store/prime-store.ts";
 import { byteStringFromText, displayName } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
+import { formatPrimeCid } from "#protocol/ids.ts";
 import { exitCodes } from "#terminal/exit-codes.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { createProgress } from "#terminal/progress.ts";
@@ -93,6 +94,10 @@ function addStoreCommands(site: Command): void {
   });
 }
 
+function printFinding({ file, offset, message, id }: CheckFinding): void {
+  printLine(`${file}, byte ${offset}: ${message}${id === undefined ? "" : ` (prime ${formatPrimeCid(id)})`}`);
+}
+
 async function check(data: string, json: boolean, readData: boolean): Promise<void> {
   using progress = await createProgress({ title: "Checking", json });
   const report = await callOn(data, "check", { readData }, (state) => progress.update(state as CheckProgress));
@@ -102,7 +107,7 @@ async function check(data: string, json: boolean, readData: boolean): Promise<vo
     printLine(
       `${formatCount(report.recordsCount)} records in ${report.segmentsCount} segments, ${formatCount(report.primesCount)} primes, ${formatCount(report.verifiedPrimesCount)} of them read and verified.`,
     );
-    for (const finding of report.findings) printLine(`${finding.file}, byte ${finding.offset}: ${finding.message}`);
+    for (const finding of report.findings) printFinding(finding);
   }
   if (report.quarantined.length > 0) {
     throw new CostorError(

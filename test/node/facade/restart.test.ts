@@ -118,9 +118,11 @@ test("a client that does not read holds up nobody, and little is fetched for it"
       assert.equal((await site.ask({ path: paths.primes(sessionId), token, octets })).status, 200);
     }
     let fetchedCount = 0;
+    const started = Promise.withResolvers<void>();
     const getMany = site.store.getMany.bind(site.store);
     site.store.getMany = (ids) => {
       fetchedCount += ids.length;
+      started.resolve();
       return getMany(ids);
     };
     const ids = idsOf(maker.primes.map((prime) => prime.id));
@@ -131,7 +133,7 @@ test("a client that does not read holds up nobody, and little is fetched for it"
         `content-type: application/octet-stream\r\ncontent-length: ${ids.length}\r\n\r\n`,
     );
     socket.write(ids);
-    while (fetchedCount === 0) await new Promise((resolve) => setImmediate(resolve));
+    await started.promise;
     for (let i = 0; i < 20; i++) assert.equal((await site.ask({ path: paths.checkIn, token })).status, 200);
     assert.ok(fetchedCount <= 32, `${fetchedCount} of 60 primes were fetched for a client that reads none`);
     socket.destroy();
