@@ -28,6 +28,7 @@ import { OsError, lastError } from "./os-error.ts";
 import { type FileStat, STATX_MASK, STAT_BYTES, decodeStat, isSameObject, statIsFile } from "./stat.ts";
 
 const OPEN_DIRECTORY = O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC;
+const OPEN_PASSAGE = O.PATH | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC;
 const OPEN_FILE = O.RDONLY | O.NOFOLLOW | O.NONBLOCK | O.CLOEXEC;
 const OPEN_NEW_FILE = O.RDWR | O.CREAT | O.EXCL | O.NOFOLLOW | O.CLOEXEC;
 
@@ -41,16 +42,24 @@ const scratchTarget = allocate(LINK_TARGET_BYTES);
 
 export class Directory {
   readonly fd: number;
+  /** Opened by {@link openPassage}: names in it are found, but not listed. */
+  readonly isPathOnly: boolean;
   private isOpen = true;
 
   /** Takes over `fd`, which is an open directory. */
-  constructor(fd: number) {
+  constructor(fd: number, isPathOnly = false) {
     this.fd = fd;
+    this.isPathOnly = isPathOnly;
   }
 
   /** The directory `/`, where every walk by components starts. */
   static openSlash(): Directory {
     return new Directory(openForReading(AT_FDCWD, "/", OPEN_DIRECTORY));
+  }
+
+  /** As `openSlash`, only to pass through it. */
+  static passSlash(): Directory {
+    return new Directory(openPathOnly(AT_FDCWD, "/", OPEN_PASSAGE), true);
   }
 
   /** Opens the directory `name`; a symlink is refused with ENOTDIR. */
@@ -59,13 +68,23 @@ export class Directory {
     return new Directory(openForReading(this.fd, name, OPEN_DIRECTORY));
   }
 
+  /**
+   * Opens the directory `name` only to pass through it: that takes no right to read it, as directories above a user's
+   * own often give none.
+   */
+  openPassage(name: ByteString): Directory {
+    assertName(name);
+    return new Directory(openPathOnly(this.fd, name, OPEN_PASSAGE), true);
+  }
+
   /** Opens this directory once more, with a position and a life of its own. */
   duplicate(): Directory {
     return new Directory(openForReading(this.fd, ".", OPEN_DIRECTORY));
   }
 
   /** Opens what is now this directory's parent: the caller checks that it is the one it means. */
-  openParent(): Directory {
+  openParent(isPathOnly = false): Directory {
+    if (isPathOnly) return new Directory(openPathOnly(this.fd, "..", OPEN_PASSAGE), true);
     return new Directory(openForReading(this.fd, "..", OPEN_DIRECTORY));
   }
 
@@ -146,9 +165,7 @@ export class Directory {
   /** A descriptor that names any object, a symlink too, without opening it. */
   openPath(name: ByteString): number {
     assertName(name);
-    const fd = libc.openat(this.fd, cString(name), O.PATH | O.NOFOLLOW | O.CLOEXEC, 0);
-    if (fd < 0) throw lastError("openat", name);
-    return fd;
+    return openPathOnly(this.fd, name, O.PATH | O.NOFOLLOW | O.CLOEXEC);
   }
 
   readLink(name: ByteString): ByteString {
@@ -249,6 +266,12 @@ export function readLinkAt(fd: number, name: ByteString | ""): ByteString {
 function assertName(name: ByteString): void {
   if (!isObjectName(name))
     throw new CostorError("restore-refused", `not a name that an object can have: ${JSON.stringify(name)}`);
+}
+
+function openPathOnly(at: number, name: string, flags: number): number {
+  const fd = libc.openat(at, cString(name), flags, 0);
+  if (fd < 0) throw lastError("openat", name);
+  return fd;
 }
 
 /** O_NOATIME is for a file's owner and for root only; others go without it. */

@@ -1,6 +1,7 @@
 /**
  * Opens what a person named by an absolute path: a root to back up, a directory to restore into. The path is walked
- * component by component, so it may be longer than PATH_MAX.
+ * component by component, so it may be longer than PATH_MAX. What lies above its end is only passed through, so this
+ * process's user need not be allowed to read it.
  *
  * A symlink on the way is followed only where nobody but root or this process's user could have put it: it belongs to
  * one of them and lies in a directory that only they can change (or that is sticky). Every other symlink is refused
@@ -24,18 +25,18 @@ export function openRoot(path: ByteString): Directory {
 }
 
 /**
- * Opens the directory that holds the last component of `path`, which itself may be anything and is not followed.
- * Undefined name: the path is `/`.
+ * Opens the directory that holds the last component of `path`, which itself may be anything and is not followed. The
+ * directory can be passed, not listed. Undefined name: the path is `/`.
  */
 export function openRootParent(path: ByteString): { parent: Directory; name: ByteString | undefined } {
   const components = componentsOf(path);
   const name = components.pop();
-  return { parent: walkTo(components, path), name };
+  return { parent: walkTo(components, path, { passes: true }), name };
 }
 
 /** As `openRoot`; makes the directories that are missing, closed to everybody else. */
 export function openOrCreateRoot(path: ByteString): Directory {
-  return walkTo(componentsOf(path), path, true);
+  return walkTo(componentsOf(path), path, { creates: true });
 }
 
 /** The components of an absolute path, without empty ones and `.`; `..` is refused, since symlinks change its meaning. */
@@ -48,17 +49,25 @@ export function componentsOf(path: ByteString): ByteString[] {
   return components as ByteString[];
 }
 
-function walkTo(components: readonly ByteString[], path: ByteString, creates = false): Directory {
+interface WalkOptions {
+  /** Makes the directories that are missing. */
+  readonly creates?: boolean;
+  /** Opens the last one only to pass through it, too. */
+  readonly passes?: boolean;
+}
+
+function walkTo(components: readonly ByteString[], path: ByteString, options: WalkOptions = {}): Directory {
   const waiting = components.toReversed();
-  let at = Directory.openSlash();
+  let at = Directory.passSlash();
   let followed = 0;
   try {
     for (let name = waiting.pop(); name !== undefined; name = waiting.pop()) {
       let next: Directory;
-      if (name === "..") next = at.openParent();
+      if (name === "..") next = at.openParent(true);
       else {
         try {
-          next = openOrCreate(at, name, creates);
+          const isPassage = options.passes === true || waiting.length > 0;
+          next = openOrCreate(at, name, isPassage, options.creates === true);
         } catch (error) {
           if (!isOsError(error, E.NOTDIR, E.LOOP)) throw error;
           const target = trustedTarget(at, name);
@@ -71,22 +80,25 @@ function walkTo(components: readonly ByteString[], path: ByteString, creates = f
               .toReversed() as ByteString[]),
           );
           if (!target.startsWith("/")) continue;
-          next = Directory.openSlash();
+          next = Directory.passSlash();
         }
       }
       at.close();
       at = next;
     }
-    return at;
+    if (options.passes || !at.isPathOnly) return at;
+    using end = at;
+    return end.duplicate();
   } catch (error) {
     at.close();
     throw error;
   }
 }
 
-function openOrCreate(at: Directory, name: ByteString, creates: boolean): Directory {
+function openOrCreate(at: Directory, name: ByteString, isPassage: boolean, creates: boolean): Directory {
+  const open = (): Directory => (isPassage ? at.openPassage(name) : at.openChild(name));
   try {
-    return at.openChild(name);
+    return open();
   } catch (error) {
     if (!creates || !isOsError(error, E.NOENT)) throw error;
   }
@@ -95,7 +107,7 @@ function openOrCreate(at: Directory, name: ByteString, creates: boolean): Direct
   } catch (error) {
     if (!isOsError(error, E.EXIST)) throw error;
   }
-  return at.openChild(name);
+  return open();
 }
 
 /** Where the symlink `name` leads; undefined when it is none; ELOOP when another user could have made it. */

@@ -18,6 +18,8 @@ interface Level {
   readonly name: ByteString;
   /** The raw record as it was when the directory was entered. */
   readonly stat: Buffer;
+  /** Entered only to pass through. */
+  readonly isPassage: boolean;
   directory: Directory | undefined;
 }
 
@@ -28,7 +30,7 @@ export class DirectoryStack {
 
   /** Takes over `root`, which stays open until the stack is closed. */
   constructor(root: Directory) {
-    this.levels.push({ name: "" as ByteString, stat: recordOf(root), directory: root });
+    this.levels.push({ name: "" as ByteString, stat: recordOf(root), isPassage: root.isPathOnly, directory: root });
   }
 
   get current(): Directory {
@@ -64,14 +66,14 @@ export class DirectoryStack {
     return this.levels.slice(1).map((level) => level.name);
   }
 
-  /** Enters the directory `name` of the current one. */
-  push(name: ByteString): Directory {
-    return this.enter(name, this.current.openChild(name));
+  /** Enters the directory `name` of the current one; a passage cannot be listed. */
+  push(name: ByteString, isPassage = false): Directory {
+    return this.enter(name, isPassage ? this.current.openPassage(name) : this.current.openChild(name));
   }
 
   /** Enters a directory that the caller has opened in the current one by `name`. */
   enter(name: ByteString, directory: Directory): Directory {
-    this.levels.push({ name, stat: recordOf(directory), directory });
+    this.levels.push({ name, stat: recordOf(directory), isPassage: directory.isPathOnly, directory });
     const surplus = this.levels.length - 1 - limits.openDirectoriesCount;
     if (surplus > 0) this.forget(this.levels[surplus]!);
     return directory;
@@ -121,7 +123,7 @@ export class DirectoryStack {
     for (const level of this.levels.slice(1)) {
       let next: Directory | undefined;
       try {
-        next = at.openChild(level.name);
+        next = level.isPassage ? at.openPassage(level.name) : at.openChild(level.name);
         if (!isLevel(next, level)) throw new OsError("openat", E.STALE, level.name);
       } catch (error) {
         next?.close();
@@ -139,7 +141,7 @@ export class DirectoryStack {
 function reopenParent(child: Directory, level: Level): Directory | undefined {
   let parent: Directory;
   try {
-    parent = child.openParent();
+    parent = child.openParent(level.isPassage);
   } catch (error) {
     if (isOsError(error, E.ACCES, E.NOENT)) return undefined;
     throw error;
