@@ -32,7 +32,10 @@ test("every package has a version and a SHA-512", () => {
 });
 
 test("no host is named, so that any registry serves", () => {
-  assert.deepEqual(dependencies.filter(([, locked]) => locked.resolved !== undefined), []);
+  assert.deepEqual(
+    dependencies.filter(([, locked]) => locked.resolved !== undefined),
+    [],
+  );
   // Addresses of people who fund a package may stand there.
   const hosts = text.split("\n").filter((line) => /https?:\/\//.test(line) && !/^\s*"url":/.test(line));
   assert.deepEqual(hosts, []);
@@ -70,7 +73,9 @@ test("classic-level brings its binaries for both Linux platforms in its own pack
 
 test("versions of direct dependencies are exact", () => {
   const { dependencies: runtime, optionalDependencies: optional, devDependencies: tools } = packageJson;
-  const loose = Object.entries({ ...runtime, ...optional, ...tools }).filter(([, range]) => !/^\d+\.\d+\.\d+$/.test(range));
+  const loose = Object.entries({ ...runtime, ...optional, ...tools }).filter(
+    ([, range]) => !/^\d+\.\d+\.\d+$/.test(range),
+  );
   assert.deepEqual(loose, []);
 });
 

@@ -3,6 +3,7 @@
  * test passed or was skipped for a reason, it exits with 0 in time, and it leaves no process behind.
  */
 import { spawn } from "node:child_process";
+import { chmod } from "node:fs/promises";
 import { readdirSync, readFileSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
@@ -34,6 +35,8 @@ const leftoverMs = 1_000;
 export async function runTestFile(path: string, options: FileRunOptions): Promise<FileRun> {
   const startedMs = performance.now();
   const scratch = await scratchDirectory("file");
+  // A test that drops its rights must get through to directories that it opens for itself.
+  await chmod(scratch, 0o711);
   const child = spawn(process.execPath, [...runtimeFlags, path], {
     detached: true,
     stdio: ["ignore", "pipe", "pipe", "pipe"],

@@ -1,6 +1,6 @@
 /** Temporary directories of tests: each its own, gone when the process ends. */
 import { spawnSync } from "node:child_process";
-import { chmod, mkdir, mkdtemp } from "node:fs/promises";
+import { mkdir, mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -11,7 +11,6 @@ export async function scratchDirectory(name: string): Promise<string> {
   const parent = process.env["COSTOR_TEST_SCRATCH"] ?? tmpdir();
   await mkdir(parent, { recursive: true });
   const path = await mkdtemp(join(parent, `costor-${name}-`));
-  await chmod(path, 0o700);
   made.push(path);
   return path;
 }
