@@ -19,7 +19,8 @@ const INDEX_DEPTH_COUNT = 8;
 
 export class TreeReader {
   private readonly components: TreeReaderComponents;
-  private readonly opened = new Map<PrimeId, Promise<Buffer>>();
+  /** By id and key, the latest used last. */
+  private readonly opened = new Map<string, { readonly plain: Promise<Buffer>; readonly lengthBytes: number }>();
   private openedBytes = 0;
 
   constructor(components: TreeReaderComponents) {
@@ -28,26 +29,30 @@ export class TreeReader {
 
   /** The plaintext of a tree prime. Throws `prime-missing`, `prime-corrupt`. */
   private async openTree(reference: PrimeReference): Promise<Buffer> {
-    const cached = this.opened.get(reference.id);
+    const { lengthBytes } = reference;
+    const key = `${reference.id} ${lengthBytes} ${Buffer.from(reference.key).toString("base64")}`;
+    const cached = this.opened.get(key);
     if (cached) {
-      this.opened.delete(reference.id);
-      this.opened.set(reference.id, cached);
-      return cached;
+      this.opened.delete(key);
+      this.opened.set(key, cached);
+      return cached.plain;
     }
-    const opening = this.components.fetchPrime(reference.id).then((stored) => openPrime(stored, reference, "tree"));
-    this.opened.set(reference.id, opening);
-    this.openedBytes += reference.lengthBytes;
-    opening.catch(() => this.forget(reference));
-    for (const [id, waiting] of this.opened) {
-      if (this.openedBytes <= CACHED_BYTES || id === reference.id) break;
-      this.opened.delete(id);
-      this.openedBytes -= (await waiting.catch(() => undefined))?.length ?? 0;
+    const plain = this.components.fetchPrime(reference.id).then((stored) => openPrime(stored, reference, "tree"));
+    this.opened.set(key, { plain, lengthBytes });
+    this.openedBytes += lengthBytes;
+    plain.catch(() => this.forget(key));
+    for (const oldest of this.opened.keys()) {
+      if (this.openedBytes <= CACHED_BYTES || oldest === key) break;
+      this.forget(oldest);
     }
-    return opening;
+    return plain;
   }
 
-  private forget(reference: PrimeReference): void {
-    if (this.opened.delete(reference.id)) this.openedBytes -= reference.lengthBytes;
+  private forget(key: string): void {
+    const entry = this.opened.get(key);
+    if (!entry) return;
+    this.opened.delete(key);
+    this.openedBytes -= entry.lengthBytes;
   }
 
   /** The bytes of a slice of a tree prime. */

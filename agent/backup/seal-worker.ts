@@ -6,9 +6,9 @@ import { parentPort, workerData } from "node:worker_threads";
 import { serveTasks } from "#agent/worker-ending.ts";
 import { assertInvariant } from "#protocol/errors.ts";
 import { deriveScope } from "#protocol/scope.ts";
+import { noteDropped } from "#protocol/young-garbage.ts";
 import { cutLargeFile } from "./large-file.ts";
 import { bundleFiles } from "./small-files.ts";
-import { noteDropped } from "./young-garbage.ts";
 import type { FromWorker, JobFailed, ToWorker } from "./worker-messages.ts";
 
 const port = parentPort;

@@ -7,8 +7,8 @@
 import { batchEntryBytes, type StoredPrime } from "#protocol/batch.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
-import { noteDropped } from "./young-garbage.ts";
 import type { PrimeId } from "#protocol/ids.ts";
+import { noteDropped } from "#protocol/young-garbage.ts";
 
 export interface UploadClient {
   /** Which of these primes the site lacks, as far as this agent has sent them. */

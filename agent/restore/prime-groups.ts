@@ -6,6 +6,7 @@ import type { StoredPrime } from "#protocol/batch.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 import type { PrimeReference } from "#protocol/sealing.ts";
+import { noteDropped } from "#protocol/young-garbage.ts";
 import { type Failure, type FileOutcome, type PartWrite, type WholeFile, describeFailure } from "./place-messages.ts";
 import type { PlacePool } from "./place-pool.ts";
 
@@ -117,6 +118,8 @@ export class PrimeGroups {
 
   private place(group: Group, stored: Uint8Array): void {
     this.fetchedBytes += stored.length;
+    // As it came from the line, and as it is handed on.
+    noteDropped(2 * stored.length);
     const task = {
       reference: group.reference,
       stored,

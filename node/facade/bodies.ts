@@ -5,6 +5,7 @@
 import type { IncomingMessage } from "node:http";
 import { CostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
+import { noteDropped } from "#protocol/young-garbage.ts";
 import { BodyBudget } from "./body-budget.ts";
 
 /** The length that the client announced; undefined for a chunked body. Throws `limit-exceeded` at once for too much. */
@@ -62,6 +63,7 @@ async function readBody(request: IncomingMessage, limitBytes: number, watchMs: n
   } finally {
     clearInterval(watch);
   }
+  noteDropped(used);
   if (announced !== undefined && used !== announced)
     throw new CostorError("bad-request", `the body has ${used} bytes, not ${announced}`);
   return body.length === used ? body : grown(body.subarray(0, used), used);

@@ -11,6 +11,7 @@ import { CostorError } from "#protocol/errors.ts";
 import { contentTypes, paths } from "#protocol/http.ts";
 import { type PrimeId, primeIdFromBytes } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
+import { noteDropped } from "#protocol/young-garbage.ts";
 import { agentOf } from "./authentication.ts";
 import { type BodyReader, announcedBytes } from "./bodies.ts";
 
@@ -95,6 +96,7 @@ async function* readAsBatch(site: Site, ids: readonly PrimeId[]): AsyncGenerator
       const entry = batchEntry({ id: ids[at + index]!, stored });
       if (stored.length < JOINED_BYTES) yield Buffer.concat(entry);
       else yield* entry;
+      noteDropped(stored.length);
     }
   }
 }
