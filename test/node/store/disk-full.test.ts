@@ -29,13 +29,18 @@ async function fill(store: SegmentStore, oracle: StoreOracle, seed: number, prim
   }
 }
 
-/** Takes all the space that is left, as another program might. */
+/** Takes all the space that is left, as another program might: in pieces that get smaller. */
 async function hog(path: string): Promise<void> {
-  for (let bytes = 1024 * kib, name = 0; bytes >= 4 * kib; name++) {
-    await writeFile(path + name, Buffer.alloc(bytes, 1)).catch(async () => {
-      await rm(path + name, { force: true });
-      bytes /= 2;
-    });
+  let piecesCount = 0;
+  for (const pieceBytes of [1024 * kib, 64 * kib, 4 * kib]) {
+    for (let isFull = false; !isFull; piecesCount++) {
+      const piece = `${path}${piecesCount}`;
+      isFull = await writeFile(piece, Buffer.alloc(pieceBytes, 1)).then(
+        () => false,
+        () => true,
+      );
+      if (isFull) await rm(piece, { force: true });
+    }
   }
 }
 
