@@ -36,7 +36,7 @@ export async function runTestFile(path: string, options: FileRunOptions): Promis
   const startedMs = performance.now();
   const scratch = await scratchDirectory("file");
   // A test that drops its rights must get through to directories that it opens for itself.
-  await chmod(scratch, 0o711);
+  await chmod(scratch, 0o755);
   const child = spawn(process.execPath, [...runtimeFlags, path], {
     detached: true,
     stdio: ["ignore", "pipe", "pipe", "pipe"],
