@@ -9,7 +9,7 @@ import type { ByteString } from "#protocol/byte-string.ts";
 import { limits } from "#protocol/limits.ts";
 import type { ExtendedAttribute } from "#protocol/tree.ts";
 import { E, addressOf, allocate, cString, errno, libc, secondCString } from "./libc.ts";
-import { OsError, lastError } from "./os-error.ts";
+import { OsError, isOsError, lastError } from "./os-error.ts";
 
 /** How a call names its object: an open file or directory, or a descriptor from `openPath`. */
 export interface XattrHolder {
@@ -24,8 +24,8 @@ const value = allocate(64 * 1024);
 const descriptorPath = (fd: number): string => `/proc/self/fd/${fd}`;
 
 /**
- * The attributes of an object in byte order of names; empty when the file system has none. One that cannot be read is
- * left out and given to `onProblem`; so are those that would exceed the limit of their sum.
+ * The attributes of an object in byte order of names; empty when the file system has none. What cannot be listed or read
+ * is left out and given to `onProblem`; so are those that would exceed the limit of their sum.
  */
 export function readXattrs(
   holder: XattrHolder,
@@ -34,7 +34,14 @@ export function readXattrs(
 ): ExtendedAttribute[] {
   const attributes: ExtendedAttribute[] = [];
   let totalBytes = 0;
-  for (const name of listXattrs(holder)) {
+  let names: ByteString[] = [];
+  try {
+    names = listXattrs(holder);
+  } catch (error) {
+    if (!isOsError(error)) throw error;
+    onProblem(error);
+  }
+  for (const name of names) {
     const bytes = readXattr(holder, name, onProblem);
     if (bytes === undefined) continue;
     totalBytes += name.length + bytes.length;
