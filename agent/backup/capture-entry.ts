@@ -24,12 +24,15 @@ const LINK_GROUP_BYTES = 8;
 export function linkFields(scope: Scope, stat: Buffer): { linkGroup?: Uint8Array; linkCount?: number } {
   const linkCount = statLinkCount(stat);
   if (linkCount < 2) return {};
-  const digest = createHmac("sha256", scope.content).update("link").update(inodeKey(stat), "latin1").digest();
+  const digest = createHmac("sha256", scope.content).update("link").update(linkKey(stat), "latin1").digest();
   return { linkGroup: digest.subarray(0, LINK_GROUP_BYTES), linkCount };
 }
 
 /** Device and inode, as a byte string. */
 export const inodeKey = (stat: Buffer): string => stat.toString("latin1", 0x20, 0x28) + stat.toString("latin1", 0x88, 0x90);
+
+/** Which inode, for its names: numbers are used again, so the time of its birth belongs to it where the system tells that. */
+export const linkKey = (stat: Buffer): string => inodeKey(stat) + stat.toString("latin1", 0x50, 0x5c);
 
 /** A symlink, FIFO or device node. `stat` becomes its newest record. */
 export function captureOther(directory: Directory, name: ByteString, stat: Buffer, scope: Scope, onProblem: OnProblem): TreeObject {

@@ -5,8 +5,8 @@ import { CostorError } from "#protocol/errors.ts";
 
 export const STAT_BYTES = 256;
 
-/** The basic fields and the mount id. */
-export const STATX_MASK = 0x7ff | 0x1000;
+/** The basic fields, the time of birth and the mount id. */
+export const STATX_MASK = 0x7ff | 0x800 | 0x1000;
 
 export type FileType = "file" | "directory" | "symlink" | "fifo" | "socket" | "character" | "block";
 
