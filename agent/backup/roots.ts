@@ -1,7 +1,7 @@
 /** The roots of a backup as a tree of names from `/` down: what lies above them is kept with its attributes only. */
-import { realpathSync } from "node:fs";
-import { type ByteString, byteStringFromBytes, byteStringToBytes } from "#protocol/byte-string.ts";
-import { componentsOf } from "#agent/files/root-path.ts";
+import { readlinkSync } from "node:fs";
+import { type ByteString, byteStringFromBytes } from "#protocol/byte-string.ts";
+import { componentsOf, openRootParent } from "#agent/files/root-path.ts";
 
 export interface RootNode {
   /** The root's absolute path, when this is one. Nothing below a root counts apart from it. */
@@ -9,14 +9,18 @@ export interface RootNode {
   readonly children: Map<ByteString, RootNode>;
 }
 
-/** `path` with the symlinks above its last name resolved; as it is where that fails. */
+/**
+ * `path` with the symlinks above its last name resolved, where they can be trusted (agent/files/root-path.ts); else as it
+ * is: the scan then meets what is wrong, and reports it.
+ */
 function resolveParent(path: ByteString): ByteString {
   const components = componentsOf(path);
   const name = components.pop();
   if (name === undefined) return "/" as ByteString;
   try {
-    const parent = byteStringFromBytes(realpathSync(byteStringToBytes(`/${components.join("/")}` as ByteString), "buffer"));
-    return `${parent === "/" ? "" : parent}/${name}` as ByteString;
+    using parent = openRootParent(path).parent;
+    const above = byteStringFromBytes(readlinkSync(`/proc/self/fd/${parent.fd}`, "buffer"));
+    return `${above === "/" ? "" : above}/${name}` as ByteString;
   } catch {
     return `/${[...components, name].join("/")}` as ByteString;
   }
