@@ -139,7 +139,7 @@ async function sendSnapshot(
     await uploader.drain();
     progress.phase = "committing";
     const { totals } = root;
-    failIfNothing(totals.objectsCount, findings);
+    failIfNothing(scan.foundRootsCount, findings);
     const request: CommitRequest = {
       snapshotId,
       job: config.job,
@@ -196,8 +196,8 @@ async function openSession({ config, client }: BackupInit, database: AgentDataba
   return { sessionId: parseSessionId(sessionId), snapshotId, storeGeneration, askFirst: unfinished !== undefined || !isSameStore };
 }
 
-function failIfNothing(objectsCount: number, findings: Findings): void {
-  if (objectsCount > 0) return;
+function failIfNothing(foundRootsCount: number, findings: Findings): void {
+  if (foundRootsCount > 0) return;
   const [first] = findings.unreadable;
   throw new CostorError("file-unreadable", `nothing could be read${first ? `: ${first.message}` : ""}`);
 }

@@ -6,6 +6,7 @@
  * The walk goes by directory descriptors (agent/files/walk.ts), so that no symlink put in its way leads it astray.
  */
 import type { ByteString } from "#protocol/byte-string.ts";
+import { limits } from "#protocol/limits.ts";
 import type { Scope } from "#protocol/scope.ts";
 import type { FileObject, NodePointer } from "#protocol/tree.ts";
 import type { PathFilter } from "#agent/config/path-filter.ts";
@@ -23,18 +24,20 @@ import {
   statType,
   writeChangeSignature,
 } from "#agent/files/stat.ts";
-import { isOsError } from "#agent/files/os-error.ts";
+import { findDataExtents } from "#agent/files/holes.ts";
+import { isOsError, isSystemCode } from "#agent/files/os-error.ts";
 import { DirectoryStack } from "#agent/files/walk.ts";
 import { AgentDatabase, type DirectoryKey, childKey, rootKey } from "./agent-database.ts";
 import type { BackupProgress, Findings } from "./backup-report.ts";
-import { captureOther, completeFile, draftFile, inodeKey, isRacy } from "./capture-entry.ts";
+import { captureOther, completeFile, draftFile, inodeKey, isRacy, linkKey } from "./capture-entry.ts";
 import type { ContentJobs, ContentResult } from "./content-jobs.ts";
 import type { DeferredWrites } from "./deferred-writes.ts";
-import { DirectoryFrame, type FrameEntry, type FrameResult, RecordCursor } from "./directory-frame.ts";
+import { DirectoryFrame, type FrameEntry, type FrameResult } from "./directory-frame.ts";
 import { encodeHead } from "./directory-record.ts";
 import { forgetSubtree } from "./forgotten-records.ts";
 import { LinkedInodes } from "./linked-inodes.ts";
 import type { RootNode } from "./roots.ts";
+import { type RecordedEntry, ScanLevel } from "./scan-level.ts";
 import type { TreeSealer } from "./tree-sealer.ts";
 import type { Uploader } from "./uploader.ts";
 
@@ -43,7 +46,7 @@ export interface ScanComponents {
   readonly jobs: Pick<ContentJobs, "submit" | "flush" | "room" | "isBusy">;
   readonly trees: TreeSealer;
   readonly uploader: Uploader;
-  readonly writes: DeferredWrites;
+  readonly writes: Pick<DeferredWrites, "add" | "release">;
   readonly scope: Scope;
   readonly findings: Findings;
   readonly progress: BackupProgress;
@@ -60,33 +63,22 @@ export interface ScanInit {
   readonly signal: AbortSignal;
 }
 
-/** A directory on the way down. */
-interface Level {
-  readonly frame: DirectoryFrame;
-  readonly names: readonly ByteString[];
-  next: number;
-  /** The record's next entry. */
-  recordIndex: number;
-  readonly cursor: RecordCursor | undefined;
-  /** Set above the roots. */
-  readonly above: RootNode | undefined;
-  readonly device: number;
-  /** It cannot be reached any more. */
-  isLost?: boolean;
-}
-
 const YIELD_EVERY_COUNT = 256;
 const UNTRUSTED_SIGNATURE = Buffer.alloc(CHANGE_SIGNATURE_BYTES);
+/** A mount point that the backup does not pass: the directory is kept, empty. */
+const NOTHING: RootNode = { children: new Map() };
 
 export class Scan {
   private readonly components: ScanComponents;
   private readonly init: ScanInit;
-  private readonly levels: Level[] = [];
+  private readonly levels: ScanLevel[] = [];
   private readonly stat = Buffer.alloc(STAT_BYTES);
   private readonly signature = Buffer.alloc(CHANGE_SIGNATURE_BYTES);
   private readonly linked = new LinkedInodes();
   private stack!: DirectoryStack;
   readFilesCount = 0;
+  /** Roots that are there and could be opened. */
+  foundRootsCount = 0;
 
   constructor(components: ScanComponents, init: ScanInit) {
     this.components = components;
@@ -95,9 +87,10 @@ export class Scan {
 
   /** Walks everything; resolves with the snapshot's root once all of it is sealed. */
   async run(): Promise<FrameResult> {
-    using stack = new DirectoryStack(Directory.openSlash());
-    this.stack = stack;
     const { roots } = this.init;
+    using stack = new DirectoryStack(roots.root === undefined ? Directory.passSlash() : Directory.openSlash());
+    this.stack = stack;
+    if (roots.root !== undefined) this.foundRootsCount++;
     const root = Promise.withResolvers<FrameResult>();
     root.promise.catch(() => undefined);
     const key = roots.root === undefined ? undefined : rootKey(roots.root);
@@ -114,7 +107,7 @@ export class Scan {
     return root.promise;
   }
 
-  private async pause(level: Level): Promise<void> {
+  private async pause(level: ScanLevel): Promise<void> {
     level.frame.emitAhead(this.components.scope, this.components.trees);
     await new Promise((resolve) => setImmediate(resolve));
     await this.components.jobs.room();
@@ -135,12 +128,11 @@ export class Scan {
       this.components.findings.noteUnreadable(frame.pathOf("." as ByteString), error);
     }
     names.sort();
-    const cursor = frame.record && new RecordCursor(frame.record);
-    this.levels.push({ frame, names, next: 0, recordIndex: 0, cursor, above, device });
+    this.levels.push(new ScanLevel({ frame, names, above, device }));
   }
 
-  private leave(level: Level): void {
-    this.passRecordUpTo(level, undefined);
+  private leave(level: ScanLevel): void {
+    this.take(level, undefined);
     this.levels.pop();
     const above = this.levels.at(-1);
     if (above) this.goUp(level, above);
@@ -149,7 +141,7 @@ export class Scan {
   }
 
   /** Back to the directory above; when somebody moved it meanwhile, its other entries cannot be read. */
-  private goUp(left: Level, above: Level): void {
+  private goUp(left: ScanLevel, above: ScanLevel): void {
     try {
       if (left.isLost) this.stack.popTo(this.levels.length - 1);
       else this.stack.pop();
@@ -170,6 +162,7 @@ export class Scan {
       if (result.pages && frame.key) {
         const head = encodeHead({ pagesCount: result.pages.length, ...result }, result.isFirstLeaf!);
         writes.add(uploader.added, AgentDatabase.directoryWrites(frame.key, head, result.pages, frame.record?.head.pagesCount ?? 0));
+        writes.release(uploader.acknowledged);
       }
       if (frame.parent) {
         frame.parent.addChild(result);
@@ -180,68 +173,67 @@ export class Scan {
     }
   }
 
-  /** Moves the record's cursor to `name`; what it passes is gone. True when the record has `name`. */
-  private passRecordUpTo(level: Level, name: ByteString | undefined): boolean {
-    for (; level.cursor; level.recordIndex++) {
-      const entry = level.cursor.at(level.recordIndex);
-      if (!entry) return false;
-      const recorded = entry.page.names[entry.place]!;
-      if (name !== undefined && recorded >= name) return recorded === name;
-      level.frame.markChanged();
-      this.forget(level.frame.key!, recorded, level.recordIndex, level.cursor);
-    }
-    return false;
+  private take(level: ScanLevel, name: ByteString | undefined): RecordedEntry | undefined {
+    return level.take(name, (gone) => this.forget(level.frame.key!, gone));
   }
 
-  /** Forgets the records of a directory that is gone, and of all below it. */
-  private forget(parent: DirectoryKey, name: ByteString, recordIndex: number, cursor: RecordCursor): void {
-    const { page, place } = cursor.at(recordIndex)!;
+  /** Forgets the records of a directory that is gone, or no directory any more, and of all below it. */
+  private forget(parent: DirectoryKey, { page, place }: RecordedEntry): void {
     if (page.object(place).type !== "directory") return;
     const { database, writes } = this.components;
-    for (const forgotten of forgetSubtree(database, parent, name)) writes.add(0, forgotten);
+    for (const forgotten of forgetSubtree(database, parent, page.names[place]!)) writes.add(0, forgotten);
   }
 
-  private visit(level: Level, name: ByteString): void {
-    const { findings, progress } = this.components;
-    const { stat, signature } = this;
+  private visit(level: ScanLevel, name: ByteString): void {
+    const { findings } = this.components;
+    const rootNode = level.above?.children.get(name);
+    let recorded: RecordedEntry | undefined;
     try {
-      this.stack.current.statInto(name, stat);
-      const isDirectory = statIsDirectory(stat);
+      this.stack.current.statInto(name, this.stat);
+      const isDirectory = statIsDirectory(this.stat);
       if (!level.above && !this.isWanted(level, name, isDirectory)) return;
-      const isRecorded = this.passRecordUpTo(level, name);
-      writeChangeSignature(stat, 0, signature, 0);
-      const entry = isRecorded ? level.cursor!.at(level.recordIndex)! : undefined;
-      const isSame = entry?.page.matches(entry.place, signature) ?? false;
-      const recordIndex = isRecorded ? level.recordIndex++ : undefined;
-      progress.objectsCount++;
-      if (isDirectory) return this.visitDirectory(level, name, isSame ? recordIndex : undefined);
-      if (statIsFile(stat)) {
-        progress.filesCount++;
-        progress.bytes += statSizeBytes(stat);
-      }
-      if (isSame) return void level.frame.addUnchanged(recordIndex!);
-      level.frame.markChanged();
-      if (statIsFile(stat)) this.visitFile(level, name);
-      else if (statType(stat) === "socket") findings.skippedSocketsCount++;
-      else {
-        const object = captureOther(this.stack.current, name, stat, this.components.scope, (error) =>
-          findings.noteUnreadable(level.frame.pathOf(name), error),
-        );
-        level.frame.addEntry({ name, object, signature: this.keptSignature() });
-      }
+      recorded = this.take(level, name);
+      writeChangeSignature(this.stat, 0, this.signature, 0);
+      const isSame = recorded?.page.matches(recorded.place, this.signature) ?? false;
+      const isAboveRoot = rootNode !== undefined && rootNode.root === undefined;
+      if (isDirectory || isAboveRoot) this.visitDirectory(level, name, isSame ? recorded : undefined);
+      else this.visitOther(level, name, recorded, isSame);
+      if (rootNode?.root !== undefined) this.foundRootsCount++;
     } catch (error) {
-      const code = (error as { code?: string }).code;
-      if (typeof code !== "string" || !code.startsWith("E")) throw error;
-      level.frame.markChanged();
+      const { code } = error as { code?: unknown };
+      if (!isSystemCode(code)) throw error;
+      if (recorded) level.frame.markChanged();
       // Gone since the directory was listed: that is no failure, except of a root.
       if (code !== "ENOENT" || level.above) findings.noteUnreadable(level.frame.pathOf(name), error);
     }
   }
 
-  private isWanted(level: Level, name: ByteString, isDirectory: boolean): boolean {
+  private isWanted(level: ScanLevel, name: ByteString, isDirectory: boolean): boolean {
     if (isDirectory && inodeKey(this.stat) === this.init.ownDirectory) return false;
-    if (isDirectory && this.init.oneFileSystem && statDevice(this.stat) !== level.device) return false;
     return this.init.filter === undefined || this.init.filter(level.frame.pathOf(name).slice(1), isDirectory);
+  }
+
+  /** Anything but a directory. */
+  private visitOther(level: ScanLevel, name: ByteString, recorded: RecordedEntry | undefined, isSame: boolean): void {
+    const { findings, progress, scope } = this.components;
+    const { frame } = level;
+    const isFile = statIsFile(this.stat);
+    progress.objectsCount++;
+    if (isFile) {
+      progress.filesCount++;
+      progress.bytes += statSizeBytes(this.stat);
+    }
+    if (isSame) return void frame.addUnchanged(recorded!.index);
+    if (recorded) this.forget(frame.key!, recorded);
+    if (isFile) return this.visitFile(level, name);
+    if (statType(this.stat) === "socket") {
+      findings.skippedSocketsCount++;
+      if (recorded) frame.markChanged();
+      return;
+    }
+    const onProblem = (error: Error): void => findings.noteUnreadable(frame.pathOf(name), error);
+    const object = captureOther(this.stack.current, name, this.stat, scope, onProblem);
+    frame.addEntry({ name, object, signature: this.keptSignature() });
   }
 
   /** The signature to keep for the object just seen: none that a change in the same tick of the clock could pass. */
@@ -251,46 +243,40 @@ export class Scan {
     return Buffer.from(this.signature);
   }
 
-  private visitDirectory(level: Level, name: ByteString, sameAs: number | undefined): void {
+  private visitDirectory(level: ScanLevel, name: ByteString, same: RecordedEntry | undefined): void {
     const { frame } = level;
     const rootNode = level.above?.children.get(name);
     const above = rootNode && rootNode.root === undefined ? rootNode : undefined;
     const key = above ? undefined : rootNode ? rootKey(rootNode.root!) : childKey(frame.key!, name);
-    const device = rootNode ? statDevice(this.stat) : level.device;
-    const directory = this.stack.push(name);
+    const directory = this.stack.push(name, above !== undefined);
     // From here on it is the opened directory that counts, whatever the name stood for before.
     this.stack.currentStat.copy(this.stat);
-    const recordIndex = this.signatureIsStill(this.signature) ? sameAs : undefined;
-    const attributes =
-      recordIndex === undefined
-        ? captureAttributes(this.stat, { fd: directory.fd, isPathOnly: false }, (error) =>
-            this.components.findings.noteUnreadable(frame.pathOf(name), error),
-          )
-        : undefined;
+    this.components.progress.objectsCount++;
+    const recorded = this.signatureIsStill(this.signature) ? same : undefined;
+    const attributes = recorded
+      ? undefined
+      : captureAttributes(this.stat, directory, (error) =>
+          this.components.findings.noteUnreadable(frame.pathOf(name), error),
+        );
     let slot: number | undefined;
     let entry: FrameEntry | undefined;
     if (attributes) {
       entry = { name, object: undefined, signature: this.keptSignature() };
       frame.addEntry(entry);
-    } else slot = frame.addUnchanged(recordIndex!);
+    } else slot = frame.addUnchanged(recorded!.index);
     frame.pendingCount++;
     frame.pendingDirectories++;
     const onDone = ({ node, changed }: FrameResult): void => {
       if (entry) entry.object = { name, ...attributes!, type: "directory", node };
-      else if (changed) frame.replace(slot!, this.withNode(frame, recordIndex!, node));
+      else if (changed) frame.replace(slot!, withNode(recorded!, node));
     };
     const child = this.newFrame({ parent: frame, name, key, onDone });
-    this.enter(child, above, device);
+    const device = rootNode ? statDevice(this.stat) : level.device;
+    const isOtherMount = this.init.oneFileSystem && statDevice(this.stat) !== device;
+    this.enter(child, isOtherMount ? NOTHING : above, device);
   }
 
-  /** The record's entry for a directory whose attributes are as they were, with its new node. */
-  private withNode(frame: DirectoryFrame, recordIndex: number, node: NodePointer): FrameEntry {
-    const { page, place } = new RecordCursor(frame.record!).at(recordIndex)!;
-    const object = page.object(place);
-    return { name: object.name, object: { ...object, type: "directory", node }, signature: page.signature(place) };
-  }
-
-  private visitFile(level: Level, name: ByteString): void {
+  private visitFile(level: ScanLevel, name: ByteString): void {
     const { frame } = level;
     const { stat } = this;
     const { scope, findings } = this.components;
@@ -326,10 +312,16 @@ export class Scan {
   private read(file: { name: ByteString; descriptor: number }, onDone: (result: ContentResult) => void): void {
     const { stat } = this;
     const sizeBytes = statSizeBytes(stat);
-    const job = { ...file, sizeBytes, signature: this.currentSignature(), sparse: statAllocatedBytes(stat) < sizeBytes };
+    const isSparse = statAllocatedBytes(stat) < sizeBytes && this.hasHoles(file.descriptor, sizeBytes);
+    const job = { ...file, sizeBytes, signature: this.currentSignature(), sparse: isSparse };
     if (statLinkCount(stat) < 2) return this.components.jobs.submit(job, onDone);
-    const isReader = this.linked.readOnce(inodeKey(stat), onDone, (onRead) => this.components.jobs.submit(job, onRead));
+    const isReader = this.linked.readOnce(linkKey(stat), onDone, (onRead) => this.components.jobs.submit(job, onRead));
     if (!isReader) closeDescriptor(file.descriptor);
+  }
+
+  /** A file system that compresses has less allocated than the size too: a small file is asked, so that it stays one. */
+  private hasHoles(descriptor: number, sizeBytes: number): boolean {
+    return sizeBytes > limits.smallFileBytes || findDataExtents(descriptor, sizeBytes) !== undefined;
   }
 
   private signatureIsStill(signature: Buffer): boolean {
@@ -341,4 +333,10 @@ export class Scan {
     writeChangeSignature(this.stat, 0, signature, 0);
     return signature;
   }
+}
+
+/** The record's entry for a directory whose attributes are as they were, with its new node. */
+function withNode({ page, place }: RecordedEntry, node: NodePointer): FrameEntry {
+  const object = page.object(place);
+  return { name: object.name, object: { ...object, type: "directory", node }, signature: page.signature(place) };
 }

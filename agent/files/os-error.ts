@@ -34,6 +34,10 @@ export function isOsError(error: unknown, ...numbers: number[]): error is OsErro
   return error instanceof OsError && (numbers.length === 0 || numbers.includes(error.errno));
 }
 
+/** Whether `code` is the symbolic name of a system's error, such as EACCES; not that of a fault in a program (`ERR_…`). */
+export const isSystemCode = (code: unknown): code is string =>
+  typeof code === "string" && /^E(?!RR_)[A-Z0-9]+$/.test(code);
+
 /** What a person is told when something could not be read. */
 export function unreadable(path: ByteString, cause: unknown): CostorError {
   const reason = cause instanceof Error ? cause.message : String(cause);

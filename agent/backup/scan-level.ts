@@ -1,0 +1,58 @@
+/** A directory on the way down: what is in it now, beside what the record of the last snapshot has, both in byte order. */
+import type { ByteString } from "#protocol/byte-string.ts";
+import type { DirectoryFrame } from "./directory-frame.ts";
+import { RecordCursor } from "./directory-frame.ts";
+import type { RecordPage } from "./directory-record.ts";
+import type { RootNode } from "./roots.ts";
+
+/** An entry of a record: its place in a page, and in the whole directory. */
+export interface RecordedEntry {
+  readonly page: RecordPage;
+  readonly place: number;
+  readonly index: number;
+}
+
+export class ScanLevel {
+  readonly frame: DirectoryFrame;
+  readonly names: readonly ByteString[];
+  /** Set above the roots. */
+  readonly above: RootNode | undefined;
+  /** Of the root that it belongs to. */
+  readonly device: number;
+  /** The next of {@link names}. */
+  next = 0;
+  /** It cannot be reached any more. */
+  isLost = false;
+  private readonly cursor: RecordCursor | undefined;
+  private recordIndex = 0;
+
+  constructor(init: {
+    readonly frame: DirectoryFrame;
+    readonly names: readonly ByteString[];
+    readonly above: RootNode | undefined;
+    readonly device: number;
+  }) {
+    this.frame = init.frame;
+    this.names = init.names;
+    this.above = init.above;
+    this.device = init.device;
+    this.cursor = init.frame.record && new RecordCursor(init.frame.record);
+  }
+
+  /**
+   * The record's entry of that name; undefined when it has none. To be asked in byte order: what comes before and was not
+   * asked for is gone, and given to `onGone`. Without a name, all that is left is gone.
+   */
+  take(name: ByteString | undefined, onGone: (entry: RecordedEntry) => void): RecordedEntry | undefined {
+    for (;;) {
+      const found = this.cursor?.at(this.recordIndex);
+      if (!found) return undefined;
+      const recorded = found.page.names[found.place]!;
+      if (name !== undefined && recorded > name) return undefined;
+      const entry = { ...found, index: this.recordIndex++ };
+      if (recorded === name) return entry;
+      this.frame.markChanged();
+      onGone(entry);
+    }
+  }
+}
