@@ -1,7 +1,7 @@
 /** One machine with a directory to back up, its agent's database, and a site in memory; no TLS, no processes. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, mkdirSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import type { AgentConfig } from "#agent/config/agent-config.ts";
 import { type BackupInit, runBackup } from "#agent/backup/backup.ts";
 import type { BackupReport } from "#agent/backup/backup-report.ts";
@@ -110,4 +110,30 @@ export class TestMachine {
 /** Runs a shell command with the source as its working directory. */
 export function shell(machine: TestMachine, command: string): void {
   execFileSync("bash", ["-euc", command], { cwd: machine.source, stdio: ["ignore", "ignore", "inherit"] });
+}
+
+const NOBODY = 65_534;
+
+/**
+ * Runs `action` without root's rights: as nobody, to whom the machine's directory is given, when this process is root.
+ * What lies above that directory can be passed, not read.
+ */
+export async function asNobody<T>(machine: TestMachine, action: () => Promise<T>): Promise<T> {
+  if (process.geteuid!() !== 0) return action();
+  // Once only: it changes every ctime.
+  if (statSync(machine.source).uid !== NOBODY)
+    execFileSync("chown", ["-R", "--no-dereference", `${NOBODY}:${NOBODY}`, machine.directory]);
+  const above = dirname(machine.directory);
+  if ((statSync(above).mode & 0o001) === 0) chmodSync(above, 0o711);
+  const groups = process.getgroups!();
+  process.setgroups!([NOBODY]);
+  process.setegid!(NOBODY);
+  process.seteuid!(NOBODY);
+  try {
+    return await action();
+  } finally {
+    process.seteuid!(0);
+    process.setegid!(0);
+    process.setgroups!(groups);
+  }
 }
