@@ -13,7 +13,7 @@ import { type FileRun, runTestFile } from "./support/file-run.ts";
 
 const root = resolve(import.meta.dirname, "..");
 /** Folders whose files take longest go first, so that the two lanes end together. */
-const slowFolders = ["crash", "integration", "property", "simulation"];
+const slowFolders = ["crash", "faults", "integration", "property", "simulation"];
 
 const { values, positionals } = parseArgs({
   options: {
