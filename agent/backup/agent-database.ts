@@ -90,23 +90,32 @@ export class AgentDatabase {
     this.level = level;
   }
 
-  /** Opens or makes the database; one that is damaged or of another format is made anew. Throws `agent-busy` when another process has it. */
+  /**
+   * Opens or makes the database; one that is damaged or of another format is made anew. Throws `agent-busy` when another
+   * process has it, `file-unreadable` when it cannot be opened for another reason.
+   */
   static async open(directory: string): Promise<AgentDatabase> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     let database: AgentDatabase | undefined;
     try {
       database = new AgentDatabase(await openLevel(directory));
+      if (database.meta(FORMAT_NAME)?.equals(FORMAT)) return database;
     } catch (error) {
-      const cause = (error as { cause?: { code?: string } }).cause;
+      const { cause } = error as { cause?: { code?: string; message?: string } };
       if (cause?.code === "LEVEL_LOCKED") throw new CostorError("agent-busy", `another process uses ${directory}`, { cause: error });
+      if (!isDatabaseDamage(error)) throw new CostorError("file-unreadable", `${directory} cannot be opened: ${cause?.message}`, { cause: error });
     }
-    if (database?.meta(FORMAT_NAME)?.equals(FORMAT)) return database;
     await database?.[Symbol.asyncDispose]();
-    await rm(directory, { recursive: true, force: true });
+    await AgentDatabase.remove(directory);
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const made = new AgentDatabase(await openLevel(directory));
     await made.write([AgentDatabase.metaWrite(FORMAT_NAME, FORMAT)]);
     return made;
+  }
+
+  /** Removes a database, which must be closed. */
+  static async remove(directory: string): Promise<void> {
+    await rm(directory, { recursive: true, force: true });
   }
 
   private get(key: Buffer): Buffer | undefined {
@@ -190,6 +199,17 @@ export class AgentDatabase {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.level.close();
   }
+}
+
+/**
+ * Whether an error of the database says that its files are damaged: then it is removed, and made anew. A file that is
+ * missing is named wrongly by a damaged one; a full disk or missing rights are no damage.
+ */
+export function isDatabaseDamage(error: unknown): boolean {
+  const { code, message, cause } = error as { code?: string; message?: string; cause?: unknown };
+  if (code === "LEVEL_CORRUPTION") return true;
+  if (code === "LEVEL_IO_ERROR" && /No such file|Not a directory/.test(message ?? "")) return true;
+  return cause !== undefined && isDatabaseDamage(cause);
 }
 
 async function openLevel(directory: string): Promise<Level> {

@@ -12,7 +12,7 @@ import { nodePointerToWire } from "#protocol/node-pointer.ts";
 import { deriveScope } from "#protocol/scope.ts";
 import type { AgentConfig } from "#agent/config/agent-config.ts";
 import { createPathFilter, keepEverything } from "#agent/config/path-filter.ts";
-import { AgentDatabase } from "./agent-database.ts";
+import { AgentDatabase, isDatabaseDamage } from "./agent-database.ts";
 import { type BackupProgress, type BackupReport, Findings } from "./backup-report.ts";
 import { ContentIndex } from "./content-index.ts";
 import { ContentJobs } from "./content-jobs.ts";
@@ -59,8 +59,20 @@ const RECONCILE_COUNT = 4096;
  * Backs up. Throws `agent-busy`, `site-unreachable`, `store-full` …; what could not be read is in the report instead.
  */
 export async function runBackup(init: BackupInit): Promise<BackupReport> {
+  const directory = join(init.config.databaseDirectory, INDEX_DIRECTORY);
+  try {
+    return await backUpWith(directory, init);
+  } catch (error) {
+    if (!isDatabaseDamage(error)) throw error;
+    // Damage that showed only while it was read: it can be done without.
+    await AgentDatabase.remove(directory);
+    return await backUpWith(directory, init);
+  }
+}
+
+async function backUpWith(directory: string, init: BackupInit): Promise<BackupReport> {
   const { config, client } = init;
-  await using database = await AgentDatabase.open(join(config.databaseDirectory, INDEX_DIRECTORY));
+  await using database = await AgentDatabase.open(directory);
   try {
     return await backUpOnce(init, database);
   } catch (error) {

@@ -23,6 +23,8 @@ export class DeferredWrites {
     const count = this.waiting.findIndex((entry) => entry.prime > acknowledged);
     const ready = this.waiting.splice(0, count < 0 ? this.waiting.length : count).flatMap((entry) => entry.writes);
     this.flushing = this.flushing.then(() => this.database.write(ready));
+    // Whoever flushes gets the failure.
+    this.flushing.catch(() => undefined);
   }
 
   /** Writes all that may be written, with `last` behind it, and waits for it. */
