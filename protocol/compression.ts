@@ -37,11 +37,14 @@ export function compressPlain(plain: Uint8Array): { codec: number; bytes: Uint8A
   if (plain.length >= PROBE_FROM_BYTES && seemsIncompressible(plain)) return { codec: CODEC_NONE, bytes: plain };
   const bytes = isSmall
     ? compressSync(asBuffer(plain))
-    : zstdCompressSync(plain, { chunkSize: plain.length, params: compressParams });
+    : zstdCompressSync(plain, { chunkSize: outputGuessBytes(plain), params: compressParams });
   return bytes.length < plain.length
     ? { codec: isSmall ? CODEC_LZ4 : CODEC_ZSTD, bytes }
     : { codec: CODEC_NONE, bytes: plain };
 }
+
+/** The buffer that zstd is given first; another one of the same size follows when it is full. */
+const outputGuessBytes = (plain: Uint8Array): number => Math.max(64 * 1024, plain.length >>> 1);
 
 /** Whether a sample from all over `plain` looks like media or an archive. It spares them most of zstd's time, a fifth of sealing them. */
 function seemsIncompressible(plain: Uint8Array): boolean {

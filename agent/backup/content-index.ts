@@ -6,7 +6,7 @@ import type { ContentSlice } from "#protocol/tree.ts";
 import { AgentDatabase, type DatabaseWrite } from "./agent-database.ts";
 import { decodeSlice, encodeSlice } from "./content-slices.ts";
 
-const RECENT_COUNT = 20_000;
+const RECENT_COUNT = 4096;
 const HASH_BYTES = 16;
 
 export class ContentIndex {

@@ -23,8 +23,8 @@ const HASH_BYTES = 16;
 const WINDOW_BYTES = 1.5 * limits.chunkMaxBytes;
 const READ_TRIES_COUNT = 2;
 
-/** Windows, used again; two jobs run side by side. */
-const spareWindows: Buffer[] = [];
+/** Made when the thread cuts its first file; it has one job at a time. */
+let threadWindow: Buffer | undefined;
 
 /** Reads the data ranges of a file one behind the other. */
 class ExtentReader {
@@ -57,7 +57,7 @@ class ExtentReader {
 }
 
 export async function cutLargeFile(job: LargeJob, components: LargeFileComponents): Promise<LargeDone> {
-  const window = spareWindows.pop() ?? Buffer.allocUnsafeSlow(WINDOW_BYTES);
+  const window = (threadWindow ??= Buffer.allocUnsafeSlow(WINDOW_BYTES));
   try {
     let sizeBytes = job.sizeBytes;
     let restat: Buffer | undefined;
@@ -85,7 +85,6 @@ export async function cutLargeFile(job: LargeJob, components: LargeFileComponent
     }
   } finally {
     closeDescriptor(job.descriptor);
-    spareWindows.push(window);
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * The seal workers and what is under way in them. Who calls: content-jobs.ts. Each worker runs two jobs side by side; more
+ * The seal workers and what is under way in them. Who calls: content-jobs.ts. Each worker has one job at a time; more
  * wait in line here, in order. A worker that dies fails every job it had, and the pool with it.
  */
 import { Worker } from "node:worker_threads";
@@ -7,8 +7,7 @@ import { endWorker } from "#agent/worker-ending.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { ChunksSealed, FilesDone, FilesJob, FromWorker, LargeDone, LargeJob } from "./worker-messages.ts";
 
-const JOBS_PER_WORKER_COUNT = 2;
-const WORKER_YOUNG_GENERATION_MIB = 8;
+const WORKER_YOUNG_GENERATION_MIB = 3;
 
 /** What a job needs from the main thread while it runs. */
 export interface JobHandlers<Done> {
@@ -81,7 +80,7 @@ export class SealPool {
   private dispatch(): void {
     while (this.line.length > 0) {
       const slot = this.freestSlot();
-      if (slot.running >= JOBS_PER_WORKER_COUNT) return;
+      if (slot.running > 0) return;
       const job = this.line.shift()!;
       slot.running++;
       this.running.set(job.message.job, { job, slot });

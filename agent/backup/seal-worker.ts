@@ -1,6 +1,6 @@
 /**
- * A worker thread: reads files, cuts or bundles them, and seals what is not known. Two jobs run side by side, so that one
- * goes on while the other waits for an answer. Who calls: agent/backup/seal-pool.ts, by worker-messages.ts.
+ * A worker thread: reads files, cuts or bundles them, and seals what is not known, one job at a time.
+ * Who calls: agent/backup/seal-pool.ts, by worker-messages.ts.
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { serveTasks } from "#agent/worker-ending.ts";

@@ -64,22 +64,20 @@ function readRun(job: FilesJob, target: Buffer): ReadFile[] {
   });
 }
 
-/** Buffers for whole runs, used again; two jobs run side by side. A file that grows past the slack is cut as a large one. */
+/** Room for a whole run; a thread has one job at a time. A file that grows past the slack is cut as a large one. */
 const RUN_BUFFER_BYTES = runMaxBytes + limits.smallFileBytes + 1;
-const spareBuffers: Buffer[] = [];
+let threadBuffer: Buffer | undefined;
 
 export async function bundleFiles(job: FilesJob, components: SmallFilesComponents): Promise<FilesDone> {
   const { scope } = components;
-  const target = spareBuffers.pop() ?? Buffer.allocUnsafeSlow(RUN_BUFFER_BYTES);
+  const target = (threadBuffer ??= Buffer.allocUnsafeSlow(RUN_BUFFER_BYTES));
   const files = readRun(job, target);
   const hashes = Buffer.alloc(files.length * HASH_BYTES);
   files.forEach((file, index) => {
     if (file.lengthBytes > 0) contentHash(scope, target.subarray(file.at, file.at + file.lengthBytes)).copy(hashes, index * HASH_BYTES);
   });
   const known = await components.ask(hashes);
-  const done = { type: "files-done", job: job.job, ...bundle(files, hashes, known, target, scope) } as const;
-  spareBuffers.push(target);
-  return done;
+  return { type: "files-done", job: job.job, ...bundle(files, hashes, known, target, scope) };
 }
 
 function bundle(files: readonly ReadFile[], hashes: Buffer, known: Uint8Array, target: Buffer, scope: Scope): Pick<FilesDone, "outcomes" | "primes"> {

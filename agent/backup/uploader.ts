@@ -17,11 +17,11 @@ export interface UploadClient {
   sendPrimes(primes: readonly StoredPrime[], signal?: AbortSignal): Promise<void>;
 }
 
-const BATCH_BYTES = 4 * 1024 * 1024;
+const BATCH_BYTES = 2 * 1024 * 1024;
 const BATCH_PRIMES_COUNT = 256;
 const PARALLEL_BATCHES_COUNT = 3;
 /** Sealed bytes that may wait or be under way: what bounds the agent's memory. */
-const HELD_BYTES = 16 * 1024 * 1024;
+const HELD_BYTES = 10 * 1024 * 1024;
 
 interface Batch {
   readonly primes: StoredPrime[];

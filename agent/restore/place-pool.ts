@@ -6,7 +6,7 @@ import type { PlaceAnswer, PlaceSettings, PlaceTask } from "./place-messages.ts"
 
 /** Stored bytes that may wait in workers. */
 const HELD_BYTES = 24 * 1024 * 1024;
-const WORKER_YOUNG_GENERATION_MIB = 8;
+const WORKER_YOUNG_GENERATION_MIB = 3;
 
 interface Slot {
   readonly worker: Worker;
