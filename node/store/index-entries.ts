@@ -104,6 +104,8 @@ export function countEntry(fingerprint: Fingerprint, sign: 1 | -1, crc: number):
 
 /** What the index as a whole states about itself; written with every batch of entries. */
 export interface IndexMeta {
+  /** False while damage that was met may not be on record yet: such an index is not gone on with, but made anew. */
+  readonly isComplete: boolean;
   readonly salt: StoreSalt;
   /** 32 hex digits, "" before the first generation record. */
   readonly generation: string;
@@ -119,7 +121,7 @@ export interface IndexMeta {
 }
 
 const metaVersion = 1;
-const metaBytes = 1 + saltBytes + 16 + 12 + 7 * 6;
+const metaBytes = 1 + saltBytes + 16 + 12 + 7 * 6 + 1;
 
 export function encodeMeta(meta: IndexMeta): Buffer {
   const bytes = Buffer.alloc(metaBytes + 4);
@@ -142,6 +144,7 @@ export function encodeMeta(meta: IndexMeta): Buffer {
     bytes.writeUIntBE(value, at, 6);
     at += 6;
   }
+  bytes[at] = meta.isComplete ? 1 : 0;
   bytes.writeUInt32BE(crc32(bytes.subarray(0, metaBytes)), metaBytes);
   return bytes;
 }
@@ -162,5 +165,6 @@ export function decodeMeta(bytes: Buffer): IndexMeta | undefined {
     receivedMs: number(2),
     facts: { count: number(3), sum: number(4) },
     rest: { count: number(5), sum: number(6) },
+    isComplete: bytes[metaBytes - 1] === 1,
   };
 }

@@ -84,6 +84,7 @@ export class LiveIndex {
       return await action(this.#index);
     } catch (error) {
       if (!(error instanceof IndexFault)) throw error;
+      if (error.isForWantOfSpace) throw this.#fallBehind(error);
       await this.rebuildInTurn(error.message);
       return action(this.#index);
     }
@@ -142,6 +143,16 @@ export class LiveIndex {
     }
   }
 
+  /** Notes that all damage is on record. Without space that waits until the index is mended. */
+  async settleInTurn(): Promise<void> {
+    try {
+      await this.#index.setComplete(true);
+    } catch (error) {
+      if (!(error instanceof IndexFault)) throw error;
+      this.#fallBehind(error);
+    }
+  }
+
   /** Marks are not worth an error: without space they are left out. */
   async markClosed(marks: readonly string[], epoch: number | undefined): Promise<void> {
     await this.#runAlone(async () => {
@@ -171,10 +182,9 @@ export class LiveIndex {
         const { salt, logEnd } = this.#init;
         const segments = await findSegments(this.#disk, this.#index.meta.position.segment);
         const { segment, endBytes } = logEnd();
-        await foldSegments(
-          { disk: this.#disk, index: this.#index },
-          { salt, segments, provenEnds: new Map([[segment, endBytes]]) },
-        );
+        const provenEnds = new Map([[segment, endBytes]]);
+        const { damage } = await foldSegments({ disk: this.#disk, index: this.#index }, { salt, segments, provenEnds });
+        if (damage.length > 0) throw new IndexFault("damage was met while the index caught up");
       });
       this.#isBehind = false;
     } catch (error) {

@@ -73,6 +73,7 @@ export class RecordLog {
         onRebuilt: async (reason, damage) => {
           this.#tell("index-rebuilt", `rebuilt the index: ${reason}`);
           await this.recordDamageInTurn(damage);
+          await this.#settleDamage();
         },
       },
     );
@@ -87,6 +88,7 @@ export class RecordLog {
     await this.runAlone(async () => {
       if (damage.length > 0) await this.recordDamageInTurn(damage, salvage);
       else if (this.live.current.meta.generation === "") await this.#startGeneration([], "a new store");
+      else await this.#settleDamage();
     });
     await this.#reserve.fill();
     passFailpoint("start.store-open");
@@ -225,6 +227,12 @@ export class RecordLog {
     }
     this.#unsaved = [];
     this.#unsavedGeneration = undefined;
+    await this.#settleDamage();
+  }
+
+  /** The index may be gone on with once all damage that it is past is on record. */
+  async #settleDamage(): Promise<void> {
+    if (this.#unsaved.length === 0) await this.live.settleInTurn();
   }
 
   #tell(event: StoreEvent["event"], message: string): void {

@@ -140,7 +140,7 @@ class SegmentFold {
     const { found, fromBytes, salt } = this.#init;
     const { segment, sizeBytes } = found;
     if (found.header !== undefined && !found.header.salt.equals(salt)) {
-      this.#note({ segment, offset: 0, lengthBytes: sizeBytes });
+      await this.#note({ segment, offset: 0, lengthBytes: sizeBytes });
       return { damage: this.#damage, endBytes: sizeBytes, isClean: false, recordsCount: 0 };
     }
     const toBytes = Math.min(sizeBytes, statedBytes ?? sizeBytes);
@@ -156,7 +156,7 @@ class SegmentFold {
       if (item.type === "gap") {
         if (item.offset < provenBytes) {
           endBytes = Math.min(itemEnd, provenBytes);
-          this.#note(stretchOf(segment, item, endBytes));
+          await this.#note(stretchOf(segment, item, endBytes));
         }
         if (itemEnd > provenBytes) {
           isTorn = true;
@@ -181,7 +181,7 @@ class SegmentFold {
       }
     }
     if (!isTorn && endBytes < provenBytes && toBytes < provenBytes) {
-      this.#note({ segment, offset: toBytes, lengthBytes: provenBytes - toBytes });
+      await this.#note({ segment, offset: toBytes, lengthBytes: provenBytes - toBytes });
       endBytes = provenBytes;
     }
     if (endBytes > provenBytes) await this.#writeAgain(provenBytes, endBytes);
@@ -237,7 +237,9 @@ class SegmentFold {
     await this.#file.sync();
   }
 
-  #note(stretch: DamagedStretch): void {
+  async #note(stretch: DamagedStretch): Promise<void> {
+    // An index that is past the damage must not be gone on with before the damage is on record.
+    await this.#index.setComplete(false);
     this.#damage.push(stretch);
   }
 

@@ -79,6 +79,7 @@ export class StoreIndex implements EntryReader {
       receivedMs: 0,
       facts: nothing,
       rest: nothing,
+      isComplete: false,
     };
     try {
       await guard("writing the index", () => level.put(metaKey, encodeMeta(meta)));
@@ -100,6 +101,14 @@ export class StoreIndex implements EntryReader {
 
   async closeSegment(segment: number, endBytes: number, next: RecordPlace): Promise<void> {
     await this.#project((projection) => projection.closeSegment(segment, endBytes, next));
+  }
+
+  /** Says whether all damage that was met is on record. */
+  async setComplete(isComplete: boolean): Promise<void> {
+    if (this.#meta.isComplete === isComplete) return;
+    const meta = { ...this.#meta, isComplete };
+    await this.#write([{ key: metaKey, value: encodeMeta(meta) }]);
+    this.#meta = meta;
   }
 
   async #project(apply: (projection: Projection) => Promise<void>): Promise<void> {

@@ -73,7 +73,8 @@ async function catchUp(
   provenEnds: Map<number, number>,
   init: OpeningInit,
 ): Promise<OpenedLog | Unusable> {
-  const { position, salt } = index.meta;
+  const { position, salt, isComplete } = index.meta;
+  if (!isComplete) return { reason: "an opening before this one did not end" };
   const indexed = await index.segments();
   for (const [segment, endBytes] of indexed) if (endBytes !== undefined) provenEnds.set(segment, endBytes);
   if (position.segment > 0) provenEnds.set(position.segment, position.offset);

@@ -162,7 +162,7 @@ test("every crash state opens with all that was acknowledged, and rebuilds equal
   const recording = await record();
   const directory = await scratchDirectory("crash-states");
   const one = process.env["COSTOR_CRASH_SEED"];
-  const seeds = one === undefined ? Array.from({ length: count(200, 20_000) }, (_, at) => at) : [Number(one)];
+  const seeds = one === undefined ? Array.from({ length: count(150, 20_000) }, (_, at) => at) : [Number(one)];
   for (const seed of seeds) {
     try {
       await crashAndOpen(recording, seed, directory);

@@ -3,6 +3,8 @@
  * kind of failure allows. After a failed sync the disk also forgets what the kernel calls clean.
  */
 import assert from "node:assert/strict";
+import { cp } from "node:fs/promises";
+import { join } from "node:path";
 import { isCostorError } from "#protocol/errors.ts";
 import { SegmentStore } from "#node/store/segment-store.ts";
 import { segmentHeaderBytes } from "#node/store/record.ts";
@@ -282,6 +284,35 @@ test("a segment that is missing or cut short is damage, named once, the rest is 
       await store[Symbol.asyncDispose]();
       store = await openOn(reopened, disk);
       assert.equal(store.generation, now);
+      await store[Symbol.asyncDispose]();
+    }
+  }
+});
+
+test("damage that an opening met but could not put on record is met again by the next", async () => {
+  for (const hasIndex of [true, false]) {
+    const disk = new RecordingDisk();
+    const directory = await scratchDirectory("faults");
+    const oracle = new StoreOracle();
+    const first = await openOn(directory, disk);
+    const indexes = await scratchDirectory("faults");
+    await cp(join(directory, "index"), join(indexes, "index"), { recursive: true });
+    await work(first, oracle);
+    const generation = first.generation;
+    await first[Symbol.asyncDispose]();
+    const path = [...disk.files.keys()].toSorted()[1]!;
+    disk.files.get(path)![segmentHeaderBytes + 100]! ^= 1;
+
+    const place = hasIndex ? indexes : await scratchDirectory("faults");
+    disk.chooseFault = (call) => (call.type === "read" ? undefined : { error: diskError("EIO") });
+    const failing = await openOn(place, disk).catch(() => undefined);
+    if (failing !== undefined) assert.notEqual(failing.generation, generation);
+    await failing?.[Symbol.asyncDispose]();
+    disk.chooseFault = () => undefined;
+    for (let opening = 0; opening < 2; opening++) {
+      const store = await openOn(place, disk);
+      assert.notEqual(store.generation, generation);
+      assert.ok((await store.stats()).quarantinedCount > 0);
       await store[Symbol.asyncDispose]();
     }
   }

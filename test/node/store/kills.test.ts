@@ -1,8 +1,10 @@
 /** A process that writes to a store is killed with SIGKILL at random moments; the next one finds all that was acknowledged. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { setTimeout as wait } from "node:timers/promises";
 import { SegmentStore } from "#node/store/segment-store.ts";
+import { hasCode } from "#test/conformance/prime-store.ts";
 import { count } from "#test/support/level.ts";
 import { seededRandom } from "#test/support/recording-disk.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
@@ -95,6 +97,31 @@ test("nothing acknowledged is lost, whenever it is killed", async () => {
     for (const round of known.puts.keys()) if (round < known.nextRound - 60) known.puts.delete(round);
   }
   process.stdout.write(`\n  kills by phase: ${[...phases].map(([phase, kills]) => `${phase} ${kills}`).join(", ")}\n`);
+});
+
+test("a store that another process has open is refused, and is free once that one was killed", async () => {
+  const directory = await scratchDirectory("kills");
+  const program = new URL("./store-process.ts", import.meta.url).pathname;
+  const child = spawn(process.execPath, [program, directory, "0"], { stdio: ["ignore", "pipe", "inherit"] });
+  const closed = once(child, "close");
+  try {
+    await new Promise<void>((resolve) => {
+      let text = "";
+      child.stdout.setEncoding("utf8").on("data", (part: string) => {
+        text += part;
+        if (text.includes("fact 3")) resolve();
+      });
+    });
+    for (let attempt = 0; attempt < 5; attempt++)
+      await assert.rejects(SegmentStore.open({ directory }), hasCode("store-locked"));
+    assert.equal(child.exitCode, null);
+  } finally {
+    child.kill("SIGKILL");
+    await closed;
+  }
+  const store = await SegmentStore.open({ directory });
+  assert.ok(Number((await store.fact("test", "round"))?.toString()) >= 3);
+  await store[Symbol.asyncDispose]();
 });
 
 test.run();
