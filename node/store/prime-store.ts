@@ -34,7 +34,7 @@ export interface CheckProgress {
 
 /** One thing that is not as it was written. */
 export interface CheckFinding {
-  readonly what: "segment-header" | "segment-missing" | "record" | "index" | "torn-tail";
+  readonly what: "segment-header" | "segment-missing" | "record" | "index";
   /** File name below the store's directory. */
   readonly file: string;
   readonly offset: number;
@@ -52,7 +52,7 @@ export interface CheckReport {
   /** Primes whose bytes were read and verified. */
   readonly verifiedPrimesCount: number;
   readonly readBytes: number;
-  /** Found by this check; new damage is quarantined by the time the check ends. A torn tail is no damage. */
+  /** Found by this check; new damage is quarantined by the time the check ends. */
   readonly findings: readonly CheckFinding[];
   /** All damage on record that no later copy has healed. */
   readonly quarantined: readonly DamagedStretch[];

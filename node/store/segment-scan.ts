@@ -41,8 +41,9 @@ export interface ScanInit {
   readonly verifyFromBytes: number;
 }
 
-/** One read of many small records; a prime's body is mostly longer, so a larger window would read it for nothing. */
-const windowBytes = 32 * 1024;
+/** What is read at once: much when primes are verified, little when they are skipped. */
+const verifyWindowBytes = 1024 * 1024;
+const skipWindowBytes = 32 * 1024;
 const searchWindowBytes = 1024 * 1024;
 const sectorBytes = 4096;
 
@@ -58,6 +59,7 @@ export async function* scanRecords(file: DiskFile, init: ScanInit): AsyncGenerat
   const bytesAt = async (offset: number, lengthBytes: number): Promise<Buffer | undefined> => {
     const start = offset - windowStart;
     if (start >= 0 && start + lengthBytes <= window.length) return window.subarray(start, start + lengthBytes);
+    const windowBytes = offset >= init.verifyFromBytes ? verifyWindowBytes : skipWindowBytes;
     const found =
       (await readTwice(file, offset, Math.min(Math.max(lengthBytes, windowBytes), toBytes - offset))) ??
       (await readTwice(file, offset, lengthBytes));
@@ -95,7 +97,13 @@ export async function* scanRecords(file: DiskFile, init: ScanInit): AsyncGenerat
         if (body !== undefined && !sha256(body).equals(header.digest)) body = undefined;
       }
       if (body === undefined) yield { type: "gap", offset: at, lengthBytes, header };
-      else yield { type: "record", ...header, offset: at, body: Buffer.from(body) };
+      else
+        yield {
+          type: "record",
+          ...header,
+          offset: at,
+          body: header.kind === recordKind.prime ? body : Buffer.from(body),
+        };
     }
     at += lengthBytes;
   }
