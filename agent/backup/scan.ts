@@ -6,6 +6,7 @@
  * The walk goes by directory descriptors (agent/files/walk.ts), so that no symlink put in its way leads it astray.
  */
 import type { ByteString } from "#protocol/byte-string.ts";
+import { isCostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
 import type { Scope } from "#protocol/scope.ts";
 import type { FileObject, NodePointer } from "#protocol/tree.ts";
@@ -201,7 +202,7 @@ export class Scan {
       if (rootNode?.root !== undefined) this.foundRootsCount++;
     } catch (error) {
       const { code } = error as { code?: unknown };
-      if (!isSystemCode(code)) throw error;
+      if (!isSystemCode(code) && !isCostorError(error, "file-unreadable")) throw error;
       if (recorded) level.frame.markChanged();
       // Gone since the directory was listed: that is no failure, except of a root.
       if (code !== "ENOENT" || level.above) findings.noteUnreadable(level.frame.pathOf(name), error);

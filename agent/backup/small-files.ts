@@ -5,6 +5,7 @@ import { limits } from "#protocol/limits.ts";
 import type { Scope } from "#protocol/scope.ts";
 import { sealPrime } from "#protocol/sealing.ts";
 import { closeDescriptor } from "#agent/files/directory.ts";
+import { isSystemCode } from "#agent/files/os-error.ts";
 import { statSizeBytes } from "#agent/files/stat.ts";
 import { readStat, restatIfChanged } from "./read-stability.ts";
 import { type FileOutcome, type FilesDone, type FilesJob, type SealedPrime, runMaxBytes } from "./worker-messages.ts";
@@ -31,17 +32,31 @@ interface ReadFile {
   readonly failure?: { code: string; message: string };
 }
 
+/**
+ * Reads a file from its start, and one byte more than expected, which tells one that grew. What comes short is asked for
+ * again: a file system may give less at a time.
+ */
+function readExpected(descriptor: number, target: Buffer, at: number, expectedBytes: number): number {
+  let lengthBytes = 0;
+  for (;;) {
+    const read = readSync(descriptor, target, at + lengthBytes, expectedBytes + 1 - lengthBytes, lengthBytes);
+    lengthBytes += read;
+    if (read === 0 || lengthBytes >= expectedBytes) return lengthBytes;
+  }
+}
+
 function readStable(descriptor: number, job: FilesJob, index: number, target: Buffer, at: number): ReadFile {
   let sizeBytes = job.sizesBytes[index]!;
   let restat: Buffer | undefined;
   for (let attempt = 1; ; attempt++) {
-    // One byte more than expected tells a file that grew. A regular file gives less than was asked for only at its end.
-    const lengthBytes = sizeBytes === 0 ? 0 : readSync(descriptor, target, at, sizeBytes + 1, 0);
+    if (sizeBytes > limits.smallFileBytes || at + sizeBytes + 1 > target.length) {
+      return { state: "grown", at, lengthBytes: 0, restat: restat ?? readStat(descriptor), changed: false };
+    }
+    const lengthBytes = sizeBytes === 0 ? 0 : readExpected(descriptor, target, at, sizeBytes);
     const now = restatIfChanged(descriptor, job.signatures[index]!, restat);
     if (!now && lengthBytes === sizeBytes) return { state: "read", at, lengthBytes, restat, changed: false };
     restat = now ?? restat ?? readStat(descriptor);
     sizeBytes = now ? statSizeBytes(now) : lengthBytes;
-    if (sizeBytes > limits.smallFileBytes || at + sizeBytes + 1 > target.length) return { state: "grown", at, lengthBytes: 0, restat, changed: false };
     if (attempt === READ_TRIES_COUNT) return { state: "read", at, lengthBytes: Math.min(lengthBytes, limits.smallFileBytes), restat, changed: true };
   }
 }
@@ -55,7 +70,8 @@ function readRun(job: FilesJob, target: Buffer): ReadFile[] {
       file = readStable(descriptor, job, index, target, at);
     } catch (error) {
       const { code, message } = error as { code?: string; message: string };
-      file = { state: "failed", at, lengthBytes: 0, changed: false, failure: { code: code ?? "EIO", message } };
+      if (!isSystemCode(code)) throw error;
+      file = { state: "failed", at, lengthBytes: 0, changed: false, failure: { code, message } };
     }
     // One that grew goes on to another job, open.
     if (file.state !== "grown") closeDescriptor(descriptor);
@@ -76,7 +92,11 @@ export async function bundleFiles(job: FilesJob, components: SmallFilesComponent
   files.forEach((file, index) => {
     if (file.lengthBytes > 0) contentHash(scope, target.subarray(file.at, file.at + file.lengthBytes)).copy(hashes, index * HASH_BYTES);
   });
-  const known = await components.ask(hashes);
+  const closeGrown = (): void => files.forEach(({ state }, index) => state === "grown" && closeDescriptor(job.descriptors[index]!));
+  const known = await components.ask(hashes).catch((error: unknown) => {
+    closeGrown();
+    throw error;
+  });
   return { type: "files-done", job: job.job, ...bundle(files, hashes, known, target, scope) };
 }
 
