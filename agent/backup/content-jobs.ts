@@ -9,9 +9,11 @@ import { readFileSync } from "node:fs";
 import type { ByteString } from "#protocol/byte-string.ts";
 import { limits } from "#protocol/limits.ts";
 import type { Content, ContentSlice, DataExtent } from "#protocol/tree.ts";
+import { closeDescriptor } from "#agent/files/directory.ts";
 import { CHANGE_SIGNATURE_BYTES, statSizeBytes, writeChangeSignature } from "#agent/files/stat.ts";
 import type { ContentIndex } from "./content-index.ts";
 import type { DeferredWrites } from "./deferred-writes.ts";
+import { type StretchHandlers, cutStretches, isStretched } from "./stretched-file.ts";
 import type { SealPool } from "./seal-pool.ts";
 import type { TreeSealer } from "./tree-sealer.ts";
 import type { Uploader } from "./uploader.ts";
@@ -114,6 +116,11 @@ export class ContentJobs {
     );
   }
 
+  /** Closes what was gathered and not handed to a worker: nothing is left when the scan came to its end. */
+  [Symbol.dispose](): void {
+    for (const { descriptor } of this.run.splice(0)) closeDescriptor(descriptor);
+  }
+
   private async answer(hashes: Uint8Array): Promise<(ContentSlice | undefined)[]> {
     const found = await this.components.index.find(hashes);
     await this.components.uploader.room();
@@ -175,27 +182,60 @@ export class ContentJobs {
   }
 
   private submitLarge(file: FileToRead, onDone: (result: ContentResult) => void): void {
+    if (!file.sparse && isStretched(file.sizeBytes)) void this.submitStretched(file, onDone);
+    else this.submitWhole(file, onDone);
+  }
+
+  private submitWhole(file: FileToRead, onDone: (result: ContentResult) => void): void {
     let attempt = 0;
-    let slices: ContentSlice[] = [];
-    let found: (ContentSlice | undefined)[] = [];
-    let asked: Uint8Array = new Uint8Array();
+    const slices: ContentSlice[] = [];
+    const { onAsk, onChunks } = this.collect(slices);
     this.components.pool.submitLarge(
       { descriptor: file.descriptor, sizeBytes: file.sizeBytes, signature: file.signature, sparse: file.sparse },
       {
-        onAsk: async (hashes) => {
-          asked = hashes;
-          found = await this.answer(hashes);
-          return Uint8Array.from(found, (slice) => (slice ? 1 : 0));
-        },
+        onAsk,
         onChunks: (message) => {
-          if (message.attempt !== attempt) slices = [];
+          if (message.attempt !== attempt) slices.length = 0;
           attempt = message.attempt;
-          this.addChunks(message, slices, found, asked);
+          onChunks!(message);
         },
         onDone: (done) => this.finish(() => onDone(this.finishLarge(done, attempt === done.attempt ? slices : []))),
         onFailed: (failure) => this.finish(() => onDone({ state: "failed", ...failure })),
       },
     );
+  }
+
+  /** Several workers share the file; one that changes meanwhile is cut again by one alone, which knows what to do then. */
+  private async submitStretched(file: FileToRead, onDone: (result: ContentResult) => void): Promise<void> {
+    const { pool, trees } = this.components;
+    const components = {
+      submit: pool.submitStretch.bind(pool),
+      collect: (slices: ContentSlice[]) => this.collect(slices),
+    };
+    try {
+      const slices = await cutStretches(components, file);
+      if (!slices) return this.submitWhole(file, onDone);
+      closeDescriptor(file.descriptor);
+      this.finish(() => onDone({ state: "read", sizeBytes: file.sizeBytes, content: trees.sealReferences(slices), changed: false }));
+    } catch (error) {
+      closeDescriptor(file.descriptor);
+      const { code, message } = error as { code?: string; message?: string };
+      this.finish(() => onDone({ state: "failed", code: code ?? "EIO", message: message ?? String(error) }));
+    }
+  }
+
+  /** Handlers that append the chunks of a job to `slices`. */
+  private collect(slices: ContentSlice[]): StretchHandlers {
+    let found: (ContentSlice | undefined)[] = [];
+    let asked: Uint8Array = new Uint8Array();
+    return {
+      onAsk: async (hashes) => {
+        asked = hashes;
+        found = await this.answer(hashes);
+        return Uint8Array.from(found, (slice) => (slice ? 1 : 0));
+      },
+      onChunks: (message) => this.addChunks(message, slices, found, asked),
+    };
   }
 
   private addChunks(message: ChunksSealed, slices: ContentSlice[], found: readonly (ContentSlice | undefined)[], asked: Uint8Array): void {

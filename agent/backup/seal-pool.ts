@@ -5,7 +5,9 @@
 import { Worker } from "node:worker_threads";
 import { endWorker } from "#agent/worker-ending.ts";
 import { CostorError } from "#protocol/errors.ts";
-import type { ChunksSealed, FilesDone, FilesJob, FromWorker, LargeDone, LargeJob } from "./worker-messages.ts";
+import { closeDescriptor } from "#agent/files/directory.ts";
+import { isSystemCode } from "#agent/files/os-error.ts";
+import type { ChunksSealed, FilesDone, FilesJob, FromWorker, LargeDone, LargeJob, StretchDone, StretchJob } from "./worker-messages.ts";
 
 const WORKER_YOUNG_GENERATION_MIB = 3;
 
@@ -19,7 +21,9 @@ export interface JobHandlers<Done> {
   onFailed(failure: { code: string; message: string }): void;
 }
 
-type Job = { message: FilesJob | LargeJob; handlers: JobHandlers<FilesDone & LargeDone> };
+type AnyJob = FilesJob | LargeJob | StretchJob;
+type AnyDone = FilesDone & LargeDone & StretchDone;
+type Job = { message: AnyJob; handlers: JobHandlers<AnyDone> };
 
 interface Slot {
   readonly worker: Worker;
@@ -33,6 +37,7 @@ export class SealPool {
   private readonly onFatal: (error: unknown) => void;
   private readonly init: { scopeSecret: Uint8Array; workersCount: number };
   private nextJob = 1;
+  private isEnding = false;
 
   constructor(components: { onFatal(error: unknown): void }, init: { scopeSecret: Uint8Array; workersCount: number }) {
     this.onFatal = (error) => components.onFatal(error);
@@ -45,14 +50,18 @@ export class SealPool {
   }
 
   submitFiles(files: Omit<FilesJob, "type" | "job">, handlers: JobHandlers<FilesDone>): void {
-    this.submit({ type: "files", job: this.nextJob++, ...files }, handlers as JobHandlers<FilesDone & LargeDone>);
+    this.submit({ type: "files", job: this.nextJob++, ...files }, handlers as JobHandlers<AnyDone>);
   }
 
   submitLarge(file: Omit<LargeJob, "type" | "job">, handlers: JobHandlers<LargeDone>): void {
-    this.submit({ type: "large", job: this.nextJob++, ...file }, handlers as JobHandlers<FilesDone & LargeDone>);
+    this.submit({ type: "large", job: this.nextJob++, ...file }, handlers as JobHandlers<AnyDone>);
   }
 
-  private submit(message: FilesJob | LargeJob, handlers: JobHandlers<FilesDone & LargeDone>): void {
+  submitStretch(stretch: Omit<StretchJob, "type" | "job">, handlers: JobHandlers<StretchDone>): void {
+    this.submit({ type: "stretch", job: this.nextJob++, ...stretch }, handlers as JobHandlers<AnyDone>);
+  }
+
+  private submit(message: AnyJob, handlers: JobHandlers<AnyDone>): void {
     this.line.push({ message, handlers });
     this.dispatch();
   }
@@ -74,6 +83,9 @@ export class SealPool {
     const slot: Slot = { worker, running: 0 };
     worker.on("message", (message: FromWorker) => this.receive(message));
     worker.on("error", this.onFatal);
+    worker.on("exit", (code) => {
+      if (!this.isEnding) this.onFatal(new CostorError("internal", `a seal worker ended with exit code ${code}`));
+    });
     return slot;
   }
 
@@ -104,12 +116,12 @@ export class SealPool {
           return;
         case "failed":
           this.end(message.job);
-          if (message.code.startsWith("E") || message.code === "file-unreadable") job.handlers.onFailed(message);
+          if (isSystemCode(message.code)) job.handlers.onFailed(message);
           else this.onFatal(new CostorError("internal", `sealing failed: ${message.message}`, { details: { code: message.code } }));
           return;
         default:
           this.end(message.job);
-          job.handlers.onDone(message as FilesDone & LargeDone);
+          job.handlers.onDone(message as unknown as AnyDone);
       }
     } catch (error) {
       this.onFatal(error);
@@ -123,8 +135,13 @@ export class SealPool {
     this.dispatch();
   }
 
+  /** Ends the workers, which close the files that they have, and closes those that no worker has yet. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.line.length = 0;
+    this.isEnding = true;
+    for (const { message } of this.line.splice(0)) {
+      if (message.type === "files") message.descriptors.forEach(closeDescriptor);
+      else if (message.type === "large") closeDescriptor(message.descriptor);
+    }
     await Promise.all(this.slots.map((slot) => endWorker(slot.worker)));
   }
 }

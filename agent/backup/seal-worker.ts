@@ -4,11 +4,12 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { serveTasks } from "#agent/worker-ending.ts";
-import { assertInvariant } from "#protocol/errors.ts";
+import { CostorError, assertInvariant } from "#protocol/errors.ts";
 import { deriveScope } from "#protocol/scope.ts";
 import { noteDropped } from "#protocol/young-garbage.ts";
 import { cutLargeFile } from "./large-file.ts";
 import { bundleFiles } from "./small-files.ts";
+import { cutStretch } from "./stretch.ts";
 import type { FromWorker, JobFailed, ToWorker } from "./worker-messages.ts";
 
 const port = parentPort;
@@ -19,7 +20,7 @@ const scope = deriveScope((workerData as { scopeSecret: Uint8Array }).scopeSecre
 const SEALING_GARBAGE_RATIO = 2;
 
 /** Jobs that wait for an answer. */
-const waiting = new Map<number, (known: Uint8Array) => void>();
+const waiting = new Map<number, PromiseWithResolvers<Uint8Array>>();
 
 function post(message: FromWorker): void {
   const primes = "primes" in message ? message.primes : [];
@@ -29,27 +30,36 @@ function post(message: FromWorker): void {
 
 /** Asks the main thread which hashes are known; the answer comes when there is room for more primes. */
 function ask(job: number, hashes: Uint8Array): Promise<Uint8Array> {
-  return new Promise((resolve) => {
-    waiting.set(job, resolve);
-    post({ type: "ask", job, hashes });
-  });
+  const answer = Promise.withResolvers<Uint8Array>();
+  waiting.set(job, answer);
+  post({ type: "ask", job, hashes });
+  return answer.promise;
 }
 
 function failJob(job: number, error: unknown): JobFailed {
   const { code, message } = error as { code?: string; message?: string };
-  return { type: "failed", job, code: code ?? "EIO", message: message ?? String(error) };
+  return { type: "failed", job, code: code ?? "internal", message: message ?? String(error) };
 }
 
 serveTasks(port, (message: ToWorker) => {
   if (message.type === "answer") {
-    const resolve = waiting.get(message.job);
+    const answer = waiting.get(message.job);
     waiting.delete(message.job);
-    resolve?.(message.known);
+    answer?.resolve(message.known);
   } else if (message.type === "files") {
     bundleFiles(message, { scope, ask: (hashes) => ask(message.job, hashes) }).then(post, (error: unknown) => post(failJob(message.job, error)));
+  } else if (message.type === "stretch") {
+    cutStretch(message, { scope, post, ask: (hashes) => ask(message.job, hashes) }).then(post, (error: unknown) =>
+      post(failJob(message.job, error)),
+    );
   } else {
     cutLargeFile(message, { scope, post, ask: (hashes) => ask(message.job, hashes) }).then(post, (error: unknown) =>
       post(failJob(message.job, error)),
     );
   }
+});
+
+/** No answer comes any more: a job that waits for one gives up, and so closes its file. */
+port.on("close", () => {
+  for (const answer of waiting.values()) answer.reject(new CostorError("interrupted", "the backup has ended"));
 });

@@ -35,6 +35,18 @@ export interface LargeJob {
   readonly sparse: boolean;
 }
 
+/** A stretch of a very large file; the descriptor stays the main thread's. */
+export interface StretchJob {
+  readonly type: "stretch";
+  readonly job: number;
+  readonly descriptor: number;
+  readonly signature: Signature;
+  readonly startBytes: number;
+  readonly endBytes: number;
+  /** How far ahead of the start cutting begins; 0 when the start is known to be a cut. */
+  readonly leadInBytes: number;
+}
+
 /** The answer to an {@link Ask}: one byte a hash, 1 for content that needs no sealing. */
 export interface Answer {
   readonly type: "answer";
@@ -42,7 +54,7 @@ export interface Answer {
   readonly known: Uint8Array;
 }
 
-export type ToWorker = FilesJob | LargeJob | Answer;
+export type ToWorker = FilesJob | LargeJob | StretchJob | Answer;
 
 /** Which of these contents, 16 bytes a hash, are known? The answer also waits until there is room for more. */
 export interface Ask {
@@ -97,6 +109,17 @@ export interface LargeDone {
   readonly changed: boolean;
 }
 
+export interface StretchDone {
+  readonly type: "stretch-done";
+  readonly job: number;
+  /** The stretch's chunks begin here … */
+  readonly firstCutBytes: number;
+  /** … and end here: the next stretch must begin there. */
+  readonly lastCutBytes: number;
+  /** The file is no longer what the scan saw. */
+  readonly isChanged: boolean;
+}
+
 export interface JobFailed {
   readonly type: "failed";
   readonly job: number;
@@ -104,4 +127,4 @@ export interface JobFailed {
   readonly message: string;
 }
 
-export type FromWorker = Ask | FilesDone | ChunksSealed | LargeDone | JobFailed;
+export type FromWorker = Ask | FilesDone | ChunksSealed | LargeDone | StretchDone | JobFailed;
