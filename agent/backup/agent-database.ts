@@ -103,12 +103,16 @@ export class AgentDatabase {
     } catch (error) {
       const { cause } = error as { cause?: { code?: string; message?: string } };
       if (cause?.code === "LEVEL_LOCKED") throw new CostorError("agent-busy", `another process uses ${directory}`, { cause: error });
-      if (!isDatabaseDamage(error)) throw new CostorError("file-unreadable", `${directory} cannot be opened: ${cause?.message}`, { cause: error });
+      if (!isDatabaseDamage(error)) throw databaseFailure(directory, error);
     }
     await database?.[Symbol.asyncDispose]();
     await AgentDatabase.remove(directory);
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    const made = new AgentDatabase(await openLevel(directory));
+    const made = new AgentDatabase(
+      await openLevel(directory).catch((error: unknown) => {
+        throw databaseFailure(directory, error);
+      }),
+    );
     await made.write([AgentDatabase.metaWrite(FORMAT_NAME, FORMAT)]);
     return made;
   }
@@ -119,7 +123,24 @@ export class AgentDatabase {
   }
 
   private get(key: Buffer): Buffer | undefined {
-    return unguard(key, this.level.getSync(key));
+    try {
+      return unguard(key, this.level.getSync(key));
+    } catch (error) {
+      throw this.failure(error);
+    }
+  }
+
+  private async attempt<T>(action: Promise<T>): Promise<T> {
+    try {
+      return await action;
+    } catch (error) {
+      throw this.failure(error);
+    }
+  }
+
+  /** Damage passes as it is, for who makes the database anew. */
+  private failure(error: unknown): unknown {
+    return isDatabaseDamage(error) ? error : databaseFailure(this.level.location, error);
   }
 
   /** The record of a directory; undefined when any part of it is missing or damaged. */
@@ -158,7 +179,7 @@ export class AgentDatabase {
   /** Where known contents are; undefined for those not known. */
   async contents(contentHashes: readonly Uint8Array[]): Promise<(Buffer | undefined)[]> {
     const keys = contentHashes.map(contentKey);
-    const values = await this.level.getMany(keys);
+    const values = await this.attempt(this.level.getMany(keys));
     return values.map((value, i) => unguard(keys[i]!, value));
   }
 
@@ -173,7 +194,7 @@ export class AgentDatabase {
   async write(writes: readonly DatabaseWrite[], durable = false): Promise<void> {
     if (writes.length === 0) return;
     passFailpoint("database.writing");
-    await this.level.batch(writes as DatabaseWrite[], { sync: durable });
+    await this.attempt(this.level.batch(writes as DatabaseWrite[], { sync: durable }));
     passFailpoint("database.written");
   }
 
@@ -188,12 +209,13 @@ export class AgentDatabase {
 
   /** Forgets every directory, so that the next backup reads all files again; known contents stay. */
   async forgetDirectories(): Promise<void> {
-    await this.level.clear({ gte: Buffer.of(SPACE.head), lt: Buffer.of(SPACE.head + 1) });
-    await this.level.clear({ gte: Buffer.of(SPACE.page), lt: Buffer.of(SPACE.page + 1) });
+    for (const space of [SPACE.head, SPACE.page])
+      await this.attempt(this.level.clear({ gte: Buffer.of(space), lt: Buffer.of(space + 1) }));
   }
 
   async forgetContents(contentHashes: readonly Uint8Array[]): Promise<void> {
-    await this.level.batch(contentHashes.map((contentHash) => ({ type: "del" as const, key: contentKey(contentHash) })));
+    const writes = contentHashes.map((contentHash) => ({ type: "del" as const, key: contentKey(contentHash) }));
+    await this.attempt(this.level.batch(writes));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -210,6 +232,12 @@ export function isDatabaseDamage(error: unknown): boolean {
   if (code === "LEVEL_CORRUPTION") return true;
   if (code === "LEVEL_IO_ERROR" && /No such file|Not a directory/.test(message ?? "")) return true;
   return cause !== undefined && isDatabaseDamage(cause);
+}
+
+/** A full or failing disk, or rights that are missing; Level's own error holds the path and the cause. */
+function databaseFailure(directory: string, error: unknown): CostorError {
+  const { message, cause } = error as { message: string; cause?: { message?: string } };
+  return new CostorError("file-unreadable", `the agent's database in ${directory} cannot be used: ${cause?.message ?? message}`, { cause: error });
 }
 
 async function openLevel(directory: string): Promise<Level> {
