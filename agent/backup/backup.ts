@@ -139,7 +139,7 @@ async function sendSnapshot(
     { onFatal: (error) => aborting.abort(error) },
     { scopeSecret: config.agent.scopeSecret, workersCount: config.workersCount || availableParallelism() },
   );
-  const jobs = new ContentJobs({ pool, index: new ContentIndex({ database }), uploader, writes, trees }, { signal });
+  using jobs = new ContentJobs({ pool, index: new ContentIndex({ database }), uploader, writes, trees }, { signal });
   const scan = new Scan({ database, jobs, trees, uploader, writes, scope, findings, progress }, scanInit);
   using regular = reportRegularly(init, progress, () => {
     progress.readBytes = jobs.readBytes;
