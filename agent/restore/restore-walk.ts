@@ -22,6 +22,7 @@ import {
 } from "#agent/files/place.ts";
 import { removeEntry } from "#agent/files/remove-tree.ts";
 import type { FileStat } from "#agent/files/stat.ts";
+import { removeLeftovers } from "#agent/files/temporary-name.ts";
 import { DirectoryStack } from "#agent/files/walk.ts";
 import { placeFile } from "./file-placing.ts";
 import { HeldDirectory } from "./held-directory.ts";
@@ -66,6 +67,7 @@ interface Level {
 export class RestoreWalk {
   private readonly components: RestoreWalkComponents;
   private readonly init: RestoreWalkInit;
+  private readonly isRoot = process.geteuid!() === 0;
   private readonly links = new LinkGroups();
   private readonly levels: Level[] = [];
   private readonly root: Directory;
@@ -105,6 +107,7 @@ export class RestoreWalk {
   private enter(path: RestorePath | undefined, node: NodePointer, selection: Selection, held: HeldDirectory, isNew: boolean): void {
     const deletesHere = this.init.deletes && !isNew && selection.children.size === 0 && this.isInRoot(path);
     const objects = this.components.reader.objects(node)[Symbol.asyncIterator]();
+    if (!isNew) removeLeftovers(this.stack.current);
     this.levels.push({ path, objects, selection, held, isNew, kept: deletesHere ? new Set() : undefined });
   }
 
@@ -205,7 +208,7 @@ export class RestoreWalk {
   }
 
   private decide(existing: FileStat | undefined, object: TreeObject): OverwriteDecision {
-    const owner = process.geteuid!() === 0 ? wantedOwner(object, this.init.policy) : undefined;
+    const owner = this.isRoot ? wantedOwner(object, this.init.policy) : undefined;
     return decideOverwrite(existing, object, { mode: this.init.overwrite, deletes: this.init.deletes, owner });
   }
 
