@@ -30,8 +30,10 @@ export class AcknowledgedSnapshots {
     return this.acknowledged.size;
   }
 
-  acknowledge(id: SnapshotId): void {
+  /** `manifest`: what it holds, when that is not the tree as it is at the next {@link findAll}. */
+  acknowledge(id: SnapshotId, manifest?: TreeManifest): void {
     this.acknowledged.add(id);
+    if (manifest !== undefined) this.manifests.set(id, manifest);
   }
 
   /**
