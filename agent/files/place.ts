@@ -160,8 +160,8 @@ export function giveBackMode(directory: Directory, mode: number): void {
 }
 
 /**
- * Gives `name` in `directory` as a further name to an object that was placed before, at `path` below `root`. ESTALE
- * when another object is there now.
+ * Gives `name` in `directory` as a further name to an object that was placed before, at `path` below `root`; false when it
+ * is one already. ESTALE when another object is there now.
  */
 export function placeHardLink(
   root: Directory,
@@ -170,9 +170,9 @@ export function placeHardLink(
   directory: Directory,
   name: ByteString,
   replacing: Replacing,
-): void {
+): boolean {
   const existing = directory.statIfExists(name);
-  if (existing !== undefined && isSame(existing, identity)) return;
+  if (existing !== undefined && isSame(existing, identity)) return false;
   const source = openBelow(root, path.slice(0, -1));
   const temporary = temporaryName();
   try {
@@ -180,6 +180,7 @@ export function placeHardLink(
     try {
       if (!isSame(directory.stat(temporary), identity)) throw new OsError("linkat", E.STALE, name);
       moveIntoPlace(directory, temporary, name, replacing);
+      return true;
     } catch (error) {
       removeQuietly(directory, temporary);
       throw error;

@@ -5,7 +5,9 @@ import type { NodePointer, TreeObject } from "#protocol/tree.ts";
 import { type PlacePolicy, wantedOwner } from "#agent/files/attributes.ts";
 import type { Directory } from "#agent/files/directory.ts";
 import { isOsError } from "#agent/files/os-error.ts";
-import { type OverwriteMode, decideOverwrite } from "#agent/files/overwrite.ts";
+import { type OverwriteDecision, type OverwriteMode, decideOverwrite } from "#agent/files/overwrite.ts";
+import type { FileStat } from "#agent/files/stat.ts";
+import { isTemporaryName } from "#agent/files/temporary-name.ts";
 import { DirectoryStack } from "#agent/files/walk.ts";
 import { describeFailure } from "./place-messages.ts";
 import type { RestoreTally } from "./restore-report.ts";
@@ -38,18 +40,20 @@ export async function rehearseRestore(
   using stack = init.root && new DirectoryStack(init.root);
   const levels: Level[] = [];
   const enter = (node: NodePointer, selection: Selection, name: ByteString, exists: boolean): void => {
-    const names = levels.slice(1).map((level) => level.name);
-    if (levels.length > 0) names.push(name);
-    const inRoot = init.roots.some((root) => root.length <= names.length && root.every((part, index) => names[index] === part));
-    const deletesHere = init.deletes && exists && selection.children.size === 0 && inRoot;
+    const isInRoot = (): boolean => {
+      const names = [...levels.map((level) => level.name), name].slice(1);
+      return init.roots.some((root) => root.length <= names.length && root.every((part, index) => names[index] === part));
+    };
+    const deletesHere = init.deletes && exists && selection.children.size === 0 && isInRoot();
     levels.push({ objects: reader.objects(node), selection, name, exists, kept: deletesHere ? new Set() : undefined });
   };
+  const counting = new Counting(tally);
   enter(init.node, init.selection, "" as ByteString, stack !== undefined);
   for (let level = levels.at(-1); level; level = levels.at(-1)) {
     init.signal?.throwIfAborted();
     const next = await level.objects.next();
     if (next.done) {
-      if (level.kept) for (const name of stack!.current.names()) if (!level.kept.has(name)) tally.deletedCount++;
+      if (level.kept) tally.deletedCount += countExtra(stack!.current, level.kept);
       levels.pop();
       if (level.exists && levels.length > 0) stack!.pop();
       continue;
@@ -66,13 +70,42 @@ export async function rehearseRestore(
       const goesIn = object.type === "directory" && (decision === "merge" || decision === "enter");
       if (goesIn) stack!.push(object.name);
       if (decision === "conflict") tally.fail(path(), { code: "restore-refused", message: "something of another type is there" });
-      else if (decision === "keep" || decision === "attributes") tally.keptCount++;
-      else if (!goesIn) tally.restoredCount++;
-      if (object.type === "file" && (decision === "create" || decision.startsWith("replace"))) tally.restoredBytes += object.sizeBytes;
+      else if (!goesIn) counting.add(object, decision, existing);
       if (object.type === "directory" && decision !== "conflict") enter(object.node, selection, object.name, goesIn);
     } catch (error) {
       if (!isOsError(error)) throw error;
       tally.fail(path(), describeFailure(error));
     }
+  }
+}
+
+function countExtra(directory: Directory, kept: ReadonlySet<ByteString>): number {
+  return directory.names().filter((name) => !kept.has(name) && !isTemporaryName(name)).length;
+}
+
+/** Counts as the restore would: of the names of one inode the first stands for its bytes, the others become links to it. */
+class Counting {
+  private readonly tally: RestoreTally;
+  /** What each inode's first name stands for: an object that is there, or a new one. */
+  private readonly firsts = new Map<string, FileStat | "new">();
+
+  constructor(tally: RestoreTally) {
+    this.tally = tally;
+  }
+
+  add(object: TreeObject, decision: OverwriteDecision, existing: FileStat | undefined): void {
+    const isKept = decision === "keep" || decision === "attributes";
+    const group = object.linkGroup && decision !== "keep" ? Buffer.from(object.linkGroup).toString("latin1") : undefined;
+    const first = group === undefined ? undefined : this.firsts.get(group);
+    if (first !== undefined) {
+      const isLinked = first !== "new" && existing?.inode === first.inode && existing.device === first.device;
+      if (isLinked) this.tally.keptCount++;
+      else this.tally.restoredCount++;
+      return;
+    }
+    if (group !== undefined) this.firsts.set(group, isKept ? existing! : "new");
+    if (isKept) this.tally.keptCount++;
+    else this.tally.restoredCount++;
+    if (object.type === "file" && !isKept) this.tally.restoredBytes += object.sizeBytes;
   }
 }

@@ -22,7 +22,7 @@ import {
 } from "#agent/files/place.ts";
 import { removeEntry } from "#agent/files/remove-tree.ts";
 import type { FileStat } from "#agent/files/stat.ts";
-import { removeLeftovers } from "#agent/files/temporary-name.ts";
+import { isTemporaryName, removeLeftovers } from "#agent/files/temporary-name.ts";
 import { DirectoryStack } from "#agent/files/walk.ts";
 import { placeFile } from "./file-placing.ts";
 import { HeldDirectory } from "./held-directory.ts";
@@ -146,7 +146,8 @@ export class RestoreWalk {
   private deleteExtra(level: Level, kept: ReadonlySet<ByteString>): void {
     const { tally } = this.components;
     for (const name of this.stack.current.names()) {
-      if (kept.has(name)) continue;
+      // Files of this restore that are still under way have names of their own.
+      if (kept.has(name) || isTemporaryName(name)) continue;
       try {
         removeEntry(this.stack.current, name, this.init.signal);
         tally.deletedCount++;
@@ -255,8 +256,9 @@ export class RestoreWalk {
     const { tally } = this.components;
     try {
       if (!placed) throw Object.assign(new Error("the file that it is another name of was not restored"), { code: "restore-refused" });
-      placeHardLink(this.root, namesOf(placed.path), placed.identity, directory, path.name, replacing);
-      tally.restoredCount++;
+      const isMade = placeHardLink(this.root, namesOf(placed.path), placed.identity, directory, path.name, replacing);
+      if (isMade) tally.restoredCount++;
+      else tally.keptCount++;
     } catch (error) {
       tally.fail(absolutePath(path), describeFailure(error));
     }
