@@ -82,5 +82,15 @@ export function completeFile(
   };
 }
 
-/** Whether an object is so young that a change in the same tick of the clock would not show in its record. */
-export const isRacy = (stat: Buffer, racyNs: bigint): boolean => statCtimeNs(stat) >= racyNs || statMtimeNs(stat) >= racyNs;
+/** Longer than a backup takes: a modification time further ahead was set by hand. */
+const LONGEST_RUN_NS = 24n * 3600n * 1_000_000_000n;
+
+/**
+ * Whether an object is so young that a change in the same tick of the clock would not show in its record. The time of
+ * modification counts too, for file systems that keep no other.
+ */
+export function isRacy(stat: Buffer, racyNs: bigint): boolean {
+  if (statCtimeNs(stat) >= racyNs) return true;
+  const mtimeNs = statMtimeNs(stat);
+  return mtimeNs >= racyNs && mtimeNs < racyNs + LONGEST_RUN_NS;
+}

@@ -170,6 +170,13 @@ test("what was changed within the tick of the clock of the last backup is read a
   assert.deepEqual(readCounts(await machine.backUp()), [0, 0]);
 });
 
+test("a file whose time lies in a distant future is not read again for that", async () => {
+  const machine = await backedUp();
+  utimesSync(machine.path("a/b/one"), 4_102_444_800, 4_102_444_800);
+  assert.deepEqual(readCounts(await machine.backUp()), [1, 14]);
+  assert.deepEqual(readCounts(await machine.backUp()), [0, 0]);
+});
+
 test("reading leaves no trace on the files' access times", async ({ skip }) => {
   const machine = await TestMachine.make("atime");
   writeFileSync(machine.path("file"), "read me");
