@@ -12,7 +12,8 @@ export function byteStringFromBytes(bytes: Uint8Array): ByteString {
 }
 
 /** The byte string of a text, by its UTF-8 bytes. */
-export const byteStringFromText = (text: string): ByteString => Buffer.from(text, "utf8").toString("latin1") as ByteString;
+export const byteStringFromText = (text: string): ByteString =>
+  Buffer.from(text, "utf8").toString("latin1") as ByteString;
 
 export const byteStringToBytes = (value: ByteString): Buffer => Buffer.from(value, "latin1");
 
@@ -26,13 +27,18 @@ export function displayName(value: ByteString): string {
   if (PRINTABLE_ASCII.test(value)) return value;
   const bytes = byteStringToBytes(value);
   let shown = "";
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const length = sequenceLength(bytes[at]!);
     const text = length > 0 ? bytes.toString("utf8", at, at + length) : "";
-    const isWhole = text.length > 0 && Buffer.byteLength(text) === length && bytes.subarray(at, at + length).equals(Buffer.from(text));
+    const isWhole =
+      text.length > 0 &&
+      Buffer.byteLength(text) === length &&
+      bytes.subarray(at, at + length).equals(Buffer.from(text));
     if (isWhole && text === "\\") shown += "\\\\";
     else if (isWhole && !/[\p{C}\p{Z}]/u.test(text.replace(/^ $/, "x"))) shown += text;
-    else for (const byte of bytes.subarray(at, at + Math.max(length, 1))) shown += `\\x${byte.toString(16).padStart(2, "0")}`;
+    else
+      for (const byte of bytes.subarray(at, at + Math.max(length, 1)))
+        shown += `\\x${byte.toString(16).padStart(2, "0")}`;
     at += Math.max(length, 1);
   }
   return shown;

@@ -25,7 +25,9 @@ export function nodePointerFromWire(wire: WireNodePointer): NodePointer {
   const keyBytes = Buffer.from(key, "base64");
   if (keyBytes.length !== 32) throw new CostorError("bad-request", "a node's key has 32 bytes");
   if (offsetBytes + lengthBytes > primeBytes) throw new CostorError("bad-request", "a node lies beyond its prime");
-  return { slice: { prime: { id: parsePrimeId(id), key: keyBytes, lengthBytes: primeBytes }, offsetBytes, lengthBytes } };
+  return {
+    slice: { prime: { id: parsePrimeId(id), key: keyBytes, lengthBytes: primeBytes }, offsetBytes, lengthBytes },
+  };
 }
 
 /** Equal exactly for pointers to the same bytes; for marks and memos. */

@@ -34,7 +34,8 @@ function asList(value: CborValue | undefined, what: string): readonly CborValue[
 }
 
 function asBytes(value: CborValue | undefined, what: string, length?: number): Uint8Array {
-  if (!(value instanceof Uint8Array) || (length !== undefined && value.length !== length)) failTree(`${what} is not bytes`);
+  if (!(value instanceof Uint8Array) || (length !== undefined && value.length !== length))
+    failTree(`${what} is not bytes`);
   return value;
 }
 
@@ -88,8 +89,10 @@ function decodeXattrs(value: CborValue): ExtendedAttribute[] {
     const [name, bytes] = asList(item, "an extended attribute");
     const xattr = { name: byteStringFromBytes(asBytes(name, "an attribute's name")), value: asBytes(bytes, "a value") };
     total += xattr.name.length + xattr.value.length;
-    if (xattr.name === "" || xattr.name.length > limits.nameBytes || xattr.name.includes("\0")) failTree("an attribute's name");
-    if (xattr.value.length > limits.xattrValueBytes || total > limits.xattrTotalBytes) failTree("attributes are too large");
+    if (xattr.name === "" || xattr.name.length > limits.nameBytes || xattr.name.includes("\0"))
+      failTree("an attribute's name");
+    if (xattr.value.length > limits.xattrValueBytes || total > limits.xattrTotalBytes)
+      failTree("attributes are too large");
     return xattr;
   });
 }

@@ -112,7 +112,8 @@ export class TreeReader {
   async find(pointer: NodePointer, path: readonly ByteString[]): Promise<TreeObject | undefined> {
     let object: TreeObject | undefined;
     for (const name of path) {
-      const node: NodePointer | undefined = object === undefined ? pointer : object.type === "directory" ? object.node : undefined;
+      const node: NodePointer | undefined =
+        object === undefined ? pointer : object.type === "directory" ? object.node : undefined;
       if (!node) return undefined;
       object = await this.child(node, name);
       if (!object) return undefined;

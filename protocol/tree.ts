@@ -96,7 +96,12 @@ export const objectTypes: readonly ObjectType[] = ["file", "directory", "symlink
 /** Whether `name` can be an object's name: not empty, not `.` or `..`, without `/` and NUL, at most 255 bytes. */
 export function isObjectName(name: string): boolean {
   return (
-    name !== "" && name !== "." && name !== ".." && name.length <= limits.nameBytes && !name.includes("/") && !name.includes("\0")
+    name !== "" &&
+    name !== "." &&
+    name !== ".." &&
+    name.length <= limits.nameBytes &&
+    !name.includes("/") &&
+    !name.includes("\0")
   );
 }
 
@@ -210,4 +215,3 @@ export function objectWeightBytes(object: TreeObject): number {
 export function failTree(reason: string): never {
   throw new CostorError("tree-invalid", `tree: ${reason}`);
 }
-

@@ -3,7 +3,14 @@
  * depend on what lies far before it (docs/specs/chunking.md): a worker that begins some way ahead of its stretch is on the
  * file's own cuts when it gets there, and who puts the stretches together checks that it was.
  */
-import { type CuttingComponents, ExtentReader, cutWindow, sealChunks, threadWindow, windowBytes } from "./cutting-window.ts";
+import {
+  type CuttingComponents,
+  ExtentReader,
+  cutWindow,
+  sealChunks,
+  threadWindow,
+  windowBytes,
+} from "./cutting-window.ts";
 import { restatIfChanged } from "./read-stability.ts";
 import type { StretchDone, StretchJob } from "./worker-messages.ts";
 
@@ -11,10 +18,12 @@ import type { StretchDone, StretchJob } from "./worker-messages.ts";
 export async function cutStretch(job: StretchJob, components: CuttingComponents): Promise<StretchDone> {
   const window = threadWindow();
   let position = job.startBytes - job.leadInBytes;
-  const reader = new ExtentReader(job.descriptor, [{ offsetBytes: position, lengthBytes: Number.MAX_SAFE_INTEGER - position }]);
+  const reader = new ExtentReader(job.descriptor, [
+    { offsetBytes: position, lengthBytes: Number.MAX_SAFE_INTEGER - position },
+  ]);
   let firstCutBytes = job.leadInBytes === 0 ? job.startBytes : undefined;
   let held = 0;
-  for (let isDone = false; !isDone; ) {
+  for (let isDone = false; !isDone;) {
     const filled = reader.fill(window, held, windowBytes);
     const isLast = held + filled < windowBytes;
     held += filled;
@@ -34,5 +43,11 @@ export async function cutStretch(job: StretchJob, components: CuttingComponents)
     isDone ||= isLast;
   }
   const restat = restatIfChanged(job.descriptor, job.signature, undefined);
-  return { type: "stretch-done", job: job.job, firstCutBytes: firstCutBytes ?? position, lastCutBytes: position, isChanged: restat !== undefined };
+  return {
+    type: "stretch-done",
+    job: job.job,
+    firstCutBytes: firstCutBytes ?? position,
+    lastCutBytes: position,
+    isChanged: restat !== undefined,
+  };
 }

@@ -36,7 +36,11 @@ export async function cutStretches(
 ): Promise<ContentSlice[] | undefined> {
   const { descriptor, sizeBytes, signature } = file;
   const starts = planStretches(sizeBytes);
-  const cut = (index: number, startBytes: number, leadInBytes: number): Promise<{ done: StretchDone; slices: ContentSlice[] }> =>
+  const cut = (
+    index: number,
+    startBytes: number,
+    leadInBytes: number,
+  ): Promise<{ done: StretchDone; slices: ContentSlice[] }> =>
     new Promise((resolve, reject) => {
       const slices: ContentSlice[] = [];
       const endBytes = starts[index + 1] ?? sizeBytes;
@@ -45,7 +49,9 @@ export async function cutStretches(
         { ...components.collect(slices), onDone: (done) => resolve({ done, slices }), onFailed: reject },
       );
     });
-  const settled = await Promise.allSettled(starts.map((start, index) => cut(index, start, index === 0 ? 0 : LEAD_IN_BYTES)));
+  const settled = await Promise.allSettled(
+    starts.map((start, index) => cut(index, start, index === 0 ? 0 : LEAD_IN_BYTES)),
+  );
   const all: ContentSlice[] = [];
   let position = 0;
   for (const [index, result] of settled.entries()) {
