@@ -15,7 +15,7 @@ test("every block of the generated file has full length and some repeat an earli
   const blocks = Array.from({ length: 2_000 }, (_, index) => fileBlock("test", index));
   assert.ok(blocks.every((block) => block.length === blockBytes));
   const distinct = new Set(blocks.map((block) => createHash("sha256").update(block).digest("hex")));
-  assert.ok(distinct.size < 1_700, `${distinct.size} distinct blocks`);
+  assert.ok(distinct.size > 1_500 && distinct.size < 1_950, `${distinct.size} distinct blocks`);
 });
 
 test("a seeded shuffle gives one order for one seed", () => {

@@ -120,7 +120,7 @@ export interface LargeFileCorpus extends Corpus {
 
 export async function largeFileCorpus(workFolder: string, small: boolean): Promise<LargeFileCorpus> {
   const blockCount = small ? 512 : 61_036; // 32 MiB, or 4 GB
-  const folder = await buildOnce(join(workFolder, `large-${blockCount}-1`), async (unfinished) => {
+  const folder = await buildOnce(join(workFolder, `large-${blockCount}-2`), async (unfinished) => {
     const file = await open(join(unfinished, "image.bin"), "w");
     for (let index = 0; index < blockCount; index++) await file.write(fileBlock("large", index));
     await file.close();

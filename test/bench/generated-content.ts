@@ -6,6 +6,8 @@ import { createCipheriv, createHash } from "node:crypto";
 
 /** Bytes in one block of a generated large file. Blocks differ in kind, so that some compress and some repeat. */
 export const blockBytes = 65_536;
+/** Blocks of one kind in a row. */
+const rowBlocks = 16;
 
 const zeroes = Buffer.alloc(4 * blockBytes);
 
@@ -48,15 +50,17 @@ function logLines(label: string): Buffer {
 }
 
 /**
- * Block `index` of the generated file of `seed`: of ten blocks four are random, two hexadecimal digits, two log lines,
- * one zeroes, and one repeats a block from up to a thousand blocks before (a duplicate that chunking may find).
+ * Block `index` of the generated file of `seed`. Sixteen blocks in a row are of one kind, chosen by the seed: of a hundred
+ * rows about 45 are random, 20 hexadecimal digits, 25 log lines, 3 zeroes, and 7 repeat a row of random blocks from
+ * before (a duplicate that chunking may find).
  */
 export function fileBlock(seed: string, index: number): Buffer {
-  const label = `${seed}/${index}`;
-  const kind = index % 10;
-  if (kind < 4) return keyStream(label, blockBytes);
-  if (kind < 6) return Buffer.from(keyStream(label, blockBytes / 2).toString("hex"), "latin1");
-  if (kind < 8) return logLines(label);
-  if (kind === 8) return Buffer.alloc(blockBytes);
-  return keyStream(`${seed}/${Math.max(0, index - 9 - 10 * (Math.imul(index, 31) % 100))}`, blockBytes);
+  const row = Math.floor(index / rowBlocks);
+  const choice = seededFractions(`${seed}/row/${row}`);
+  const kind = choice();
+  if (kind < 0.2) return Buffer.from(keyStream(`${seed}/${index}`, blockBytes / 2).toString("hex"), "latin1");
+  if (kind < 0.45) return logLines(`${seed}/${index}`);
+  if (kind < 0.48) return Buffer.alloc(blockBytes);
+  const sourceRow = kind < 0.55 ? Math.floor(choice() * row) : row;
+  return keyStream(`${seed}/${sourceRow * rowBlocks + (index % rowBlocks)}`, blockBytes);
 }

@@ -12,7 +12,7 @@ export interface Sample extends Omit<Measurement, "output"> {
   readonly step: string;
   readonly contender: string;
   readonly runNumber: number;
-  /** Allocated bytes of the whole store after the step. */
+  /** Allocated bytes of the whole store after the step, index and all, less what the store took while it was empty. */
   readonly storedBytes: number;
   /** By how much the step made the store grow. */
   readonly addedBytes: number;
@@ -31,6 +31,7 @@ export class Trial implements AsyncDisposable {
   readonly #contender: Contender;
   readonly #running: RunningContender;
   readonly #init: TrialInit;
+  #emptyBytes = 0;
   readonly #machines = new Set<string>();
   /** Differences that the restores of this trial showed, as rsync itemises them. */
   readonly differences: string[] = [];
@@ -69,15 +70,16 @@ export class Trial implements AsyncDisposable {
   async #prepare(machine: string): Promise<void> {
     if (this.#machines.has(machine)) return;
     await this.#running.prepare(machine);
+    if (this.#machines.size === 0) this.#emptyBytes = allocatedBytes(this.#running.storeFolder);
     this.#machines.add(machine);
   }
 
   async #measure(step: string, command: Command): Promise<void> {
     execFileSync("sync"); // What an earlier step left to be written is not this step's work.
     const { storeFolder, serverPid } = this.#running;
-    const bytesBefore = allocatedBytes(storeFolder);
+    const bytesBefore = allocatedBytes(storeFolder) - this.#emptyBytes;
     const { output: _, ...figures } = await measure(command, serverPid);
-    const storedBytes = allocatedBytes(storeFolder);
+    const storedBytes = allocatedBytes(storeFolder) - this.#emptyBytes;
     const { scenario, runNumber } = this.#init;
     this.#init.onSample({
       scenario,
