@@ -5,7 +5,7 @@ import { listPath } from "#agent/query/list-directory.ts";
 import { parseNamePattern } from "#agent/query/name-pattern.ts";
 import type { SnapshotTree } from "#agent/query/snapshot-tree.ts";
 import { listVersions } from "#agent/query/versions.ts";
-import { type ByteString, displayName } from "#protocol/byte-string.ts";
+import { type ByteString, byteStringFromText, displayName } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { TreeObject } from "#protocol/tree.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
@@ -71,13 +71,17 @@ export async function showListing(
 }
 
 function describeObject(name: ByteString, object: TreeObject): string {
-  const owner = `${object.user ?? object.uid} ${object.group ?? object.gid}`.padEnd(16);
+  const owner = `${ownerName(object.user, object.uid)} ${ownerName(object.group, object.gid)}`.padEnd(16);
   const size =
     object.type === "file" ? String(object.sizeBytes) : "major" in object ? `${object.major}, ${object.minor}` : "";
   const target = object.type === "symlink" ? ` -> ${displayName(object.target)}` : "";
   const mark = object.type === "file" && object.changed ? " (changed while it was read)" : "";
   return `${formatMode(object.type, object.mode)} ${owner} ${size.padStart(12)} ${formatTimeNs(object.mtimeNs)} ${displayName(name)}${target}${mark}`;
 }
+
+/** By name where the machine of the backup knew one; that text is as foreign as a file's name. */
+const ownerName = (name: string | undefined, id: number): string =>
+  name === undefined ? String(id) : displayName(byteStringFromText(name));
 
 export interface FindInit extends QueryInit {
   readonly pattern: string;

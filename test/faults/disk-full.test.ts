@@ -12,17 +12,18 @@ import { count } from "#test/support/level.ts";
 import { noise } from "#test/support/noise.ts";
 import { seededRandom } from "#test/support/recording-disk.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
+import { smallDiskObstacle } from "#test/support/small-disk.ts";
 import { suite } from "#test/support/suite.ts";
 import { AgentUnderFault } from "./agent-under-fault.ts";
+import { CrowdedDisk } from "./crowded-disk.ts";
 import { SiteUnderFault } from "./site-under-fault.ts";
-import { SmallDisk } from "./small-disk.ts";
 import { type TreeManifest, treeManifest } from "./tree-manifest.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const test = suite("full disks", { timeoutMs: count(240_000, 1_800_000) });
 const seed = Number(process.env["COSTOR_DISK_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
-const refusal = await SmallDisk.refusal();
+const refusal = smallDiskObstacle();
 
 interface Kept {
   readonly snapshotId: SnapshotId;
@@ -41,18 +42,18 @@ async function makeFiles(name: string, totalBytes: number): Promise<string> {
 
 /** A site on its own disk, and what it has acknowledged. */
 class Stairs implements AsyncDisposable {
-  readonly disk: SmallDisk;
+  readonly disk: CrowdedDisk;
   readonly site: SiteUnderFault;
   agent!: AgentUnderFault;
   readonly kept: Kept[] = [];
 
-  private constructor(disk: SmallDisk, site: SiteUnderFault) {
+  private constructor(disk: CrowdedDisk, site: SiteUnderFault) {
     this.disk = disk;
     this.site = site;
   }
 
   static async make(sizeBytes: number): Promise<Stairs> {
-    const disk = await SmallDisk.mount({ sizeBytes });
+    const disk = await CrowdedDisk.mount(sizeBytes);
     return new Stairs(disk, await SiteUnderFault.make(join(disk.path, "data")));
   }
 
@@ -77,7 +78,7 @@ class Stairs implements AsyncDisposable {
   }
 
   grow(freeBytes: number): void {
-    this.disk.resize({ sizeBytes: this.disk.usedBytes + freeBytes });
+    this.disk.resize(this.disk.usedBytes + freeBytes);
   }
 
   async keep(path: string): Promise<void> {
@@ -96,7 +97,7 @@ class Stairs implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.agent?.[Symbol.dispose]();
     await this.site[Symbol.asyncDispose]();
-    this.disk[Symbol.dispose]();
+    await this.disk[Symbol.asyncDispose]();
   }
 }
 
@@ -125,7 +126,7 @@ async function climb(stairs: Stairs, stepsCount: number, random: () => number): 
 
     stairs.disk.giveSpaceBack();
     const roomBytes = Math.ceil(freeBytes * 2) + 2 * MIB;
-    stairs.disk.resize({ sizeBytes: (stairs.disk.usedBytes + roomBytes) * 1.2 });
+    stairs.disk.resize((stairs.disk.usedBytes + roomBytes) * 1.2);
     await stairs.keep(path);
   }
 }
@@ -165,12 +166,12 @@ if (refusal === undefined) {
 
   test("a disk without inodes is refused, and works again with some", async () => {
     for (const inodesCount of Array.from({ length: count(3, 20) }, (_, index) => 24 + index * count(7, 2))) {
-      using disk = await SmallDisk.mount({ sizeBytes: 64 * MIB, inodesCount });
+      await using disk = await CrowdedDisk.mount(64 * MIB, inodesCount);
       await using site = await SiteUnderFault.make(join(disk.path, "data"));
       const end = await site.tryStart();
       if (end !== undefined) {
         assert.equal(end.errorCode(), "store-full", end.stderr);
-        disk.resize({ sizeBytes: 64 * MIB });
+        disk.resize(64 * MIB);
         await site.start();
       }
       using agent = await AgentUnderFault.enrol(site);
@@ -188,7 +189,7 @@ if (refusal === undefined) {
       await site.stop("SIGKILL");
       const again = await site.tryStart();
       if (again !== undefined) assert.equal(again.errorCode(), "store-full", again.stderr);
-      disk.resize({ sizeBytes: 64 * MIB });
+      disk.resize(64 * MIB);
       if (again !== undefined) await site.start();
       assert.deepEqual(await agent.restored(snapshotId, base), treeManifest(base));
       await agent.hurriedBackup([await makeFiles("more inodes", MIB)]);

@@ -6,7 +6,8 @@ import { scratchDirectory } from "#test/support/scratch.ts";
 
 export interface SmallDisk extends AsyncDisposable {
   readonly path: string;
-  resize(sizeBytes: number): void;
+  /** `options` as for mount, each with a comma before it: ",nr_inodes=0". */
+  resize(sizeBytes: number, options?: string): void;
 }
 
 function run(command: string, args: readonly string[]): void {
@@ -37,7 +38,7 @@ export async function mountSmallDisk(sizeBytes: number, options = ""): Promise<S
   mounted.add(path);
   return {
     path,
-    resize: (newBytes) => run("mount", ["-o", `remount,size=${newBytes}`, path]),
+    resize: (newBytes, newOptions = "") => run("mount", ["-o", `remount,size=${newBytes}${newOptions}`, path]),
     [Symbol.asyncDispose]: async () => {
       run("umount", [path]);
       mounted.delete(path);
