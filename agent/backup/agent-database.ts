@@ -18,7 +18,7 @@ import { RecordPage, type RecordHead, decodeHead } from "./directory-record.ts";
 const SPACE = { head: 0x64, page: 0x70, content: 0x63, meta: 0x6d } as const;
 /** Of the records; to be changed with them. */
 const FORMAT_NAME = "format";
-const FORMAT = Buffer.from("1");
+const FORMAT = Buffer.from("2");
 const DIRECTORY_KEY_BYTES = 16;
 const BLOCK_CACHE_BYTES = 8 * 1024 * 1024;
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024;

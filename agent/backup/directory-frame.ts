@@ -8,7 +8,7 @@
 import type { ByteString } from "#protocol/byte-string.ts";
 import type { Scope } from "#protocol/scope.ts";
 import { endsPage } from "#protocol/tree-building.ts";
-import { type DirectoryPage, type NodePointer, type TreeObject, objectWeightBytes } from "#protocol/tree.ts";
+import { type ContentSlice, type DirectoryPage, type NodePointer, type TreeObject, objectWeightBytes } from "#protocol/tree.ts";
 import type { DirectoryKey, DirectoryRecord } from "./agent-database.ts";
 import { type RecordEntry, type RecordPage, type SubtreeTotals, encodePage } from "./directory-record.ts";
 import type { TreeSealer } from "./tree-sealer.ts";
@@ -35,6 +35,8 @@ export interface FrameResult {
   readonly pages?: readonly Buffer[];
   /** Whether the node is the leaf of the first page. */
   readonly isFirstLeaf?: boolean;
+  /** Where the pages of a wide directory are in the tree. */
+  readonly pageSlices: readonly ContentSlice[];
 }
 
 /** Reads a record's entries in order. */
@@ -66,6 +68,29 @@ export class RecordCursor {
   }
 }
 
+/** Finds pages that are as the record has them, so that they are neither sealed nor sent again. */
+class FormerPages {
+  private readonly record: DirectoryRecord;
+  private next = 0;
+
+  constructor(record: DirectoryRecord) {
+    this.record = record;
+  }
+
+  /** Where the tree has the page that starts with `firstName` and is `leaf`. To be asked in order of names. */
+  find(firstName: ByteString, leaf: Buffer): ContentSlice | undefined {
+    const { pagesCount, pageSlices, node } = this.record.head;
+    for (; this.next < pagesCount; this.next++) {
+      const page = this.record.page(this.next);
+      const [first] = page.names;
+      if (first !== undefined && first < firstName) continue;
+      if (first !== firstName || !page.leaf.equals(leaf)) return undefined;
+      return pageSlices[this.next] ?? ("slice" in node ? node.slice : undefined);
+    }
+    return undefined;
+  }
+}
+
 export class DirectoryFrame {
   readonly parent: DirectoryFrame | undefined;
   /** Absent for `/`. */
@@ -81,6 +106,7 @@ export class DirectoryFrame {
   private readonly slots: (number | FrameEntry)[] = [];
   private emitted = 0;
   private readonly emitCursor: RecordCursor | undefined;
+  private readonly formerPages: FormerPages | undefined;
   private pageEntries: RecordEntry[] = [];
   private pageBytes = 0;
   private readonly pages: Buffer[] = [];
@@ -101,6 +127,7 @@ export class DirectoryFrame {
     this.record = init.record;
     this.onDone = init.onDone;
     this.emitCursor = init.record && new RecordCursor(init.record);
+    this.formerPages = init.record && new FormerPages(init.record);
     if (!init.record) this.changed = true;
   }
 
@@ -170,7 +197,10 @@ export class DirectoryFrame {
   private endPage(trees: TreeSealer): Buffer {
     const { page, leaf } = encodePage(this.pageEntries);
     const first = this.pageEntries[0];
-    if (first) this.sealedPages.push({ firstName: first.object.name, slice: trees.sealPage(leaf) });
+    if (first) {
+      const firstName = first.object.name;
+      this.sealedPages.push({ firstName, slice: this.formerPages?.find(firstName, leaf) ?? trees.sealPage(leaf) });
+    }
     this.pages.push(page);
     this.pageEntries = [];
     this.pageBytes = 0;
@@ -185,15 +215,18 @@ export class DirectoryFrame {
     this.emitComplete(scope, trees);
     let node: NodePointer;
     if (this.pages.length === 0) {
+      const [first] = this.pageEntries;
       const { page, leaf } = encodePage(this.pageEntries);
       this.pages.push(page);
-      node = trees.sealNode(leaf, this.inlinedLevelsCount);
+      const former = first && this.formerPages?.find(first.object.name, leaf);
+      node = former ? { slice: former } : trees.sealNode(leaf, this.inlinedLevelsCount);
     } else {
       if (this.pageEntries.length > 0) this.endPage(trees);
       node = trees.sealIndex(this.sealedPages);
     }
     const { own: totals, pages, inlinedLevelsCount } = this;
-    return { node, totals, inlinedLevelsCount, changed: true, pages, isFirstLeaf: this.sealedPages.length === 0 };
+    const pageSlices = this.sealedPages.map(({ slice }) => slice);
+    return { node, totals, inlinedLevelsCount, changed: true, pages, isFirstLeaf: pageSlices.length === 0, pageSlices };
   }
 
   /** The absolute path of `name` in it. */

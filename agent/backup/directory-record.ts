@@ -7,7 +7,7 @@
 import type { ByteString } from "#protocol/byte-string.ts";
 import { decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
-import { type NodePointer, type TreeObject, encodeLeaf } from "#protocol/tree.ts";
+import { type ContentSlice, type NodePointer, type TreeObject, encodeLeaf } from "#protocol/tree.ts";
 import { decodeNode } from "#protocol/tree-decoding.ts";
 import { decodeSlice, encodeSlice } from "./content-slices.ts";
 
@@ -90,6 +90,8 @@ export interface RecordHead {
   readonly totals: SubtreeTotals;
   /** Levels of directories that are inlined in the node, one in the other. */
   readonly inlinedLevelsCount: number;
+  /** Where the pages of a wide directory are in the tree, in order; none for a single page, whose place is the node's. */
+  readonly pageSlices: readonly ContentSlice[];
 }
 
 export interface SubtreeTotals {
@@ -100,16 +102,18 @@ export interface SubtreeTotals {
 
 /** The head. A node that is the leaf of the only page (`isFirstLeaf`) is not kept twice. */
 export function encodeHead(head: RecordHead, isFirstLeaf: boolean): Buffer {
-  const { node, totals } = head;
+  const { node, totals, pageSlices } = head;
   const kept = "inline" in node ? (isFirstLeaf ? null : node.inline) : encodeSlice(node.slice);
   const isSlice = "slice" in node;
-  return encodeCbor([head.pagesCount, [totals.objectsCount, totals.filesCount, totals.bytes], head.inlinedLevelsCount, isSlice, kept]);
+  const counts = [totals.objectsCount, totals.filesCount, totals.bytes];
+  return encodeCbor([head.pagesCount, counts, head.inlinedLevelsCount, isSlice, kept, pageSlices.map(encodeSlice)]);
 }
 
 export function decodeHead(bytes: Uint8Array, firstPage: RecordPage): RecordHead {
-  type Fields = [number, [number, number, number], number, boolean, Buffer | null];
-  const [pagesCount, totals, inlinedLevelsCount, isSlice, kept] = decodeCbor(bytes) as Fields;
+  type Fields = [number, [number, number, number], number, boolean, Buffer | null, Buffer[]];
+  const [pagesCount, totals, inlinedLevelsCount, isSlice, kept, slices] = decodeCbor(bytes) as Fields;
   const [objectsCount, filesCount, held] = totals;
   const node: NodePointer = isSlice ? { slice: decodeSlice(kept!) } : { inline: kept ?? firstPage.leaf };
-  return { pagesCount, totals: { objectsCount, filesCount, bytes: held }, inlinedLevelsCount, node };
+  const pageSlices = slices.map(decodeSlice);
+  return { pagesCount, totals: { objectsCount, filesCount, bytes: held }, inlinedLevelsCount, node, pageSlices };
 }

@@ -42,7 +42,7 @@ function writesOf(key: DirectoryKey, pages: readonly (readonly TreeObject[])[], 
   const encoded = pages.map((objects) => encodePage(objects.map((object) => ({ object, signature }))));
   const totals = { objectsCount: pages.flat().length, filesCount: 0, bytes: 0 };
   const node = { inline: encoded[0]!.leaf };
-  const head = encodeHead({ pagesCount: pages.length, node, totals, inlinedLevelsCount: 0 }, true);
+  const head = encodeHead({ pagesCount: pages.length, node, totals, inlinedLevelsCount: 0, pageSlices: [] }, true);
   return AgentDatabase.directoryWrites(
     key,
     head,
