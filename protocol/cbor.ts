@@ -70,23 +70,26 @@ function isSorted(keys: readonly string[]): boolean {
 }
 
 function writeText(value: string): void {
+  if (!value.isWellFormed()) throw new CostorError("bad-encoding", "a text with half a surrogate pair has no UTF-8");
   const bytes = Buffer.byteLength(value);
   writeHead(MAJOR.text, bytes);
   reserve(bytes);
   used += scratch.write(value, used, "utf8");
 }
 
-function writeMap(value: CborMap): void {
+function writeMap(value: CborMap, depth: number): void {
   const keys = Object.keys(value).filter((key) => value[key] !== undefined);
   if (!isSorted(keys)) keys.sort(compareKeys);
   writeHead(MAJOR.map, keys.length);
   for (const key of keys) {
     writeText(key);
-    writeValue(value[key]!);
+    writeValue(value[key]!, depth);
   }
 }
 
-function writeValue(value: CborValue): void {
+function writeValue(value: CborValue, depth: number): void {
+  if (depth > limits.cborDepthCount)
+    throw new CostorError("bad-encoding", "a value is nested too deep to be read back");
   if (typeof value === "number") {
     if (!Number.isSafeInteger(value)) throw new CostorError("bad-encoding", `${value} is not a safe integer`);
     writeHead(value < 0 ? MAJOR.negative : MAJOR.unsigned, value < 0 ? -1 - value : value);
@@ -104,16 +107,19 @@ function writeValue(value: CborValue): void {
     scratch[used++] = value === null ? NULL : value ? TRUE : FALSE;
   } else if (Array.isArray(value)) {
     writeHead(MAJOR.array, value.length);
-    for (const item of value as readonly CborValue[]) writeValue(item);
+    for (const item of value as readonly CborValue[]) writeValue(item, depth + 1);
   } else {
-    writeMap(value as CborMap);
+    writeMap(value as CborMap, depth + 1);
   }
 }
 
-/** The canonical encoding. Map entries that are `undefined` are left out. Throws `bad-encoding` for what has none. */
+/**
+ * The canonical encoding. Map entries that are `undefined` are left out. Throws `bad-encoding` for what has none, and for
+ * what {@link decodeCbor} would refuse as too deep.
+ */
 export function encodeCbor(value: CborValue): Buffer {
   used = 0;
-  writeValue(value);
+  writeValue(value, 0);
   const encoded = Buffer.allocUnsafeSlow(used);
   scratch.copy(encoded, 0, 0, used);
   return encoded;
