@@ -17,31 +17,34 @@ export const byteStringFromText = (text: string): ByteString =>
 
 export const byteStringToBytes = (value: ByteString): Buffer => Buffer.from(value, "latin1");
 
+/** Controls, unassigned and private characters; spaces but the plain one; and what fonts show as nothing or as a space. */
+const UNSEEN = /[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/u;
 const PRINTABLE_ASCII = /^[\x20-\x5b\x5d-\x7e]*$/;
 
 /**
  * What a person sees: UTF-8 where it is valid and printable, and `\xNN` for every other byte (`\\` for a backslash),
- * so that no name can move a terminal's cursor or hide text by its direction. Different names never look the same.
+ * so that no name can move a terminal's cursor or hide text by its direction. Different names are shown as different texts
+ * without invisible characters; letters of different scripts may still look alike. Spec: docs/specs/identifiers.md.
  */
 export function displayName(value: ByteString): string {
   if (PRINTABLE_ASCII.test(value)) return value;
   const bytes = byteStringToBytes(value);
   let shown = "";
-  for (let at = 0; at < bytes.length;) {
-    const length = sequenceLength(bytes[at]!);
-    const text = length > 0 ? bytes.toString("utf8", at, at + length) : "";
-    const isWhole =
-      text.length > 0 &&
-      Buffer.byteLength(text) === length &&
-      bytes.subarray(at, at + length).equals(Buffer.from(text));
-    if (isWhole && text === "\\") shown += "\\\\";
-    else if (isWhole && !/[\p{C}\p{Z}]/u.test(text.replace(/^ $/, "x"))) shown += text;
-    else
-      for (const byte of bytes.subarray(at, at + Math.max(length, 1)))
-        shown += `\\x${byte.toString(16).padStart(2, "0")}`;
-    at += Math.max(length, 1);
+  for (let at = 0, end = 0; at < bytes.length; at = end) {
+    const character = characterAt(bytes, at);
+    end = at + (character === undefined ? 1 : Buffer.byteLength(character));
+    if (character === "\\") shown += "\\\\";
+    else if (character !== undefined && (character === " " || !UNSEEN.test(character))) shown += character;
+    else for (const byte of bytes.subarray(at, end)) shown += `\\x${byte.toString(16).padStart(2, "0")}`;
   }
   return shown;
+}
+
+/** The character whose UTF-8 sequence begins at `at`; undefined when none does. */
+function characterAt(bytes: Buffer, at: number): string | undefined {
+  const end = at + sequenceLength(bytes[at]!);
+  const character = bytes.toString("utf8", at, end);
+  return end > at && Buffer.from(character).equals(bytes.subarray(at, end)) ? character : undefined;
 }
 
 /** Bytes of the UTF-8 sequence that `first` opens, 0 when it opens none. */
