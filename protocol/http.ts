@@ -13,7 +13,7 @@ const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const timeMs = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const label = v.pipe(v.string(), v.minLength(1), v.maxLength(200));
 
-/** Nanoseconds since 1970, as decimal text: JSON numbers are too small. */
+/** A path's bytes in base64; longer than PATH_MAX, since trees are. */
 const bytesOfPath = base64(limits.linkTargetBytes * 16);
 
 export const enrolRequest = v.strictObject({

@@ -30,8 +30,9 @@ export function nodePointerFromWire(wire: WireNodePointer): NodePointer {
   };
 }
 
-/** Equal exactly for pointers to the same bytes; for marks and memos. */
+/** Equal for pointers to the same bytes and for no others; for memos. An inlined node has none: its bytes are its own. */
 export function nodePointerKey(pointer: NodePointer): string | undefined {
   if ("inline" in pointer) return undefined;
-  return `${pointer.slice.prime.id}:${pointer.slice.offsetBytes}`;
+  const { prime, offsetBytes, lengthBytes } = pointer.slice;
+  return `${prime.id}:${offsetBytes}:${lengthBytes}`;
 }

@@ -15,10 +15,14 @@ import {
   type TreeObject,
   failTree,
   isObjectName,
+  isPlainTime,
   objectTypes,
 } from "./tree.ts";
 
 export type TreeNode = { readonly objects: TreeObject[] } | { readonly pages: DirectoryPage[] };
+
+/** Reference pages over reference pages: 64 to the power of this many, more than any file needs. */
+const REFERENCE_DEPTH_COUNT = 8;
 
 type Owner = Pick<FileAttributes, "uid" | "gid" | "user" | "group">;
 
@@ -78,14 +82,29 @@ function decodeOwner(item: CborValue): Owner {
   const owner = { uid: asCount(uid, "a uid", 0xffff_ffff), gid: asCount(gid, "a gid", 0xffff_ffff) };
   return {
     ...owner,
-    ...(typeof user === "string" ? { user } : {}),
-    ...(typeof group === "string" ? { group } : {}),
+    ...(user === null ? {} : { user: asOwnerName(user) }),
+    ...(group === null ? {} : { group: asOwnerName(group) }),
   };
+}
+
+function asOwnerName(value: CborValue | undefined): string {
+  return typeof value === "string" && value !== "" && !value.includes("\0") ? value : failTree("an owner's name");
+}
+
+function decodeTime(value: CborValue | undefined): bigint {
+  if (typeof value === "number" || typeof value === "bigint") {
+    return isPlainTime(BigInt(value)) ? BigInt(value) : failTree("a time of more than 64 bits is no list");
+  }
+  const [seconds, partNs] = asList(value, "a time");
+  if (typeof seconds !== "number" && typeof seconds !== "bigint") failTree("a time's seconds are not an integer");
+  const timeNs = BigInt(seconds) * 1_000_000_000n + BigInt(asCount(partNs, "a time's nanoseconds", 999_999_999));
+  if (isPlainTime(timeNs)) failTree("a time that fits 64 bits is a list");
+  return isPlainTime(BigInt(seconds)) ? timeNs : failTree("a time's seconds need more than 64 bits");
 }
 
 function decodeXattrs(value: CborValue): ExtendedAttribute[] {
   let total = 0;
-  return asList(value, "the extended attributes").map((item) => {
+  const xattrs = asList(value, "the extended attributes").map((item) => {
     const [name, bytes] = asList(item, "an extended attribute");
     const xattr = { name: byteStringFromBytes(asBytes(name, "an attribute's name")), value: asBytes(bytes, "a value") };
     total += xattr.name.length + xattr.value.length;
@@ -95,6 +114,8 @@ function decodeXattrs(value: CborValue): ExtendedAttribute[] {
       failTree("attributes are too large");
     return xattr;
   });
+  checkAscending(xattrs.map((xattr) => xattr.name));
+  return xattrs;
 }
 
 function decodeExtents(value: CborValue, sizeBytes: number): DataExtent[] {
@@ -113,8 +134,10 @@ function decodeExtents(value: CborValue, sizeBytes: number): DataExtent[] {
 
 function decodeContent(map: CborMap, primes: readonly PrimeReference[]): Content {
   if (map["l"] === undefined) return { slices: decodeSlices(asList(map["c"], "the content"), primes) };
+  if (map["c"] !== undefined) failTree("a file with slices and with pages");
   const [depth, ...flat] = asList(map["l"], "the content's pages");
-  return { depth: asCount(depth, "a depth", 8), pages: decodeSlices(flat, primes) };
+  if (depth === 0) failTree("pages of depth 0");
+  return { depth: asCount(depth, "a depth", REFERENCE_DEPTH_COUNT), pages: decodeSlices(flat, primes) };
 }
 
 function decodeNodePointer(value: CborValue | undefined, primes: readonly PrimeReference[]): NodePointer {
@@ -135,13 +158,11 @@ function checkSize(object: { sizeBytes: number; content: Content; extents?: read
 function decodeObject(item: CborValue, owners: readonly Owner[], primes: readonly PrimeReference[]): TreeObject {
   const map = asMap(item, "an object");
   const type = objectTypes[asCount(map["t"], "a type")] ?? failTree("an unknown type of object");
-  const mtime = map["s"];
-  if (typeof mtime !== "number" && typeof mtime !== "bigint") failTree("a time is not an integer");
   const named = {
     name: asName(map["n"]),
     ...(owners[asCount(map["o"], "an owner's index")] ?? failTree("an owner that is not listed")),
     mode: asCount(map["m"], "a mode", 0o7777),
-    mtimeNs: BigInt(mtime),
+    mtimeNs: decodeTime(map["s"]),
     ...(map["x"] === undefined ? {} : { xattrs: decodeXattrs(map["x"]) }),
     ...(map["g"] === undefined ? {} : { linkGroup: asBytes(map["g"], "a link group", 8) }),
     ...(map["k"] === undefined ? {} : { linkCount: asCount(map["k"], "a link count") }),
@@ -186,8 +207,9 @@ export function decodeNode(bytes: Uint8Array): TreeNode {
   if (map["i"] !== undefined) {
     const pages = asList(map["i"], "the pages").map((item) => {
       const [firstName, ...flat] = asList(item, "a page");
-      const [slice] = decodeSlices(flat, primes);
-      return { firstName: asName(firstName), slice: slice ?? failTree("a page without a slice") };
+      const [slice, ...others] = decodeSlices(flat, primes);
+      if (!slice || others.length > 0) failTree("a page of an index has one slice");
+      return { firstName: asName(firstName), slice };
     });
     checkAscending(pages.map((page) => page.firstName));
     return { pages };

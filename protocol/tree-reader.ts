@@ -75,7 +75,10 @@ export class TreeReader {
     }
     let previous: ByteString | undefined;
     for (const page of node.pages) {
+      let isFirst = true;
       for await (const object of this.objects({ slice: page.slice }, depth + 1)) {
+        if (isFirst && object.name !== page.firstName) failTree("a page begins with another name than its index says");
+        isFirst = false;
         if (previous !== undefined && object.name <= previous) failTree("names out of order or twice across pages");
         previous = object.name;
         yield object;

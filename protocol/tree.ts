@@ -26,7 +26,7 @@ export interface FileAttributes {
   /** Names of the owner at backup time, when the machine knew them. */
   readonly user?: string;
   readonly group?: string;
-  /** Nanoseconds since 1970; 64 bits, signed. */
+  /** Nanoseconds since 1970; seconds have 64 bits with a sign, so that years past 2262 and before 1678 are exact too. */
   readonly mtimeNs: bigint;
   /** In byte order of names. POSIX ACLs and file capabilities are extended attributes too. */
   readonly xattrs?: readonly ExtendedAttribute[];
@@ -116,7 +116,7 @@ class NodeTables {
     const key = `${object.uid} ${object.gid} ${object.user ?? ""}\0${object.group ?? ""}`;
     let index = this.ownerIndexes.get(key);
     if (index === undefined) {
-      index = this.owners.push([object.uid, object.gid, object.user ?? null, object.group ?? null]) - 1;
+      index = this.owners.push([object.uid, object.gid, object.user || null, object.group || null]) - 1;
       this.ownerIndexes.set(key, index);
     }
     return index;
@@ -137,6 +137,18 @@ class NodeTables {
     for (const slice of slices) flat.push(this.prime(slice.prime), slice.offsetBytes, slice.lengthBytes);
     return flat;
   }
+}
+
+const NS_PER_SECOND = 1_000_000_000n;
+
+/** Whether a time is an integer of nanoseconds in an encoding: 64 bits with a sign. */
+export const isPlainTime = (timeNs: bigint): boolean => BigInt.asIntN(64, timeNs) === timeNs;
+
+/** Nanoseconds; or, where they need more than 64 bits, seconds and nanoseconds from 0 to 999,999,999. */
+function encodeTime(timeNs: bigint): CborValue {
+  if (isPlainTime(timeNs)) return timeNs;
+  const partNs = ((timeNs % NS_PER_SECOND) + NS_PER_SECOND) % NS_PER_SECOND;
+  return [(timeNs - partNs) / NS_PER_SECOND, partNs];
 }
 
 /** Keys of an object's map, shared with the decoder; see docs/specs/trees.md. */
@@ -160,7 +172,7 @@ function encodeObject(object: TreeObject, tables: NodeTables): CborMap {
   map["m"] = object.mode;
   map["n"] = byteStringToBytes(object.name);
   map["o"] = tables.owner(object);
-  map["s"] = object.mtimeNs;
+  map["s"] = encodeTime(object.mtimeNs);
   map["t"] = objectTypes.indexOf(object.type);
   if (object.type === "file" && object.changed) map["w"] = true;
   if (object.xattrs?.length) map["x"] = object.xattrs.map((xattr) => [byteStringToBytes(xattr.name), xattr.value]);
