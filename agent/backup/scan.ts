@@ -6,7 +6,7 @@
  * The walk goes by directory descriptors (agent/files/walk.ts), so that no symlink put in its way leads it astray.
  */
 import type { ByteString } from "#protocol/byte-string.ts";
-import { isCostorError } from "#protocol/errors.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
 import type { Scope } from "#protocol/scope.ts";
 import type { FileObject, NodePointer } from "#protocol/tree.ts";
@@ -157,12 +157,19 @@ export class Scan {
 
   /** Completes a directory whose entries are all known, and those above it that become complete by that. */
   private settle(from: DirectoryFrame): void {
-    for (let frame: DirectoryFrame | undefined = from; frame?.scanned && frame.pendingCount === 0; frame = frame.parent) {
+    for (
+      let frame: DirectoryFrame | undefined = from;
+      frame?.scanned && frame.pendingCount === 0;
+      frame = frame.parent
+    ) {
       const { uploader, writes, scope, trees } = this.components;
       const result = frame.finish(scope, trees);
       if (result.pages && frame.key) {
         const head = encodeHead({ pagesCount: result.pages.length, ...result }, result.isFirstLeaf!);
-        writes.add(uploader.added, AgentDatabase.directoryWrites(frame.key, head, result.pages, frame.record?.head.pagesCount ?? 0));
+        writes.add(
+          uploader.added,
+          AgentDatabase.directoryWrites(frame.key, head, result.pages, frame.record?.head.pagesCount ?? 0),
+        );
         writes.release(uploader.acknowledged);
       }
       if (frame.parent) {
@@ -219,6 +226,8 @@ export class Scan {
     const { findings, progress, scope } = this.components;
     const { frame } = level;
     const isFile = statIsFile(this.stat);
+    if (isFile && !Number.isSafeInteger(statSizeBytes(this.stat)))
+      throw new CostorError("file-unreadable", "the file claims more than 8 PiB");
     progress.objectsCount++;
     if (isFile) {
       progress.filesCount++;
