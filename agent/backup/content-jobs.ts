@@ -182,8 +182,9 @@ export class ContentJobs {
   }
 
   private submitLarge(file: FileToRead, onDone: (result: ContentResult) => void): void {
-    if (!file.sparse && isStretched(file.sizeBytes)) void this.submitStretched(file, onDone);
-    else this.submitWhole(file, onDone);
+    const { pool } = this.components;
+    if (file.sparse || !isStretched(file.sizeBytes)) this.submitWhole(file, onDone);
+    else this.submitStretched(file, onDone).catch((error: unknown) => pool.fail(error));
   }
 
   private submitWhole(file: FileToRead, onDone: (result: ContentResult) => void): void {
@@ -212,16 +213,18 @@ export class ContentJobs {
       submit: pool.submitStretch.bind(pool),
       collect: (slices: ContentSlice[]) => this.collect(slices),
     };
+    let slices: ContentSlice[] | undefined;
     try {
-      const slices = await cutStretches(components, file);
-      if (!slices) return this.submitWhole(file, onDone);
-      closeDescriptor(file.descriptor);
-      this.finish(() => onDone({ state: "read", sizeBytes: file.sizeBytes, content: trees.sealReferences(slices), changed: false }));
+      slices = await cutStretches(components, file);
     } catch (error) {
+      const { code, message } = error as { code: string; message: string };
       closeDescriptor(file.descriptor);
-      const { code, message } = error as { code?: string; message?: string };
-      this.finish(() => onDone({ state: "failed", code: code ?? "EIO", message: message ?? String(error) }));
+      return this.finish(() => onDone({ state: "failed", code, message }));
     }
+    if (!slices) return this.submitWhole(file, onDone);
+    closeDescriptor(file.descriptor);
+    const content = trees.sealReferences(slices);
+    this.finish(() => onDone({ state: "read", sizeBytes: file.sizeBytes, content, changed: false }));
   }
 
   /** Handlers that append the chunks of a job to `slices`. */

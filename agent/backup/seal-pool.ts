@@ -102,7 +102,7 @@ export class SealPool {
 
   private receive(message: FromWorker): void {
     const entry = this.running.get(message.job);
-    if (!entry) return;
+    if (!entry || this.isEnding) return;
     const { job, slot } = entry;
     try {
       switch (message.type) {
@@ -135,13 +135,24 @@ export class SealPool {
     this.dispatch();
   }
 
-  /** Ends the workers, which close the files that they have, and closes those that no worker has yet. */
+  /** Ends the run that the pool works for. */
+  fail(error: unknown): void {
+    this.onFatal(error);
+  }
+
+  /** Ends the workers, which close the files that they have alone, and closes all others. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.isEnding = true;
-    for (const { message } of this.line.splice(0)) {
-      if (message.type === "files") message.descriptors.forEach(closeDescriptor);
-      else if (message.type === "large") closeDescriptor(message.descriptor);
-    }
+    const waiting = this.line.splice(0).map(({ message }) => message);
+    const under = [...this.running.values()].map(({ job }) => job.message);
     await Promise.all(this.slots.map((slot) => endWorker(slot.worker)));
+    const open = new Set<number>();
+    for (const message of waiting) {
+      if (message.type === "files") for (const descriptor of message.descriptors) open.add(descriptor);
+      else open.add(message.descriptor);
+    }
+    // The stretches of a file share its descriptor, which no worker closes.
+    for (const message of under) if (message.type === "stretch") open.add(message.descriptor);
+    open.forEach(closeDescriptor);
   }
 }
