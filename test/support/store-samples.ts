@@ -1,5 +1,5 @@
 /** Primes, agents and stores for tests of the store. */
-import { createHash } from "node:crypto";
+import { createCipheriv, createHash } from "node:crypto";
 import { type AgentId, makeUuidV7, parseAgentId, parsePrimeId, type PrimeId } from "#protocol/ids.ts";
 import { seededRandom } from "#test/support/recording-disk.ts";
 
@@ -10,8 +10,8 @@ export interface SamplePrime {
 
 /** A prime of `bytes` random bytes; the same seed gives the same one. */
 export function samplePrime(seed: number, bytes: number): SamplePrime {
-  const random = seededRandom(seed);
-  const stored = Buffer.from(Array.from({ length: bytes }, () => Math.floor(random() * 256)));
+  const key = createHash("sha256").update(`prime ${seed}`).digest().subarray(0, 16);
+  const stored = createCipheriv("aes-128-ctr", key, Buffer.alloc(16)).update(Buffer.alloc(bytes));
   return primeOf(stored);
 }
 
