@@ -102,7 +102,8 @@ export class AgentDatabase {
       if (database.meta(FORMAT_NAME)?.equals(FORMAT)) return database;
     } catch (error) {
       const { cause } = error as { cause?: { code?: string; message?: string } };
-      if (cause?.code === "LEVEL_LOCKED") throw new CostorError("agent-busy", `another process uses ${directory}`, { cause: error });
+      if (cause?.code === "LEVEL_LOCKED")
+        throw new CostorError("agent-busy", `another process uses ${directory}`, { cause: error });
       if (!isDatabaseDamage(error)) throw databaseFailure(directory, error);
     }
     await database?.[Symbol.asyncDispose]();
@@ -156,7 +157,12 @@ export class AgentDatabase {
   }
 
   /** The writes that replace a directory's record; `formerPagesCount` pages were there before. */
-  static directoryWrites(key: DirectoryKey, head: Buffer, pages: readonly Buffer[], formerPagesCount: number): DatabaseWrite[] {
+  static directoryWrites(
+    key: DirectoryKey,
+    head: Buffer,
+    pages: readonly Buffer[],
+    formerPagesCount: number,
+  ): DatabaseWrite[] {
     const length = Buffer.allocUnsafe(4);
     length.writeUInt32LE(head.length, 0);
     const writes: DatabaseWrite[] = [put(headKey(key), Buffer.concat([length, head, pages[0]!]))];
@@ -237,7 +243,11 @@ export function isDatabaseDamage(error: unknown): boolean {
 /** A full or failing disk, or rights that are missing; Level's own error holds the path and the cause. */
 function databaseFailure(directory: string, error: unknown): CostorError {
   const { message, cause } = error as { message: string; cause?: { message?: string } };
-  return new CostorError("file-unreadable", `the agent's database in ${directory} cannot be used: ${cause?.message ?? message}`, { cause: error });
+  return new CostorError(
+    "file-unreadable",
+    `the agent's database in ${directory} cannot be used: ${cause?.message ?? message}`,
+    { cause: error },
+  );
 }
 
 async function openLevel(directory: string): Promise<Level> {

@@ -57,7 +57,8 @@ export class Findings {
   noteUnreadable(path: ByteString, error: unknown): void {
     const { code, message } = error as { code?: string; message?: string };
     this.unreadableCount++;
-    if (this.unreadable.length < LISTED_COUNT) this.unreadable.push({ path, code: code ?? "EIO", message: message ?? displayName(path) });
+    if (this.unreadable.length < LISTED_COUNT)
+      this.unreadable.push({ path, code: code ?? "EIO", message: message ?? displayName(path) });
   }
 
   /** Its part of a report. */

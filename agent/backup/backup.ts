@@ -6,7 +6,14 @@ import { decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
 import type { CommitRequest, CommitResponse, OpenSessionRequest, OpenSessionResponse } from "#protocol/http.ts";
-import { type PrimeId, type SessionId, type SnapshotId, makeUuidV7, parseSessionId, parseSnapshotId } from "#protocol/ids.ts";
+import {
+  type PrimeId,
+  type SessionId,
+  type SnapshotId,
+  makeUuidV7,
+  parseSessionId,
+  parseSnapshotId,
+} from "#protocol/ids.ts";
 import type { StoredPrime } from "#protocol/batch.ts";
 import { nodePointerToWire } from "#protocol/node-pointer.ts";
 import { deriveScope } from "#protocol/scope.ts";
@@ -96,7 +103,8 @@ async function backUpOnce(init: BackupInit, database: AgentDatabase): Promise<Ba
   const { config, nowMs = Date.now } = init;
   const startedMs = nowMs();
   const paths = init.paths.length > 0 ? init.paths : config.roots;
-  if (paths.length === 0) throw new CostorError("bad-usage", "there is nothing to back up: give a path, or roots in the configuration");
+  if (paths.length === 0)
+    throw new CostorError("bad-usage", "there is nothing to back up: give a path, or roots in the configuration");
   const { top, roots } = arrangeRoots(paths);
   using aborting = new Aborting(init.signal);
   const filter = createPathFilter(config.include, config.exclude);
@@ -108,7 +116,15 @@ async function backUpOnce(init: BackupInit, database: AgentDatabase): Promise<Ba
     ownDirectory: inodeKeyOf(config.databaseDirectory),
     signal: aborting.signal,
   };
-  const progress: BackupProgress = { phase: "scanning", objectsCount: 0, filesCount: 0, bytes: 0, readBytes: 0, sentBytes: 0, ...expected(database) };
+  const progress: BackupProgress = {
+    phase: "scanning",
+    objectsCount: 0,
+    filesCount: 0,
+    bytes: 0,
+    readBytes: 0,
+    sentBytes: 0,
+    ...expected(database),
+  };
   if (init.dryRun) {
     using _ = reportRegularly(init, progress, () => undefined);
     return await rehearseBackup({ database, config, progress }, scanInit);
@@ -197,7 +213,11 @@ interface Session {
 }
 
 /** Opens the session of the snapshot that an interrupted run was making, or of a new one. */
-async function openSession({ config, client }: BackupInit, database: AgentDatabase, signal: AbortSignal): Promise<Session> {
+async function openSession(
+  { config, client }: BackupInit,
+  database: AgentDatabase,
+  signal: AbortSignal,
+): Promise<Session> {
   const unfinished = unfinishedSnapshot(database);
   const snapshotId = unfinished ?? newSnapshotId();
   const { sessionId, storeGeneration } = await client.openSession({ job: config.job, snapshotId }, signal);
@@ -205,7 +225,12 @@ async function openSession({ config, client }: BackupInit, database: AgentDataba
   const isSameStore = generation === storeGeneration;
   if (generation !== undefined && !isSameStore) await reconcile(database, client, parseSessionId(sessionId), signal);
   await database.write([AgentDatabase.metaWrite(META.unfinished, Buffer.from(snapshotId))]);
-  return { sessionId: parseSessionId(sessionId), snapshotId, storeGeneration, askFirst: unfinished !== undefined || !isSameStore };
+  return {
+    sessionId: parseSessionId(sessionId),
+    snapshotId,
+    storeGeneration,
+    askFirst: unfinished !== undefined || !isSameStore,
+  };
 }
 
 function failIfNothing(foundRootsCount: number, findings: Findings): void {
@@ -214,7 +239,11 @@ function failIfNothing(foundRootsCount: number, findings: Findings): void {
   throw new CostorError("file-unreadable", `nothing could be read${first ? `: ${first.message}` : ""}`);
 }
 
-function reportRegularly(init: BackupInit, progress: BackupProgress, update: () => void): Disposable & { report(): void } {
+function reportRegularly(
+  init: BackupInit,
+  progress: BackupProgress,
+  update: () => void,
+): Disposable & { report(): void } {
   const report = (): void => {
     update();
     init.onProgress?.(progress);
@@ -237,12 +266,21 @@ function expected(database: AgentDatabase): Pick<BackupProgress, "expectedObject
 }
 
 /** Asks the site about every known content, forgets what it lacks, and has every file looked at anew. */
-async function reconcile(database: AgentDatabase, client: BackupClient, sessionId: SessionId, signal?: AbortSignal): Promise<void> {
+async function reconcile(
+  database: AgentDatabase,
+  client: BackupClient,
+  sessionId: SessionId,
+  signal?: AbortSignal,
+): Promise<void> {
   await database.forgetDirectories();
   let waiting: { contentHash: Buffer; id: PrimeId }[] = [];
   const ask = async (): Promise<void> => {
     if (waiting.length === 0) return;
-    const missing = await client.missing(sessionId, waiting.map((entry) => entry.id), signal);
+    const missing = await client.missing(
+      sessionId,
+      waiting.map((entry) => entry.id),
+      signal,
+    );
     await database.forgetContents(waiting.filter((_, index) => missing[index]).map((entry) => entry.contentHash));
     waiting = [];
   };

@@ -29,18 +29,26 @@ export function linkFields(scope: Scope, stat: Buffer): { linkGroup?: Uint8Array
 }
 
 /** Device and inode, as a byte string. */
-export const inodeKey = (stat: Buffer): string => stat.toString("latin1", 0x20, 0x28) + stat.toString("latin1", 0x88, 0x90);
+export const inodeKey = (stat: Buffer): string =>
+  stat.toString("latin1", 0x20, 0x28) + stat.toString("latin1", 0x88, 0x90);
 
 /** Which inode, for its names: numbers are used again, so the time of its birth belongs to it where the system tells that. */
 export const linkKey = (stat: Buffer): string => inodeKey(stat) + stat.toString("latin1", 0x50, 0x5c);
 
 /** A symlink, FIFO or device node. `stat` becomes its newest record. */
-export function captureOther(directory: Directory, name: ByteString, stat: Buffer, scope: Scope, onProblem: OnProblem): TreeObject {
+export function captureOther(
+  directory: Directory,
+  name: ByteString,
+  stat: Buffer,
+  scope: Scope,
+  onProblem: OnProblem,
+): TreeObject {
   const { attributes, target } = captureSpecial(directory, name, stat, onProblem);
   const named = { name, ...attributes, ...linkFields(scope, stat) };
   const type = statType(stat);
   if (type === "symlink") return { ...named, type, target: target! };
-  if (type === "character" || type === "block") return { ...named, type, major: statRdevMajor(stat), minor: statRdevMinor(stat) };
+  if (type === "character" || type === "block")
+    return { ...named, type, major: statRdevMajor(stat), minor: statRdevMinor(stat) };
   return { ...named, type: "fifo" };
 }
 
@@ -51,8 +59,18 @@ export interface FileDraft {
 }
 
 /** A file's attributes, from its open descriptor. */
-export function draftFile(descriptor: number, name: ByteString, stat: Buffer, scope: Scope, onProblem: OnProblem): FileDraft {
-  return { name, attributes: captureAttributes(stat, { fd: descriptor, isPathOnly: false }, onProblem), links: linkFields(scope, stat) };
+export function draftFile(
+  descriptor: number,
+  name: ByteString,
+  stat: Buffer,
+  scope: Scope,
+  onProblem: OnProblem,
+): FileDraft {
+  return {
+    name,
+    attributes: captureAttributes(stat, { fd: descriptor, isPathOnly: false }, onProblem),
+    links: linkFields(scope, stat),
+  };
 }
 
 /** The object of a file whose content is known; `restat` when it changed after the scan saw it. */

@@ -17,7 +17,14 @@ import { type StretchHandlers, cutStretches, isStretched } from "./stretched-fil
 import type { SealPool } from "./seal-pool.ts";
 import type { TreeSealer } from "./tree-sealer.ts";
 import type { Uploader } from "./uploader.ts";
-import { type ChunksSealed, type FilesDone, type LargeDone, type SealedPrime, type Signature, runMaxBytes } from "./worker-messages.ts";
+import {
+  type ChunksSealed,
+  type FilesDone,
+  type LargeDone,
+  type SealedPrime,
+  type Signature,
+  runMaxBytes,
+} from "./worker-messages.ts";
 
 const HASH_BYTES = 16;
 const RUN_MAX_FILES_COUNT = 1024;
@@ -151,7 +158,12 @@ export class ContentJobs {
     this.components.writes.add(prime, [this.components.index.note(contentHash, slice)]);
   }
 
-  private finishRun(run: readonly RunFile[], done: FilesDone, found: readonly (ContentSlice | undefined)[], asked: Uint8Array): void {
+  private finishRun(
+    run: readonly RunFile[],
+    done: FilesDone,
+    found: readonly (ContentSlice | undefined)[],
+    asked: Uint8Array,
+  ): void {
     const last = this.upload(done.primes);
     this.finish(() =>
       done.outcomes.forEach((outcome, index) => {
@@ -241,7 +253,12 @@ export class ContentJobs {
     };
   }
 
-  private addChunks(message: ChunksSealed, slices: ContentSlice[], found: readonly (ContentSlice | undefined)[], asked: Uint8Array): void {
+  private addChunks(
+    message: ChunksSealed,
+    slices: ContentSlice[],
+    found: readonly (ContentSlice | undefined)[],
+    asked: Uint8Array,
+  ): void {
     const last = this.upload(message.primes);
     message.parts.forEach((part, index) => {
       const prime = part < 0 ? message.primes[-1 - part]!.reference : undefined;
@@ -254,7 +271,14 @@ export class ContentJobs {
 
   private finishLarge(done: LargeDone, slices: readonly ContentSlice[]): ContentResult {
     const { sizeBytes, extents, restat, changed } = done;
-    return { state: "read", sizeBytes, content: this.components.trees.sealReferences(slices), extents, restat, changed };
+    return {
+      state: "read",
+      sizeBytes,
+      content: this.components.trees.sealReferences(slices),
+      extents,
+      restat,
+      changed,
+    };
   }
 }
 

@@ -16,7 +16,11 @@ export function encodeSlice(slice: ContentSlice): Buffer {
 
 export function decodeSlice(bytes: Buffer): ContentSlice {
   return {
-    prime: { id: primeIdFromBytes(bytes.subarray(0, 32)), key: bytes.subarray(32, 64), lengthBytes: bytes.readUInt32LE(64) },
+    prime: {
+      id: primeIdFromBytes(bytes.subarray(0, 32)),
+      key: bytes.subarray(32, 64),
+      lengthBytes: bytes.readUInt32LE(64),
+    },
     offsetBytes: bytes.readUInt32LE(68),
     lengthBytes: bytes.readUInt32LE(72),
   };

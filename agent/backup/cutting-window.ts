@@ -42,7 +42,8 @@ export class ExtentReader {
     while (at + filled < end && this.extent < this.extents.length) {
       const { offsetBytes, lengthBytes } = this.extents[this.extent]!;
       const wanted = Math.min(end - at - filled, lengthBytes - this.offsetBytes);
-      const read = wanted === 0 ? 0 : readSync(this.descriptor, target, at + filled, wanted, offsetBytes + this.offsetBytes);
+      const read =
+        wanted === 0 ? 0 : readSync(this.descriptor, target, at + filled, wanted, offsetBytes + this.offsetBytes);
       filled += read;
       this.offsetBytes += read;
       if (read === 0 || this.offsetBytes === lengthBytes) {
@@ -57,7 +58,7 @@ export class ExtentReader {
 /** Where the chunks in window[0..held) end. */
 export function cutWindow(window: Buffer, held: number, isLast: boolean, scope: Scope): number[] {
   const ends: number[] = [];
-  for (let start = 0; start < held; ) {
+  for (let start = 0; start < held;) {
     const length = cutChunk(window, start, held, isLast, scope);
     if (length === 0) break;
     start += length;
@@ -67,7 +68,12 @@ export function cutWindow(window: Buffer, held: number, isLast: boolean, scope: 
 }
 
 /** Asks which of these chunks are known, seals the others, and posts all of them. */
-export async function sealChunks(job: number, attempt: number, chunks: readonly Buffer[], components: CuttingComponents): Promise<void> {
+export async function sealChunks(
+  job: number,
+  attempt: number,
+  chunks: readonly Buffer[],
+  components: CuttingComponents,
+): Promise<void> {
   if (chunks.length === 0) return;
   const hashes = Buffer.alloc(chunks.length * HASH_BYTES);
   chunks.forEach((chunk, index) => contentHash(components.scope, chunk).copy(hashes, index * HASH_BYTES));

@@ -8,7 +8,13 @@
 import type { ByteString } from "#protocol/byte-string.ts";
 import type { Scope } from "#protocol/scope.ts";
 import { endsPage } from "#protocol/tree-building.ts";
-import { type ContentSlice, type DirectoryPage, type NodePointer, type TreeObject, objectWeightBytes } from "#protocol/tree.ts";
+import {
+  type ContentSlice,
+  type DirectoryPage,
+  type NodePointer,
+  type TreeObject,
+  objectWeightBytes,
+} from "#protocol/tree.ts";
 import type { DirectoryKey, DirectoryRecord } from "./agent-database.ts";
 import { type RecordEntry, type RecordPage, type SubtreeTotals, encodePage } from "./directory-record.ts";
 import type { TreeSealer } from "./tree-sealer.ts";
@@ -159,12 +165,17 @@ export class DirectoryFrame {
 
   private addTotals(totals: SubtreeTotals): void {
     const { objectsCount, filesCount, bytes } = this.own;
-    this.own = { objectsCount: objectsCount + totals.objectsCount, filesCount: filesCount + totals.filesCount, bytes: bytes + totals.bytes };
+    this.own = {
+      objectsCount: objectsCount + totals.objectsCount,
+      filesCount: filesCount + totals.filesCount,
+      bytes: bytes + totals.bytes,
+    };
   }
 
   /** Encodes ahead what is complete, when much waits. Never past a subdirectory that is still open. */
   emitAhead(scope: Scope, trees: TreeSealer): void {
-    if (!this.changed || this.pendingDirectories > 0 || this.slots.length - this.emitted < WAITING_ENTRIES_COUNT) return;
+    if (!this.changed || this.pendingDirectories > 0 || this.slots.length - this.emitted < WAITING_ENTRIES_COUNT)
+      return;
     this.emitComplete(scope, trees);
   }
 
@@ -189,7 +200,12 @@ export class DirectoryFrame {
     const { object } = entry;
     this.pageEntries.push(entry);
     this.pageBytes += objectWeightBytes(object);
-    if (object.type !== "directory") this.addTotals({ objectsCount: 1, filesCount: object.type === "file" ? 1 : 0, bytes: object.type === "file" ? object.sizeBytes : 0 });
+    if (object.type !== "directory")
+      this.addTotals({
+        objectsCount: 1,
+        filesCount: object.type === "file" ? 1 : 0,
+        bytes: object.type === "file" ? object.sizeBytes : 0,
+      });
     else this.addTotals({ objectsCount: 1, filesCount: 0, bytes: 0 });
     if (endsPage(scope, object.name, this.pageBytes)) this.endPage(trees);
   }

@@ -57,7 +57,8 @@ export class RecordPage {
   object(index: number): TreeObject {
     if (!this.decoded) {
       const node = decodeNode(this.leaf);
-      if (!("objects" in node)) throw new CostorError("bad-encoding", "the agent's database holds a page that is no leaf");
+      if (!("objects" in node))
+        throw new CostorError("bad-encoding", "the agent's database holds a page that is no leaf");
       this.decoded = node.objects;
     }
     return this.decoded[index]!;

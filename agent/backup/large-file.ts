@@ -3,7 +3,14 @@ import type { DataExtent } from "#protocol/tree.ts";
 import { closeDescriptor } from "#agent/files/directory.ts";
 import { findDataExtents } from "#agent/files/holes.ts";
 import { statSizeBytes } from "#agent/files/stat.ts";
-import { type CuttingComponents, ExtentReader, cutWindow, sealChunks, threadWindow, windowBytes } from "./cutting-window.ts";
+import {
+  type CuttingComponents,
+  ExtentReader,
+  cutWindow,
+  sealChunks,
+  threadWindow,
+  windowBytes,
+} from "./cutting-window.ts";
 import { restatIfChanged } from "./read-stability.ts";
 import type { LargeDone, LargeJob } from "./worker-messages.ts";
 
@@ -41,18 +48,28 @@ export async function cutLargeFile(job: LargeJob, components: CuttingComponents)
 }
 
 /** Cuts, asks and seals window by window; the bytes that were read. */
-async function cutAttempt(job: LargeJob, attempt: number, ranges: readonly DataExtent[], components: CuttingComponents): Promise<number> {
+async function cutAttempt(
+  job: LargeJob,
+  attempt: number,
+  ranges: readonly DataExtent[],
+  components: CuttingComponents,
+): Promise<number> {
   const window = threadWindow();
   const reader = new ExtentReader(job.descriptor, ranges);
   let held = 0;
   let total = 0;
-  for (let isLast = false; !isLast; ) {
+  for (let isLast = false; !isLast;) {
     const filled = reader.fill(window, held, windowBytes);
     isLast = held + filled < windowBytes;
     held += filled;
     total += filled;
     const ends = cutWindow(window, held, isLast, components.scope);
-    await sealChunks(job.job, attempt, ends.map((end, index) => window.subarray(ends[index - 1] ?? 0, end)), components);
+    await sealChunks(
+      job.job,
+      attempt,
+      ends.map((end, index) => window.subarray(ends[index - 1] ?? 0, end)),
+      components,
+    );
     const end = ends.at(-1) ?? 0;
     window.copyWithin(0, end, held);
     held -= end;

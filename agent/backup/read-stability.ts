@@ -16,7 +16,11 @@ export function readStat(descriptor: number): Buffer {
  * The statx record of the open file when it differs from `signature`, or from `restat` where an earlier read already saw
  * it change; undefined when nothing changed since.
  */
-export function restatIfChanged(descriptor: number, signature: Signature, restat: Buffer | undefined): Buffer | undefined {
+export function restatIfChanged(
+  descriptor: number,
+  signature: Signature,
+  restat: Buffer | undefined,
+): Buffer | undefined {
   statDescriptor(descriptor, record);
   writeChangeSignature(record, 0, now, 0);
   if (restat) writeChangeSignature(restat, 0, before, 0);

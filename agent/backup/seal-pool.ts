@@ -7,7 +7,16 @@ import { endWorker } from "#agent/worker-ending.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { closeDescriptor } from "#agent/files/directory.ts";
 import { isSystemCode } from "#agent/files/os-error.ts";
-import type { ChunksSealed, FilesDone, FilesJob, FromWorker, LargeDone, LargeJob, StretchDone, StretchJob } from "./worker-messages.ts";
+import type {
+  ChunksSealed,
+  FilesDone,
+  FilesJob,
+  FromWorker,
+  LargeDone,
+  LargeJob,
+  StretchDone,
+  StretchJob,
+} from "./worker-messages.ts";
 
 const WORKER_YOUNG_GENERATION_MIB = 3;
 
@@ -117,7 +126,10 @@ export class SealPool {
         case "failed":
           this.end(message.job);
           if (isSystemCode(message.code)) job.handlers.onFailed(message);
-          else this.onFatal(new CostorError("internal", `sealing failed: ${message.message}`, { details: { code: message.code } }));
+          else
+            this.onFatal(
+              new CostorError("internal", `sealing failed: ${message.message}`, { details: { code: message.code } }),
+            );
           return;
         default:
           this.end(message.job);

@@ -24,7 +24,10 @@ const waiting = new Map<number, PromiseWithResolvers<Uint8Array>>();
 
 function post(message: FromWorker): void {
   const primes = "primes" in message ? message.primes : [];
-  port!.postMessage(message, primes.map((prime) => prime.stored.buffer as ArrayBuffer));
+  port!.postMessage(
+    message,
+    primes.map((prime) => prime.stored.buffer as ArrayBuffer),
+  );
   for (const { reference } of primes) noteDropped(SEALING_GARBAGE_RATIO * reference.lengthBytes);
 }
 
@@ -47,7 +50,9 @@ serveTasks(port, (message: ToWorker) => {
     waiting.delete(message.job);
     answer?.resolve(message.known);
   } else if (message.type === "files") {
-    bundleFiles(message, { scope, ask: (hashes) => ask(message.job, hashes) }).then(post, (error: unknown) => post(failJob(message.job, error)));
+    bundleFiles(message, { scope, ask: (hashes) => ask(message.job, hashes) }).then(post, (error: unknown) =>
+      post(failJob(message.job, error)),
+    );
   } else if (message.type === "stretch") {
     cutStretch(message, { scope, post, ask: (hashes) => ask(message.job, hashes) }).then(post, (error: unknown) =>
       post(failJob(message.job, error)),

@@ -57,7 +57,8 @@ function readStable(descriptor: number, job: FilesJob, index: number, target: Bu
     if (!now && lengthBytes === sizeBytes) return { state: "read", at, lengthBytes, restat, changed: false };
     restat = now ?? restat ?? readStat(descriptor);
     sizeBytes = now ? statSizeBytes(now) : lengthBytes;
-    if (attempt === READ_TRIES_COUNT) return { state: "read", at, lengthBytes: Math.min(lengthBytes, limits.smallFileBytes), restat, changed: true };
+    if (attempt === READ_TRIES_COUNT)
+      return { state: "read", at, lengthBytes: Math.min(lengthBytes, limits.smallFileBytes), restat, changed: true };
   }
 }
 
@@ -90,9 +91,11 @@ export async function bundleFiles(job: FilesJob, components: SmallFilesComponent
   const files = readRun(job, target);
   const hashes = Buffer.alloc(files.length * HASH_BYTES);
   files.forEach((file, index) => {
-    if (file.lengthBytes > 0) contentHash(scope, target.subarray(file.at, file.at + file.lengthBytes)).copy(hashes, index * HASH_BYTES);
+    if (file.lengthBytes > 0)
+      contentHash(scope, target.subarray(file.at, file.at + file.lengthBytes)).copy(hashes, index * HASH_BYTES);
   });
-  const closeGrown = (): void => files.forEach(({ state }, index) => state === "grown" && closeDescriptor(job.descriptors[index]!));
+  const closeGrown = (): void =>
+    files.forEach(({ state }, index) => state === "grown" && closeDescriptor(job.descriptors[index]!));
   const known = await components.ask(hashes).catch((error: unknown) => {
     closeGrown();
     throw error;
@@ -100,7 +103,13 @@ export async function bundleFiles(job: FilesJob, components: SmallFilesComponent
   return { type: "files-done", job: job.job, ...bundle(files, hashes, known, target, scope) };
 }
 
-function bundle(files: readonly ReadFile[], hashes: Buffer, known: Uint8Array, target: Buffer, scope: Scope): Pick<FilesDone, "outcomes" | "primes"> {
+function bundle(
+  files: readonly ReadFile[],
+  hashes: Buffer,
+  known: Uint8Array,
+  target: Buffer,
+  scope: Scope,
+): Pick<FilesDone, "outcomes" | "primes"> {
   const primes: SealedPrime[] = [];
   const outcomes: FileOutcome[] = [];
   const firstWithHash = new Map<string, number>();
@@ -114,7 +123,14 @@ function bundle(files: readonly ReadFile[], hashes: Buffer, known: Uint8Array, t
   };
 
   files.forEach((file, index) => {
-    const common = { hashIndex: index, primeIndex: 0, offsetBytes: 0, lengthBytes: file.lengthBytes, restat: file.restat, changed: file.changed };
+    const common = {
+      hashIndex: index,
+      primeIndex: 0,
+      offsetBytes: 0,
+      lengthBytes: file.lengthBytes,
+      restat: file.restat,
+      changed: file.changed,
+    };
     if (file.state !== "read") {
       outcomes.push({ ...common, state: file.state, failure: file.failure });
       return;

@@ -2,7 +2,14 @@
 import { limits } from "#protocol/limits.ts";
 import type { Scope } from "#protocol/scope.ts";
 import { sealPrime } from "#protocol/sealing.ts";
-import { type Content, type ContentSlice, type DirectoryPage, type NodePointer, encodeIndex, encodeReferencePage } from "#protocol/tree.ts";
+import {
+  type Content,
+  type ContentSlice,
+  type DirectoryPage,
+  type NodePointer,
+  encodeIndex,
+  encodeReferencePage,
+} from "#protocol/tree.ts";
 import { endsReferencePage } from "#protocol/tree-building.ts";
 import type { Uploader } from "./uploader.ts";
 

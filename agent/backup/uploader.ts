@@ -60,7 +60,8 @@ export class Uploader {
   /** Takes a prime; whoever adds much waits for {@link room} first. Gives its number. */
   add(prime: StoredPrime): number {
     const bytes = batchEntryBytes(prime.stored.length);
-    if (this.open && (this.open.bytes + bytes > BATCH_BYTES || this.open.primes.length >= BATCH_PRIMES_COUNT)) this.open = undefined;
+    if (this.open && (this.open.bytes + bytes > BATCH_BYTES || this.open.primes.length >= BATCH_PRIMES_COUNT))
+      this.open = undefined;
     if (!this.open) {
       this.open = { primes: [], last: 0, bytes: 0, state: "open" };
       this.batches.push(this.open);
@@ -129,7 +130,10 @@ export class Uploader {
   private async send(batch: Batch): Promise<void> {
     let primes: readonly StoredPrime[] = batch.primes;
     if (this.askFirst) {
-      const missing = await this.client.missing(primes.map((prime) => prime.id), this.signal);
+      const missing = await this.client.missing(
+        primes.map((prime) => prime.id),
+        this.signal,
+      );
       primes = primes.filter((_, index) => missing[index]);
     }
     if (primes.length === 0) return;

@@ -42,7 +42,9 @@ export async function rehearseRestore(
   const enter = (node: NodePointer, selection: Selection, name: ByteString, exists: boolean): void => {
     const isInRoot = (): boolean => {
       const names = [...levels.map((level) => level.name), name].slice(1);
-      return init.roots.some((root) => root.length <= names.length && root.every((part, index) => names[index] === part));
+      return init.roots.some(
+        (root) => root.length <= names.length && root.every((part, index) => names[index] === part),
+      );
     };
     const deletesHere = init.deletes && exists && selection.children.size === 0 && isInRoot();
     levels.push({ objects: reader.objects(node), selection, name, exists, kept: deletesHere ? new Set() : undefined });
@@ -62,14 +64,16 @@ export async function rehearseRestore(
     level.kept?.add(object.name);
     const selection = selectChild(level.selection, object.name);
     if (!selection) continue;
-    const path = (): ByteString => `/${[...levels.slice(1).map((above) => above.name), object.name].join("/")}` as ByteString;
+    const path = (): ByteString =>
+      `/${[...levels.slice(1).map((above) => above.name), object.name].join("/")}` as ByteString;
     try {
       const existing = level.exists ? stack!.current.statIfExists(object.name) : undefined;
       const owner = process.geteuid!() === 0 ? wantedOwner(object, init.policy) : undefined;
       const decision = decideOverwrite(existing, object, { mode: init.overwrite, deletes: init.deletes, owner });
       const goesIn = object.type === "directory" && (decision === "merge" || decision === "enter");
       if (goesIn) stack!.push(object.name);
-      if (decision === "conflict") tally.fail(path(), { code: "restore-refused", message: "something of another type is there" });
+      if (decision === "conflict")
+        tally.fail(path(), { code: "restore-refused", message: "something of another type is there" });
       else if (!goesIn) counting.add(object, decision, existing);
       if (object.type === "directory" && decision !== "conflict") enter(object.node, selection, object.name, goesIn);
     } catch (error) {
@@ -95,7 +99,8 @@ class Counting {
 
   add(object: TreeObject, decision: OverwriteDecision, existing: FileStat | undefined): void {
     const isKept = decision === "keep" || decision === "attributes";
-    const group = object.linkGroup && decision !== "keep" ? Buffer.from(object.linkGroup).toString("latin1") : undefined;
+    const group =
+      object.linkGroup && decision !== "keep" ? Buffer.from(object.linkGroup).toString("latin1") : undefined;
     const first = group === undefined ? undefined : this.firsts.get(group);
     if (first !== undefined) {
       const isLinked = first !== "new" && existing?.inode === first.inode && existing.device === first.device;

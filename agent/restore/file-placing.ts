@@ -25,7 +25,14 @@ export async function placeFile(
   const { name, content } = object;
   const single = "slices" in content && content.slices.length === 1 && !object.extents ? content.slices[0] : undefined;
   if (single) {
-    const file = { directoryFd: directory.fd, name, attributes: attributesOf(object), replacing, ...single, prime: undefined };
+    const file = {
+      directoryFd: directory.fd,
+      name,
+      attributes: attributesOf(object),
+      replacing,
+      ...single,
+      prime: undefined,
+    };
     components.groups.addFile(single.prime, file, onDone);
     return components.groups.room();
   }
@@ -33,7 +40,9 @@ export async function placeFile(
 }
 
 /** Only what a worker needs, so that messages stay small. */
-function attributesOf(object: FileObject): Pick<FileObject, "mode" | "uid" | "gid" | "user" | "group" | "mtimeNs" | "xattrs"> {
+function attributesOf(
+  object: FileObject,
+): Pick<FileObject, "mode" | "uid" | "gid" | "user" | "group" | "mtimeNs" | "xattrs"> {
   const { mode, uid, gid, user, group, mtimeNs, xattrs } = object;
   return { mode, uid, gid, user, group, mtimeNs, xattrs };
 }
@@ -76,7 +85,8 @@ async function placeParts(
       contentAt += slice.lengthBytes;
       await components.groups.room();
     }
-    if (contentAt !== extents.contentBytes) failure ??= { code: "tree-invalid", message: "the content's length is not the file's" };
+    if (contentAt !== extents.contentBytes)
+      failure ??= { code: "tree-invalid", message: "the content's length is not the file's" };
   } catch (error) {
     failure ??= describeFailure(error);
     if (failure.code === "interrupted" || failure.code === "site-unreachable") throw error;
@@ -85,7 +95,13 @@ async function placeParts(
   }
 }
 
-function finishParts(file: NewFile, object: FileObject, failure: Failure | undefined, policy: PlacePolicy, replacing: Replacing): FileOutcome {
+function finishParts(
+  file: NewFile,
+  object: FileObject,
+  failure: Failure | undefined,
+  policy: PlacePolicy,
+  replacing: Replacing,
+): FileOutcome {
   const notes: { kind: string; message: string }[] = [];
   using made = file;
   if (failure) return { failure, notes };
@@ -98,4 +114,3 @@ function finishParts(file: NewFile, object: FileObject, failure: Failure | undef
     return { failure: describeFailure(error), notes };
   }
 }
-

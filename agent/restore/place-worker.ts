@@ -7,7 +7,14 @@ import { Directory } from "#agent/files/directory.ts";
 import { NewFile, writeAll } from "#agent/files/new-file.ts";
 import { serveTasks } from "#agent/worker-ending.ts";
 import { checkWritten } from "./written-check.ts";
-import { type FileOutcome, type PlaceAnswer, type PlaceSettings, type PlaceTask, type WholeFile, describeFailure } from "./place-messages.ts";
+import {
+  type FileOutcome,
+  type PlaceAnswer,
+  type PlaceSettings,
+  type PlaceTask,
+  type WholeFile,
+  describeFailure,
+} from "./place-messages.ts";
 
 const port = parentPort;
 assertInvariant(port !== null, "the place worker runs as a worker thread");

@@ -104,7 +104,13 @@ export class RestoreWalk {
     this.root.close();
   }
 
-  private enter(path: RestorePath | undefined, node: NodePointer, selection: Selection, held: HeldDirectory, isNew: boolean): void {
+  private enter(
+    path: RestorePath | undefined,
+    node: NodePointer,
+    selection: Selection,
+    held: HeldDirectory,
+    isNew: boolean,
+  ): void {
     const deletesHere = this.init.deletes && !isNew && selection.children.size === 0 && this.isInRoot(path);
     const objects = this.components.reader.objects(node)[Symbol.asyncIterator]();
     if (!isNew) removeLeftovers(this.stack.current);
@@ -113,7 +119,9 @@ export class RestoreWalk {
 
   private isInRoot(path: RestorePath | undefined): boolean {
     const names = namesOf(path);
-    return this.init.roots.some((root) => root.length <= names.length && root.every((name, index) => names[index] === name));
+    return this.init.roots.some(
+      (root) => root.length <= names.length && root.every((name, index) => names[index] === name),
+    );
   }
 
   private leave(level: Level): void {
@@ -217,7 +225,12 @@ export class RestoreWalk {
     return (note) => this.components.tally.note(absolutePath(path), note.kind, note.error?.message ?? "not allowed");
   }
 
-  private visitDirectory(path: RestorePath, object: DirectoryObject, selection: Selection, decision: OverwriteDecision): void {
+  private visitDirectory(
+    path: RestorePath,
+    object: DirectoryObject,
+    selection: Selection,
+    decision: OverwriteDecision,
+  ): void {
     const { current } = this.stack;
     const { tally } = this.components;
     if (decision === "replace-by-directory") current.removeFile(object.name);
@@ -238,7 +251,12 @@ export class RestoreWalk {
     this.enter(path, object.node, selection, held, isNew);
   }
 
-  private async placeObject(level: Level, path: RestorePath, object: Exclude<TreeObject, DirectoryObject>, replacing: Replacing): Promise<void> {
+  private async placeObject(
+    level: Level,
+    path: RestorePath,
+    object: Exclude<TreeObject, DirectoryObject>,
+    replacing: Replacing,
+  ): Promise<void> {
     if (!object.linkGroup) return this.placeFirst(level, path, object, replacing, () => undefined);
     const directory = level.held.hold(this.stack.current);
     const role = this.links.claim(object, (placed) => {
@@ -252,10 +270,18 @@ export class RestoreWalk {
     );
   }
 
-  private placeLink(placed: PlacedLink | undefined, directory: Directory, path: RestorePath, replacing: Replacing): void {
+  private placeLink(
+    placed: PlacedLink | undefined,
+    directory: Directory,
+    path: RestorePath,
+    replacing: Replacing,
+  ): void {
     const { tally } = this.components;
     try {
-      if (!placed) throw Object.assign(new Error("the file that it is another name of was not restored"), { code: "restore-refused" });
+      if (!placed)
+        throw Object.assign(new Error("the file that it is another name of was not restored"), {
+          code: "restore-refused",
+        });
       const isMade = placeHardLink(this.root, namesOf(placed.path), placed.identity, directory, path.name, replacing);
       if (isMade) tally.restoredCount++;
       else tally.keptCount++;

@@ -62,12 +62,24 @@ export async function runRestore(init: RestoreInit): Promise<RestoreReport> {
   if (init.dryRun) {
     await rehearseRestore({ reader, tally }, { ...common, policy, node, root: openIfThere(init.to) });
   } else {
-    await using pool = new PlacePool({ policy, verify: init.verify }, init.config.workersCount || availableParallelism());
+    await using pool = new PlacePool(
+      { policy, verify: init.verify },
+      init.config.workersCount || availableParallelism(),
+    );
     const groups = new PrimeGroups({ source: client, pool }, { signal });
-    const progress = { objectsCount: 0, filesCount: 0, bytes: 0, expectedObjectsCount: snapshot.objectsCount, expectedBytes: snapshot.bytes };
+    const progress = {
+      objectsCount: 0,
+      filesCount: 0,
+      bytes: 0,
+      expectedObjectsCount: snapshot.objectsCount,
+      expectedBytes: snapshot.bytes,
+    };
     const timer = init.onProgress && setInterval(() => init.onProgress!(progress), PROGRESS_EVERY_MS);
     try {
-      using walk = new RestoreWalk({ reader, groups, tally, progress }, { ...common, policy, root: openOrCreateRoot(init.to) });
+      using walk = new RestoreWalk(
+        { reader, groups, tally, progress },
+        { ...common, policy, root: openOrCreateRoot(init.to) },
+      );
       await walk.run(node);
     } finally {
       clearInterval(timer);

@@ -11,5 +11,6 @@ export function checkWritten(fd: number, content: Buffer, fileOffsetBytes: numbe
     if (read === 0) break;
     length += read;
   }
-  if (length !== content.length || !found.equals(content)) throw new CostorError("restore-unverified", "what was read back is not what was written");
+  if (length !== content.length || !found.equals(content))
+    throw new CostorError("restore-unverified", "what was read back is not what was written");
 }
