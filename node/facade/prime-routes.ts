@@ -48,7 +48,8 @@ export function addPrimeRoutes(server: FastifyInstance, site: Site, bodies: Body
     const sent = await site.store.hasSent(agent, ids);
     const missing = ids.filter((_, index) => !sent[index]);
     if (missing.length > 0) {
-      throw new CostorError("prime-missing", `${missing.length} of these primes are not held for this agent`, {
+      const others = missing.length > 1 ? ` and ${missing.length - 1} others are` : " is";
+      throw new CostorError("prime-missing", `prime ${missing[0]}${others} not held for this agent`, {
         details: { missing },
       });
     }
