@@ -58,7 +58,7 @@ export function formatPrimeCid(id: PrimeId): string {
   return CID.createV1(RAW_CODEC, createDigest(SHA2_256, primeIdToBytes(id))).toString(base32);
 }
 
-/** Throws `bad-id` for anything but a CIDv1 of raw codec with a sha2-256 digest in base32. */
+/** Throws `bad-id` for anything but the text that {@link formatPrimeCid} gives. */
 export function parsePrimeCid(text: string): PrimeId {
   let cid: CID;
   try {
@@ -69,7 +69,9 @@ export function parsePrimeCid(text: string): PrimeId {
   if (cid.version !== 1 || cid.code !== RAW_CODEC || cid.multihash.code !== SHA2_256) {
     throw new CostorError("bad-id", "not the CID of a prime: CIDv1, raw, sha2-256 is expected");
   }
-  return primeIdFromBytes(cid.multihash.digest);
+  const id = primeIdFromBytes(cid.multihash.digest);
+  if (formatPrimeCid(id) !== text) throw new CostorError("bad-id", "a CID is in lower case, without padding");
+  return id;
 }
 
 /** A UUIDv7 (RFC 9562, 5.7) for `timeMs`, milliseconds since 1970; 74 random bits from `fillRandom`. */
