@@ -6,7 +6,7 @@ export interface Selection {
   readonly children: Map<ByteString, Selection>;
 }
 
-export const everything: Selection = { children: new Map() };
+const everything: Selection = { children: new Map() };
 
 /** The selection of these absolute paths; everything when there are none. */
 export function selectPaths(paths: readonly ByteString[]): Selection {

@@ -25,7 +25,7 @@ function makeTables(polynomial: number): Int32Array[] {
 }
 
 /** CRC-32C (Castagnoli), eight bytes a step. Node has only the other CRC-32. */
-export function crc32c(bytes: Uint8Array): number {
+function crc32c(bytes: Uint8Array): number {
   const [t0, t1, t2, t3, t4, t5, t6, t7] = castagnoli as [
     Int32Array,
     Int32Array,
@@ -103,7 +103,7 @@ const tableMagic = Buffer.from("57fb808b247547db", "hex");
 const readHandle = (cursor: Cursor): BlockHandle => ({ offset: cursor.varint(), length: cursor.varint() });
 
 /** Whether every block of a table has its checksum, and the blocks and the footer are all that there is. */
-export function isSoundTable(table: Buffer): boolean {
+function isSoundTable(table: Buffer): boolean {
   try {
     const footer = table.subarray(table.length - footerBytes);
     if (table.length < footerBytes || !footer.subarray(40).equals(tableMagic)) return false;

@@ -29,7 +29,7 @@ function statementRecord(
 
 export const batchRecord = (statement: DurableStatement): NewRecord => statementRecord(recordKind.batch, statement);
 export const cleanRecord = (statement: DurableStatement): NewRecord => statementRecord(recordKind.clean, statement);
-export const statementBodyBytes = 16;
+const statementBodyBytes = 16;
 
 export function decodeStatement(body: Buffer): DurableStatement {
   assertInvariant(body.length === statementBodyBytes, "a batch record has 16 bytes");

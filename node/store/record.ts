@@ -45,7 +45,7 @@ export interface NewRecord {
 
 export const recordHeaderBytes = 64;
 /** Largest body: well above a prime and a group's claims, so that a length is never believed blindly. */
-export const maxBodyBytes = 8 * 1024 * 1024;
+const maxBodyBytes = 8 * 1024 * 1024;
 export const recordMagic = Buffer.from("CSr1", "latin1");
 
 const segmentMagic = Buffer.from("CoStSeg1", "latin1");

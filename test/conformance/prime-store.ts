@@ -15,7 +15,7 @@ export const hasCode = (code: string) => (error: unknown) => {
   return true;
 };
 
-export const wireBatch = (
+const wireBatch = (
   primes: readonly { id: ReturnType<typeof samplePrime>["id"]; stored: Uint8Array }[],
 ): Uint8Array => Uint8Array.from(Buffer.concat(primes.flatMap(batchEntry)));
 

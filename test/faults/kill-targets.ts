@@ -48,10 +48,10 @@ export const killTargets: readonly KillTarget[] = [
 const phases = ["upload", "sync", "index", "commit", "compaction", "start", "database", "any time"] as const;
 export type KillPhase = (typeof phases)[number];
 
-export const phaseOf = (target: KillTarget): KillPhase =>
+const phaseOf = (target: KillTarget): KillPhase =>
   "failpoint" in target ? (target.failpoint.split(".")[0] as KillPhase) : "any time";
 
-export const nameOf = (target: KillTarget): string =>
+const nameOf = (target: KillTarget): string =>
   "failpoint" in target ? `${target.failpoint} (${target.victim})` : target.victim;
 
 /** How many kills there were, by phase and by place in it. */

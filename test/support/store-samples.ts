@@ -15,7 +15,7 @@ export function samplePrime(seed: number, bytes: number): SamplePrime {
   return primeOf(stored);
 }
 
-export function primeOf(stored: Buffer): SamplePrime {
+function primeOf(stored: Buffer): SamplePrime {
   return { id: parsePrimeId(createHash("sha256").update(stored).digest("hex")), stored };
 }
 

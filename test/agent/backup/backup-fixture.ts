@@ -20,7 +20,7 @@ export const testScope = deriveScope(scopeSecret);
 /** What has just been made is not too young for a clock that is a minute ahead. */
 const AHEAD_MS = 60_000;
 
-export function configForTest(databaseDirectory: string, changes: Partial<AgentConfig> = {}): AgentConfig {
+function configForTest(databaseDirectory: string, changes: Partial<AgentConfig> = {}): AgentConfig {
   return {
     file: "/nowhere/agent.yaml",
     site: { addresses: [], siteId: parseSiteId("ab".repeat(32)), caCertificate: "" },

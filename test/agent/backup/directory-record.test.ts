@@ -1,6 +1,6 @@
 /** Goal: a directory's record gives back names, signatures, objects and its head exactly as they were kept. */
 import assert from "node:assert/strict";
-import fastCheck from "fast-check";
+import * as fastCheck from "fast-check";
 import {
   RecordPage,
   type RecordEntry,
