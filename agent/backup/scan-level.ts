@@ -1,7 +1,7 @@
 /** A directory on the way down: what is in it now, beside what the record of the last snapshot has, both in byte order. */
 import type { ByteString } from "#protocol/byte-string.ts";
-import type { DirectoryFrame } from "./directory-frame.ts";
-import { RecordCursor } from "./directory-frame.ts";
+import type { NodePointer } from "#protocol/tree.ts";
+import { type DirectoryFrame, type FrameEntry, RecordCursor } from "./directory-frame.ts";
 import type { RecordPage } from "./directory-record.ts";
 import type { RootNode } from "./roots.ts";
 
@@ -55,4 +55,10 @@ export class ScanLevel {
       onGone(entry);
     }
   }
+}
+
+/** The record's entry for a directory whose attributes are as they were, with its new node. */
+export function withNode({ page, place }: RecordedEntry, node: NodePointer): FrameEntry {
+  const object = page.object(place);
+  return { name: object.name, object: { ...object, type: "directory", node }, signature: page.signature(place) };
 }

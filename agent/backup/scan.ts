@@ -9,7 +9,7 @@ import type { ByteString } from "#protocol/byte-string.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
 import type { Scope } from "#protocol/scope.ts";
-import type { FileObject, NodePointer } from "#protocol/tree.ts";
+import type { FileObject } from "#protocol/tree.ts";
 import type { PathFilter } from "#agent/config/path-filter.ts";
 import { captureAttributes } from "#agent/files/capture.ts";
 import { Directory, closeDescriptor } from "#agent/files/directory.ts";
@@ -38,7 +38,7 @@ import { encodeHead } from "./directory-record.ts";
 import { forgetSubtree } from "./forgotten-records.ts";
 import { LinkedInodes } from "./linked-inodes.ts";
 import type { RootNode } from "./roots.ts";
-import { type RecordedEntry, ScanLevel } from "./scan-level.ts";
+import { type RecordedEntry, ScanLevel, withNode } from "./scan-level.ts";
 import type { TreeSealer } from "./tree-sealer.ts";
 import type { Uploader } from "./uploader.ts";
 
@@ -343,10 +343,4 @@ export class Scan {
     writeChangeSignature(this.stat, 0, signature, 0);
     return signature;
   }
-}
-
-/** The record's entry for a directory whose attributes are as they were, with its new node. */
-function withNode({ page, place }: RecordedEntry, node: NodePointer): FrameEntry {
-  const object = page.object(place);
-  return { name: object.name, object: { ...object, type: "directory", node }, signature: page.signature(place) };
 }
