@@ -27,6 +27,8 @@ const hurriedClock: Clock = {
 export interface AgentInit {
   /** Where the site is found, when that is a proxy. */
   readonly address?: string;
+  /** How long it tries to reach a site that is gone. */
+  readonly reconnectForMs?: number;
 }
 
 export class AgentUnderFault implements Disposable {
@@ -73,16 +75,20 @@ export class AgentUnderFault implements Disposable {
     return end.json<{ snapshotId: SnapshotId }>().snapshotId;
   }
 
-  restore(snapshot: string, to: string, words: readonly string[] = [], init?: CommandInit): Promise<CommandEnd> {
+  restore(snapshot: string, to: string, words?: readonly string[], init?: CommandInit): Promise<CommandEnd> {
+    return this.startRestore(snapshot, to, words, init).ended;
+  }
+
+  startRestore(snapshot: string, to: string, words: readonly string[] = [], init?: CommandInit): RunningCommand {
     const parameters = ["--config", this.configFile, "--to", to, "--json", ...words];
-    return runCommand(["agent", "restore", snapshot, ...parameters], init);
+    return startCommand(["agent", "restore", snapshot, ...parameters], init);
   }
 
   /** A client in this process. `isHurried`: its waits, and its patience, are a sixtieth. */
-  client({ isHurried = false, address }: AgentInit & { isHurried?: boolean } = {}): SiteClient {
+  client({ isHurried = false, address, reconnectForMs }: AgentInit & { isHurried?: boolean } = {}): SiteClient {
     const { site, agent } = this.config;
     const client = new SiteClient(
-      { site: address === undefined ? site : siteAt(site, address), token: agent.token },
+      { site: address === undefined ? site : siteAt(site, address), token: agent.token, reconnectForMs },
       { clock: isHurried ? hurriedClock : systemClock, random: Math.random },
     );
     this.clients.push(client);
@@ -96,12 +102,12 @@ export class AgentUnderFault implements Disposable {
   }
 
   /** What a snapshot holds of `path`, by way of a restore in this process. */
-  async restored(snapshotId: SnapshotId, path: string): Promise<TreeManifest> {
+  async restored(snapshotId: SnapshotId, path: string, client: SiteClient = this.reading): Promise<TreeManifest> {
     const to = await scratchDirectory("fault-restored");
     try {
       const report = await runRestore({
         config: { ...this.config, workersCount: 1 },
-        client: this.reading,
+        client,
         snapshotId,
         paths: [],
         to: byteStringFromText(to),
