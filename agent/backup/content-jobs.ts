@@ -5,11 +5,11 @@
  * Runs end at a keyless hash of name and size, so that another machine with mostly the same files makes mostly the same
  * runs; what is inside a bundle is decided by content alone (protocol/bundling.ts).
  */
-import { readFileSync } from "node:fs";
 import type { ByteString } from "#protocol/byte-string.ts";
 import { limits } from "#protocol/limits.ts";
 import type { Content, ContentSlice, DataExtent } from "#protocol/tree.ts";
 import { closeDescriptor } from "#agent/files/directory.ts";
+import { openFilesLimit } from "#agent/files/open-files.ts";
 import { CHANGE_SIGNATURE_BYTES, statSizeBytes, writeChangeSignature } from "#agent/files/stat.ts";
 import type { ContentIndex } from "./content-index.ts";
 import type { DeferredWrites } from "./deferred-writes.ts";
@@ -67,7 +67,7 @@ export interface ContentJobsComponents {
 export class ContentJobs {
   private readonly components: ContentJobsComponents;
   private readonly signal: AbortSignal;
-  private readonly runMaxFilesCount = Math.min(RUN_MAX_FILES_COUNT, Math.floor(openFilesLimit() / 8));
+  private readonly runMaxFilesCount: number;
   private run: RunFile[] = [];
   private runBytes = 0;
   private waiters: (() => void)[] = [];
@@ -76,6 +76,9 @@ export class ContentJobs {
   constructor(components: ContentJobsComponents, init: { signal: AbortSignal }) {
     this.components = components;
     this.signal = init.signal;
+    // Runs are open while they are gathered, wait in line, and are with a worker; the rest is for everything else.
+    const runsCount = 2 + WAITING_JOBS_COUNT + components.pool.workersCount;
+    this.runMaxFilesCount = Math.min(RUN_MAX_FILES_COUNT, Math.floor(openFilesLimit() / (2 * runsCount)));
     this.signal.addEventListener("abort", () => this.wake(), { once: true });
   }
 
@@ -287,10 +290,4 @@ function endsRun(file: FileToRead): boolean {
   let hash = 0x811c9dc5 ^ file.sizeBytes;
   for (let i = 0; i < file.name.length; i++) hash = Math.imul(hash ^ file.name.charCodeAt(i), 0x01000193);
   return (hash >>> 0) % RUN_ENDS_ONE_IN === 0;
-}
-
-/** How many files this process may have open. */
-function openFilesLimit(): number {
-  const line = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "latin1"));
-  return line ? Number(line[1]) : 1024;
 }

@@ -53,6 +53,11 @@ export class SealPool {
     this.init = init;
   }
 
+  /** At most. */
+  get workersCount(): number {
+    return this.init.workersCount;
+  }
+
   /** Jobs that wait for a worker. The scan waits while there are some. */
   get waitingCount(): number {
     return this.line.length;

@@ -56,7 +56,8 @@ export class PlacePool {
     while (this.running.size > 0) await this.progress();
   }
 
-  private async progress(): Promise<void> {
+  /** Resolves with the next answer. Throws when a worker has failed. */
+  async progress(): Promise<void> {
     if (this.failure !== undefined) throw this.failure;
     await new Promise<void>((resolve) => this.waiters.push(resolve));
     if (this.failure !== undefined) throw this.failure;

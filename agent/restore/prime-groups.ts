@@ -6,6 +6,7 @@ import type { StoredPrime } from "#protocol/batch.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 import type { PrimeReference } from "#protocol/sealing.ts";
+import { openFilesLimit } from "#agent/files/open-files.ts";
 import { noteDropped } from "#protocol/young-garbage.ts";
 import { type Failure, type FileOutcome, type PartWrite, type WholeFile, describeFailure } from "./place-messages.ts";
 import type { PlacePool } from "./place-pool.ts";
@@ -31,6 +32,10 @@ const GATHERED_BYTES = 6 * 1024 * 1024;
 const GATHERED_ITEMS_COUNT = 2048;
 const PARALLEL_FETCHES_COUNT = 3;
 
+/** Items under way: each may hold a directory open, and the file that it is a part of. */
+const ITEMS_MAX_COUNT = 8192;
+const DESCRIPTORS_PER_ITEM_COUNT = 4;
+
 export class PrimeGroups {
   private readonly source: PrimeSource;
   private readonly pool: PlacePool;
@@ -38,6 +43,9 @@ export class PrimeGroups {
   private groups = new Map<PrimeId, Group>();
   private gatheredBytes = 0;
   private gatheredItems = 0;
+  private readonly itemsMaxCount = Math.min(ITEMS_MAX_COUNT, Math.floor(openFilesLimit() / DESCRIPTORS_PER_ITEM_COUNT));
+  /** Added and not done. */
+  private itemsCount = 0;
   private readonly fetches = new Set<Promise<void>>();
   private failure: unknown;
   fetchedBytes = 0;
@@ -49,11 +57,19 @@ export class PrimeGroups {
   }
 
   addFile(reference: PrimeReference, file: WholeFile, onDone: (outcome: FileOutcome) => void): void {
-    this.group(reference).files.push({ item: file, onDone });
+    this.group(reference).files.push({ item: file, onDone: this.counted(onDone) });
   }
 
   addWrite(reference: PrimeReference, write: PartWrite, onDone: (outcome: { failure?: Failure }) => void): void {
-    this.group(reference).writes.push({ item: write, onDone });
+    this.group(reference).writes.push({ item: write, onDone: this.counted(onDone) });
+  }
+
+  private counted<Outcome>(onDone: (outcome: Outcome) => void): (outcome: Outcome) => void {
+    this.itemsCount++;
+    return (outcome) => {
+      this.itemsCount--;
+      onDone(outcome);
+    };
   }
 
   private group(reference: PrimeReference): Group {
@@ -69,8 +85,13 @@ export class PrimeGroups {
 
   /** To be awaited between additions: starts fetches and waits while enough are under way. */
   async room(): Promise<void> {
-    if (this.gatheredBytes < GATHERED_BYTES && this.gatheredItems < GATHERED_ITEMS_COUNT) return;
+    const isFull = this.itemsCount >= this.itemsMaxCount;
+    if (!isFull && this.gatheredBytes < GATHERED_BYTES && this.gatheredItems < GATHERED_ITEMS_COUNT) return;
     await this.start();
+    while (this.itemsCount >= this.itemsMaxCount) {
+      this.check();
+      await Promise.race([this.pool.progress(), ...this.fetches]);
+    }
   }
 
   /** Resolves when everything that was added is done. */

@@ -64,12 +64,16 @@ interface Level {
   readonly kept: Set<ByteString> | undefined;
 }
 
+/** Names that wait for the file that they are links to; each holds its directory open. */
+const WAITING_LINKS_COUNT = 64;
+
 export class RestoreWalk {
   private readonly components: RestoreWalkComponents;
   private readonly init: RestoreWalkInit;
   private readonly isRoot = process.geteuid!() === 0;
   private readonly links = new LinkGroups();
   private readonly levels: Level[] = [];
+  private waitingLinksCount = 0;
   private readonly root: Directory;
   private readonly stack: DirectoryStack;
 
@@ -95,6 +99,7 @@ export class RestoreWalk {
       const next = await level.objects.next();
       if (next.done) this.leave(level);
       else await this.visit(level, next.value);
+      if (this.waitingLinksCount > WAITING_LINKS_COUNT) await this.components.groups.drain();
     }
     await this.components.groups.drain();
   }
@@ -200,13 +205,7 @@ export class RestoreWalk {
       this.components.tally.keptCount++;
     };
     if (!object.linkGroup) return keep();
-    const directory = level.held.hold(this.stack.current);
-    const role = this.links.claim(object, (placed) => {
-      this.placeLink(placed, directory, path, "replace");
-      level.held.release();
-    });
-    if (role === "link") return;
-    level.held.release();
+    if (!this.isFirstName(level, path, object, "replace")) return;
     let placed: PlacedLink | undefined;
     try {
       keep();
@@ -258,16 +257,26 @@ export class RestoreWalk {
     replacing: Replacing,
   ): Promise<void> {
     if (!object.linkGroup) return this.placeFirst(level, path, object, replacing, () => undefined);
-    const directory = level.held.hold(this.stack.current);
-    const role = this.links.claim(object, (placed) => {
-      this.placeLink(placed, directory, path, replacing);
-      level.held.release();
-    });
-    if (role === "link") return;
-    level.held.release();
+    if (!this.isFirstName(level, path, object, replacing)) return;
     await this.placeFirst(level, path, object, replacing, (identity) =>
       this.links.finish(object, identity && { path, identity }),
     );
+  }
+
+  /** Whether a name is the first of its inode, to be placed; any other becomes a link to that one, now or later. */
+  private isFirstName(level: Level, path: RestorePath, object: TreeObject, replacing: Replacing): boolean {
+    const directory = level.held.hold(this.stack.current);
+    this.waitingLinksCount++;
+    const release = (): void => {
+      level.held.release();
+      this.waitingLinksCount--;
+    };
+    const role = this.links.claim(object, (placed) => {
+      this.placeLink(placed, directory, path, replacing);
+      release();
+    });
+    if (role === "place") release();
+    return role === "place";
   }
 
   private placeLink(
