@@ -48,13 +48,13 @@ export function parseEnrolToken(text: string): EnrolToken {
     throw new CostorError("bad-token", `not an enrolment token: ${reason}`, { cause });
   };
   const trimmed = text.trim().toLowerCase();
-  if (!trimmed.startsWith(PREFIX)) return fail(`it starts with ${PREFIX}`);
+  if (!trimmed.startsWith(PREFIX)) return fail(`one starts with ${PREFIX}`);
   if (trimmed.length > limits.enrolTokenCharacters) return fail("it is too long");
   let all: Buffer;
   try {
     all = Buffer.from(base32.baseDecode(trimmed.slice(PREFIX.length)));
   } catch (cause) {
-    return fail("it holds a character that no token has", cause);
+    return fail("a part is missing, or it holds a character that no token has", cause);
   }
   const bytes = all.subarray(0, Math.max(0, all.length - CHECKSUM_BYTES));
   if (!checksumOf(bytes).equals(all.subarray(bytes.length)))

@@ -23,7 +23,7 @@ export const errorRegistry = {
     "The bytes are not valid canonical DAG-CBOR; the sender or the medium damaged them.",
   ),
   "bad-id": spec(400, false, "Copy the whole id, without spaces, and try again."),
-  "bad-config": spec(400, false, "Correct the named line of the configuration file."),
+  "bad-config": spec(400, false, "Correct what the message names in the configuration file."),
   "bad-token": spec(400, false, "Copy the whole enrolment token, without spaces, or make a new one at the site."),
   "limit-exceeded": spec(413, false, "The value is larger than the documented limit; see docs/limits.md."),
   // Primes and trees

@@ -74,7 +74,7 @@ export function formatKit(siteName: string, kitRoot: Uint8Array): string {
   return `# CoStor recovery kit
 #
 # Whoever has this kit can read every backup of the site and take its place. Print it or copy it to a stick, keep it
-# where a fire or a thief does not take it together with the server, and delete this file.
+# where a fire or a thief does not take it together with the server, and leave no copy on the server.
 # To bring the site back, install CoStor on a new machine and give it this file or the 24 words.
 
 version: ${VERSION}

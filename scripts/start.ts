@@ -12,7 +12,7 @@ import { CostorError } from "#protocol/errors.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printFailure } from "#terminal/failure.ts";
 import { printLine } from "#terminal/output.ts";
-import { formatBytes, formatCount } from "#terminal/quantities.ts";
+import { formatBytes, formatCountOf } from "#terminal/quantities.ts";
 import { compareTrees } from "#test/support/compare-trees.ts";
 import { removeTrees } from "#test/support/scratch.ts";
 import { CommandFailed, costorPath, runCostor, runCostorJson, startSite } from "./costor-process.ts";
@@ -113,7 +113,7 @@ async function start(settings: StartSettings, signal: AbortSignal): Promise<void
   const restored = join(restoredDirectory, backup);
   const comparison = compareTrees(backup, restored, { ignoresOwners: process.getuid?.() !== 0 });
   if (comparison.differences.length === 0) {
-    const what = `${formatCount(comparison.objectsCount)} objects, ${formatBytes(Number(comparison.fileBytes))}`;
+    const what = `${formatCountOf(comparison.objectsCount, "object")}, ${formatBytes(Number(comparison.fileBytes))}`;
     printLine(`Restored to ${shown(restored)} and compared: ${what}, every byte and attribute equal.`);
   } else {
     printLine(`Restored to ${shown(restored)}, and not equal (what changed since the backup shows here too):`);

@@ -3,7 +3,7 @@
  * seconds elsewhere, nothing with --json.
  */
 import type { SingleBar } from "cli-progress";
-import { formatBytes, formatCount, formatDuration, formatRate } from "./quantities.ts";
+import { formatBytes, formatCountOf, formatDuration, formatRate } from "./quantities.ts";
 
 export interface ProgressState {
   readonly doneBytes: number;
@@ -100,7 +100,7 @@ export function describeProgress(title: string, state: ProgressState, bytesPerSe
     const percent = totalBytes === 0 ? 100 : Math.min(100, Math.floor((doneBytes / totalBytes) * 100));
     parts[0] += ` of ${formatBytes(totalBytes)} (${percent} %)`;
   }
-  if (doneFiles !== undefined) parts.push(`${formatCount(doneFiles)} files`);
+  if (doneFiles !== undefined) parts.push(formatCountOf(doneFiles, "file"));
   parts.push(formatRate(bytesPerSecond));
   if (totalBytes !== undefined && bytesPerSecond > 0 && totalBytes > doneBytes) {
     parts.push(`${formatDuration(Math.max(1000, ((totalBytes - doneBytes) / bytesPerSecond) * 1000))} left`);

@@ -46,3 +46,8 @@ function pair(large: number, largeUnit: string, small: number, smallUnit: string
 export function formatCount(value: number): string {
   return String(value).replace(/\B(?=(?:\d{3})+$)/g, ",");
 }
+
+/** `1 file`, `1,234 files`. */
+export function formatCountOf(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
+}

@@ -1,7 +1,7 @@
 /** One backup run, from the session's opening to the commit. Who calls: agent/cli and agent/schedule. */
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { type ByteString, byteStringToBytes } from "#protocol/byte-string.ts";
+import { type ByteString, byteStringToBytes, displayName } from "#protocol/byte-string.ts";
 import { decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
@@ -236,7 +236,10 @@ async function openSession(
 function failIfNothing(foundRootsCount: number, findings: Findings): void {
   if (foundRootsCount > 0) return;
   const [first] = findings.unreadable;
-  throw new CostorError("file-unreadable", `nothing could be read${first ? `: ${first.message}` : ""}`);
+  throw new CostorError(
+    "file-unreadable",
+    `nothing could be read${first ? `: ${displayName(first.path)}: ${first.message}` : ""}`,
+  );
 }
 
 function reportRegularly(

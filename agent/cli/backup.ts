@@ -5,7 +5,7 @@ import { type ByteString, displayName } from "#protocol/byte-string.ts";
 import { exitCodes } from "#terminal/exit-codes.ts";
 import { printJson, printLine, withoutEscapes } from "#terminal/output.ts";
 import { createProgress } from "#terminal/progress.ts";
-import { formatBytes, formatCount, formatDuration } from "#terminal/quantities.ts";
+import { formatBytes, formatCount, formatCountOf, formatDuration } from "#terminal/quantities.ts";
 import { openAgent } from "./open-agent.ts";
 import { pathForJson } from "./presentation.ts";
 
@@ -49,21 +49,21 @@ function reportForJson(report: BackupReport): Record<string, unknown> {
 }
 
 function printReport(report: BackupReport, isDryRun: boolean): void {
-  const held = `${formatCount(report.filesCount)} files, ${formatBytes(report.bytes)}`;
+  const held = `${formatCountOf(report.filesCount, "file")}, ${formatBytes(report.bytes)}`;
   const read = `${formatCount(report.readFilesCount)} new or changed (${formatBytes(report.readBytes)})`;
   const time = formatDuration(report.durationMs);
   if (isDryRun) printLine(`A backup would hold ${held}; ${read}. Nothing was sent. Looking took ${time}.`);
   else printLine(`Snapshot ${report.snapshotId}: ${held}; ${read}; ${formatBytes(report.sentBytes)} sent, in ${time}.`);
   const warn = (text: string): void => void process.stderr.write(`${text}\n`);
   if (report.skippedSocketsCount > 0)
-    warn(`${formatCount(report.skippedSocketsCount)} sockets were left out: they hold nothing.`);
+    warn(`${formatCountOf(report.skippedSocketsCount, "socket")} left out: sockets hold nothing.`);
   for (const path of report.changed) warn(`changed while it was read: ${displayName(path)}`);
   warnMore("changed while they were read", report.changedCount - report.changed.length, warn);
   for (const { path, code, message } of report.unreadable)
     warn(`not read: ${displayName(path)}: ${withoutEscapes(message || code)}`);
   warnMore("not read", report.unreadableCount - report.unreadable.length, warn);
   if (report.unreadableCount > 0)
-    warn(`The snapshot is partial: ${formatCount(report.unreadableCount)} objects could not be read.`);
+    warn(`The snapshot is partial: ${formatCountOf(report.unreadableCount, "object")} could not be read.`);
 }
 
 function warnMore(what: string, count: number, warn: (text: string) => void): void {

@@ -9,7 +9,7 @@ import { type ByteString, byteStringFromText, displayName } from "#protocol/byte
 import { CostorError } from "#protocol/errors.ts";
 import type { TreeObject } from "#protocol/tree.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
-import { formatBytes, formatCount } from "#terminal/quantities.ts";
+import { formatBytes, formatCount, formatCountOf } from "#terminal/quantities.ts";
 import { openQueries } from "./open-agent.ts";
 import {
   formatMode,
@@ -95,6 +95,7 @@ export async function showFound(init: FindInit): Promise<void> {
   const trees = await queries.trees();
   const found = await findObjects(queries.reader, trees, pattern, { signal: init.signal });
   if (init.json) return printJson(found.map((one) => foundForJson(one, trees)));
+  if (found.length === 0) return printLine(`No name in ${formatCountOf(trees.length, "snapshot")} matches.`);
   printTable(found, [
     { title: "PATH", text: ({ path, type }) => displayName(path) + (type === "directory" ? "/" : "") },
     {
@@ -104,7 +105,6 @@ export async function showFound(init: FindInit): Promise<void> {
     },
     { title: "SNAPSHOTS", text: ({ ranges }) => ranges.map((range) => describeRange(range, trees)).join(", ") },
   ]);
-  if (found.length === 0) printLine(`Nothing called so in ${formatCount(trees.length)} snapshots.`);
 }
 
 function describeRange({ first, last }: { first: number; last: number }, trees: readonly SnapshotTree[]): string {

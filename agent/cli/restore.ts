@@ -8,7 +8,7 @@ import { parseSnapshotId } from "#protocol/ids.ts";
 import { exitCodes } from "#terminal/exit-codes.ts";
 import { printJson, printLine, withoutEscapes } from "#terminal/output.ts";
 import { createProgress } from "#terminal/progress.ts";
-import { formatBytes, formatCount, formatDuration } from "#terminal/quantities.ts";
+import { formatBytes, formatCount, formatCountOf, formatDuration } from "#terminal/quantities.ts";
 import { openAgent } from "./open-agent.ts";
 import { pathForJson } from "./presentation.ts";
 
@@ -66,7 +66,7 @@ function reportForJson(report: RestoreReport): Record<string, unknown> {
 function printReport(report: RestoreReport, init: RestoreCommandInit): void {
   const warn = (text: string): void => void process.stderr.write(`${text}\n`);
   const counts = [
-    `${formatCount(report.restoredCount)} objects (${formatBytes(report.restoredBytes)})`,
+    `${formatCountOf(report.restoredCount, "object")} (${formatBytes(report.restoredBytes)})`,
     `${formatCount(report.keptCount)} left as they were`,
     ...(init.deleteExtra ? [`${formatCount(report.deletedCount)} deleted`] : []),
   ];
@@ -81,5 +81,5 @@ function printReport(report: RestoreReport, init: RestoreCommandInit): void {
     warn(`not restored: ${displayName(path)}: ${withoutEscapes(message || code)}`);
   if (report.failedCount > report.failed.length)
     warn(`not restored: ${formatCount(report.failedCount - report.failed.length)} more`);
-  if (report.failedCount > 0) warn(`${formatCount(report.failedCount)} objects could not be restored.`);
+  if (report.failedCount > 0) warn(`${formatCountOf(report.failedCount, "object")} could not be restored.`);
 }

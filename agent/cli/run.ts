@@ -12,7 +12,7 @@ import { type Plan, runScheduler, type SchedulerEvent } from "#agent/schedule/sc
 import { displayName } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { withoutEscapes } from "#terminal/output.ts";
-import { formatBytes, formatCount, formatDuration } from "#terminal/quantities.ts";
+import { formatBytes, formatCountOf, formatDuration } from "#terminal/quantities.ts";
 import { clientOf } from "./open-agent.ts";
 import { pathForJson } from "./presentation.ts";
 
@@ -65,10 +65,10 @@ async function backUp(configFile: string, signal: AbortSignal, log: Log): Promis
   const report = await runBackup({ config, client, paths: [], dryRun: false, signal });
   const { snapshotId, filesCount, bytes, sentBytes, unreadableCount, durationMs } = report;
   const facts = { snapshotId, filesCount, bytes, sentBytes, unreadableCount, durationMs };
-  const text = `snapshot ${snapshotId}: ${formatCount(filesCount)} files, ${formatBytes(bytes)}; ${formatBytes(sentBytes)} sent, in ${formatDuration(durationMs)}`;
+  const text = `snapshot ${snapshotId}: ${formatCountOf(filesCount, "file")}, ${formatBytes(bytes)}; ${formatBytes(sentBytes)} sent, in ${formatDuration(durationMs)}`;
   log(
     "snapshot",
-    unreadableCount > 0 ? `${text}; ${formatCount(unreadableCount)} objects could not be read` : text,
+    unreadableCount > 0 ? `${text}; ${formatCountOf(unreadableCount, "object")} could not be read` : text,
     facts,
   );
   for (const { path, message } of report.unreadable)

@@ -115,7 +115,10 @@ export async function reserveConfigFile(path: string): Promise<ReservedConfig> {
   const temporary = join(directory, `.${randomUUID()}.costor-new`);
   const fail = (error: unknown): never => {
     const code = (error as NodeJS.ErrnoException).code;
-    const reason = code === "EEXIST" ? "exists already, and is not replaced" : (error as Error).message;
+    const reason =
+      code === "EEXIST"
+        ? "exists already, and is not replaced; name another file, or move that one away"
+        : (error as Error).message;
     throw new CostorError("bad-config", `${file}: ${reason}`, { cause: error, details: { file } });
   };
   await mkdir(directory, { recursive: true }).catch(fail);

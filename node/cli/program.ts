@@ -7,7 +7,7 @@ import { formatPrimeCid } from "#protocol/ids.ts";
 import { exitCodes } from "#terminal/exit-codes.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { createProgress } from "#terminal/progress.ts";
-import { formatBytes, formatCount } from "#terminal/quantities.ts";
+import { formatBytes, formatCount, formatCountOf } from "#terminal/quantities.ts";
 import { addKitCommands } from "./kit-commands.ts";
 import { kitReminder } from "./kit-text.ts";
 import { callOn } from "./site-access.ts";
@@ -74,7 +74,7 @@ function addStoreCommands(site: Command): void {
     printLine(`Site ${stats.siteName} (${stats.siteId})`);
     printLine(`Agents: ${stats.agentsCount}, open upload sessions: ${stats.openSessionsCount}`);
     printLine(
-      `Primes: ${formatCount(store.primesCount)}, ${formatBytes(store.primesBytes)} in ${store.segmentsCount} segments; index ${formatBytes(store.indexBytes)}`,
+      `Primes: ${formatCount(store.primesCount)}, ${formatBytes(store.primesBytes)} in ${formatCountOf(store.segmentsCount, "segment")}; index ${formatBytes(store.indexBytes)}`,
     );
     printLine(`Free: ${formatBytes(store.freeBytes)}, of which ${formatBytes(store.reserveBytes)} are kept in reserve`);
     if (store.quarantinedCount > 0)
@@ -105,7 +105,7 @@ async function check(data: string, json: boolean, readData: boolean): Promise<vo
   if (json) printJson(report);
   else {
     printLine(
-      `${formatCount(report.recordsCount)} records in ${report.segmentsCount} segments, ${formatCount(report.primesCount)} primes, ${formatCount(report.verifiedPrimesCount)} of them read and verified.`,
+      `${formatCountOf(report.recordsCount, "record")} in ${formatCountOf(report.segmentsCount, "segment")}, ${formatCountOf(report.primesCount, "prime")}; ${readData ? `${formatCount(report.verifiedPrimesCount)} of them read and verified` : "what is in them was not read (--read-data reads it)"}.`,
     );
     for (const finding of report.findings) printFinding(finding);
   }

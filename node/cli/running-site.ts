@@ -1,4 +1,5 @@
 /** The composition root of a running site. Starts in order, stops in the reverse order. */
+import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
@@ -6,6 +7,7 @@ import { serveControl } from "#node/control/server.ts";
 import { startFacade } from "#node/facade/facade.ts";
 import { formatAddress, parseListenAddress, reachableAddresses } from "#node/site/addresses.ts";
 import { ensureIdentity } from "#node/site/first-run.ts";
+import { siteDirectoryOf } from "#node/site/identity.ts";
 import { openServedStore } from "#node/site/site-store.ts";
 import { openSite } from "#node/site/site.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
@@ -33,13 +35,16 @@ export async function runSite(options: StartOptions): Promise<void> {
   process.umask(0o077);
   await mkdir(dataDirectory, { recursive: true, mode: 0o700 });
   const log = createLog(options.logLevel);
+  const isFirstStart = !existsSync(siteDirectoryOf(dataDirectory));
 
   await using stack = new AsyncDisposableStack();
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined);
   const store = stack.use(
     await openServedStore(dataDirectory, {
-      onEvent: ({ event, message }) => log.warn({ event }, message),
+      // Every store begins with a generation of its own.
+      onEvent: ({ event, message }) =>
+        isFirstStart && event === "new-generation" ? log.info({ event }, message) : log.warn({ event }, message),
       onFailure: failed.reject,
     }),
   );

@@ -1,6 +1,6 @@
 /** What people read must be right at the edges, where rounding carries into the next unit. */
 import assert from "node:assert/strict";
-import { formatBytes, formatCount, formatDuration, formatRate } from "#terminal/quantities.ts";
+import { formatBytes, formatCount, formatCountOf, formatDuration, formatRate } from "#terminal/quantities.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("quantities");
@@ -41,5 +41,12 @@ test("durations show at most two units and never 60 of one", () => {
 });
 
 test("counts are grouped by thousands", () => assert.equal(formatCount(1_234_567), "1,234,567"));
+
+test("one thing is not named as several", () => {
+  assert.deepEqual(
+    [0, 1, 1234].map((count) => formatCountOf(count, "file")),
+    ["0 files", "1 file", "1,234 files"],
+  );
+});
 
 test.run();
