@@ -1,19 +1,17 @@
 /**
  * Goal: a restore brings back exactly what was there, whatever it was, in each overwrite mode, whole and in part, as root
- * and as somebody else, and after interruptions.
+ * and as somebody else.
  * Method: the launcher against a site in a process of its own; trees with everything in them (test/support/make-tree.ts),
  * compared by test/support/compare-trees.ts, which shares no code with the product.
  */
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
+import { execFileSync } from "node:child_process";
 import {
   appendFileSync,
   chmodSync,
   existsSync,
   mkdirSync,
   readFileSync,
-  renameSync,
   rmSync,
   symlinkSync,
   utimesSync,
@@ -21,55 +19,24 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { type Ended, type RestartableSite, costor, startRestartableSite } from "#test/agent/cli/costor-process.ts";
-import { type CompareOptions, treeDifferences } from "#test/support/compare-trees.ts";
+import { costor } from "#test/agent/cli/costor-process.ts";
 import { count, level } from "#test/support/level.ts";
 import { makeTree } from "#test/support/make-tree.ts";
-import { quickScratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
+import { EnrolledMachines, type Machine, differences, isRoot } from "./enrolled-machines.ts";
 
 const GIB = 1024 ** 3;
-const isRoot = process.geteuid?.() === 0;
 const test = suite("fidelity", { timeoutMs: count(4, 30) * 60_000 });
 
-let site: RestartableSite;
+let machines: EnrolledMachines;
 let directory: string;
 let nasty: string;
-let targetsCount = 0;
-
-interface Agent {
-  readonly config: string;
-  run(...words: string[]): Promise<Ended>;
-  /** Runs a command that has to succeed, and gives what it reports. */
-  // oxlint-disable-next-line typescript/no-explicit-any
-  report(...words: string[]): Promise<any>;
-}
-
-async function enrol(name: string): Promise<Agent> {
-  const config = join(directory, name, "agent.yaml");
-  mkdirSync(join(directory, name));
-  const run = (...words: string[]): Promise<Ended> => costor(["agent", ...words, "--config", config]);
-  const enrolled = await costor(["agent", "enrol", await site.enrolToken(name), "--config", config]);
-  assert.equal(enrolled.code, 0, enrolled.stderr);
-  return {
-    config,
-    run,
-    report: async (...words) => {
-      const ended = await run(...words, "--json");
-      assert.equal(ended.code, 0, `${words.join(" ")}\n${ended.stderr}\n${ended.stdout.slice(0, 3000)}`);
-      return ended.json();
-    },
-  };
-}
-
-const newTarget = (): string => join(directory, `target-${++targetsCount}`);
-const differences = (to: string, source: string, options?: CompareOptions): readonly string[] =>
-  treeDifferences(source, join(to, source), { ignoresOwners: !isRoot, ...options });
+const newTarget = (): string => machines.newTarget();
+const enrol = (name: string): Promise<Machine> => machines.enrol(name);
 
 test.before(async () => {
-  directory = await quickScratchDirectory("fidelity", level === "full" ? 6 * GIB : GIB);
-  site = await startRestartableSite();
+  machines = await EnrolledMachines.start("fidelity", level === "full" ? 6 * GIB : GIB);
+  ({ directory } = machines);
   nasty = join(directory, "nasty");
   mkdirSync(nasty);
   makeTree(nasty, {
@@ -79,7 +46,7 @@ test.before(async () => {
     hasUnreadable: isRoot,
   });
 });
-test.after(() => site.stop());
+test.after(() => machines.site.stop());
 
 test("a tree with everything in it comes back exactly, and nothing is read for the next snapshot", async () => {
   const agent = await enrol("whole");
@@ -138,7 +105,7 @@ test("restored with --verify over a damaged copy, everything is as it was again"
 });
 
 /** A small tree; one of its files per way in which a copy of it can differ. */
-async function smallTree(name: string): Promise<{ agent: Agent; source: string; restored(): Promise<string> }> {
+async function smallTree(name: string): Promise<{ agent: Machine; source: string; restored(): Promise<string> }> {
   const agent = await enrol(name);
   const source = join(directory, `${name}-source`);
   mkdirSync(join(source, "inner"), { recursive: true });
@@ -282,74 +249,5 @@ test("somebody else than root restores what is his to make, and is told of the r
   );
   for (const line of lacking) assert.match(line, /mode/);
 });
-
-/** Starts a command that is to be killed; its own process, as the launcher execs. */
-function startAgent(...words: string[]) {
-  const launcher = fileURLToPath(new URL("../../costor", import.meta.url));
-  const child = spawn(launcher, ["agent", ...words], { stdio: "ignore" });
-  return { child, closed: once(child, "close") };
-}
-
-const storedCount = async (): Promise<number> =>
-  (await costor(["site", "stats", "--data", site.dataDirectory, "--json"])).json().store.primesCount;
-
-test("a backup that is killed goes on where it was, and sends nothing twice", async () => {
-  const agent = await enrol("killed");
-  const source = join(directory, "killed-source");
-  mkdirSync(source);
-  for (let i = 0; i < 12; i++) writeFileSync(join(source, `${i}`), randomContent(1_000_000, i));
-  const slow = join(directory, "killed", "slow.yaml");
-  writeFileSync(slow, `${readFileSync(agent.config, "utf8")}\nbandwidthLimit: 2 MB/s\n`, { mode: 0o600 });
-  const before = await storedCount();
-  const { child, closed } = startAgent("backup", source, "--config", slow);
-  while ((await storedCount()) < before + 3) await delay(50);
-  child.kill("SIGKILL");
-  await closed;
-  const kept = await storedCount();
-  assert.ok(kept >= before + 3);
-  const resumed = await agent.report("backup", source);
-  assert.equal((await storedCount()) - kept, resumed.sentPrimesCount);
-  assert.equal((await agent.report("snapshots")).length, 1);
-  const to = newTarget();
-  await agent.report("restore", "latest", "--to", to);
-  assert.deepEqual(differences(to, source), []);
-});
-
-test("a restore that is killed is run again by what has changed, and leaves nothing half-done", async () => {
-  const agent = await enrol("killed-restore");
-  const source = join(directory, "killed-restore-source");
-  mkdirSync(source);
-  for (let i = 0; i < 300; i++) {
-    mkdirSync(join(source, `d${i}`));
-    for (let k = 0; k < 10; k++) writeFileSync(join(source, `d${i}/${k}`), randomContent(20_000, i * 10 + k));
-    chmodSync(join(source, `d${i}`), 0o555);
-  }
-  writeFileSync(join(source, "large"), randomContent(30_000_000, 1));
-  await agent.report("backup", source);
-  for (let round = 0; round < 3; round++) {
-    const to = newTarget();
-    const { child, closed } = startAgent("restore", "latest", "--to", to, "--config", agent.config);
-    while (!existsSync(join(to, source, `d${round * 60}`))) await delay(2);
-    child.kill("SIGKILL");
-    await closed;
-    // A last file may be half there under a name of its own, as after a kill at a worse moment.
-    writeFileSync(join(to, source, ".costor-restore-0123456789abcdef-z"), "half");
-    const again = await agent.report("restore", "latest", "--to", to, "--overwrite", "if-changed");
-    assert.equal(again.failedCount, 0);
-    assert.deepEqual(differences(to, source), []);
-    execFileSync("chmod", ["-R", "u+w", to]);
-    renameSync(to, `${to}-done`);
-  }
-});
-
-function randomContent(bytes: number, seed: number): Buffer {
-  const content = Buffer.alloc(bytes);
-  let state = seed + 1;
-  for (let at = 0; at + 4 <= bytes; at += 4) {
-    state = Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x9e3779b9;
-    content.writeInt32LE((state ^ (state >>> 13)) | 0, at);
-  }
-  return content;
-}
 
 test.run();
