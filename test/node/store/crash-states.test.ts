@@ -2,7 +2,7 @@
  * Every state that a crash of the machine could leave: a workload runs on a recording disk; for each moment the disk's
  * unsynced calls are kept, lost, or torn, and the store is opened on that, with the index of some earlier moment or none.
  * It must open by itself, hold all that was acknowledged by then, and have the index that a rebuild gives.
- * A failure prints its seed; `COSTOR_CRASH_SEED` runs that one alone.
+ * A failure prints its seed; `COSTOR_CRASH_SEED=SEED` runs that one alone, `COSTOR_CRASH_SEED=FROM-TO` others.
  */
 import assert from "node:assert/strict";
 import { cp, rm } from "node:fs/promises";
@@ -161,9 +161,8 @@ async function crashAndOpen(recording: Recording, seed: number, directory: strin
 test("every crash state opens with all that was acknowledged, and rebuilds equal", async () => {
   const recording = await record();
   const directory = await scratchDirectory("crash-states");
-  const one = process.env["COSTOR_CRASH_SEED"];
-  const seeds = one === undefined ? Array.from({ length: count(150, 20_000) }, (_, at) => at) : [Number(one)];
-  for (const seed of seeds) {
+  const [fromSeed, toSeed] = (process.env["COSTOR_CRASH_SEED"] ?? `0-${count(150, 20_000) - 1}`).split("-").map(Number);
+  for (let seed = fromSeed!; seed <= (toSeed ?? fromSeed!); seed++) {
     try {
       await crashAndOpen(recording, seed, directory);
     } catch (error) {

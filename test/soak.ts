@@ -1,0 +1,169 @@
+/**
+ * The long battery: `npm run soak -- --kills N --states N --seeds N`.
+ *
+ * - kills: processes of site and agent killed, as in test/faults/kills.test.ts
+ * - states: states that a crash could leave of a store, as in test/node/store/crash-states.test.ts
+ * - seeds: for each, one run of every other file that takes a seed: full disks, failing calls, damage, bad networks
+ *
+ * What is done is written down after each part, in `.costor/soak` unless --directory says otherwise: the same command
+ * goes on where it stopped, and a larger number goes on from there. --fresh begins again. A failure is written down with
+ * the command that repeats it, and the soak goes on; the exit code is 0 when there was none.
+ */
+import { spawn } from "node:child_process";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join, relative, resolve } from "node:path";
+import { inspect, parseArgs } from "node:util";
+import { interruptionSignal } from "#terminal/interruption.ts";
+import { KillHistogram, killTargets } from "./faults/kill-targets.ts";
+import { runKillRounds } from "./faults/kill-rounds.ts";
+import { runtimeFlags } from "./support/runtime-flags.ts";
+
+const root = resolve(import.meta.dirname, "..");
+const killsPerPartCount = killTargets.length;
+const statesPerPartCount = 500;
+/** The files that one seed runs, and the variable that each takes it from. */
+const seededFiles = {
+  "test/faults/disk-full.test.ts": "COSTOR_DISK_SEED",
+  "test/faults/system-calls.test.ts": "COSTOR_CALLS_SEED",
+  "test/faults/damage.test.ts": "COSTOR_DAMAGE_SEED",
+  "test/faults/network.test.ts": "COSTOR_NETWORK_SEED",
+} as const;
+
+const { values } = parseArgs({
+  options: {
+    kills: { type: "string", default: "0" },
+    states: { type: "string", default: "0" },
+    seeds: { type: "string", default: "0" },
+    seed: { type: "string", default: "1" },
+    directory: { type: "string", default: join(root, ".costor/soak") },
+    fresh: { type: "boolean", default: false },
+  },
+});
+const wanted = { kills: Number(values.kills), states: Number(values.states), seeds: Number(values.seeds) };
+const firstSeed = Number(values.seed);
+if (Object.values({ ...wanted, firstSeed }).some((count) => !Number.isSafeInteger(count) || count < 0)) {
+  process.stderr.write(
+    "usage: npm run soak -- --kills N --states N --seeds N [--seed FIRST] [--directory DIR] [--fresh]\n",
+  );
+  process.exit(2);
+}
+
+interface Progress {
+  readonly firstSeed: number;
+  kills: number;
+  killCounts: [string, number][];
+  states: number;
+  seeds: number;
+  readonly failures: { what: string; again: string; message: string }[];
+}
+
+const progressFile = join(values.directory, "progress.json");
+const signal = interruptionSignal();
+const progress = await readProgress();
+
+async function readProgress(): Promise<Progress> {
+  const none: Progress = { firstSeed, kills: 0, killCounts: [], states: 0, seeds: 0, failures: [] };
+  if (values.fresh) return none;
+  const text = await readFile(progressFile, "utf8").catch(() => undefined);
+  const known = text === undefined ? none : (JSON.parse(text) as Progress);
+  return known.firstSeed === firstSeed ? known : none;
+}
+
+async function writeProgress(): Promise<void> {
+  await mkdir(values.directory, { recursive: true });
+  await writeFile(`${progressFile}.new`, JSON.stringify(progress, undefined, 2));
+  await rename(`${progressFile}.new`, progressFile);
+}
+
+const say = (text: string): void => void process.stdout.write(`${new Date().toISOString()} ${text}\n`);
+
+/** Runs a part; a failure is noted with what repeats it. An interruption is none. */
+async function attempt(what: string, again: string, part: () => Promise<void>): Promise<void> {
+  signal.throwIfAborted();
+  try {
+    await part();
+  } catch (error) {
+    signal.throwIfAborted();
+    const message = inspect(error).slice(0, 20_000);
+    progress.failures.push({ what, again, message });
+    say(`FAILED ${what}\n${message}\n  again: ${again}`);
+  }
+}
+
+const nodeCommand = (file: string, environment: Readonly<Record<string, string>>): string =>
+  [
+    ...Object.entries(environment).map((entry) => entry.join("=")),
+    relative(process.cwd(), process.execPath),
+    ...runtimeFlags,
+    file,
+  ].join(" ");
+
+async function runFile(file: string, environment: Readonly<Record<string, string>>): Promise<void> {
+  await attempt(file, nodeCommand(file, environment), async () => {
+    const child = spawn(process.execPath, [...runtimeFlags, file], {
+      cwd: root,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, ...environment },
+    });
+    const stop = (): void => void child.kill("SIGTERM");
+    signal.addEventListener("abort", stop, { once: true });
+    let output = "";
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding("utf8").on("data", (text: string) => (output += text));
+    const code = await new Promise<number | null>((done) => child.once("close", done));
+    signal.removeEventListener("abort", stop);
+    if (code !== 0) throw new Error(`${file} ended with ${code}:\n${output}`);
+  });
+}
+
+async function kill(): Promise<void> {
+  while (progress.kills < wanted.kills) {
+    const seed = firstSeed + Math.floor(progress.kills / killsPerPartCount);
+    const histogram = new KillHistogram(progress.killCounts);
+    const again = nodeCommand("test/faults/kills.test.ts", { COSTOR_KILL_SEED: String(seed) });
+    const killsCount = Math.min(killsPerPartCount, wanted.kills - progress.kills);
+    await attempt(`kills with seed ${seed}`, again, () => runKillRounds({ seed, killsCount, signal }, histogram));
+    progress.kills += killsCount;
+    progress.killCounts = [...histogram.counts];
+    await writeProgress();
+    say(`${progress.kills} of ${wanted.kills} kills`);
+  }
+}
+
+async function crash(): Promise<void> {
+  while (progress.states < wanted.states) {
+    const from = firstSeed + progress.states;
+    const statesCount = Math.min(statesPerPartCount, wanted.states - progress.states);
+    // The level only gives it the time.
+    const environment = { COSTOR_CRASH_SEED: `${from}-${from + statesCount - 1}`, COSTOR_TEST_LEVEL: "full" };
+    await runFile("test/node/store/crash-states.test.ts", environment);
+    progress.states += statesCount;
+    await writeProgress();
+    say(`${progress.states} of ${wanted.states} states`);
+  }
+}
+
+async function runSeeds(): Promise<void> {
+  while (progress.seeds < wanted.seeds) {
+    const seed = firstSeed + progress.seeds;
+    for (const [file, variable] of Object.entries(seededFiles)) await runFile(file, { [variable]: String(seed) });
+    progress.seeds++;
+    await writeProgress();
+    say(`${progress.seeds} of ${wanted.seeds} seeds`);
+  }
+}
+
+try {
+  await kill();
+  await crash();
+  await runSeeds();
+} catch (error) {
+  if (!signal.aborted) throw error;
+  say("stopped; the same command goes on from here");
+  process.exitCode = 130;
+}
+if (progress.kills > 0) process.stdout.write(`\n${new KillHistogram(progress.killCounts)}\n`);
+for (const { what, again } of progress.failures) process.stdout.write(`\nfailed: ${what}\n  again: ${again}\n`);
+const done = `${progress.kills} kills, ${progress.states} states, ${progress.seeds} seeds`;
+process.stdout.write(`\n${done}, ${progress.failures.length} failed\n`);
+if (progress.failures.length > 0) process.exitCode = 1;
