@@ -118,7 +118,7 @@ async function runFile(file: string, environment: Readonly<Record<string, string
 
 async function kill(): Promise<void> {
   while (progress.kills < wanted.kills) {
-    const seed = firstSeed + Math.floor(progress.kills / killsPerPartCount);
+    const seed = firstSeed + progress.kills;
     const histogram = new KillHistogram(progress.killCounts);
     const again = nodeCommand("test/faults/kills.test.ts", { COSTOR_KILL_SEED: String(seed) });
     const killsCount = Math.min(killsPerPartCount, wanted.kills - progress.kills);
