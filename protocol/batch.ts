@@ -49,29 +49,34 @@ export function* parseBatch(batch: Uint8Array): Generator<StoredPrime> {
   }
 }
 
-/** The primes of a batch that arrives in pieces; holds one prime at a time. Throws like {@link parseBatch}. */
+/**
+ * The primes of a batch that arrives in pieces; holds one prime at a time, each in memory of its own that may be
+ * transferred. Throws like {@link parseBatch}.
+ */
 export async function* readBatch(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<StoredPrime> {
-  let waiting: Buffer[] = [];
-  let waitingBytes = 0;
-  let needBytes = HEAD_BYTES;
+  const head = Buffer.allocUnsafe(HEAD_BYTES);
+  let stored: Buffer | undefined;
+  /** Bytes that `head`, or else `stored`, has by now. */
+  let filled = 0;
   for await (const piece of pieces) {
-    waiting.push(Buffer.from(piece.buffer, piece.byteOffset, piece.length));
-    waitingBytes += piece.length;
-    while (waitingBytes >= needBytes) {
-      const whole: Buffer = waiting.length === 1 ? waiting[0]! : Buffer.concat(waiting);
-      const length = whole.readUInt32BE(32);
-      if (length > limits.primeStoredBytes) throw new CostorError("limit-exceeded", `batch: a prime claims ${length} bytes`);
-      const end = HEAD_BYTES + length;
-      waiting = [whole];
-      if (whole.length < end) {
-        needBytes = end;
-        break;
+    for (let at = 0; at < piece.length; ) {
+      const target: Buffer = stored ?? head;
+      const taken = Math.min(target.length - filled, piece.length - at);
+      target.set(piece.subarray(at, at + taken), filled);
+      filled += taken;
+      at += taken;
+      if (!stored && filled === HEAD_BYTES) {
+        const length = head.readUInt32BE(32);
+        if (length > limits.primeStoredBytes) throw new CostorError("limit-exceeded", `batch: a prime claims ${length} bytes`);
+        stored = Buffer.allocUnsafeSlow(length);
+        filled = 0;
       }
-      yield { id: primeIdFromBytes(whole.subarray(0, 32)), stored: whole.subarray(HEAD_BYTES, end) };
-      waiting = whole.length > end ? [whole.subarray(end)] : [];
-      waitingBytes = whole.length - end;
-      needBytes = HEAD_BYTES;
+      if (stored && filled === stored.length) {
+        yield { id: primeIdFromBytes(head.subarray(0, 32)), stored };
+        stored = undefined;
+        filled = 0;
+      }
     }
   }
-  if (waitingBytes > 0) throw new CostorError("bad-request", "batch: ends inside a prime");
+  if (stored || filled > 0) throw new CostorError("bad-request", "batch: ends inside a prime");
 }

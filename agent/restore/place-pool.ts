@@ -5,7 +5,7 @@ import { endWorker } from "#agent/worker-ending.ts";
 import type { PlaceAnswer, PlaceSettings, PlaceTask } from "./place-messages.ts";
 
 /** Stored bytes that may wait in workers. */
-const HELD_BYTES = 24 * 1024 * 1024;
+const HELD_BYTES = 12 * 1024 * 1024;
 const WORKER_YOUNG_GENERATION_MIB = 3;
 
 interface Slot {

@@ -28,9 +28,9 @@ interface Group {
 }
 
 /** Plaintext bytes and items gathered before they are fetched. */
-const GATHERED_BYTES = 6 * 1024 * 1024;
+const GATHERED_BYTES = 4 * 1024 * 1024;
 const GATHERED_ITEMS_COUNT = 2048;
-const PARALLEL_FETCHES_COUNT = 3;
+const PARALLEL_FETCHES_COUNT = 2;
 
 /** Items under way: each may hold a directory open, and the file that it is a part of. */
 const ITEMS_MAX_COUNT = 8192;
