@@ -103,7 +103,7 @@ export class TreeReader {
   async child(pointer: NodePointer, name: ByteString): Promise<TreeObject | undefined> {
     let node = await this.node(pointer);
     for (let depth = 0; "pages" in node; depth++) {
-      if (depth > INDEX_DEPTH_COUNT) failTree("an index nested too deep");
+      if (depth >= INDEX_DEPTH_COUNT) failTree("an index nested too deep");
       const page = node.pages.findLast((candidate) => candidate.firstName <= name);
       if (!page) return undefined;
       node = await this.node({ slice: page.slice });
