@@ -10,7 +10,7 @@ setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as (options: { type: "minor" }) => void;
 
 /** Bytes that may be dropped between two collections. */
-const COLLECT_EVERY_BYTES = 12 * 1024 * 1024;
+const COLLECT_EVERY_BYTES = 4 * 1024 * 1024;
 let dropped = 0;
 
 /** To be told of buffers that this thread is done with. */
