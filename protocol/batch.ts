@@ -32,7 +32,7 @@ export function batchEntry(prime: StoredPrime): [head: Buffer, stored: Uint8Arra
 export function* parseBatch(batch: Uint8Array): Generator<StoredPrime> {
   const bytes = Buffer.from(batch.buffer, batch.byteOffset, batch.length);
   let count = 0;
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     if (bytes.length - at < HEAD_BYTES) throw new CostorError("bad-request", `batch: byte ${at}: a head is cut short`);
     if (++count > limits.batchPrimesCount) {
       throw new CostorError("limit-exceeded", `batch: more than ${limits.batchPrimesCount} primes`);
@@ -59,7 +59,7 @@ export async function* readBatch(pieces: AsyncIterable<Uint8Array>): AsyncGenera
   /** Bytes that `head`, or else `stored`, has by now. */
   let filled = 0;
   for await (const piece of pieces) {
-    for (let at = 0; at < piece.length; ) {
+    for (let at = 0; at < piece.length;) {
       const target: Buffer = stored ?? head;
       const taken = Math.min(target.length - filled, piece.length - at);
       target.set(piece.subarray(at, at + taken), filled);
@@ -67,7 +67,8 @@ export async function* readBatch(pieces: AsyncIterable<Uint8Array>): AsyncGenera
       at += taken;
       if (!stored && filled === HEAD_BYTES) {
         const length = head.readUInt32BE(32);
-        if (length > limits.primeStoredBytes) throw new CostorError("limit-exceeded", `batch: a prime claims ${length} bytes`);
+        if (length > limits.primeStoredBytes)
+          throw new CostorError("limit-exceeded", `batch: a prime claims ${length} bytes`);
         stored = Buffer.allocUnsafeSlow(length);
         filled = 0;
       }

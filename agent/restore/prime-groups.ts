@@ -125,7 +125,10 @@ export class PrimeGroups {
   private async fetch(groups: readonly Group[]): Promise<void> {
     let next = 0;
     try {
-      for await (const prime of this.source.readPrimes(groups.map((group) => group.reference.id), this.signal)) {
+      for await (const prime of this.source.readPrimes(
+        groups.map((group) => group.reference.id),
+        this.signal,
+      )) {
         await this.pool.room();
         this.place(groups[next++]!, prime.stored);
       }

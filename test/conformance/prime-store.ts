@@ -15,9 +15,8 @@ export const hasCode = (code: string) => (error: unknown) => {
   return true;
 };
 
-const wireBatch = (
-  primes: readonly { id: ReturnType<typeof samplePrime>["id"]; stored: Uint8Array }[],
-): Uint8Array => Uint8Array.from(Buffer.concat(primes.flatMap(batchEntry)));
+const wireBatch = (primes: readonly { id: ReturnType<typeof samplePrime>["id"]; stored: Uint8Array }[]): Uint8Array =>
+  Uint8Array.from(Buffer.concat(primes.flatMap(batchEntry)));
 
 export function testPrimeStore(test: Suite, open: OpenStore): void {
   const agent = sampleAgent(1);
