@@ -12,13 +12,15 @@ import { ClassicLevel } from "classic-level";
 import type { ByteString } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
+import { type PrimeId, primeIdFromBytes, primeIdToBytes } from "#protocol/ids.ts";
+import { type BundleHolding, decodeHolding, encodeHolding } from "./bundle-holding.ts";
 import { RecordPage, type RecordHead, decodeHead } from "./directory-record.ts";
 
 /** Key spaces: one letter, then a fixed layout. */
-const SPACE = { head: 0x64, page: 0x70, content: 0x63, meta: 0x6d } as const;
+const SPACE = { bundle: 0x62, head: 0x64, page: 0x70, content: 0x63, meta: 0x6d } as const;
 /** Of the records; to be changed with them. */
 const FORMAT_NAME = "format";
-const FORMAT = Buffer.from("2");
+const FORMAT = Buffer.from("3");
 const DIRECTORY_KEY_BYTES = 16;
 const BLOCK_CACHE_BYTES = 8 * 1024 * 1024;
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024;
@@ -47,6 +49,8 @@ function spaced(space: number, rest: Uint8Array, extraBytes = 0): Buffer {
 const headKey = (directory: DirectoryKey): Buffer => spaced(SPACE.head, directory);
 const contentKey = (contentHash: Uint8Array): Buffer => spaced(SPACE.content, contentHash);
 const metaKey = (name: string): Buffer => spaced(SPACE.meta, Buffer.from(name));
+
+const bundleKey = (id: PrimeId): Buffer => spaced(SPACE.bundle, primeIdToBytes(id));
 
 function pageKey(directory: DirectoryKey, page: number): Buffer {
   const key = spaced(SPACE.page, directory, 4);
@@ -204,6 +208,24 @@ export class AgentDatabase {
     passFailpoint("database.written");
   }
 
+  static bundleWrite(id: PrimeId, holding: BundleHolding | undefined): DatabaseWrite {
+    return holding ? put(bundleKey(id), encodeHolding(holding)) : { type: "del", key: bundleKey(id) };
+  }
+
+  bundle(id: PrimeId): BundleHolding | undefined {
+    const bytes = this.get(bundleKey(id));
+    return bytes && decodeHolding(bytes);
+  }
+
+  /** Every bundle that the last snapshot holds something of. */
+  async *allBundles(): AsyncGenerator<[id: PrimeId, holding: BundleHolding]> {
+    const range = { gte: Buffer.of(SPACE.bundle), lt: Buffer.of(SPACE.bundle + 1) };
+    for await (const [key, guarded] of this.level.iterator(range)) {
+      const bytes = unguard(key, guarded);
+      if (bytes) yield [primeIdFromBytes(key.subarray(1)), decodeHolding(bytes)];
+    }
+  }
+
   /** Every known content: its hash and where it is. */
   async *allContents(): AsyncGenerator<{ contentHash: Buffer; slice: Buffer }> {
     const range = { gte: Buffer.of(SPACE.content), lt: Buffer.of(SPACE.content + 1) };
@@ -215,7 +237,7 @@ export class AgentDatabase {
 
   /** Forgets every directory, so that the next backup reads all files again; known contents stay. */
   async forgetDirectories(): Promise<void> {
-    for (const space of [SPACE.head, SPACE.page])
+    for (const space of [SPACE.head, SPACE.page, SPACE.bundle])
       await this.attempt(this.level.clear({ gte: Buffer.of(space), lt: Buffer.of(space + 1) }));
   }
 

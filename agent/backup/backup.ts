@@ -21,6 +21,7 @@ import type { AgentConfig } from "#agent/config/agent-config.ts";
 import { createPathFilter, keepEverything } from "#agent/config/path-filter.ts";
 import { AgentDatabase, isDatabaseDamage } from "./agent-database.ts";
 import { type BackupProgress, type BackupReport, Findings } from "./backup-report.ts";
+import { BundleUse } from "./bundle-use.ts";
 import { ContentIndex } from "./content-index.ts";
 import { ContentJobs } from "./content-jobs.ts";
 import { decodeSlice } from "./content-slices.ts";
@@ -108,12 +109,15 @@ async function backUpOnce(init: BackupInit, database: AgentDatabase): Promise<Ba
   const { top, roots } = arrangeRoots(paths);
   using aborting = new Aborting(init.signal);
   const filter = createPathFilter(config.include, config.exclude);
+  const lastTotals = expected(database);
+  const bundles = new BundleUse({ database });
   const scanInit: ScanInit = {
     roots: top,
     filter: filter === keepEverything ? undefined : filter,
     oneFileSystem: config.oneFileSystem,
     racyNs: BigInt(startedMs) * 1_000_000n - CLOCK_TICK_NS,
     ownDirectory: inodeKeyOf(config.databaseDirectory),
+    worn: await bundles.worn(lastTotals.expectedBytes ?? 0),
     signal: aborting.signal,
   };
   const progress: BackupProgress = {
@@ -123,18 +127,25 @@ async function backUpOnce(init: BackupInit, database: AgentDatabase): Promise<Ba
     bytes: 0,
     readBytes: 0,
     sentBytes: 0,
-    ...expected(database),
+    ...lastTotals,
   };
   if (init.dryRun) {
     using _ = reportRegularly(init, progress, () => undefined);
     return await rehearseBackup({ database, config, progress }, scanInit);
   }
-  return await sendSnapshot(init, { database, aborting, progress }, { scanInit, roots, startedMs });
+  return await sendSnapshot(init, { database, bundles, aborting, progress }, { scanInit, roots, startedMs });
+}
+
+interface RunComponents {
+  readonly database: AgentDatabase;
+  readonly bundles: BundleUse;
+  readonly aborting: Aborting;
+  readonly progress: BackupProgress;
 }
 
 async function sendSnapshot(
   init: BackupInit,
-  { database, aborting, progress }: { database: AgentDatabase; aborting: Aborting; progress: BackupProgress },
+  { database, bundles, aborting, progress }: RunComponents,
   { scanInit, roots, startedMs }: { scanInit: ScanInit; roots: readonly ByteString[]; startedMs: number },
 ): Promise<BackupReport> {
   const { config, client, nowMs = Date.now } = init;
@@ -155,8 +166,9 @@ async function sendSnapshot(
     { onFatal: (error) => aborting.abort(error) },
     { scopeSecret: config.agent.scopeSecret, workersCount: config.workersCount || availableParallelism() },
   );
-  using jobs = new ContentJobs({ pool, index: new ContentIndex({ database }), uploader, writes, trees }, { signal });
-  const scan = new Scan({ database, jobs, trees, uploader, writes, scope, findings, progress }, scanInit);
+  const index = new ContentIndex({ database }, { worn: scanInit.worn });
+  using jobs = new ContentJobs({ pool, index, uploader, writes, trees }, { signal });
+  const scan = new Scan({ database, jobs, trees, uploader, writes, bundles, scope, findings, progress }, scanInit);
   using regular = reportRegularly(init, progress, () => {
     progress.readBytes = jobs.readBytes;
     progress.sentBytes = uploader.sentBytes;
@@ -185,6 +197,7 @@ async function sendSnapshot(
       AgentDatabase.metaWrite(META.totals, encodeCbor([totals.objectsCount, totals.bytes])),
       AgentDatabase.metaWrite(META.unfinished, undefined),
     ]);
+    await bundles.sumUp(scanInit.worn.size > 0);
     regular.report();
     return {
       snapshotId,

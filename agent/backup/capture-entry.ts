@@ -1,17 +1,21 @@
 /** Makes tree objects of what a scan finds. */
 import { createHmac } from "node:crypto";
 import type { ByteString } from "#protocol/byte-string.ts";
+import { limits } from "#protocol/limits.ts";
 import type { Scope } from "#protocol/scope.ts";
 import type { Content, DataExtent, FileObject, TreeObject } from "#protocol/tree.ts";
 import { type OnProblem, captureAttributes, captureSpecial } from "#agent/files/capture.ts";
 import type { Directory } from "#agent/files/directory.ts";
+import { findDataExtents } from "#agent/files/holes.ts";
 import {
+  statAllocatedBytes,
   statCtimeNs,
   statLinkCount,
   statMode,
   statMtimeNs,
   statRdevMajor,
   statRdevMinor,
+  statSizeBytes,
   statType,
   statUid,
   statGid,
@@ -50,6 +54,16 @@ export function captureOther(
   if (type === "character" || type === "block")
     return { ...named, type, major: statRdevMajor(stat), minor: statRdevMinor(stat) };
   return { ...named, type: "fifo" };
+}
+
+/**
+ * Whether a file seems to have holes. A file system that compresses has less allocated than the size too: a small file is
+ * asked, so that it stays one.
+ */
+export function hasHoles(descriptor: number, stat: Buffer): boolean {
+  const sizeBytes = statSizeBytes(stat);
+  if (statAllocatedBytes(stat) >= sizeBytes) return false;
+  return sizeBytes > limits.smallFileBytes || findDataExtents(descriptor, sizeBytes) !== undefined;
 }
 
 export interface FileDraft {

@@ -2,6 +2,7 @@
  * Which contents this agent has sent before, by their keyed hash: in the database for what was acknowledged, in memory for
  * what is under way (bounded: what falls out is sealed again, never lost).
  */
+import type { PrimeId } from "#protocol/ids.ts";
 import type { ContentSlice } from "#protocol/tree.ts";
 import { AgentDatabase, type DatabaseWrite } from "./agent-database.ts";
 import { decodeSlice, encodeSlice } from "./content-slices.ts";
@@ -11,10 +12,13 @@ const HASH_BYTES = 16;
 
 export class ContentIndex {
   private readonly database: AgentDatabase;
+  private readonly worn: ReadonlySet<PrimeId>;
   private readonly recent = new Map<string, ContentSlice>();
 
-  constructor(components: { database: AgentDatabase }) {
+  /** What is in `worn` bundles counts as unknown. */
+  constructor(components: { database: AgentDatabase }, init: { worn?: ReadonlySet<PrimeId> } = {}) {
     this.database = components.database;
+    this.worn = init.worn ?? new Set();
   }
 
   /** Where each of these contents is; `undefined` for what has to be sealed. A hash of zeros stands for no content. */
@@ -26,7 +30,8 @@ export class ContentIndex {
     const askIndexes = found.flatMap((slice, index) => (slice ? [] : [index]));
     const values = await this.database.contents(askIndexes.map((index) => all[index]!));
     values.forEach((value, i) => {
-      if (value) found[askIndexes[i]!] = decodeSlice(value);
+      const slice = value && decodeSlice(value);
+      if (slice && !this.worn.has(slice.prime.id)) found[askIndexes[i]!] = slice;
     });
     return found;
   }

@@ -15,6 +15,7 @@ import {
   type TreeObject,
   objectWeightBytes,
 } from "#protocol/tree.ts";
+import { type BundleChanges, noteBundle } from "./bundle-use.ts";
 import type { DirectoryKey, DirectoryRecord } from "./agent-database.ts";
 import { type RecordEntry, type RecordPage, type SubtreeTotals, encodePage } from "./directory-record.ts";
 import type { TreeSealer } from "./tree-sealer.ts";
@@ -43,6 +44,8 @@ export interface FrameResult {
   readonly isFirstLeaf?: boolean;
   /** Where the pages of a wide directory are in the tree. */
   readonly pageSlices: readonly ContentSlice[];
+  /** What its own files, compared with the record, hold more or less of bundles. */
+  readonly bundles?: BundleChanges;
 }
 
 /** Reads a record's entries in order. */
@@ -118,6 +121,9 @@ export class DirectoryFrame {
   private readonly pages: Buffer[] = [];
   private readonly sealedPages: DirectoryPage[] = [];
   private inlinedLevelsCount = 0;
+  private readonly bundles: BundleChanges = new Map();
+  /** The record's first entry that is neither kept nor known to be gone. */
+  private nextKept = 0;
   private own: SubtreeTotals = { objectsCount: 0, filesCount: 0, bytes: 0 };
 
   constructor(init: {
@@ -186,13 +192,27 @@ export class DirectoryFrame {
     for (; this.emitted < this.slots.length; this.emitted++) {
       const slot = this.slots[this.emitted]!;
       if (typeof slot === "number") {
+        this.dropUpTo(slot);
+        this.nextKept = slot + 1;
         const { page, place } = this.emitCursor!.at(slot)!;
         this.append({ object: page.object(place), signature: page.signature(place) }, scope, trees);
         continue;
       }
       if (slot.object === undefined) return;
-      if (slot.object !== "removed") this.append({ object: slot.object, signature: slot.signature }, scope, trees);
+      if (slot.object !== "removed") {
+        noteBundle(this.bundles, slot.object, 1);
+        this.append({ object: slot.object, signature: slot.signature }, scope, trees);
+      }
       this.slots[this.emitted] = 0;
+    }
+  }
+
+  /** The record's entries before `index` that were not kept hold their bundles no longer. */
+  private dropUpTo(index: number): void {
+    for (; this.nextKept < index; this.nextKept++) {
+      const dropped = this.emitCursor?.at(this.nextKept);
+      if (!dropped) return;
+      noteBundle(this.bundles, dropped.page.object(dropped.place), -1);
     }
   }
 
@@ -229,6 +249,7 @@ export class DirectoryFrame {
       return { ...this.record!.head, changed: false };
     }
     this.emitComplete(scope, trees);
+    this.dropUpTo(Number.POSITIVE_INFINITY);
     let node: NodePointer;
     if (this.pages.length === 0) {
       const [first] = this.pageEntries;
@@ -242,7 +263,8 @@ export class DirectoryFrame {
     }
     const { own: totals, pages, inlinedLevelsCount } = this;
     const pageSlices = this.sealedPages.map(({ slice }) => slice);
-    return { node, totals, inlinedLevelsCount, changed: true, pages, isFirstLeaf: pageSlices.length === 0, pageSlices };
+    const isFirstLeaf = pageSlices.length === 0;
+    return { node, totals, inlinedLevelsCount, changed: true, pages, isFirstLeaf, pageSlices, bundles: this.bundles };
   }
 
   /** The absolute path of `name` in it. */

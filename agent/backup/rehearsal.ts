@@ -39,7 +39,8 @@ export async function rehearseBackup(
   const findings = new Findings();
   const trees = new TreeSealer({ scope, uploader });
   const writes = { add: () => undefined, release: () => undefined };
-  const scan = new Scan({ ...components, jobs, trees, uploader, writes, scope, findings }, init);
+  const bundles = { writes: () => [] };
+  const scan = new Scan({ ...components, jobs, trees, uploader, writes, bundles, scope, findings }, init);
   const { totals } = await scan.run();
   return {
     ...totals,

@@ -1,6 +1,6 @@
 /** A directory on the way down: what is in it now, beside what the record of the last snapshot has, both in byte order. */
 import type { ByteString } from "#protocol/byte-string.ts";
-import type { NodePointer } from "#protocol/tree.ts";
+import type { NodePointer, TreeObject } from "#protocol/tree.ts";
 import { type DirectoryFrame, type FrameEntry, RecordCursor } from "./directory-frame.ts";
 import type { RecordPage } from "./directory-record.ts";
 import type { RootNode } from "./roots.ts";
@@ -11,6 +11,8 @@ export interface RecordedEntry {
   readonly place: number;
   readonly index: number;
 }
+
+export const objectOf = ({ page, place }: RecordedEntry): TreeObject => page.object(place);
 
 export class ScanLevel {
   readonly frame: DirectoryFrame;

@@ -7,7 +7,7 @@
  */
 import type { ByteString } from "#protocol/byte-string.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
-import { limits } from "#protocol/limits.ts";
+import type { PrimeId } from "#protocol/ids.ts";
 import type { Scope } from "#protocol/scope.ts";
 import type { FileObject } from "#protocol/tree.ts";
 import type { PathFilter } from "#agent/config/path-filter.ts";
@@ -16,7 +16,6 @@ import { Directory, closeDescriptor } from "#agent/files/directory.ts";
 import {
   CHANGE_SIGNATURE_BYTES,
   STAT_BYTES,
-  statAllocatedBytes,
   statDevice,
   statIsDirectory,
   statIsFile,
@@ -25,20 +24,20 @@ import {
   statType,
   writeChangeSignature,
 } from "#agent/files/stat.ts";
-import { findDataExtents } from "#agent/files/holes.ts";
 import { isOsError, isSystemCode } from "#agent/files/os-error.ts";
 import { DirectoryStack } from "#agent/files/walk.ts";
 import { AgentDatabase, type DirectoryKey, childKey, rootKey } from "./agent-database.ts";
 import type { BackupProgress, Findings } from "./backup-report.ts";
-import { captureOther, completeFile, draftFile, inodeKey, isRacy, linkKey } from "./capture-entry.ts";
-import type { ContentJobs, ContentResult } from "./content-jobs.ts";
+import { type BundleUse, isInBundle } from "./bundle-use.ts";
+import { captureOther, completeFile, draftFile, hasHoles, inodeKey, isRacy, linkKey } from "./capture-entry.ts";
+import type { ContentJobs, ContentResult, FileToRead } from "./content-jobs.ts";
 import type { DeferredWrites } from "./deferred-writes.ts";
 import { DirectoryFrame, type FrameEntry, type FrameResult } from "./directory-frame.ts";
 import { encodeHead } from "./directory-record.ts";
 import { forgetSubtree } from "./forgotten-records.ts";
 import { LinkedInodes } from "./linked-inodes.ts";
 import type { RootNode } from "./roots.ts";
-import { type RecordedEntry, ScanLevel, withNode } from "./scan-level.ts";
+import { type RecordedEntry, ScanLevel, objectOf, withNode } from "./scan-level.ts";
 import type { TreeSealer } from "./tree-sealer.ts";
 import type { Uploader } from "./uploader.ts";
 
@@ -48,6 +47,7 @@ export interface ScanComponents {
   readonly trees: TreeSealer;
   readonly uploader: Uploader;
   readonly writes: Pick<DeferredWrites, "add" | "release">;
+  readonly bundles: Pick<BundleUse, "writes">;
   readonly scope: Scope;
   readonly findings: Findings;
   readonly progress: BackupProgress;
@@ -61,6 +61,8 @@ export interface ScanInit {
   readonly racyNs: bigint;
   /** The agent's own database, which is not backed up: device and inode. */
   readonly ownDirectory: string;
+  /** Bundles whose files are read once more, to be laid into new ones. */
+  readonly worn: ReadonlySet<PrimeId>;
   readonly signal: AbortSignal;
 }
 
@@ -166,10 +168,9 @@ export class Scan {
       const result = frame.finish(scope, trees);
       if (result.pages && frame.key) {
         const head = encodeHead({ pagesCount: result.pages.length, ...result }, result.isFirstLeaf!);
-        writes.add(
-          uploader.added,
-          AgentDatabase.directoryWrites(frame.key, head, result.pages, frame.record?.head.pagesCount ?? 0),
-        );
+        const formerPagesCount = frame.record?.head.pagesCount ?? 0;
+        const own = AgentDatabase.directoryWrites(frame.key, head, result.pages, formerPagesCount);
+        writes.add(uploader.added, [...own, ...this.components.bundles.writes(result.bundles!)]);
         writes.release(uploader.acknowledged);
       }
       if (frame.parent) {
@@ -188,8 +189,8 @@ export class Scan {
   /** Forgets the records of a directory that is gone, or no directory any more, and of all below it. */
   private forget(parent: DirectoryKey, { page, place }: RecordedEntry): void {
     if (page.object(place).type !== "directory") return;
-    const { database, writes } = this.components;
-    for (const forgotten of forgetSubtree(database, parent, page.names[place]!)) writes.add(0, forgotten);
+    const { writes } = this.components;
+    for (const forgotten of forgetSubtree(this.components, parent, page.names[place]!)) writes.add(0, forgotten);
   }
 
   private visit(level: ScanLevel, name: ByteString): void {
@@ -233,7 +234,8 @@ export class Scan {
       progress.filesCount++;
       progress.bytes += statSizeBytes(this.stat);
     }
-    if (isSame) return void frame.addUnchanged(recorded!.index);
+    const isKept = isSame && !(this.init.worn.size > 0 && isInBundle(objectOf(recorded!), this.init.worn));
+    if (isKept) return void frame.addUnchanged(recorded!.index);
     if (recorded) this.forget(frame.key!, recorded);
     if (isFile) return this.visitFile(level, name);
     if (statType(this.stat) === "socket") {
@@ -292,8 +294,10 @@ export class Scan {
     const { scope, findings } = this.components;
     const descriptor = this.stack.current.openSameFile(name, stat);
     let draft;
+    let sparse: boolean;
     try {
       draft = draftFile(descriptor, name, stat, scope, (error) => findings.noteUnreadable(frame.pathOf(name), error));
+      sparse = hasHoles(descriptor, stat);
     } catch (error) {
       closeDescriptor(descriptor);
       throw error;
@@ -315,23 +319,19 @@ export class Scan {
       frame.pendingCount--;
       this.settle(frame);
     };
-    this.read({ name, descriptor }, complete);
+    this.read({ name, descriptor, sparse }, complete);
   }
 
   /** Has the file read, once for all names of one inode. */
-  private read(file: { name: ByteString; descriptor: number }, onDone: (result: ContentResult) => void): void {
+  private read(
+    file: Pick<FileToRead, "name" | "descriptor" | "sparse">,
+    onDone: (result: ContentResult) => void,
+  ): void {
     const { stat } = this;
-    const sizeBytes = statSizeBytes(stat);
-    const isSparse = statAllocatedBytes(stat) < sizeBytes && this.hasHoles(file.descriptor, sizeBytes);
-    const job = { ...file, sizeBytes, signature: this.currentSignature(), sparse: isSparse };
+    const job = { ...file, sizeBytes: statSizeBytes(stat), signature: this.currentSignature() };
     if (statLinkCount(stat) < 2) return this.components.jobs.submit(job, onDone);
     const isReader = this.linked.readOnce(linkKey(stat), onDone, (onRead) => this.components.jobs.submit(job, onRead));
     if (!isReader) closeDescriptor(file.descriptor);
-  }
-
-  /** A file system that compresses has less allocated than the size too: a small file is asked, so that it stays one. */
-  private hasHoles(descriptor: number, sizeBytes: number): boolean {
-    return sizeBytes > limits.smallFileBytes || findDataExtents(descriptor, sizeBytes) !== undefined;
   }
 
   private signatureIsStill(signature: Buffer): boolean {

@@ -84,7 +84,8 @@ test("a subtree is forgotten with all below it, and nothing beside it", async ()
   await database.write(writesOf(goneKey, [[fifo("f")], [directory("deeper")]]));
   await database.write(writesOf(childKey(goneKey, deeper!), [[fifo("bottom")]]));
   await database.write(writesOf(childKey(key, kept!), [[fifo("stays")]]));
-  for (const writes of forgetSubtree(database, key, gone!)) await database.write(writes);
+  for (const writes of forgetSubtree({ database, bundles: { writes: () => [] } }, key, gone!))
+    await database.write(writes);
   assert.equal(namesOf(database, goneKey), undefined);
   assert.equal(namesOf(database, childKey(goneKey, deeper!)), undefined);
   assert.deepEqual(namesOf(database, childKey(key, kept!)), ["stays"]);
