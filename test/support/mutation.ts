@@ -3,7 +3,7 @@
 /** From 0 up to, not including, 1. */
 export type Chance = () => number;
 
-export const pick = <T>(chance: Chance, from: readonly T[]): T => from[Math.floor(chance() * from.length)]!;
+const pick = <T>(chance: Chance, from: readonly T[]): T => from[Math.floor(chance() * from.length)]!;
 const below = (chance: Chance, end: number): number => Math.floor(chance() * end);
 
 /** Heads and values at the edges of CBOR, of lengths and of UTF-8. */
