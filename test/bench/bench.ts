@@ -151,6 +151,15 @@ function sampleLine(sample: Sample): string {
   ].join(", ");
 }
 
+// Ending by `exit` takes the servers and commands along.
+for (const [signal, exitCode] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+  ["SIGHUP", 129],
+] as const) {
+  process.once(signal, () => process.exit(exitCode));
+}
+
 try {
   process.exitCode = await bench(parseOptions(process.argv.slice(2)));
 } catch (error) {

@@ -5,11 +5,12 @@
  * for. The server goes on living, so its CPU is the difference of `/proc/PID/stat` before and after, all threads and
  * children counted, and its peak is VmHWM, set back to the present size before the command starts.
  */
-import { spawn, execFileSync } from "node:child_process";
-import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { childrenOf, spawnOwned } from "./process-tree.ts";
 
 export interface Command {
   readonly program: string;
@@ -75,17 +76,14 @@ export interface Ending {
 }
 
 export function run(command: Command): Promise<Ending> {
-  const child = spawn(command.program, command.arguments, {
-    env: { ...process.env, ...command.environment },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+  const child = spawnOwned(command, ["ignore", "pipe", "pipe"]);
   let output = "";
   let printed = "";
-  child.stdout.setEncoding("utf8").on("data", (piece: string) => {
+  child.stdout!.setEncoding("utf8").on("data", (piece: string) => {
     output += piece;
     printed += piece;
   });
-  child.stderr.setEncoding("utf8").on("data", (piece: string) => (output += piece));
+  child.stderr!.setEncoding("utf8").on("data", (piece: string) => (output += piece));
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (exitCode) => resolve({ exitCode, output, printed }));
@@ -104,12 +102,6 @@ function cpuSecondsOf(pid: number): number {
 function statusFields(pid: number): string[] {
   const line = readFileSync(`/proc/${pid}/stat`, "latin1");
   return line.slice(line.lastIndexOf(")") + 2).split(" ");
-}
-
-function childrenOf(pid: number): number[] {
-  return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
-    readFileSync(`/proc/${pid}/task/${thread}/children`, "latin1").split(" ").filter(Boolean).map(Number),
-  );
 }
 
 /** The largest resident size since the last reset, of the server and its children together (an upper bound). */

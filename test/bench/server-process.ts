@@ -1,9 +1,9 @@
 /** A contender's server as a child process: started, waited for until it listens, and ended. */
-import { spawn } from "node:child_process";
 import { open } from "node:fs/promises";
 import { connect, createServer, type AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "./measure.ts";
+import { spawnOwned } from "./process-tree.ts";
 
 const startLimitMs = 30_000;
 const stopLimitMs = 15_000;
@@ -15,10 +15,7 @@ export interface ServerProcess extends AsyncDisposable {
 /** Starts `command`, its output going to the file `log`, and waits until it accepts connections on `port`. */
 export async function startServer(command: Command, port: number, log: string): Promise<ServerProcess> {
   const output = await open(log, "a");
-  const child = spawn(command.program, command.arguments, {
-    env: { ...process.env, ...command.environment },
-    stdio: ["ignore", output.fd, output.fd],
-  });
+  const child = spawnOwned(command, ["ignore", output.fd, output.fd]);
   let failure: Error | undefined;
   child.once("error", (error) => (failure = error));
   const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
