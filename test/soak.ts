@@ -37,14 +37,25 @@ const { values } = parseArgs({
     seed: { type: "string", default: "1" },
     directory: { type: "string", default: join(root, ".costor/soak") },
     fresh: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
   },
 });
 const wanted = { kills: Number(values.kills), states: Number(values.states), seeds: Number(values.seeds) };
 const firstSeed = Number(values.seed);
+const usage = `usage: npm run soak -- [--kills N] [--states N] [--seeds N] [--seed FIRST] [--directory DIR] [--fresh]
+  --kills N        kill processes of site and agent N times
+  --states N       open a store in N states that a crash could leave
+  --seeds N        run full disks, failing calls, damage and bad networks with N seeds each
+  --seed FIRST     the first seed (1)
+  --directory DIR  where what is done is written down (.costor/soak): the same command goes on from there
+  --fresh          begin again
+`;
+if (values.help) {
+  process.stdout.write(usage);
+  process.exit(0);
+}
 if (Object.values({ ...wanted, firstSeed }).some((count) => !Number.isSafeInteger(count) || count < 0)) {
-  process.stderr.write(
-    "usage: npm run soak -- --kills N --states N --seeds N [--seed FIRST] [--directory DIR] [--fresh]\n",
-  );
+  process.stderr.write(usage);
   process.exit(2);
 }
 
