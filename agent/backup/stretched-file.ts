@@ -19,10 +19,10 @@ export interface StretchedFileComponents {
   collect(slices: ContentSlice[]): StretchHandlers;
 }
 
-/** Where the stretches of a file start. */
-function planStretches(sizeBytes: number): number[] {
+/** Where the stretches of a file start; the last one may be half as long again. */
+function planStretches(sizeBytes: number, stretchBytes: number): number[] {
   const starts: number[] = [];
-  for (let at = 0; at + STRETCH_BYTES / 2 < sizeBytes; at += STRETCH_BYTES) starts.push(at);
+  for (let at = 0; at + stretchBytes / 2 < sizeBytes; at += stretchBytes) starts.push(at);
   return starts;
 }
 
@@ -33,9 +33,10 @@ function planStretches(sizeBytes: number): number[] {
 export async function cutStretches(
   components: StretchedFileComponents,
   file: { readonly descriptor: number; readonly sizeBytes: number; readonly signature: Signature },
+  init: { readonly stretchBytes?: number; readonly leadInBytes?: number } = {},
 ): Promise<ContentSlice[] | undefined> {
   const { descriptor, sizeBytes, signature } = file;
-  const starts = planStretches(sizeBytes);
+  const starts = planStretches(sizeBytes, init.stretchBytes ?? STRETCH_BYTES);
   const cut = (
     index: number,
     startBytes: number,
@@ -50,7 +51,7 @@ export async function cutStretches(
       );
     });
   const settled = await Promise.allSettled(
-    starts.map((start, index) => cut(index, start, index === 0 ? 0 : LEAD_IN_BYTES)),
+    starts.map((start, index) => cut(index, start, index === 0 ? 0 : (init.leadInBytes ?? LEAD_IN_BYTES))),
   );
   const all: ContentSlice[] = [];
   let position = 0;
