@@ -13,7 +13,7 @@ import { ChangingTree } from "./changing-tree.ts";
 import { SiteUnderFault } from "./site-under-fault.ts";
 import type { TreeManifest } from "./tree-manifest.ts";
 
-const test = suite("wrong clocks", { timeoutMs: 180_000 });
+const test = suite("wrong clocks", { timeoutMs: 600_000 });
 const library = globSync("/usr/lib/*/faketime/libfaketimeMT.so.1").find((path) => existsSync(path));
 
 /** The environment of a process whose wall clock is off; timers run as ever. */

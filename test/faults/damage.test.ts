@@ -17,7 +17,7 @@ import { ChangingTree } from "./changing-tree.ts";
 import { SiteUnderFault } from "./site-under-fault.ts";
 import { treeManifest } from "./tree-manifest.ts";
 
-const test = suite("damage", { timeoutMs: count(180_000, 1_800_000) });
+const test = suite("damage", { timeoutMs: count(600_000, 1_800_000) });
 const seed = Number(process.env["COSTOR_DAMAGE_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const again = `seed ${seed}; again: COSTOR_DAMAGE_SEED=${seed} node test/faults/damage.test.ts`;
 const random = seededRandom(seed);

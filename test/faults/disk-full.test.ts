@@ -21,7 +21,7 @@ import { type TreeManifest, treeManifest } from "./tree-manifest.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
-const test = suite("full disks", { timeoutMs: count(240_000, 1_800_000) });
+const test = suite("full disks", { timeoutMs: count(600_000, 1_800_000) });
 const seed = Number(process.env["COSTOR_DISK_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const refusal = smallDiskObstacle();
 

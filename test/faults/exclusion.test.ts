@@ -14,7 +14,7 @@ import { ChangingTree } from "./changing-tree.ts";
 import type { RunningCommand } from "./command.ts";
 import { SiteUnderFault } from "./site-under-fault.ts";
 
-const test = suite("beside each other", { timeoutMs: 120_000 });
+const test = suite("beside each other", { timeoutMs: 600_000 });
 const site = await SiteUnderFault.make();
 let agent: AgentUnderFault;
 let tree: ChangingTree;

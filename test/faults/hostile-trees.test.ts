@@ -23,7 +23,7 @@ import { AgentUnderFault } from "./agent-under-fault.ts";
 import { runCommand } from "./command.ts";
 import { SiteUnderFault } from "./site-under-fault.ts";
 
-const test = suite("hostile trees", { timeoutMs: 120_000 });
+const test = suite("hostile trees", { timeoutMs: 600_000 });
 const attributes = { mode: 0o644, uid: 0, gid: 0, mtimeNs: 1n };
 const site = await SiteUnderFault.make();
 let agent: AgentUnderFault;

@@ -24,7 +24,7 @@ import { startCuttingProxy } from "./cutting-proxy.ts";
 import { SiteUnderFault } from "./site-under-fault.ts";
 
 const KIB = 1024;
-const test = suite("bad networks", { timeoutMs: count(180_000, 1_800_000) });
+const test = suite("bad networks", { timeoutMs: count(600_000, 1_800_000) });
 const site = await SiteUnderFault.make();
 const patientMs = 24 * 3600 * 1000;
 

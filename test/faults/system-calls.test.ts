@@ -30,7 +30,7 @@ import {
 } from "./system-call-faults.ts";
 import { treeManifest } from "./tree-manifest.ts";
 
-const test = suite("failing system calls", { timeoutMs: count(240_000, 1_800_000) });
+const test = suite("failing system calls", { timeoutMs: count(600_000, 1_800_000) });
 const seed = Number(process.env["COSTOR_CALLS_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const refusal = traceRefusal();
 const again = `seed ${seed}; again: COSTOR_CALLS_SEED=${seed} node test/faults/system-calls.test.ts`;
