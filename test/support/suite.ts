@@ -45,7 +45,7 @@ export interface SuiteOptions {
   readonly timeoutMs?: number;
 }
 
-const defaultTimeoutMs = 30_000;
+const defaultTimeoutMs = 120_000;
 /** How long the process may live on after its last test before that is a failure. */
 const lingerMs = 5_000;
 const failureTextCount = 20_000;
