@@ -132,13 +132,14 @@ export class MemorySite implements BackupClient, RestoreClient {
     return new TreeReader({ fetchPrime: async (id) => this.stored(id) });
   }
 
-  get root(): NodePointer {
-    return nodePointerFromWire(this.snapshots.at(-1)!.root);
+  /** Of the newest snapshot, or of the one so many before it. */
+  root(before = 0): NodePointer {
+    return nodePointerFromWire(this.snapshots.at(-1 - before)!.root);
   }
 
-  /** The object at an absolute path (bytes as latin1) of the newest snapshot. */
-  async object(path: string): Promise<TreeObject | undefined> {
-    return this.reader.find(this.root, path.split("/").slice(1) as never);
+  /** The object at an absolute path (bytes as latin1) of the newest snapshot, or of the one so many before it. */
+  async object(path: string, before = 0): Promise<TreeObject | undefined> {
+    return this.reader.find(this.root(before), path.split("/").slice(1) as never);
   }
 
   private stored(id: PrimeId): Buffer {

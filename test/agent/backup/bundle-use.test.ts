@@ -19,7 +19,7 @@ const test = suite("bundle use", { timeoutMs: 60_000 });
 /** What the newest snapshot holds of each bundle, by its tree. */
 async function heldByTree(machine: TestMachine): Promise<Map<PrimeId, number>> {
   const held = new Map<PrimeId, number>();
-  const waiting: NodePointer[] = [machine.site.root];
+  const waiting: NodePointer[] = [machine.site.root()];
   for (let node = waiting.pop(); node; node = waiting.pop()) {
     for await (const object of machine.site.reader.objects(node)) {
       if (object.type === "directory") waiting.push(object.node);
