@@ -10,6 +10,7 @@ import { relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { type FileRun, runTestFile } from "./support/file-run.ts";
+import { installTestPrograms } from "./support/test-programs.ts";
 
 const root = resolve(import.meta.dirname, "..");
 /** Folders whose files take longest go first, so that the two lanes end together. */
@@ -38,6 +39,7 @@ function weight(file: string): number {
 }
 
 const stopSignal = interruptionSignal();
+if (directory === import.meta.dirname) installTestPrograms();
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const failures: string[] = [];

@@ -22,6 +22,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { costor } from "#test/agent/cli/costor-process.ts";
 import { count, level } from "#test/support/level.ts";
 import { makeTree } from "#test/support/make-tree.ts";
+import { setRawXattr } from "#test/support/raw-files.ts";
 import { suite } from "#test/support/suite.ts";
 import { EnrolledMachines, type Machine, differences, isRoot } from "./enrolled-machines.ts";
 
@@ -86,8 +87,8 @@ test("restored with --verify over a damaged copy, everything is as it was again"
   rmSync(at("wide"), { recursive: true });
   writeFileSync(at("wide"), "a file where a directory was");
   chmodSync(at("attributes"), 0o711);
-  execFileSync("setfattr", ["-n", "user.text", "-v", "another", at("attributes/file")]);
-  execFileSync("setfattr", ["-n", "user.extra", "-v", "extra", at("attributes/directory")]);
+  setRawXattr(Buffer.from(at("attributes/file")), "user.text", Buffer.from("another"));
+  setRawXattr(Buffer.from(at("attributes/directory")), "user.extra", Buffer.from("extra"));
   writeFileSync(at("names/extra"), "extra");
   mkdirSync(at("extra/deeper"), { recursive: true });
   writeFileSync(join(to, "beside"), "outside of the snapshot");
