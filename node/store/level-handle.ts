@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { CostorError } from "#protocol/errors.ts";
+import { isNoSpace } from "./disk.ts";
 
 /** The index is not as it was written, or Level no longer works: open it anew, or rebuild it. */
 export class IndexFault extends Error {
@@ -14,6 +15,10 @@ export class IndexFault extends Error {
     this.isForWantOfSpace = /No space left|Disk quota|File too large/i.test(textOfCauses(cause));
   }
 }
+
+/** Whether a step of opening or mending failed only because the disk is full. */
+export const isForWantOfSpace = (error: unknown): boolean =>
+  isNoSpace(error) || (error instanceof IndexFault && error.isForWantOfSpace);
 
 export type Level = ClassicLevel<Buffer, Buffer>;
 

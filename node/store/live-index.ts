@@ -10,11 +10,13 @@ import type { StoreSalt } from "./record.ts";
 import { findSegments, foldSegments } from "./segment-fold.ts";
 import type { LogEnd, SegmentClosing } from "./segment-writer.ts";
 import { IndexFault } from "./level-handle.ts";
+import type { SpaceReserve } from "./space-reserve.ts";
 import type { StoreIndex } from "./store-index.ts";
 import { rebuild } from "./store-opening.ts";
 
 export interface LiveIndexComponents {
   readonly disk: Disk;
+  readonly reserve: SpaceReserve;
   /** Runs an action in the writer's turn. */
   readonly runAlone: <T>(action: () => Promise<T>) => Promise<T>;
 }
@@ -39,6 +41,7 @@ const attemptsCount = 4;
 
 export class LiveIndex {
   readonly #disk: Disk;
+  readonly #reserve: SpaceReserve;
   readonly #runAlone: LiveIndexComponents["runAlone"];
   readonly #init: LiveIndexInit;
   readonly #stop = new AbortController();
@@ -51,6 +54,7 @@ export class LiveIndex {
 
   constructor(components: LiveIndexComponents, init: LiveIndexInit) {
     this.#disk = components.disk;
+    this.#reserve = components.reserve;
     this.#runAlone = components.runAlone;
     this.#init = init;
     this.#index = init.index;
@@ -178,7 +182,7 @@ export class LiveIndex {
     if ((await this.#disk.space()).freeBytes < reopenFreeBytes) throw new CostorError("store-full", "the disk is full");
     try {
       await this.#pausing(async () => {
-        await this.#index.reopen();
+        await this.#reserve.opening(() => this.#index.reopen());
         const { salt, logEnd } = this.#init;
         const segments = await findSegments(this.#disk, this.#index.meta.position.segment);
         const { segment, endBytes } = logEnd();

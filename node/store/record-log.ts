@@ -63,7 +63,7 @@ export class RecordLog {
     this.#queue = new CommitQueue({ groupBytes, bytesOf: requestBytes, commit: (requests) => this.#commit(requests) });
     this.#writer = new SegmentWriter({ disk }, { salt, end, nextSegment, segmentBytes: init.segmentBytes });
     this.live = new LiveIndex(
-      { disk, runAlone: (action) => this.runAlone(action) },
+      { disk, reserve: components.reserve, runAlone: (action) => this.runAlone(action) },
       {
         index,
         salt,

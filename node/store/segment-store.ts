@@ -10,7 +10,7 @@ import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { type AgentId, type PrimeId, primeIdFromBytes, primeIdToBytes } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { compactSegments } from "./compaction.ts";
-import { type Disk, isNoSpace } from "./disk.ts";
+import type { Disk } from "./disk.ts";
 import { NodeDisk } from "./node-disk.ts";
 import { PrimeReader, unhealedDamage } from "./prime-reader.ts";
 import type {
@@ -26,9 +26,10 @@ import { agentIdToBytes, deletionRecords, factRecord } from "./record-body.ts";
 import { RecordLog, type StoreEvent } from "./record-log.ts";
 import { sha256 } from "./record.ts";
 import { SegmentReader } from "./segment-reader.ts";
+import { segmentsDirectory } from "./segment-writer.ts";
 import { SpaceReserve } from "./space-reserve.ts";
 import { checkStore } from "./store-check.ts";
-import { IndexFault } from "./level-handle.ts";
+import { isForWantOfSpace } from "./level-handle.ts";
 import { openLog, type OpenedLog } from "./store-opening.ts";
 
 export interface SegmentStoreInit {
@@ -277,15 +278,11 @@ export class SegmentStore implements PrimeStore {
 
 const ignore = (): void => {};
 
-/** Level cannot open on a disk that is full to the last byte: then the reserve file makes room. */
+/** A new store first takes the room that it will need to be opened again. */
 async function openWithReserve(disk: Disk, reserve: SpaceReserve, indexLocation: string): Promise<OpenedLog> {
-  try {
-    return await openLog({ disk }, { indexLocation });
-  } catch (error) {
-    if (!isForWantOfSpace(error)) throw error;
-    await reserve.release();
-    return openLog({ disk }, { indexLocation });
-  }
+  await disk.makeDirectory(segmentsDirectory);
+  if ((await disk.list(segmentsDirectory)).length === 0) await reserve.fillForOpening();
+  return reserve.opening(() => openLog({ disk }, { indexLocation }));
 }
 
 function openingError(error: unknown): unknown {
@@ -294,6 +291,3 @@ function openingError(error: unknown): unknown {
     return new CostorError("store-full", "the disk is too full to open the store", { cause: error });
   return new CostorError("store-failed", `the store cannot be opened: ${(error as Error).message}`, { cause: error });
 }
-
-const isForWantOfSpace = (error: unknown): boolean =>
-  isNoSpace(error) || (error instanceof IndexFault && error.isForWantOfSpace);

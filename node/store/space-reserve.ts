@@ -1,21 +1,29 @@
 /**
- * Keeps room for metadata, for deleting and for the index: primes are refused while less than the reserve is free. A
- * file of zeros holds part of it back from other programs too; it is given up when metadata finds the disk full.
+ * Keeps room for metadata, for deleting and for the index: primes are refused while less than the reserve is free. Two
+ * files hold part of it back from other programs too. `reserve` is given up when metadata finds the disk full, and
+ * `opening-reserve` only for Level to be opened, which afterwards has given back what it took: so a store that was
+ * opened once opens again on a disk that others have filled to the last byte.
  */
+import { randomBytes } from "node:crypto";
 import { type Disk, hasErrorCode, isNoSpace } from "./disk.ts";
+import { isForWantOfSpace } from "./level-handle.ts";
 
 export interface SpaceReserveInit {
   readonly segmentBytes: number;
-  /** Largest size of the file; 0 for none. */
+  /** Largest size of `reserve`; 0 for neither file. */
   readonly fileBytes: number;
 }
 
 const reserveFile = "reserve";
-/** The file takes at most this part of the disk. */
+const openingFile = "opening-reserve";
+/** Level writes anew what its log holds, at most the 4 MiB of its write buffer, a manifest, and tables with what came late. */
+const openingFileBytes = 6 * 1024 * 1024;
+const leastOpeningFileBytes = 128 * 1024;
+/** Each file takes at most this part of the disk. */
 const fileShare = 1 / 64;
 /** The reserve takes at most this part, so that a small disk still holds something. */
 const reserveShare = 1 / 8;
-/** The file is made only while so many times its size is free. */
+/** `reserve` is made only while so many times its size is free. */
 const fileSlackCount = 8;
 const pieceBytes = 1024 * 1024;
 
@@ -23,6 +31,7 @@ export class SpaceReserve {
   readonly #disk: Disk;
   readonly #init: SpaceReserveInit;
   #hasFile = false;
+  #hasOpeningFile = false;
 
   constructor(components: { disk: Disk }, init: SpaceReserveInit) {
     this.#disk = components.disk;
@@ -41,43 +50,75 @@ export class SpaceReserve {
     return freeBytes - this.reserveBytes(totalBytes, indexBytes);
   }
 
-  /** Makes the file when there is ample room. Never fails for want of it. */
+  /** Makes the files, `reserve` when there is ample room. Never fails for want of it. */
   async fill(): Promise<void> {
-    if (this.#hasFile || this.#init.fileBytes === 0) return;
+    if (this.#init.fileBytes === 0 || (this.#hasFile && this.#hasOpeningFile)) return;
+    await this.fillForOpening().catch(ignoreNoSpace);
     const { freeBytes, totalBytes } = await this.#disk.space();
     const fileBytes = Math.floor(Math.min(this.#init.fileBytes, totalBytes * fileShare));
-    this.#hasFile = (await this.#sizeBytes()) === fileBytes;
     if (this.#hasFile || freeBytes < fileBytes * fileSlackCount) return;
-    const file = await this.#disk.create(reserveFile);
     try {
-      for (let at = 0; at < fileBytes; at += pieceBytes)
-        await file.write([Buffer.alloc(Math.min(pieceBytes, fileBytes - at))], at);
+      await this.#extend(reserveFile, fileBytes);
       this.#hasFile = true;
     } catch (error) {
-      if (!isNoSpace(error)) throw error;
+      ignoreNoSpace(error);
+      await this.release();
+    }
+  }
+
+  /** Makes `opening-reserve`, or as much of it as there is room for, which then fails with ENOSPC. */
+  async fillForOpening(): Promise<void> {
+    if (this.#init.fileBytes === 0 || this.#hasOpeningFile) return;
+    const { totalBytes } = await this.#disk.space();
+    await this.#extend(
+      openingFile,
+      Math.floor(Math.min(openingFileBytes, Math.max(leastOpeningFileBytes, totalBytes * fileShare))),
+    );
+    this.#hasOpeningFile = true;
+  }
+
+  /** Gives the space of `reserve` up. */
+  async release(): Promise<void> {
+    this.#hasFile = false;
+    await this.#unlink(reserveFile);
+  }
+
+  /** Opens Level, once more on the room that was kept for it when there is no other. `fill` takes that again. */
+  async opening<T>(open: () => Promise<T>): Promise<T> {
+    try {
+      return await open();
+    } catch (error) {
+      if (!isForWantOfSpace(error)) throw error;
+      await this.release();
+      this.#hasOpeningFile = false;
+      await this.#unlink(openingFile);
+      return open();
+    }
+  }
+
+  /** Lengthens a file, which need not exist, with bytes that no file system keeps in less room than they have. */
+  async #extend(path: string, lengthBytes: number): Promise<void> {
+    const file = await this.#disk.openWrite(path).catch((error) => {
+      if (!hasErrorCode(error, "ENOENT")) throw error;
+      return this.#disk.create(path);
+    });
+    try {
+      for (let at = await file.sizeBytes(); at < lengthBytes; at += pieceBytes)
+        await file.write([randomBytes(Math.min(pieceBytes, lengthBytes - at))], at);
     } finally {
       await file.close();
     }
-    if (!this.#hasFile) await this.release();
   }
 
-  async #sizeBytes(): Promise<number | undefined> {
+  async #unlink(path: string): Promise<void> {
     try {
-      const file = await this.#disk.openRead(reserveFile);
-      return await file.sizeBytes().finally(() => file.close());
-    } catch (error) {
-      if (hasErrorCode(error, "ENOENT")) return undefined;
-      throw error;
-    }
-  }
-
-  /** Gives the file's space up. */
-  async release(): Promise<void> {
-    this.#hasFile = false;
-    try {
-      await this.#disk.unlink(reserveFile);
+      await this.#disk.unlink(path);
     } catch (error) {
       if (!hasErrorCode(error, "ENOENT")) throw error;
     }
   }
+}
+
+function ignoreNoSpace(error: unknown): void {
+  if (!isNoSpace(error)) throw error;
 }

@@ -33,9 +33,8 @@ export interface OpenedLog {
 /** Length of a stretch that is a whole segment of unknown length. */
 const unknownLengthBytes = 0xffffffff;
 
-/** Throws `store-locked`. */
+/** The directory of segments is there. Throws `store-locked`. */
 export async function openLog(components: { disk: Disk }, init: OpeningInit): Promise<OpenedLog> {
-  await components.disk.makeDirectory(segmentsDirectory);
   const index = await StoreIndex.open({ location: init.indexLocation });
   const provenEnds = new Map<number, number>();
   let reason = "there was none that could be used";
