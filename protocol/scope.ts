@@ -11,7 +11,9 @@ export interface Scope {
   readonly convergence: KeyObject;
   /** AES-256 key, 32 bytes, that decides which candidates are cuts. */
   readonly chunking: Uint8Array;
-  /** HMAC key of content hashes. */
+  /** AES-256 key, 32 bytes, that decides where bundles end. */
+  readonly bundling: Uint8Array;
+  /** HMAC key that decides where pages of trees are cut and names link groups. */
   readonly content: KeyObject;
 }
 
@@ -22,6 +24,7 @@ export function deriveScope(secret: Uint8Array): Scope {
   return {
     convergence: createSecretKey(derive("scope/convergence")),
     chunking: derive("scope/chunking"),
+    bundling: derive("scope/bundling"),
     content: createSecretKey(derive("scope/content")),
   };
 }

@@ -5,7 +5,7 @@
  * Invariant: a record is written only after every prime that it names was acknowledged by the site.
  * Its lock (LevelDB's, which dies with the process) is what keeps two backups of one agent apart.
  */
-import { hash } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 import { mkdir, rm } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { ClassicLevel } from "classic-level";
@@ -13,6 +13,7 @@ import type { ByteString } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
 import { type PrimeId, primeIdFromBytes, primeIdToBytes } from "#protocol/ids.ts";
+import { CONTENT_KEY_BYTES } from "./content-hash.ts";
 import { type BundleHolding, decodeHolding, encodeHolding } from "./bundle-holding.ts";
 import { RecordPage, type RecordHead, decodeHead } from "./directory-record.ts";
 
@@ -20,7 +21,8 @@ import { RecordPage, type RecordHead, decodeHead } from "./directory-record.ts";
 const SPACE = { bundle: 0x62, head: 0x64, page: 0x70, content: 0x63, meta: 0x6d } as const;
 /** Of the records; to be changed with them. */
 const FORMAT_NAME = "format";
-const FORMAT = Buffer.from("3");
+const FORMAT = Buffer.from("4");
+const CONTENT_KEY_NAME = "content-key";
 const DIRECTORY_KEY_BYTES = 16;
 const BLOCK_CACHE_BYTES = 8 * 1024 * 1024;
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024;
@@ -47,7 +49,7 @@ function spaced(space: number, rest: Uint8Array, extraBytes = 0): Buffer {
 }
 
 const headKey = (directory: DirectoryKey): Buffer => spaced(SPACE.head, directory);
-const contentKey = (contentHash: Uint8Array): Buffer => spaced(SPACE.content, contentHash);
+const knownKey = (contentHash: Uint8Array): Buffer => spaced(SPACE.content, contentHash);
 const metaKey = (name: string): Buffer => spaced(SPACE.meta, Buffer.from(name));
 
 const bundleKey = (id: PrimeId): Buffer => spaced(SPACE.bundle, primeIdToBytes(id));
@@ -73,6 +75,8 @@ function unguard(key: Buffer, guarded: Buffer | undefined): Buffer | undefined {
   return crc32(value, crc32(key)) === guarded.readUInt32LE(value.length) ? value : undefined;
 }
 
+const guardedSync = (level: Level, key: Buffer): Buffer | undefined => unguard(key, level.getSync(key));
+
 const put = (key: Buffer, value: Uint8Array): DatabaseWrite => ({ type: "put", key, value: guard(key, value) });
 
 export type DatabaseWrite =
@@ -89,9 +93,12 @@ type Level = ClassicLevel<Buffer, Buffer>;
 
 export class AgentDatabase {
   private readonly level: Level;
+  /** Of the content hashes in it; random. */
+  readonly contentKey: Buffer;
 
-  private constructor(level: Level) {
+  private constructor(level: Level, contentKey: Buffer) {
     this.level = level;
+    this.contentKey = contentKey;
   }
 
   /**
@@ -100,25 +107,31 @@ export class AgentDatabase {
    */
   static async open(directory: string): Promise<AgentDatabase> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    let database: AgentDatabase | undefined;
+    let level: Level | undefined;
     try {
-      database = new AgentDatabase(await openLevel(directory));
-      if (database.meta(FORMAT_NAME)?.equals(FORMAT)) return database;
+      level = await openLevel(directory);
+      const contentKey = guardedSync(level, metaKey(CONTENT_KEY_NAME));
+      if (contentKey && guardedSync(level, metaKey(FORMAT_NAME))?.equals(FORMAT))
+        return new AgentDatabase(level, contentKey);
     } catch (error) {
       const { cause } = error as { cause?: { code?: string; message?: string } };
       if (cause?.code === "LEVEL_LOCKED")
         throw new CostorError("agent-busy", `another process uses ${directory}`, { cause: error });
       if (!isDatabaseDamage(error)) throw databaseFailure(directory, error);
     }
-    await database?.[Symbol.asyncDispose]();
+    await level?.close();
     await AgentDatabase.remove(directory);
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const made = new AgentDatabase(
       await openLevel(directory).catch((error: unknown) => {
         throw databaseFailure(directory, error);
       }),
+      randomBytes(CONTENT_KEY_BYTES),
     );
-    await made.write([AgentDatabase.metaWrite(FORMAT_NAME, FORMAT)]);
+    await made.write([
+      AgentDatabase.metaWrite(CONTENT_KEY_NAME, made.contentKey),
+      AgentDatabase.metaWrite(FORMAT_NAME, FORMAT),
+    ]);
     return made;
   }
 
@@ -129,7 +142,7 @@ export class AgentDatabase {
 
   private get(key: Buffer): Buffer | undefined {
     try {
-      return unguard(key, this.level.getSync(key));
+      return guardedSync(this.level, key);
     } catch (error) {
       throw this.failure(error);
     }
@@ -183,12 +196,12 @@ export class AgentDatabase {
   }
 
   static contentWrite(contentHash: Uint8Array, slice: Buffer): DatabaseWrite {
-    return put(contentKey(contentHash), slice);
+    return put(knownKey(contentHash), slice);
   }
 
   /** Where known contents are; undefined for those not known. */
   async contents(contentHashes: readonly Uint8Array[]): Promise<(Buffer | undefined)[]> {
-    const keys = contentHashes.map(contentKey);
+    const keys = contentHashes.map(knownKey);
     const values = await this.attempt(this.level.getMany(keys));
     return values.map((value, i) => unguard(keys[i]!, value));
   }
@@ -242,7 +255,7 @@ export class AgentDatabase {
   }
 
   async forgetContents(contentHashes: readonly Uint8Array[]): Promise<void> {
-    const writes = contentHashes.map((contentHash) => ({ type: "del" as const, key: contentKey(contentHash) }));
+    const writes = contentHashes.map((contentHash) => ({ type: "del" as const, key: knownKey(contentHash) }));
     await this.attempt(this.level.batch(writes));
   }
 

@@ -164,7 +164,11 @@ async function sendSnapshot(
   const trees = new TreeSealer({ scope, uploader });
   await using pool = new SealPool(
     { onFatal: (error) => aborting.abort(error) },
-    { scopeSecret: config.agent.scopeSecret, workersCount: config.workersCount || availableParallelism() },
+    {
+      scopeSecret: config.agent.scopeSecret,
+      contentKey: database.contentKey,
+      workersCount: config.workersCount || availableParallelism(),
+    },
   );
   const index = new ContentIndex({ database }, { worn: scanInit.worn });
   using jobs = new ContentJobs({ pool, index, uploader, writes, trees }, { signal });

@@ -5,10 +5,10 @@
 import type { PrimeId } from "#protocol/ids.ts";
 import type { ContentSlice } from "#protocol/tree.ts";
 import { AgentDatabase, type DatabaseWrite } from "./agent-database.ts";
+import { CONTENT_HASH_BYTES } from "./content-hash.ts";
 import { decodeSlice, encodeSlice } from "./content-slices.ts";
 
 const RECENT_COUNT = 4096;
-const HASH_BYTES = 16;
 
 export class ContentIndex {
   private readonly database: AgentDatabase;
@@ -25,7 +25,7 @@ export class ContentIndex {
   async find(hashes: Uint8Array): Promise<(ContentSlice | undefined)[]> {
     const all: Buffer[] = [];
     const bytes = Buffer.from(hashes.buffer, hashes.byteOffset, hashes.length);
-    for (let at = 0; at < bytes.length; at += HASH_BYTES) all.push(bytes.subarray(at, at + HASH_BYTES));
+    for (let at = 0; at < bytes.length; at += CONTENT_HASH_BYTES) all.push(bytes.subarray(at, at + CONTENT_HASH_BYTES));
     const found = all.map((contentHash) => this.recent.get(contentHash.toString("latin1")));
     const askIndexes = found.flatMap((slice, index) => (slice ? [] : [index]));
     const values = await this.database.contents(askIndexes.map((index) => all[index]!));

@@ -11,6 +11,7 @@ import type { Content, ContentSlice, DataExtent } from "#protocol/tree.ts";
 import { closeDescriptor } from "#agent/files/directory.ts";
 import { openFilesLimit } from "#agent/files/open-files.ts";
 import { CHANGE_SIGNATURE_BYTES, statSizeBytes, writeChangeSignature } from "#agent/files/stat.ts";
+import { CONTENT_HASH_BYTES } from "./content-hash.ts";
 import type { ContentIndex } from "./content-index.ts";
 import type { DeferredWrites } from "./deferred-writes.ts";
 import { type StretchHandlers, cutStretches, isStretched } from "./stretched-file.ts";
@@ -26,7 +27,6 @@ import {
   runMaxBytes,
 } from "./worker-messages.ts";
 
-const HASH_BYTES = 16;
 const RUN_MAX_FILES_COUNT = 1024;
 const RUN_ENDS_ONE_IN = 512;
 /** Jobs that may wait for a worker before the scan waits for them. */
@@ -157,7 +157,7 @@ export class ContentJobs {
 
   /** Notes that a content was sealed, to be remembered once the prime with the number `prime` is durable. */
   private note(prime: number, asked: Uint8Array, index: number, slice: ContentSlice): void {
-    const contentHash = asked.slice(index * HASH_BYTES, (index + 1) * HASH_BYTES);
+    const contentHash = asked.slice(index * CONTENT_HASH_BYTES, (index + 1) * CONTENT_HASH_BYTES);
     this.components.writes.add(prime, [this.components.index.note(contentHash, slice)]);
   }
 

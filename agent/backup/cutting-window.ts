@@ -1,21 +1,22 @@
 /** What the cutting of whole files and of stretches has in common: one window of a file in memory, its cuts, and their sealing. */
+import type { KeyObject } from "node:crypto";
 import { readSync } from "node:fs";
-import { contentHash } from "#protocol/bundling.ts";
 import { cutChunk } from "#protocol/chunking.ts";
 import { limits } from "#protocol/limits.ts";
 import type { Scope } from "#protocol/scope.ts";
 import { sealPrime } from "#protocol/sealing.ts";
 import type { DataExtent } from "#protocol/tree.ts";
+import { contentHashes } from "./content-hash.ts";
 import type { ChunksSealed, SealedPrime } from "./worker-messages.ts";
 
 export interface CuttingComponents {
   readonly scope: Scope;
+  readonly contentKey: KeyObject;
   /** One byte a hash of 16: 1 when the content needs no sealing. */
   ask(hashes: Uint8Array): Promise<Uint8Array>;
   post(message: ChunksSealed): void;
 }
 
-const HASH_BYTES = 16;
 /** A maximal chunk and half of one: whatever is left of one window, the next read completes at least a chunk. */
 export const windowBytes = 1.5 * limits.chunkMaxBytes;
 
@@ -75,9 +76,7 @@ export async function sealChunks(
   components: CuttingComponents,
 ): Promise<void> {
   if (chunks.length === 0) return;
-  const hashes = Buffer.alloc(chunks.length * HASH_BYTES);
-  chunks.forEach((chunk, index) => contentHash(components.scope, chunk).copy(hashes, index * HASH_BYTES));
-  const known = await components.ask(hashes);
+  const known = await components.ask(contentHashes(components.contentKey, chunks));
   const primes: SealedPrime[] = [];
   const parts = chunks.map((chunk, index) => {
     if (known[index] === 1) return index;

@@ -14,6 +14,7 @@ import type {
   FromWorker,
   LargeDone,
   LargeJob,
+  SealSecrets,
   StretchDone,
   StretchJob,
 } from "./worker-messages.ts";
@@ -39,16 +40,20 @@ interface Slot {
   running: number;
 }
 
+export interface SealPoolInit extends SealSecrets {
+  readonly workersCount: number;
+}
+
 export class SealPool {
   private readonly slots: Slot[] = [];
   private readonly line: Job[] = [];
   private readonly running = new Map<number, { job: Job; slot: Slot }>();
   private readonly onFatal: (error: unknown) => void;
-  private readonly init: { scopeSecret: Uint8Array; workersCount: number };
+  private readonly init: SealPoolInit;
   private nextJob = 1;
   private isEnding = false;
 
-  constructor(components: { onFatal(error: unknown): void }, init: { scopeSecret: Uint8Array; workersCount: number }) {
+  constructor(components: { onFatal(error: unknown): void }, init: SealPoolInit) {
     this.onFatal = (error) => components.onFatal(error);
     this.init = init;
   }
@@ -91,7 +96,7 @@ export class SealPool {
 
   private startWorker(): Slot {
     const worker = new Worker(new URL("./seal-worker.ts", import.meta.url), {
-      workerData: { scopeSecret: this.init.scopeSecret },
+      workerData: { scopeSecret: this.init.scopeSecret, contentKey: this.init.contentKey } satisfies SealSecrets,
       resourceLimits: { maxYoungGenerationSizeMb: WORKER_YOUNG_GENERATION_MIB },
     });
     const slot: Slot = { worker, running: 0 };

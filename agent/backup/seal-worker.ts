@@ -7,14 +7,17 @@ import { serveTasks } from "#agent/worker-ending.ts";
 import { CostorError, assertInvariant } from "#protocol/errors.ts";
 import { deriveScope } from "#protocol/scope.ts";
 import { noteDropped } from "#protocol/young-garbage.ts";
+import { contentKeyFrom } from "./content-hash.ts";
 import { cutLargeFile } from "./large-file.ts";
 import { bundleFiles } from "./small-files.ts";
 import { cutStretch } from "./stretch.ts";
-import type { FromWorker, JobFailed, ToWorker } from "./worker-messages.ts";
+import type { FromWorker, JobFailed, SealSecrets, ToWorker } from "./worker-messages.ts";
 
 const port = parentPort;
 assertInvariant(port !== null, "the seal worker runs as a worker thread");
-const scope = deriveScope((workerData as { scopeSecret: Uint8Array }).scopeSecret);
+const secrets = workerData as SealSecrets;
+const scope = deriveScope(secrets.scopeSecret);
+const contentKey = contentKeyFrom(secrets.contentKey);
 
 /** Compressing and encrypting drop about twice what they seal. */
 const SEALING_GARBAGE_RATIO = 2;
@@ -50,16 +53,19 @@ serveTasks(port, (message: ToWorker) => {
     waiting.delete(message.job);
     answer?.resolve(message.known);
   } else if (message.type === "files") {
-    bundleFiles(message, { scope, ask: (hashes) => ask(message.job, hashes) }).then(post, (error: unknown) =>
-      post(failJob(message.job, error)),
+    bundleFiles(message, { scope, contentKey, ask: (hashes) => ask(message.job, hashes) }).then(
+      post,
+      (error: unknown) => post(failJob(message.job, error)),
     );
   } else if (message.type === "stretch") {
-    cutStretch(message, { scope, post, ask: (hashes) => ask(message.job, hashes) }).then(post, (error: unknown) =>
-      post(failJob(message.job, error)),
+    cutStretch(message, { scope, contentKey, post, ask: (hashes) => ask(message.job, hashes) }).then(
+      post,
+      (error: unknown) => post(failJob(message.job, error)),
     );
   } else {
-    cutLargeFile(message, { scope, post, ask: (hashes) => ask(message.job, hashes) }).then(post, (error: unknown) =>
-      post(failJob(message.job, error)),
+    cutLargeFile(message, { scope, contentKey, post, ask: (hashes) => ask(message.job, hashes) }).then(
+      post,
+      (error: unknown) => post(failJob(message.job, error)),
     );
   }
 });

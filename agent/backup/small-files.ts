@@ -1,24 +1,26 @@
 /** Lays a run of small files end to end into bundles. Spec: docs/specs/bundles.md. */
+import type { KeyObject } from "node:crypto";
 import { readSync } from "node:fs";
-import { contentHash, endsBundle } from "#protocol/bundling.ts";
+import { drawBundleEnds, endsBundle } from "#protocol/bundling.ts";
 import { limits } from "#protocol/limits.ts";
 import type { Scope } from "#protocol/scope.ts";
 import { sealPrime } from "#protocol/sealing.ts";
 import { closeDescriptor } from "#agent/files/directory.ts";
 import { isSystemCode } from "#agent/files/os-error.ts";
 import { statSizeBytes } from "#agent/files/stat.ts";
+import { CONTENT_HASH_BYTES, contentHashes } from "./content-hash.ts";
 import { readStat, restatIfChanged } from "./read-stability.ts";
 import { type FileOutcome, type FilesDone, type FilesJob, type SealedPrime, runMaxBytes } from "./worker-messages.ts";
 
 export interface SmallFilesComponents {
   readonly scope: Scope;
+  readonly contentKey: KeyObject;
   /** One byte a hash of 16: 1 when the content needs no sealing. */
   ask(hashes: Uint8Array): Promise<Uint8Array>;
 }
 
 /** A file that still changes after so many reads is kept as it was read last, and marked. */
 const READ_TRIES_COUNT = 3;
-const HASH_BYTES = 16;
 
 /** The bundle being laid; bundling is synchronous, so that one serves the thread. */
 const bundleBuffer = Buffer.allocUnsafeSlow(limits.bundleMaxBytes);
@@ -86,32 +88,29 @@ const RUN_BUFFER_BYTES = runMaxBytes + limits.smallFileBytes + 1;
 let threadBuffer: Buffer | undefined;
 
 export async function bundleFiles(job: FilesJob, components: SmallFilesComponents): Promise<FilesDone> {
-  const { scope } = components;
+  const { scope, contentKey } = components;
   const target = (threadBuffer ??= Buffer.allocUnsafeSlow(RUN_BUFFER_BYTES));
   const files = readRun(job, target);
-  const hashes = Buffer.alloc(files.length * HASH_BYTES);
-  files.forEach((file, index) => {
-    if (file.lengthBytes > 0)
-      contentHash(scope, target.subarray(file.at, file.at + file.lengthBytes)).copy(hashes, index * HASH_BYTES);
-  });
+  const contents = files.map((file) => target.subarray(file.at, file.at + file.lengthBytes));
+  const hashes = contentHashes(contentKey, contents);
   const closeGrown = (): void =>
     files.forEach(({ state }, index) => state === "grown" && closeDescriptor(job.descriptors[index]!));
   const known = await components.ask(hashes).catch((error: unknown) => {
     closeGrown();
     throw error;
   });
-  return { type: "files-done", job: job.job, ...bundle(files, hashes, known, target, scope) };
+  return { type: "files-done", job: job.job, ...bundle(files, contents, { hashes, known }, scope) };
 }
 
 function bundle(
   files: readonly ReadFile[],
-  hashes: Buffer,
-  known: Uint8Array,
-  target: Buffer,
+  contents: readonly Buffer[],
+  { hashes, known }: { hashes: Buffer; known: Uint8Array },
   scope: Scope,
 ): Pick<FilesDone, "outcomes" | "primes"> {
   const primes: SealedPrime[] = [];
   const outcomes: FileOutcome[] = [];
+  const draws = drawBundleEnds(scope, contents);
   const firstWithHash = new Map<string, number>();
   let pendingBytes = 0;
   const pending = bundleBuffer;
@@ -139,7 +138,7 @@ function bundle(
       outcomes.push({ ...common, state: "known" });
       return;
     }
-    const hash = hashes.subarray(index * HASH_BYTES, (index + 1) * HASH_BYTES);
+    const hash = hashes.subarray(index * CONTENT_HASH_BYTES, (index + 1) * CONTENT_HASH_BYTES);
     const twin = firstWithHash.get(hash.toString("latin1"));
     if (twin !== undefined) {
       const { primeIndex, offsetBytes } = outcomes[twin]!;
@@ -148,10 +147,10 @@ function bundle(
     }
     firstWithHash.set(hash.toString("latin1"), index);
     if (pendingBytes + file.lengthBytes > limits.bundleMaxBytes) seal();
-    target.copy(pending, pendingBytes, file.at, file.at + file.lengthBytes);
+    contents[index]!.copy(pending, pendingBytes);
     outcomes.push({ ...common, state: "sealed", primeIndex: primes.length, offsetBytes: pendingBytes });
     pendingBytes += file.lengthBytes;
-    if (endsBundle(hash, file.lengthBytes, pendingBytes)) seal();
+    if (endsBundle(draws[index]!, file.lengthBytes, pendingBytes)) seal();
   });
   seal();
   return { outcomes, primes };

@@ -4,6 +4,14 @@
  */
 import type { PrimeReference } from "#protocol/sealing.ts";
 
+/** What a seal worker is started with. */
+export interface SealSecrets {
+  /** 32 bytes. */
+  readonly scopeSecret: Uint8Array;
+  /** 32 bytes: agent/backup/content-hash.ts. */
+  readonly contentKey: Uint8Array;
+}
+
 export interface SealedPrime {
   readonly reference: PrimeReference;
   readonly stored: Uint8Array;

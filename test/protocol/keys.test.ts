@@ -48,6 +48,7 @@ for (const vector of vectors) {
       {
         convergence: hex(scope.convergence.export()),
         chunking: hex(scope.chunking),
+        bundling: hex(scope.bundling),
         content: hex(scope.content.export()),
       },
       vector.scope,

@@ -22,7 +22,7 @@ def hkdf(secret, label):
 
 
 def scope_keys(secret):
-    return {name: hkdf(secret, "costor/v1/scope/" + name) for name in ("convergence", "chunking", "content")}
+    return {name: hkdf(secret, "costor/v1/scope/" + name) for name in ("convergence", "chunking", "bundling", "content")}
 
 
 def stream(seed, length):

@@ -131,7 +131,7 @@ test("a value that was changed, cut or moved to another key counts as absent; so
   const entries: [Buffer, Buffer][] = [];
   await change(async (level) => void entries.push(...(await level.iterator().all())));
   for (const [damagedKey, value] of entries) {
-    if (damagedKey.toString() === "mformat") continue;
+    if (["mformat", "mcontent-key"].includes(damagedKey.toString())) continue;
     const [, other] = entries.find(([candidate]) => !candidate.equals(damagedKey))!;
     const flipped = Buffer.from(value);
     flipped[Math.floor(value.length / 2)]! ^= 1;
@@ -144,6 +144,31 @@ test("a value that was changed, cut or moved to another key counts as absent; so
     }
     await change((level) => level.put(damagedKey, value));
   }
+});
+
+test("a database whose content key is lost is made anew with another: its hashes say nothing any more", async () => {
+  const path = await scratchDirectory("database");
+  const hash = Buffer.alloc(16, 1);
+  const keys: string[] = [];
+  for (let round = 0; round < 2; round++) {
+    await using database = await AgentDatabase.open(path);
+    keys.push(database.contentKey.toString("hex"));
+    assert.deepEqual(await database.contents([hash]), [undefined]);
+    await database.write([AgentDatabase.contentWrite(hash, Buffer.from("where"))]);
+    await database.write([AgentDatabase.metaWrite("content-key", undefined)]);
+  }
+  assert.equal(new Set(keys).size, 2);
+});
+
+test("a content key stays as long as its database", async () => {
+  const path = await scratchDirectory("database");
+  const keys: string[] = [];
+  for (let round = 0; round < 2; round++) {
+    await using database = await AgentDatabase.open(path);
+    keys.push(database.contentKey.toString("hex"));
+  }
+  assert.equal(keys[0]!.length, 64);
+  assert.equal(keys[0], keys[1]);
 });
 
 test("a database of another format is made anew", async () => {

@@ -16,6 +16,8 @@ import { scratchDirectory } from "#test/support/scratch.ts";
 
 export const scopeSecret = Buffer.alloc(32, 7);
 export const testScope = deriveScope(scopeSecret);
+/** Of content hashes. */
+export const contentKey = Buffer.alloc(32, 9);
 
 /** What has just been made is not too young for a clock that is a minute ahead. */
 const AHEAD_MS = 60_000;

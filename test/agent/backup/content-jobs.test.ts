@@ -27,7 +27,10 @@ async function assembled() {
   const database = await AgentDatabase.open(join(directory, "database"));
   const kept = new KeptTrees();
   const failure = Promise.withResolvers<unknown>();
-  const pool = new SealPool({ onFatal: failure.resolve }, { scopeSecret, workersCount: 2 });
+  const pool = new SealPool(
+    { onFatal: failure.resolve },
+    { scopeSecret, contentKey: database.contentKey, workersCount: 2 },
+  );
   const writes = new DeferredWrites({ database });
   const index = new ContentIndex({ database });
   const jobs = new ContentJobs(

@@ -3,16 +3,18 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { appendFileSync, closeSync, ftruncateSync, openSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { contentKeyFrom } from "#agent/backup/content-hash.ts";
 import { cutLargeFile } from "#agent/backup/large-file.ts";
 import type { LargeDone } from "#agent/backup/worker-messages.ts";
 import { limits } from "#protocol/limits.ts";
 import { openPrime } from "#protocol/sealing.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
-import { testScope } from "./backup-fixture.ts";
+import { contentKey, testScope } from "./backup-fixture.ts";
 import { descriptorsCount, openToRead } from "./reading-fixture.ts";
 
 const test = suite("large file");
+const hashKey = contentKeyFrom(contentKey);
 
 const MIB = 1024 * 1024;
 let path: string;
@@ -37,6 +39,7 @@ async function cut(options: { sparse?: boolean; onAsk?: (askCount: number) => vo
     { type: "large", job: 1, descriptor, sizeBytes, signature, sparse },
     {
       scope: testScope,
+      contentKey: hashKey,
       ask: async (hashes) => {
         options.onAsk?.(++askCount);
         return new Uint8Array(hashes.length / 16);
@@ -132,7 +135,7 @@ test("its descriptor is closed, also when reading fails or the run has ended", a
   await assert.rejects(
     cutLargeFile(
       { type: "large", job: 1, descriptor: writeOnly, sizeBytes, signature, sparse: false },
-      { scope: testScope, ask: async () => new Uint8Array(), post: () => undefined },
+      { scope: testScope, contentKey: hashKey, ask: async () => new Uint8Array(), post: () => undefined },
     ),
     { code: "EBADF" },
   );

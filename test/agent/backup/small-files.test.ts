@@ -4,17 +4,18 @@ import { randomBytes } from "node:crypto";
 import { appendFileSync, closeSync, fstatSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
+import { contentHash, contentKeyFrom } from "#agent/backup/content-hash.ts";
 import { bundleFiles } from "#agent/backup/small-files.ts";
 import type { FileOutcome, FilesDone } from "#agent/backup/worker-messages.ts";
-import { contentHash } from "#protocol/bundling.ts";
 import { limits } from "#protocol/limits.ts";
 import { openPrime } from "#protocol/sealing.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
-import { testScope } from "./backup-fixture.ts";
+import { contentKey, testScope } from "./backup-fixture.ts";
 import { descriptorsCount, openToRead } from "./reading-fixture.ts";
 
 const test = suite("small files");
+const hashKey = contentKeyFrom(contentKey);
 
 let directory: string;
 test.before(async () => void (directory = await scratchDirectory("small-files")));
@@ -42,7 +43,7 @@ async function bundle(
     Uint8Array.from(job.descriptors, (_, index) =>
       options.isKnown?.(Buffer.from(hashes.subarray(index * 16, index * 16 + 16))) ? 1 : 0,
     );
-  return bundleFiles(job, { scope: testScope, ask });
+  return bundleFiles(job, { scope: testScope, contentKey: hashKey, ask });
 }
 
 function contentOf(done: FilesDone, { state, primeIndex, offsetBytes, lengthBytes }: FileOutcome): Buffer {
@@ -64,7 +65,7 @@ test("files lie end to end in bundles; empty ones are nowhere, equal ones once",
 
 test("what is known already is not sealed", async () => {
   const [known, fresh] = [randomBytes(100), randomBytes(100)];
-  const done = await bundle([known, fresh], { isKnown: (hash) => hash.equals(contentHash(testScope, known)) });
+  const done = await bundle([known, fresh], { isKnown: (hash) => hash.equals(contentHash(hashKey, known)) });
   assert.deepEqual(
     done.outcomes.map(({ state }) => state),
     ["known", "sealed"],
@@ -149,7 +150,7 @@ test("one that cannot be read fails alone, and all are closed", async () => {
       sizesBytes: [4, 4],
       signatures: [broken.signature, fine.signature],
     },
-    { scope: testScope, ask: async () => Uint8Array.of(0, 0) },
+    { scope: testScope, contentKey: hashKey, ask: async () => Uint8Array.of(0, 0) },
   );
   assert.deepEqual(
     done.outcomes.map(({ state, failure }) => [state, failure?.code]),
@@ -181,7 +182,11 @@ test("one that changes at every try is kept as it was read last, and marked", as
         sizesBytes: [sizeBytes],
         signatures: [signature],
       };
-      const done = await bundleFiles(job as never, { scope: testScope, ask: async () => Uint8Array.of(0) });
+      const done = await bundleFiles(job as never, {
+        scope: testScope,
+        contentKey: hashKey,
+        ask: async () => Uint8Array.of(0),
+      });
       assert.equal(contentOf(done, done.outcomes[0]!).toString(), "content that stays");
       isMarked = done.outcomes[0]!.changed;
       if (isMarked) assert.ok(done.outcomes[0]!.restat);

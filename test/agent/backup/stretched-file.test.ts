@@ -15,7 +15,7 @@ import { openPrime } from "#protocol/sealing.ts";
 import type { ContentSlice } from "#protocol/tree.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
-import { scopeSecret, testScope } from "./backup-fixture.ts";
+import { contentKey, scopeSecret, testScope } from "./backup-fixture.ts";
 import { openToRead } from "./reading-fixture.ts";
 
 const MIB = 2 ** 20;
@@ -54,7 +54,10 @@ async function cut(
 ): Promise<Cut> {
   const file = openToRead(path);
   const fatal = Promise.withResolvers<never>();
-  await using pool = new SealPool({ onFatal: fatal.reject }, { scopeSecret, workersCount: meanwhile.onDone ? 1 : 2 });
+  await using pool = new SealPool(
+    { onFatal: fatal.reject },
+    { scopeSecret, contentKey, workersCount: meanwhile.onDone ? 1 : 2 },
+  );
   const stored = new Map<string, Uint8Array>();
   let count = 0;
   const components: StretchedFileComponents = {
@@ -142,7 +145,7 @@ test("a file that shrinks, grows, or is written to meanwhile is not taken", asyn
 
 test("a file that cannot be read fails with the system's code", async () => {
   writeFileSync(path, noise("unreadable", 8 * MIB));
-  await using pool = new SealPool({ onFatal: () => undefined }, { scopeSecret, workersCount: 2 });
+  await using pool = new SealPool({ onFatal: () => undefined }, { scopeSecret, contentKey, workersCount: 2 });
   const file = openToRead(path);
   closeDescriptor(file.descriptor);
   const components: StretchedFileComponents = {
