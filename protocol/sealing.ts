@@ -14,6 +14,7 @@ import {
 } from "node:crypto";
 import { compressPlain, expandPlain } from "./compression.ts";
 import { CostorError } from "./errors.ts";
+import { freeBuffer } from "./freed-buffer.ts";
 import type { PrimeId } from "./ids.ts";
 import { limits } from "./limits.ts";
 import type { Scope } from "./scope.ts";
@@ -75,14 +76,17 @@ export function sealPrime(
   const cipher = createCipheriv("aes-256-gcm", createSecretKey(key), NONCE).setAAD(AAD[kind]);
   let at = 1;
   const append = (piece: Uint8Array): void => {
-    stored.set(cipher.update(piece), at);
+    const sealed = cipher.update(piece);
+    stored.set(sealed, at);
     at += piece.length;
+    freeBuffer(sealed);
   };
   append(header);
   for (let from = 0; from < bytes.length; from += PIECE_BYTES) append(bytes.subarray(from, from + PIECE_BYTES));
   forEachZeros(paddingBytes, append);
   cipher.final();
   stored.set(cipher.getAuthTag(), at);
+  if (bytes.buffer !== plain.buffer) freeBuffer(bytes);
   return { reference: { id: primeIdOf(stored), key, lengthBytes: plain.length }, stored };
 }
 
@@ -115,7 +119,9 @@ export function openPrime(stored: Uint8Array, reference: PrimeReference, kind: P
   check(end <= payload.length, "length", "the compressed length is more than the payload holds");
   check(isZero(payload, end), "padding", "the padding is not zero");
   try {
-    return expandPlain(payload[0]!, payload.subarray(start, end), lengthBytes);
+    const plain = expandPlain(payload[0]!, payload.subarray(start, end), lengthBytes);
+    if (plain.buffer !== payload.buffer) freeBuffer(payload);
+    return plain;
   } catch (cause) {
     throw corrupt(
       reference.id,

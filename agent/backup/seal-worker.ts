@@ -6,7 +6,6 @@ import { parentPort, workerData } from "node:worker_threads";
 import { serveTasks } from "#agent/worker-ending.ts";
 import { CostorError, assertInvariant } from "#protocol/errors.ts";
 import { deriveScope } from "#protocol/scope.ts";
-import { noteDropped } from "#protocol/young-garbage.ts";
 import { contentKeyFrom } from "./content-hash.ts";
 import { cutLargeFile } from "./large-file.ts";
 import { bundleFiles } from "./small-files.ts";
@@ -19,9 +18,6 @@ const secrets = workerData as SealSecrets;
 const scope = deriveScope(secrets.scopeSecret);
 const contentKey = contentKeyFrom(secrets.contentKey);
 
-/** Compressing and encrypting drop about twice what they seal. */
-const SEALING_GARBAGE_RATIO = 2;
-
 /** Jobs that wait for an answer. */
 const waiting = new Map<number, PromiseWithResolvers<Uint8Array>>();
 
@@ -31,7 +27,6 @@ function post(message: FromWorker): void {
     message,
     primes.map((prime) => prime.stored.buffer as ArrayBuffer),
   );
-  for (const { reference } of primes) noteDropped(SEALING_GARBAGE_RATIO * reference.lengthBytes);
 }
 
 /** Asks the main thread which hashes are known; the answer comes when there is room for more primes. */

@@ -7,13 +7,13 @@
 import { batchEntryBytes, type StoredPrime } from "#protocol/batch.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
+import { freeBuffer } from "#protocol/freed-buffer.ts";
 import type { PrimeId } from "#protocol/ids.ts";
-import { noteDropped } from "#protocol/young-garbage.ts";
 
 export interface UploadClient {
   /** Which of these primes the site lacks, as far as this agent has sent them. */
   missing(ids: readonly PrimeId[], signal?: AbortSignal): Promise<boolean[]>;
-  /** Resolves when all are durable. */
+  /** Resolves when all are durable; their bytes are gone afterwards. */
   sendPrimes(primes: readonly StoredPrime[], signal?: AbortSignal): Promise<void>;
 }
 
@@ -57,7 +57,7 @@ export class Uploader {
     return this.count;
   }
 
-  /** Takes a prime; whoever adds much waits for {@link room} first. Gives its number. */
+  /** Takes a prime with its memory; whoever adds much waits for {@link room} first. Gives its number. */
   add(prime: StoredPrime): number {
     const bytes = batchEntryBytes(prime.stored.length);
     if (this.open && (this.open.bytes + bytes > BATCH_BYTES || this.open.primes.length >= BATCH_PRIMES_COUNT))
@@ -146,10 +146,9 @@ export class Uploader {
 
   private finish(batch: Batch): void {
     batch.state = "acknowledged";
-    batch.primes.length = 0;
+    for (const { stored } of batch.primes.splice(0)) freeBuffer(stored);
     this.sendingCount--;
     this.heldBytes -= batch.bytes;
-    noteDropped(batch.bytes);
     while (this.batches[0]?.state === "acknowledged") this.acknowledged = this.batches.shift()!.last;
     if (this.heldBytes < 0) throw new CostorError("internal", "the uploader holds less than nothing");
     this.pump(false);

@@ -1,8 +1,8 @@
 /** A worker thread of a restore: opens primes and writes what they hold. Who calls: place-pool.ts. */
 import { parentPort, workerData } from "node:worker_threads";
 import { assertInvariant } from "#protocol/errors.ts";
+import { freeBuffer } from "#protocol/freed-buffer.ts";
 import { openPrime } from "#protocol/sealing.ts";
-import { noteDropped } from "#protocol/young-garbage.ts";
 import { Directory } from "#agent/files/directory.ts";
 import { NewFile, writeAll } from "#agent/files/new-file.ts";
 import { serveTasks } from "#agent/worker-ending.ts";
@@ -55,8 +55,8 @@ function place(task: PlaceTask): PlaceAnswer {
       return { failure: describeFailure(error) };
     }
   });
-  // The sealed prime, what came out of the cipher, and what came out of that.
-  noteDropped(2 * task.stored.length + plain.length);
+  freeBuffer(plain);
+  freeBuffer(task.stored);
   return { task: task.task, files, writes };
 }
 

@@ -142,8 +142,8 @@ export class PrimeGroups {
 
   private place(group: Group, stored: Uint8Array): void {
     this.fetchedBytes += stored.length;
-    // As it came from the line, and as it is handed on.
-    noteDropped(2 * stored.length);
+    // As it came from the line.
+    noteDropped(stored.length);
     const task = {
       reference: group.reference,
       stored,

@@ -1,7 +1,7 @@
 /** Runs a `SegmentStore` in a worker thread, so that hashing and writing do not hold up the site's requests. */
 import { parentPort, workerData } from "node:worker_threads";
 import { assertInvariant } from "#protocol/errors.ts";
-import { noteDropped } from "#protocol/young-garbage.ts";
+import { freeBuffer } from "#protocol/freed-buffer.ts";
 import type { CheckInit } from "./prime-store.ts";
 import { SegmentStore } from "./segment-store.ts";
 import {
@@ -30,7 +30,7 @@ async function answer(store: SegmentStore, call: number, method: StoreMethod, ar
     say({ type: "error", call, error: encodeError(error), generation: store.generation });
   } finally {
     aborts.delete(call);
-    if (method === "putBatch") noteDropped((args[1] as Uint8Array).length);
+    if (method === "putBatch") freeBuffer(args[1] as Uint8Array);
   }
 }
 

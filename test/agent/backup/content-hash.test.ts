@@ -1,4 +1,4 @@
-/** Goal: the content hash is AES-256-GMAC. Method: published vectors, and OpenSSL's own GMAC, which node:crypto does not use. */
+/** Goal: the content hash is AES-256-GMAC. Method: OpenSSL's GMAC by its command. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";

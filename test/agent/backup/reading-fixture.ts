@@ -34,7 +34,7 @@ export class KeptUploads implements UploadClient {
   }
 
   async sendPrimes(primes: readonly StoredPrime[]): Promise<void> {
-    const batch = [...primes];
+    const batch = primes.map(({ id, stored }) => ({ id, stored: Buffer.from(stored) }));
     await this.gate();
     for (const { id, stored } of batch) this.primes.set(id, stored);
   }

@@ -36,7 +36,8 @@ class HeldSite {
 
   sendPrimes = (primes: readonly StoredPrime[]): Promise<void> => {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.batches.push({ primes: [...primes], answer: resolve, fail: reject });
+    const kept = primes.map(({ id, stored }) => ({ id, stored: Buffer.from(stored) }));
+    this.batches.push({ primes: kept, answer: resolve, fail: reject });
     return promise;
   };
 }
