@@ -2,7 +2,7 @@
 
 # No warning about features of the pinned Node that CoStor relies on. Small young generations: CoStor turns over large
 # buffers, of which the heap holds only the handles, so that room for many objects would be room for much dropped memory.
-runtime_flags="--disable-warning=ExperimentalWarning --max-semi-space-size=1"
+runtime_flags="--disable-warning=ExperimentalWarning --max-semi-space-size=1 --no-parallel-scavenge"
 # One pool of free memory for all threads together, not one for each: what one thread frees serves the others.
 export MALLOC_ARENA_MAX=1
 runtime_major=24
