@@ -4,6 +4,7 @@
  * - kills: processes of site and agent killed, as in test/faults/kills.test.ts
  * - states: states that a crash could leave of a store, as in test/node/store/crash-states.test.ts
  * - seeds: for each, one run of every other file that takes a seed: full disks, failing calls, damage, bad networks
+ * - dense: one dense file of so many gigabytes, as in test/integration/dense-file.test.ts
  *
  * What is done is written down after each part, in `.costor/soak` unless --directory says otherwise: the same command
  * goes on where it stopped, and a larger number goes on from there. --fresh begins again. A failure is written down with
@@ -34,18 +35,25 @@ const { values } = parseArgs({
     kills: { type: "string", default: "0" },
     states: { type: "string", default: "0" },
     seeds: { type: "string", default: "0" },
+    dense: { type: "string", default: "0" },
     seed: { type: "string", default: "1" },
     directory: { type: "string", default: join(root, ".costor/soak") },
     fresh: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
 });
-const wanted = { kills: Number(values.kills), states: Number(values.states), seeds: Number(values.seeds) };
+const wanted = {
+  kills: Number(values.kills),
+  states: Number(values.states),
+  seeds: Number(values.seeds),
+  dense: Number(values.dense),
+};
 const firstSeed = Number(values.seed);
-const usage = `usage: npm run soak -- [--kills N] [--states N] [--seeds N] [--seed FIRST] [--directory DIR] [--fresh]
+const usage = `usage: npm run soak -- [--kills N] [--states N] [--seeds N] [--dense GB] [--seed FIRST] [--directory DIR] [--fresh]
   --kills N        kill processes of site and agent N times
   --states N       open a store in N states that a crash could leave
   --seeds N        run full disks, failing calls, damage and bad networks with N seeds each
+  --dense GB       back up and restore one dense file of so many gigabytes; takes twice that of the disk
   --seed FIRST     the first seed (1)
   --directory DIR  where what is done is written down (.costor/soak): the same command goes on from there
   --fresh          begin again
@@ -65,6 +73,8 @@ interface Progress {
   killCounts: [string, number][];
   states: number;
   seeds: number;
+  /** Gigabytes of the largest file. */
+  dense: number;
   readonly failures: { what: string; again: string; message: string }[];
 }
 
@@ -73,7 +83,7 @@ const signal = interruptionSignal();
 const progress = await readProgress();
 
 async function readProgress(): Promise<Progress> {
-  const none: Progress = { firstSeed, kills: 0, killCounts: [], states: 0, seeds: 0, failures: [] };
+  const none: Progress = { firstSeed, kills: 0, killCounts: [], states: 0, seeds: 0, dense: 0, failures: [] };
   if (values.fresh) return none;
   const text = await readFile(progressFile, "utf8").catch(() => undefined);
   const known = text === undefined ? none : (JSON.parse(text) as Progress);
@@ -164,10 +174,19 @@ async function runSeeds(): Promise<void> {
   }
 }
 
+async function backUpDenseFile(): Promise<void> {
+  if (progress.dense >= wanted.dense) return;
+  await runFile("test/integration/dense-file.test.ts", { COSTOR_DENSE_BYTES: String(wanted.dense * 1e9) });
+  progress.dense = wanted.dense;
+  await writeProgress();
+  say(`a dense file of ${wanted.dense} GB`);
+}
+
 try {
   await kill();
   await crash();
   await runSeeds();
+  await backUpDenseFile();
 } catch (error) {
   if (!signal.aborted) throw error;
   say("stopped; the same command goes on from here");
@@ -175,6 +194,6 @@ try {
 }
 if (progress.kills > 0) process.stdout.write(`\n${new KillHistogram(progress.killCounts)}\n`);
 for (const { what, again } of progress.failures) process.stdout.write(`\nfailed: ${what}\n  again: ${again}\n`);
-const done = `${progress.kills} kills, ${progress.states} states, ${progress.seeds} seeds`;
+const done = `${progress.kills} kills, ${progress.states} states, ${progress.seeds} seeds, ${progress.dense} GB in one file`;
 process.stdout.write(`\n${done}, ${progress.failures.length} failed\n`);
 if (progress.failures.length > 0) process.exitCode = 1;
