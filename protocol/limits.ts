@@ -92,8 +92,10 @@ export const limits = {
   authenticationFailuresPerMinuteCount: 20,
   /** Most primes asked for in one read. */
   readIdsCount: 4096,
-  /** Most roots of a snapshot. */
-  rootsCount: 256,
+  /** Most roots of a snapshot: what a shell makes of a pattern. */
+  rootsCount: 4096,
+  /** Largest sum of the paths of a snapshot's roots: they fit a JSON body. */
+  rootsBytes: 512 * KIB,
   /** Life of an upload session; shorter than any grace period before deletion. */
   sessionLifeMs: 30 * 24 * 3600 * 1000,
   /** Life of an enrolment token. */

@@ -1,4 +1,5 @@
 /** Ctrl-C, SIGTERM and a closed terminal, as one AbortSignal for a whole command. */
+import { readFileSync } from "node:fs";
 import { CostorError } from "#protocol/errors.ts";
 import { exitCodes } from "./exit-codes.ts";
 
@@ -19,6 +20,7 @@ export function interruptionSignal(): AbortSignal {
     controller = mine;
     let firstMs = 0;
     for (const name of signals) {
+      if (name === "SIGHUP" && isHangupIgnored()) continue;
       process.on(name, () => {
         if (!mine.signal.aborted) firstMs = performance.now();
         else if (performance.now() - firstMs > sameSignalMs) process.exit(exitCodes.interrupted);
@@ -28,6 +30,16 @@ export function interruptionSignal(): AbortSignal {
     if (process.env["npm_lifecycle_event"] !== undefined) watchParent(mine);
   }
   return controller.signal;
+}
+
+/** Whether who started the process has it outlive its terminal, as `nohup` does. Node does not tell. */
+function isHangupIgnored(): boolean {
+  try {
+    const [, mask] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1"))!;
+    return (Number.parseInt(mask!.slice(-1), 16) & 1) === 1;
+  } catch {
+    return false;
+  }
 }
 
 /** npm dies of a SIGHUP without passing it on; what it started must not live on unseen. */

@@ -18,6 +18,8 @@ export interface BackupProgress {
   filesCount: number;
   /** Of all files seen so far, read or unchanged. */
   bytes: number;
+  /** Of those that need not be read. */
+  unchangedBytes: number;
   readBytes: number;
   /** Sealed bytes that the site acknowledged. */
   sentBytes: number;
@@ -43,6 +45,8 @@ export interface BackupReport {
   readonly changedCount: number;
   readonly changed: readonly ByteString[];
   readonly skippedSocketsCount: number;
+  /** Why the snapshot, which is complete, could not be remembered here: the next backup takes longer. */
+  readonly notRemembered?: string;
   readonly durationMs: number;
 }
 
@@ -59,6 +63,18 @@ export class Findings {
     this.unreadableCount++;
     if (this.unreadable.length < LISTED_COUNT)
       this.unreadable.push({ path, code: code ?? "EIO", message: message ?? displayName(path) });
+  }
+
+  /** Notes what of one object cannot be read, and counts it. */
+  problemsOf(path: () => ByteString): { count: number; readonly note: (error: Error) => void } {
+    const problems = {
+      count: 0,
+      note: (error: Error): void => {
+        problems.count++;
+        this.noteUnreadable(path(), error);
+      },
+    };
+    return problems;
   }
 
   /** Its part of a report. */

@@ -71,8 +71,8 @@ export async function runBackup(init: BackupInit): Promise<BackupReport> {
   try {
     return await backUpWith(directory, init);
   } catch (error) {
-    if (!isDatabaseDamage(error)) throw error;
-    // Damage that showed only while it was read: it can be done without.
+    // Damage that showed only while it was read, or in the tree that was made of it: it can be done without.
+    if (!isDatabaseDamage(error) && !isCostorError(error, "tree-invalid")) throw error;
     await AgentDatabase.remove(directory);
     return await backUpWith(directory, init);
   }
@@ -125,6 +125,7 @@ async function backUpOnce(init: BackupInit, database: AgentDatabase): Promise<Ba
     objectsCount: 0,
     filesCount: 0,
     bytes: 0,
+    unchangedBytes: 0,
     readBytes: 0,
     sentBytes: 0,
     ...lastTotals,
@@ -196,12 +197,18 @@ async function sendSnapshot(
     passFailpoint("commit.sending");
     await client.commit(sessionId, request, signal);
     passFailpoint("commit.acknowledged");
-    await writes.flush(uploader.acknowledged, [
-      AgentDatabase.metaWrite(META.generation, Buffer.from(session.storeGeneration)),
-      AgentDatabase.metaWrite(META.totals, encodeCbor([totals.objectsCount, totals.bytes])),
-      AgentDatabase.metaWrite(META.unfinished, undefined),
-    ]);
-    await bundles.sumUp(scanInit.worn.size > 0);
+    // From here on the snapshot stands, whatever happens to the memory of it.
+    let failure: Error | undefined;
+    try {
+      await writes.flush(uploader.acknowledged, [
+        AgentDatabase.metaWrite(META.generation, Buffer.from(session.storeGeneration)),
+        AgentDatabase.metaWrite(META.totals, encodeCbor([totals.objectsCount, totals.bytes])),
+        AgentDatabase.metaWrite(META.unfinished, undefined),
+      ]);
+      await bundles.sumUp(scanInit.worn.size > 0);
+    } catch (error) {
+      failure = error as Error;
+    }
     regular.report();
     return {
       snapshotId,
@@ -211,6 +218,7 @@ async function sendSnapshot(
       sentBytes: uploader.sentBytes,
       sentPrimesCount: uploader.sentCount,
       ...findings.summary(),
+      ...(failure && { notRemembered: failure.message }),
       durationMs: nowMs() - startedMs,
     };
   } catch (error) {

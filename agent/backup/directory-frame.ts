@@ -36,9 +36,7 @@ export interface FrameResult {
   readonly totals: SubtreeTotals;
   /** Levels of directories that are inlined in the node, one in the other. */
   readonly inlinedLevelsCount: number;
-  /** Whether anything in it, at any depth, differs from the record. */
-  readonly changed: boolean;
-  /** The record's pages, when it has to be written. */
+  /** The record's pages, when it has to be written: when anything in it, at any depth, differs from the record. */
   readonly pages?: readonly Buffer[];
   /** Whether the node is the leaf of the first page. */
   readonly isFirstLeaf?: boolean;
@@ -246,7 +244,7 @@ export class DirectoryFrame {
   /** The directory's node, once nothing is pending. */
   finish(scope: Scope, trees: TreeSealer): FrameResult {
     if (!this.changed) {
-      return { ...this.record!.head, changed: false };
+      return this.record!.head;
     }
     this.emitComplete(scope, trees);
     this.dropUpTo(Number.POSITIVE_INFINITY);
@@ -264,7 +262,7 @@ export class DirectoryFrame {
     const { own: totals, pages, inlinedLevelsCount } = this;
     const pageSlices = this.sealedPages.map(({ slice }) => slice);
     const isFirstLeaf = pageSlices.length === 0;
-    return { node, totals, inlinedLevelsCount, changed: true, pages, isFirstLeaf, pageSlices, bundles: this.bundles };
+    return { node, totals, inlinedLevelsCount, pages, isFirstLeaf, pageSlices, bundles: this.bundles };
   }
 
   /** The absolute path of `name` in it. */

@@ -1,11 +1,14 @@
 /** The roots of a backup as a tree of names from `/` down: what lies above them is kept with its attributes only. */
 import { readlinkSync } from "node:fs";
 import { type ByteString, byteStringFromBytes } from "#protocol/byte-string.ts";
+import { CostorError } from "#protocol/errors.ts";
+import { limits } from "#protocol/limits.ts";
 import { componentsOf, openRootParent } from "#agent/files/root-path.ts";
 
 export interface RootNode {
-  /** The root's absolute path, when this is one. Nothing below a root counts apart from it. */
+  /** The root's absolute path, when this is one. */
   root?: ByteString;
+  /** Below a root: ways to roots that lie in it, which matter where one of them is another file system. */
   readonly children: Map<ByteString, RootNode>;
 }
 
@@ -26,26 +29,34 @@ function resolveParent(path: ByteString): ByteString {
   }
 }
 
-/** The tree of `paths`, and the roots that it has: one that lies in another is covered by it. */
+/**
+ * The tree of `paths`, and its outermost roots: one that lies in another is covered by it. Throws `bad-usage` for more than a
+ * snapshot can name.
+ */
 export function arrangeRoots(paths: readonly ByteString[]): { top: RootNode; roots: ByteString[] } {
   const top: RootNode = { children: new Map() };
   for (const path of paths.map(resolveParent)) {
     let node = top;
     for (const name of componentsOf(path)) {
-      if (node.root !== undefined) break;
       let child = node.children.get(name);
       if (!child) node.children.set(name, (child = { children: new Map() }));
       node = child;
     }
-    if (node.root !== undefined) continue;
     node.root = path;
-    node.children.clear();
   }
   const roots: ByteString[] = [];
   const waiting = [top];
   for (let node = waiting.pop(); node; node = waiting.pop()) {
     if (node.root !== undefined) roots.push(node.root);
     else waiting.push(...node.children.values());
+  }
+  const rootsBytes = roots.reduce((sum, root) => sum + root.length, 0);
+  if (roots.length > limits.rootsCount || rootsBytes > limits.rootsBytes) {
+    throw new CostorError(
+      "bad-usage",
+      `${roots.length} paths of ${rootsBytes} bytes in all: a snapshot has at most ${limits.rootsCount} roots of ` +
+        `${limits.rootsBytes} bytes; name the directory that holds them, and leave the rest out by patterns`,
+    );
   }
   return { top, roots: roots.sort() };
 }

@@ -17,8 +17,10 @@ export const objectOf = ({ page, place }: RecordedEntry): TreeObject => page.obj
 export class ScanLevel {
   readonly frame: DirectoryFrame;
   readonly names: readonly ByteString[];
-  /** Set above the roots. */
-  readonly above: RootNode | undefined;
+  /** Where roots lie below it, if any do. */
+  readonly way: RootNode | undefined;
+  /** Only {@link way} is followed: it lies above the roots, or is another file system that is not passed. */
+  readonly isWayOnly: boolean;
   /** Of the root that it belongs to. */
   readonly device: number;
   /** The next of {@link names}. */
@@ -31,12 +33,14 @@ export class ScanLevel {
   constructor(init: {
     readonly frame: DirectoryFrame;
     readonly names: readonly ByteString[];
-    readonly above: RootNode | undefined;
+    readonly way: RootNode | undefined;
+    readonly isWayOnly: boolean;
     readonly device: number;
   }) {
     this.frame = init.frame;
     this.names = init.names;
-    this.above = init.above;
+    this.way = init.way;
+    this.isWayOnly = init.isWayOnly;
     this.device = init.device;
     this.cursor = init.frame.record && new RecordCursor(init.frame.record);
   }
@@ -57,6 +61,22 @@ export class ScanLevel {
       onGone(entry);
     }
   }
+}
+
+/**
+ * Whether `node` is the one that the record's entry has for a directory. The directory's own record says nothing about it: it
+ * may be of a run that went another way, through a mount point or not.
+ */
+export function hasNode({ page, place }: RecordedEntry, node: NodePointer): boolean {
+  const object = page.object(place);
+  if (object.type !== "directory") return false;
+  const recorded = object.node;
+  if ("inline" in recorded) return "inline" in node && Buffer.compare(recorded.inline, node.inline) === 0;
+  if ("inline" in node) return false;
+  const [one, other] = [recorded.slice, node.slice];
+  return (
+    one.prime.id === other.prime.id && one.offsetBytes === other.offsetBytes && one.lengthBytes === other.lengthBytes
+  );
 }
 
 /** The record's entry for a directory whose attributes are as they were, with its new node. */

@@ -9,7 +9,7 @@ import type { ByteString } from "#protocol/byte-string.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 import type { Scope } from "#protocol/scope.ts";
-import type { FileObject } from "#protocol/tree.ts";
+import { type FileObject, isObjectName } from "#protocol/tree.ts";
 import type { PathFilter } from "#agent/config/path-filter.ts";
 import { captureAttributes } from "#agent/files/capture.ts";
 import { Directory, closeDescriptor } from "#agent/files/directory.ts";
@@ -24,7 +24,8 @@ import {
   statType,
   writeChangeSignature,
 } from "#agent/files/stat.ts";
-import { isOsError, isSystemCode } from "#agent/files/os-error.ts";
+import { E } from "#agent/files/libc.ts";
+import { OsError, isOsError, isSystemCode } from "#agent/files/os-error.ts";
 import { DirectoryStack } from "#agent/files/walk.ts";
 import { AgentDatabase, type DirectoryKey, childKey, rootKey } from "./agent-database.ts";
 import type { BackupProgress, Findings } from "./backup-report.ts";
@@ -37,7 +38,7 @@ import { encodeHead } from "./directory-record.ts";
 import { forgetSubtree } from "./forgotten-records.ts";
 import { LinkedInodes } from "./linked-inodes.ts";
 import type { RootNode } from "./roots.ts";
-import { type RecordedEntry, ScanLevel, objectOf, withNode } from "./scan-level.ts";
+import { type RecordedEntry, ScanLevel, hasNode, objectOf, withNode } from "./scan-level.ts";
 import type { TreeSealer } from "./tree-sealer.ts";
 import type { Uploader } from "./uploader.ts";
 
@@ -68,8 +69,7 @@ export interface ScanInit {
 
 const YIELD_EVERY_COUNT = 256;
 const UNTRUSTED_SIGNATURE = Buffer.alloc(CHANGE_SIGNATURE_BYTES);
-/** A mount point that the backup does not pass: the directory is kept, empty. */
-const NOTHING: RootNode = { children: new Map() };
+const NOWHERE: RootNode = { children: new Map() };
 
 export class Scan {
   private readonly components: ScanComponents;
@@ -99,7 +99,7 @@ export class Scan {
     const key = roots.root === undefined ? undefined : rootKey(roots.root);
     const top = this.newFrame({ parent: undefined, name: undefined, key, onDone: root.resolve });
     this.init.signal.addEventListener("abort", () => root.reject(this.init.signal.reason as Error), { once: true });
-    this.enter(top, roots.root === undefined ? roots : undefined, 0);
+    this.enter(top, { way: roots, isWayOnly: roots.root === undefined, device: stack.rootDevice });
     for (let visited = 1; this.levels.length > 0; visited++) {
       const level = this.levels.at(-1)!;
       if (level.next < level.names.length) this.visit(level, level.names[level.next++]!);
@@ -123,15 +123,17 @@ export class Scan {
   }
 
   /** Lists the stack's current directory and makes it the one being walked. */
-  private enter(frame: DirectoryFrame, above: RootNode | undefined, device: number): void {
+  private enter(frame: DirectoryFrame, init: Pick<ScanLevel, "way" | "isWayOnly" | "device">): void {
     let names: ByteString[] = [];
     try {
-      names = above ? [...above.children.keys()] : this.stack.current.names();
+      names = init.isWayOnly ? [...(init.way ?? NOWHERE).children.keys()] : this.stack.current.names();
     } catch (error) {
       this.components.findings.noteUnreadable(frame.pathOf("." as ByteString), error);
     }
     names.sort();
-    this.levels.push(new ScanLevel({ frame, names, above, device }));
+    // A file system may list a name twice while its directory changes.
+    names = names.filter((name, index) => name !== names[index - 1]);
+    this.levels.push(new ScanLevel({ frame, names, ...init }));
   }
 
   private leave(level: ScanLevel): void {
@@ -195,25 +197,27 @@ export class Scan {
 
   private visit(level: ScanLevel, name: ByteString): void {
     const { findings } = this.components;
-    const rootNode = level.above?.children.get(name);
+    const way = level.way?.children.get(name);
     let recorded: RecordedEntry | undefined;
     try {
+      // Other systems' file systems have longer names than a tree can hold.
+      if (!isObjectName(name)) throw new OsError("statx", E.NAMETOOLONG, name);
       this.stack.current.statInto(name, this.stat);
       const isDirectory = statIsDirectory(this.stat);
-      if (!level.above && !this.isWanted(level, name, isDirectory)) return;
+      if (!level.isWayOnly && !this.isWanted(level, name, isDirectory)) return;
       recorded = this.take(level, name);
       writeChangeSignature(this.stat, 0, this.signature, 0);
       const isSame = recorded?.page.matches(recorded.place, this.signature) ?? false;
-      const isAboveRoot = rootNode !== undefined && rootNode.root === undefined;
+      const isAboveRoot = level.isWayOnly && way!.root === undefined;
       if (isDirectory || isAboveRoot) this.visitDirectory(level, name, isSame ? recorded : undefined);
       else this.visitOther(level, name, recorded, isSame);
-      if (rootNode?.root !== undefined) this.foundRootsCount++;
+      if (way?.root !== undefined) this.foundRootsCount++;
     } catch (error) {
       const { code } = error as { code?: unknown };
       if (!isSystemCode(code) && !isCostorError(error, "file-unreadable")) throw error;
       if (recorded) level.frame.markChanged();
       // Gone since the directory was listed: that is no failure, except of a root.
-      if (code !== "ENOENT" || level.above) findings.noteUnreadable(level.frame.pathOf(name), error);
+      if (code !== "ENOENT" || level.isWayOnly) findings.noteUnreadable(level.frame.pathOf(name), error);
     }
   }
 
@@ -230,11 +234,12 @@ export class Scan {
     if (isFile && !Number.isSafeInteger(statSizeBytes(this.stat)))
       throw new CostorError("file-unreadable", "the file claims more than 8 PiB");
     progress.objectsCount++;
+    const isKept = isSame && !(this.init.worn.size > 0 && isInBundle(objectOf(recorded!), this.init.worn));
     if (isFile) {
       progress.filesCount++;
       progress.bytes += statSizeBytes(this.stat);
+      if (isKept) progress.unchangedBytes += statSizeBytes(this.stat);
     }
-    const isKept = isSame && !(this.init.worn.size > 0 && isInBundle(objectOf(recorded!), this.init.worn));
     if (isKept) return void frame.addUnchanged(recorded!.index);
     if (recorded) this.forget(frame.key!, recorded);
     if (isFile) return this.visitFile(level, name);
@@ -243,66 +248,67 @@ export class Scan {
       if (recorded) frame.markChanged();
       return;
     }
-    const onProblem = (error: Error): void => findings.noteUnreadable(frame.pathOf(name), error);
-    const object = captureOther(this.stack.current, name, this.stat, scope, onProblem);
-    frame.addEntry({ name, object, signature: this.keptSignature() });
+    const problems = this.components.findings.problemsOf(() => frame.pathOf(name));
+    const object = captureOther(this.stack.current, name, this.stat, scope, problems.note);
+    frame.addEntry({ name, object, signature: this.keptSignature(problems.count > 0) });
   }
 
-  /** The signature to keep for the object just seen: none that a change in the same tick of the clock could pass. */
-  private keptSignature(): Uint8Array {
-    if (isRacy(this.stat, this.init.racyNs)) return UNTRUSTED_SIGNATURE;
+  /**
+   * The signature to keep for the object just seen: none that a change in the same tick of the clock could pass, and none for
+   * what could be read in part only, so that it is tried again.
+   */
+  private keptSignature(isIncomplete: boolean): Uint8Array {
+    if (isIncomplete || isRacy(this.stat, this.init.racyNs)) return UNTRUSTED_SIGNATURE;
     writeChangeSignature(this.stat, 0, this.signature, 0);
     return Buffer.from(this.signature);
   }
 
   private visitDirectory(level: ScanLevel, name: ByteString, same: RecordedEntry | undefined): void {
     const { frame } = level;
-    const rootNode = level.above?.children.get(name);
-    const above = rootNode && rootNode.root === undefined ? rootNode : undefined;
-    const key = above ? undefined : rootNode ? rootKey(rootNode.root!) : childKey(frame.key!, name);
-    const directory = this.stack.push(name, above !== undefined);
+    const way = level.way?.children.get(name);
+    const isAboveRoot = level.isWayOnly && way!.root === undefined;
+    const key = isAboveRoot ? undefined : level.isWayOnly ? rootKey(way!.root!) : childKey(frame.key!, name);
+    const directory = this.stack.push(name, isAboveRoot);
     // From here on it is the opened directory that counts, whatever the name stood for before.
     this.stack.currentStat.copy(this.stat);
     this.components.progress.objectsCount++;
-    const recorded = this.signatureIsStill(this.signature) ? same : undefined;
-    const attributes = recorded
-      ? undefined
-      : captureAttributes(this.stat, directory, (error) =>
-          this.components.findings.noteUnreadable(frame.pathOf(name), error),
-        );
+    const recorded = this.signature.equals(this.currentSignature()) ? same : undefined;
+    const problems = this.components.findings.problemsOf(() => frame.pathOf(name));
+    const attributes = recorded ? undefined : captureAttributes(this.stat, directory, problems.note);
     let slot: number | undefined;
     let entry: FrameEntry | undefined;
     if (attributes) {
-      entry = { name, object: undefined, signature: this.keptSignature() };
+      entry = { name, object: undefined, signature: this.keptSignature(problems.count > 0) };
       frame.addEntry(entry);
     } else slot = frame.addUnchanged(recorded!.index);
     frame.pendingCount++;
     frame.pendingDirectories++;
-    const onDone = ({ node, changed }: FrameResult): void => {
+    const onDone = ({ node }: FrameResult): void => {
       if (entry) entry.object = { name, ...attributes!, type: "directory", node };
-      else if (changed) frame.replace(slot!, withNode(recorded!, node));
+      else if (!hasNode(recorded!, node)) frame.replace(slot!, withNode(recorded!, node));
     };
     const child = this.newFrame({ parent: frame, name, key, onDone });
-    const device = rootNode ? statDevice(this.stat) : level.device;
-    const isOtherMount = this.init.oneFileSystem && statDevice(this.stat) !== device;
-    this.enter(child, isOtherMount ? NOTHING : above, device);
+    const device = way?.root !== undefined ? statDevice(this.stat) : level.device;
+    // Its mount point is kept, empty but for roots of their own.
+    const isOtherMount = this.init.oneFileSystem && !isAboveRoot && statDevice(this.stat) !== device;
+    this.enter(child, { way, isWayOnly: isAboveRoot || isOtherMount, device });
   }
 
   private visitFile(level: ScanLevel, name: ByteString): void {
     const { frame } = level;
     const { stat } = this;
-    const { scope, findings } = this.components;
+    const problems = this.components.findings.problemsOf(() => frame.pathOf(name));
     const descriptor = this.stack.current.openSameFile(name, stat);
     let draft;
     let sparse: boolean;
     try {
-      draft = draftFile(descriptor, name, stat, scope, (error) => findings.noteUnreadable(frame.pathOf(name), error));
+      draft = draftFile(descriptor, name, stat, this.components.scope, problems.note);
       sparse = hasHoles(descriptor, stat);
     } catch (error) {
       closeDescriptor(descriptor);
       throw error;
     }
-    const entry: FrameEntry = { name, object: undefined, signature: this.keptSignature() };
+    const entry: FrameEntry = { name, object: undefined, signature: this.keptSignature(problems.count > 0) };
     frame.addEntry(entry);
     frame.pendingCount++;
     this.readFilesCount++;
@@ -311,10 +317,10 @@ export class Scan {
         const restat = result.restat && Buffer.from(result.restat);
         entry.object = completeFile(draft, result, restat) satisfies FileObject;
         if (restat || result.changed) entry.signature = UNTRUSTED_SIGNATURE;
-        if (result.changed) findings.noteChanged(frame.pathOf(name));
+        if (result.changed) this.components.findings.noteChanged(frame.pathOf(name));
       } else {
         entry.object = "removed";
-        findings.noteUnreadable(frame.pathOf(name), result);
+        this.components.findings.noteUnreadable(frame.pathOf(name), result);
       }
       frame.pendingCount--;
       this.settle(frame);
@@ -332,10 +338,6 @@ export class Scan {
     if (statLinkCount(stat) < 2) return this.components.jobs.submit(job, onDone);
     const isReader = this.linked.readOnce(linkKey(stat), onDone, (onRead) => this.components.jobs.submit(job, onRead));
     if (!isReader) closeDescriptor(file.descriptor);
-  }
-
-  private signatureIsStill(signature: Buffer): boolean {
-    return signature.equals(this.currentSignature());
   }
 
   private currentSignature(): Uint8Array {

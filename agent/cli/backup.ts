@@ -26,9 +26,9 @@ export async function backUp(init: BackupCommandInit): Promise<void> {
     paths: init.paths,
     dryRun: init.isDryRun,
     signal: init.signal,
-    onProgress: ({ bytes, expectedBytes, filesCount }) =>
+    onProgress: ({ bytes, unchangedBytes, readBytes, expectedBytes, filesCount }) =>
       progress.update({
-        doneBytes: bytes,
+        doneBytes: unchangedBytes + readBytes,
         ...(expectedBytes === undefined ? {} : { totalBytes: Math.max(expectedBytes, bytes) }),
         doneFiles: filesCount,
       }),
@@ -55,6 +55,8 @@ function printReport(report: BackupReport, isDryRun: boolean): void {
   if (isDryRun) printLine(`A backup would hold ${held}; ${read}. Nothing was sent. Looking took ${time}.`);
   else printLine(`Snapshot ${report.snapshotId}: ${held}; ${read}; ${formatBytes(report.sentBytes)} sent, in ${time}.`);
   const warn = (text: string): void => void process.stderr.write(`${text}\n`);
+  if (report.notRemembered !== undefined)
+    warn(`The snapshot is complete, but this machine could not remember it: ${withoutEscapes(report.notRemembered)}`);
   if (report.skippedSocketsCount > 0)
     warn(`${formatCountOf(report.skippedSocketsCount, "socket")} left out: sockets hold nothing.`);
   for (const path of report.changed) warn(`changed while it was read: ${displayName(path)}`);

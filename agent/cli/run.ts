@@ -111,6 +111,10 @@ function logEvent(log: Log, event: SchedulerEvent): void {
       return log("config-ignored", `the changed configuration is not used: ${event.error.message}`, {
         code: event.error.code,
       });
+    case "history-unsaved":
+      return log("history-unsaved", `the time of this backup could not be written down: ${event.error.message}`, {
+        code: event.error.code,
+      });
     case "stopped":
       return log("stopped", "as asked");
   }

@@ -101,6 +101,11 @@ export class ConfigDocument implements ConfigSource {
     try {
       return field.parse(isCollection(node) ? node.toJS(this.document) : (node as { value?: unknown }).value);
     } catch (error) {
+      if (error instanceof ReferenceError) {
+        // An alias without its anchor, or too many of them: only found when values are made.
+        this.note(field as Field<unknown>, `is no valid YAML: ${error.message}`);
+        return undefined;
+      }
       if (!(error instanceof WrongValue)) throw error;
       const item = isSeq(node) && error.index !== undefined ? (node.items[error.index] as Node) : node;
       const name = error.index === undefined ? nameOf(field) : `${nameOf(field)}: item ${error.index + 1}`;

@@ -24,7 +24,7 @@ import {
   secondCString,
 } from "./libc.ts";
 import { readDescriptorStat, statDescriptor } from "./descriptor-stat.ts";
-import { OsError, lastError } from "./os-error.ts";
+import { OsError, isOsError, lastError } from "./os-error.ts";
 import { type FileStat, STATX_MASK, STAT_BYTES, decodeStat, isSameObject, statIsFile } from "./stat.ts";
 
 const OPEN_DIRECTORY = O.RDONLY | O.DIRECTORY | O.NOFOLLOW | O.CLOEXEC;
@@ -141,7 +141,27 @@ export class Directory {
   /** Opens a file for reading without waiting on a FIFO and without changing its access time where that is allowed. */
   openFile(name: ByteString): number {
     assertName(name);
-    return openForReading(this.fd, name, OPEN_FILE);
+    try {
+      return openForReading(this.fd, name, OPEN_FILE);
+    } catch (error) {
+      if (!isOsError(error, E.AGAIN)) throw error;
+      return this.openLeasedFile(name);
+    }
+  }
+
+  /**
+   * A file that another program has leased (a Samba oplock, a delegation of NFS) is not opened without waiting: the kernel
+   * asks for the lease back, and takes it after some seconds. Only a regular file is waited for.
+   */
+  private openLeasedFile(name: ByteString): number {
+    const named = this.openPath(name);
+    try {
+      statDescriptor(named, scratchStat.bytes);
+      if (!statIsFile(scratchStat.bytes)) throw new OsError("openat", E.STALE, name);
+      return openForReading(AT_FDCWD, `/proc/self/fd/${named}`, O.RDONLY | O.CLOEXEC);
+    } finally {
+      libc.close(named);
+    }
   }
 
   /**

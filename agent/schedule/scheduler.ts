@@ -33,6 +33,8 @@ export type SchedulerEvent =
   | { readonly event: "finished"; readonly durationMs: number }
   | { readonly event: "failed"; readonly error: CostorError; readonly willRetry: boolean }
   | { readonly event: "config-ignored"; readonly error: CostorError }
+  /** It holds in memory: after a restart the machine counts as one that has missed a run. */
+  | { readonly event: "history-unsaved"; readonly error: CostorError }
   | { readonly event: "stopped" };
 
 /** The longest wait without a look at the clock and the configuration. */
@@ -86,7 +88,9 @@ export async function runScheduler(components: SchedulerComponents, signal: Abor
     retryAtMs = willRetry ? clock.nowMs() + retryWaitMs(failureCount, random) : undefined;
     if (willRetry) continue;
     history = { lastStartMs: nowMs };
-    await components.saveHistory(history);
+    await components
+      .saveHistory(history)
+      .catch((failure: unknown) => log({ event: "history-unsaved", error: asCostorError(failure) }));
   }
   log({ event: "stopped" });
 }

@@ -132,6 +132,16 @@ test("a command that is cut short exits with 130 and says by what", async () => 
   }
 });
 
+test("a command that nohup started outlives its terminal", async () => {
+  const words = [process.execPath, ...runtimeFlags, script, "agent", "waits", "--finish"];
+  const child = spawn("nohup", words, { stdio: ["ignore", "pipe", "ignore"] });
+  await once(child.stdout, "data");
+  child.kill("SIGHUP");
+  child.kill("SIGTERM");
+  const [code] = (await once(child, "close")) as [number];
+  assert.equal(code, 0);
+});
+
 test("a service that is asked to stop and does so exits with 0", async () => {
   assert.deepEqual(await interrupt("SIGTERM", "--finish"), { code: 0, stderr: "" });
 });

@@ -55,7 +55,7 @@ function finished(kept: KeptTrees, names: readonly string[]): FrameResult {
 test("a small directory is inlined, with its totals, and an empty one too", async () => {
   const kept = new KeptTrees();
   const result = finished(kept, ["a", "b", "c"]);
-  assert.ok("inline" in result.node && result.changed && result.isFirstLeaf);
+  assert.ok("inline" in result.node && result.pages && result.isFirstLeaf);
   assert.deepEqual(result.totals, { objectsCount: 3, filesCount: 3, bytes: 15 });
   assert.deepEqual(await namesOf(kept, result.node), ["a", "b", "c"]);
   const empty = finished(kept, []);
@@ -113,7 +113,7 @@ test("an unchanged directory gives the record's node, and nothing is sealed", ()
   const frame = frameOf(record);
   for (let index = 0; index < wideCount; index++) frame.addUnchanged(index);
   const result = frame.finish(testScope, kept.trees);
-  assert.equal(result.changed, false);
+  assert.equal(result.pages, undefined);
   assert.deepEqual([result.node, result.totals, result.pages], [record.head.node, record.head.totals, undefined]);
   assert.equal(kept.uploader.added, sentCount);
 });

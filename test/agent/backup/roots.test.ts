@@ -4,6 +4,7 @@ import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { type RootNode, arrangeRoots } from "#agent/backup/roots.ts";
 import { type ByteString, byteStringFromText } from "#protocol/byte-string.ts";
+import { limits } from "#protocol/limits.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
 
@@ -11,9 +12,9 @@ const test = suite("roots");
 
 const rootsOf = (...paths: string[]): string[] => arrangeRoots(paths.map(byteStringFromText)).roots;
 
-/** The tree of names, roots as `true`. */
+/** The tree of names, roots as `true` where nothing more lies below them. */
 function shape(node: RootNode): unknown {
-  if (node.root !== undefined) return true;
+  if (node.root !== undefined && node.children.size === 0) return true;
   return Object.fromEntries([...node.children].map(([name, child]) => [name, shape(child)]));
 }
 
@@ -33,9 +34,20 @@ test("a root in another one is covered by it, whichever is named first, and so i
   assert.deepEqual(rootsOf("/srv/a", "/srv/ab"), ["/srv/a", "/srv/ab"]);
 });
 
-test("/ covers everything", () => {
-  const { top, roots } = arrangeRoots(["/srv", "/", "/home"].map(byteStringFromText));
-  assert.deepEqual([roots, top.root, top.children.size], [["/"], "/", 0]);
+test("/ covers everything; the ways to roots in it are kept", () => {
+  const { top, roots } = arrangeRoots(["/srv", "/", "/mnt/disk"].map(byteStringFromText));
+  assert.deepEqual([roots, top.root], [["/"], "/"]);
+  assert.deepEqual(shape(top), { srv: true, mnt: { disk: true } });
+});
+
+test("more roots than a snapshot can name are refused before anything is done", () => {
+  const paths = Array.from({ length: limits.rootsCount + 1 }, (_, index) => `/srv/${index}`);
+  assert.equal(rootsOf(...paths.slice(1)).length, limits.rootsCount);
+  assert.throws(() => rootsOf(...paths), { code: "bad-usage" });
+  // What another root covers does not count.
+  assert.deepEqual(rootsOf(...paths, "/srv"), ["/srv"]);
+  const long = Array.from({ length: 200 }, (_, index) => `/nowhere/${index}${`/${"l".repeat(250)}`.repeat(12)}`);
+  assert.throws(() => rootsOf(...long), { code: "bad-usage" });
 });
 
 test("symlinks above the last name are resolved, the last one is kept: it may be the symlink that is meant", async () => {

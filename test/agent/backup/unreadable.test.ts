@@ -3,9 +3,15 @@
  * Method: rights taken away from a user that is not root (root's test becomes nobody for it), and roots of every kind.
  */
 import assert from "node:assert/strict";
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BackupReport } from "#agent/backup/backup-report.ts";
+import { Directory } from "#agent/files/directory.ts";
+import { libc } from "#agent/files/libc.ts";
+import type { ByteString } from "#protocol/byte-string.ts";
+import { setRawXattr } from "#test/support/raw-files.ts";
 import { treeDifferences } from "#test/support/compare-trees.ts";
 import { suite } from "#test/support/suite.ts";
 import { TestMachine, asNobody, shell } from "./backup-fixture.ts";
@@ -192,6 +198,115 @@ test("another file system below a root is left out when asked, its mount point k
   } finally {
     shell(machine, "umount mounted");
   }
+});
+
+test("another file system that is a root of its own is taken, also through one that is not", async ({ skip }) => {
+  const machine = await machineWithTree();
+  mkdirSync(machine.path("mounted"));
+  if (process.geteuid!() !== 0) skip("only root can mount");
+  try {
+    shell(machine, "mount -t tmpfs tmpfs mounted 2>/dev/null");
+  } catch {
+    skip("nothing can be mounted here");
+  }
+  try {
+    shell(
+      machine,
+      "mkdir mounted/inner; echo x > mounted/left; mount -t tmpfs tmpfs mounted/inner; echo x > mounted/inner/file",
+    );
+    const config = { oneFileSystem: true };
+    const fileNames = async (...paths: string[]): Promise<string[]> => {
+      await machine.backUp({ config, paths: [machine.source, ...paths.map((path) => machine.path(path))] });
+      const found: string[] = [];
+      for (const name of ["mounted/left", "mounted/inner/file"])
+        if ((await machine.site.object(machine.path(name))) !== undefined) found.push(name);
+      return found;
+    };
+    for (let round = 0; round < 2; round++) {
+      assert.deepEqual(await fileNames(), []);
+      assert.deepEqual(await fileNames("mounted"), ["mounted/left"]);
+      assert.deepEqual(await fileNames("mounted/inner"), ["mounted/inner/file"]);
+      assert.deepEqual(await fileNames("mounted/inner", "mounted"), ["mounted/left", "mounted/inner/file"]);
+    }
+  } finally {
+    shell(machine, "umount mounted/inner; umount mounted");
+  }
+});
+
+test("/ itself is taken with what is on its file system", async ({ skip }) => {
+  if (process.geteuid!() !== 0) skip("only root may list all directories");
+  const machine = await machineWithTree();
+  if (statSync(machine.source).dev !== statSync("/").dev) skip("temporary files are on another file system than /");
+  // Nothing but the way to the tree, so that the walk is short.
+  const names = machine.source.split("/").slice(1);
+  const exclude = names.flatMap((_, depth) => {
+    const above = `/${names.slice(0, depth).join("/")}`.replace(/\/$/, "");
+    return [`${above}/*`, `!${above}/${names[depth]!}`];
+  });
+  const report = await machine.backUp({ config: { oneFileSystem: true, exclude }, paths: ["/"] });
+  assert.deepEqual([report.filesCount, report.unreadable], [4, []]);
+});
+
+test("an attribute that cannot be read is reported, and tried again by the next backup", async () => {
+  const machine = await machineWithTree();
+  setRawXattr(Buffer.from(machine.path("a")), "user.kept", Buffer.from("value"));
+  const { fgetxattr } = libc;
+  const broken = libc as { fgetxattr: typeof fgetxattr };
+  broken.fgetxattr = (_fd, name, address, size) => fgetxattr(-1, name, address, size);
+  try {
+    assert.ok((await machine.backUp()).unreadableCount > 0);
+  } finally {
+    broken.fgetxattr = fgetxattr;
+  }
+  const again = await machine.backUp();
+  assert.deepEqual([again.unreadableCount, again.readFilesCount], [0, 1]);
+  assert.deepEqual(await machine.restoreDifferences(), []);
+});
+
+test("a file that another program holds a lease on is waited for", async () => {
+  const machine = await machineWithTree();
+  writeFileSync(machine.path("leased"), "document");
+  const holder = [
+    "import fcntl, os, signal, sys, time",
+    "fd = os.open(sys.argv[1], os.O_RDWR)",
+    "signal.signal(signal.SIGIO, lambda s, f: fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK))",
+    "fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)",
+    'print("held", flush=True)',
+    "signal.pause()",
+    "signal.pause()",
+  ].join("\n");
+  const child = spawn("python3", ["-c", holder, machine.path("leased")], { stdio: ["ignore", "pipe", "inherit"] });
+  try {
+    await once(child.stdout, "data");
+    const report = await machine.backUp();
+    assert.deepEqual([report.unreadable, report.filesCount], [[], 5]);
+  } finally {
+    child.kill("SIGKILL");
+    await once(child, "close");
+  }
+  assert.deepEqual(await machine.restoreDifferences(), []);
+});
+
+test("a name longer than a tree can hold is reported, and a name listed twice is taken once", async () => {
+  const machine = await machineWithTree();
+  const names = Directory.prototype.names;
+  const long = "\xd0\xb1".repeat(200) as ByteString;
+  // As other systems' file systems do.
+  Directory.prototype.names = function listing(this: Directory) {
+    const listed = names.call(this);
+    return listed.includes("a" as ByteString) ? [...listed, ...listed, long] : listed;
+  };
+  try {
+    const report = await machine.backUp();
+    assert.deepEqual(
+      report.unreadable.map(({ code }) => code),
+      ["ENAMETOOLONG"],
+    );
+    assert.equal(report.filesCount, 4);
+  } finally {
+    Directory.prototype.names = names;
+  }
+  assert.deepEqual(await machine.restoreDifferences(), []);
 });
 
 test("excluded paths are left out, also those that the last backup took", async () => {

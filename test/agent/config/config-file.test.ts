@@ -74,6 +74,7 @@ const wrong: readonly [name: string, change: (source: string) => string, at: str
   ["a rate that would never end", (s) => `${s}\nbandwidthLimit: 10 B/s\n`, "bandwidthLimit: 10", /less than 16 KiB/],
   ["no worker", (s) => `${s}\nworkersCount: 0\n`, "workersCount: 0", /whole number from 1 to 64/],
   ["a word for yes", (s) => `${s}\noneFileSystem: "yes"\n`, 'oneFileSystem: "yes"', /true or false/],
+  ["an alias of nothing", (s) => s.replace('- "/srv/Schüler"', "- *nothing"), "- *nothing", /no valid YAML/],
   ["a relative root", (s) => s.replace('- "/srv/Schüler"', "- /srv\n  - home"), "- home", /does not start with \//],
   ["a root that climbs", (s) => s.replace('"/srv/Schüler"', "/srv/../etc"), "/srv/../etc", /holds \.\./],
   ["a root that is a number", (s) => s.replace('"/srv/Schüler"', "17"), "- 17", /absolute path/],

@@ -28,6 +28,8 @@ interface Setting {
   readonly random?: () => number;
   /** The failure of the nth run, from 0. */
   readonly failure?: (run: number) => CostorError | undefined;
+  /** Of every attempt to write the history down. */
+  readonly saveFailure?: Error;
   readonly onWake?: (clock: VirtualClock) => void;
   readonly readPlan?: () => Promise<Plan>;
 }
@@ -61,7 +63,10 @@ async function simulate(setting: Setting): Promise<{ runs: string[]; saved: RunH
         }
       },
       loadHistory: async () => setting.history ?? {},
-      saveHistory: async (history) => void saved.push(history),
+      saveHistory: async (history) => {
+        if (setting.saveFailure) throw setting.saveFailure;
+        saved.push(history);
+      },
       log: (event) => void events.push(event),
     },
     controller.signal,
@@ -83,6 +88,19 @@ test("runs come at the times of the schedule, and their starts are remembered", 
     saved.map(({ lastStartMs }) => new Date(lastStartMs!).toISOString().slice(0, 16)),
     runs,
   );
+});
+
+test("a history that cannot be written down does not end the scheduler, nor repeat a run", async () => {
+  const startMs = at("2026-03-10T12:00:00Z");
+  const { runs, events } = await simulate({
+    startMs,
+    endMs: at("2026-03-12T12:00:00Z"),
+    plan: planOf("30 2 * * *"),
+    history: { lastStartMs: startMs },
+    saveFailure: new Error("EROFS: read-only file system"),
+  });
+  assert.deepEqual(runs, ["2026-03-11T02:30", "2026-03-12T02:30"]);
+  assert.equal(events.filter(({ event }) => event === "history-unsaved").length, 2);
 });
 
 // 01:30 does not exist in London on 29 March: the run comes when the gap ends.
