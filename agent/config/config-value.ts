@@ -91,16 +91,14 @@ export const secret =
 /** PEM of one certificate authority that signed itself; checked by its signature, so a changed bit is noticed. */
 export const authorityCertificate: ParseValue<string> = (value) => {
   if (typeof value !== "string") throw new WrongValue("is not the PEM text of a certificate");
-  let holds = false;
   try {
     const certificate = new X509Certificate(value);
-    holds = certificate.verify(certificate.publicKey);
+    // As it is written, whatever spaces stand around it.
+    if (certificate.verify(certificate.publicKey)) return certificate.toString();
   } catch {
-    holds = false;
+    // Said below.
   }
-  if (!holds)
-    throw new WrongValue("is not the PEM text of a certificate that signed itself, or a character of it was changed");
-  return value;
+  throw new WrongValue("is not the PEM text of a certificate that signed itself, or a character of it was changed");
 };
 
 /** An absolute path in normal form, as bytes: text, or `!!binary` base64 for one that is not UTF-8. */

@@ -43,8 +43,8 @@ test("an upload that is cut at every 64 KiB completes, and sends no more again t
   const before = await primesBytes();
   const { snapshotId, sentBytes } = await agent.hurriedBackup([tree.path], { client });
   assert.deepEqual(await agent.restored(snapshotId!, tree.path), tree.manifest());
-  // Each connection lets through one step more than the one before: so many it takes at least for all that was sent.
-  const leastCutsCount = Math.floor(Math.sqrt((2 * sentBytes) / (64 * KIB))) - 1;
+  // The n-th that is cut lets through at most n steps, and a few are never cut: so many it takes for all that was sent.
+  const leastCutsCount = Math.floor(Math.sqrt((2 * sentBytes) / (64 * KIB))) - 5;
   assert.ok(proxy.cutsCount >= leastCutsCount, `${proxy.cutsCount} cuts, at least ${leastCutsCount} for ${sentBytes}`);
   // What a cut loses is at most what its own connection had let through.
   const lostBytes = (proxy.cutsCount * (proxy.cutsCount + 1) * 64 * KIB) / 2;
