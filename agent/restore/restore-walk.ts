@@ -5,12 +5,14 @@
 import type { ByteString } from "#protocol/byte-string.ts";
 import type { DirectoryObject, FileObject, NodePointer, TreeObject } from "#protocol/tree.ts";
 import type { TreeReader } from "#protocol/tree-reader.ts";
+import { assertInvariant } from "#protocol/errors.ts";
 import { type PlacePolicy, wantedOwner } from "#agent/files/attributes.ts";
 import type { Directory } from "#agent/files/directory.ts";
 import type { ObjectIdentity, Replacing } from "#agent/files/new-file.ts";
 import { isOsError } from "#agent/files/os-error.ts";
 import { type OverwriteDecision, type OverwriteMode, decideOverwrite } from "#agent/files/overwrite.ts";
 import {
+  type EnteredDirectory,
   enterDirectory,
   finishDirectory,
   giveBackMode,
@@ -22,8 +24,9 @@ import {
 } from "#agent/files/place.ts";
 import { removeEntry } from "#agent/files/remove-tree.ts";
 import type { FileStat } from "#agent/files/stat.ts";
-import { isTemporaryName, removeLeftovers } from "#agent/files/temporary-name.ts";
+import { removeLeftovers } from "#agent/files/temporary-name.ts";
 import { DirectoryStack } from "#agent/files/walk.ts";
+import { deleteExtra } from "./deleting.ts";
 import { placeFile } from "./file-placing.ts";
 import { HeldDirectory } from "./held-directory.ts";
 import { LinkGroups, type PlacedLink } from "./link-groups.ts";
@@ -86,9 +89,12 @@ export class RestoreWalk {
   }
 
   async run(node: NodePointer): Promise<void> {
+    removeLeftovers(this.root);
     this.enter(undefined, node, this.init.selection, new HeldDirectory(() => undefined), false);
     for (let level = this.levels.at(-1); level; level = this.levels.at(-1)) {
       this.init.signal?.throwIfAborted();
+      const { depthCount } = this.stack;
+      assertInvariant(depthCount === this.levels.length - 1, "the walk is where it believes to be", { depthCount });
       if (level.isLost) {
         this.levels.pop();
         level.held.abandon();
@@ -109,6 +115,7 @@ export class RestoreWalk {
     this.root.close();
   }
 
+  /** Goes on in the stack's current directory. Throws nothing, so that stack and levels are always equally deep. */
   private enter(
     path: RestorePath | undefined,
     node: NodePointer,
@@ -118,7 +125,6 @@ export class RestoreWalk {
   ): void {
     const deletesHere = this.init.deletes && !isNew && selection.children.size === 0 && this.isInRoot(path);
     const objects = this.components.reader.objects(node)[Symbol.asyncIterator]();
-    if (!isNew) removeLeftovers(this.stack.current);
     this.levels.push({ path, objects, selection, held, isNew, kept: deletesHere ? new Set() : undefined });
   }
 
@@ -130,7 +136,7 @@ export class RestoreWalk {
   }
 
   private leave(level: Level): void {
-    if (level.kept) this.deleteExtra(level, level.kept);
+    if (level.kept) deleteExtra(this.stack.current, level.path, level.kept, this.components.tally, this.init.signal);
     this.levels.pop();
     level.held.leave(this.stack.current);
     const above = this.levels.at(-1);
@@ -153,20 +159,6 @@ export class RestoreWalk {
       if (!isOsError(error)) throw error;
       this.components.tally.fail(absolutePath(above.path), describeFailure(error));
       above.isLost = true;
-    }
-  }
-
-  private deleteExtra(level: Level, kept: ReadonlySet<ByteString>): void {
-    const { tally } = this.components;
-    for (const name of this.stack.current.names()) {
-      // Files of this restore that are still under way have names of their own.
-      if (kept.has(name) || isTemporaryName(name)) continue;
-      try {
-        removeEntry(this.stack.current, name, this.init.signal);
-        tally.deletedCount++;
-      } catch (error) {
-        tally.fail(absolutePath({ parent: level.path, name }), describeFailure(error));
-      }
     }
   }
 
@@ -234,9 +226,17 @@ export class RestoreWalk {
     const { tally } = this.components;
     if (decision === "replace-by-directory") current.removeFile(object.name);
     const isNew = decision === "create" || decision === "replace-by-directory";
-    const entered = isNew ? { directory: placeDirectory(current, object.name) } : enterDirectory(current, object.name);
-    const previousMode = "previousMode" in entered ? entered.previousMode : undefined;
-    this.stack.enter(object.name, entered.directory);
+    const entered: EnteredDirectory = isNew
+      ? { directory: placeDirectory(current, object.name) }
+      : enterDirectory(current, object.name);
+    const { directory, previousMode } = entered;
+    try {
+      if (!isNew) removeLeftovers(directory);
+      this.stack.enter(object.name, directory);
+    } catch (error) {
+      directory.close();
+      throw error;
+    }
     const held = new HeldDirectory((directory) => {
       try {
         if (isNew || decision === "merge") {
