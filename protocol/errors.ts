@@ -102,7 +102,11 @@ export const errorRegistry = {
   "file-unreadable": spec(500, false, "Check the file's permissions and the disk."),
   "file-changed": spec(500, false, "The file changed while it was read; it will be tried again at the next backup."),
   "agent-busy": spec(423, false, "Another backup of this agent is running; wait until it ends."),
-  "restore-refused": spec(409, false, "Choose another directory with --to, or another --overwrite mode."),
+  "restore-refused": spec(
+    409,
+    false,
+    "Do as the message says, or choose another directory with --to or another --overwrite mode.",
+  ),
   "restore-unverified": spec(
     500,
     false,

@@ -22,23 +22,23 @@ import {
   placeSpecial,
   placeSymlink,
 } from "#agent/files/place.ts";
-import { removeEntry } from "#agent/files/remove-tree.ts";
 import type { FileStat } from "#agent/files/stat.ts";
 import { removeLeftovers } from "#agent/files/temporary-name.ts";
 import { DirectoryStack } from "#agent/files/walk.ts";
-import { deleteExtra } from "./deleting.ts";
+import type { Deleting } from "./deleting.ts";
 import { placeFile } from "./file-placing.ts";
 import { HeldDirectory } from "./held-directory.ts";
 import { LinkGroups, type PlacedLink } from "./link-groups.ts";
 import { type FileOutcome, describeFailure } from "./place-messages.ts";
 import type { PrimeGroups } from "./prime-groups.ts";
 import type { RestoreProgress, RestoreTally } from "./restore-report.ts";
-import { type RestorePath, absolutePath, namesOf } from "./restore-path.ts";
+import { type RestorePath, absolutePath, isInRoots, namesOf } from "./restore-path.ts";
 import { type Selection, selectChild } from "./selection.ts";
 
 export interface RestoreWalkComponents {
   readonly reader: TreeReader;
   readonly groups: PrimeGroups;
+  readonly deleting: Deleting;
   readonly tally: RestoreTally;
   readonly progress: RestoreProgress;
 }
@@ -123,20 +123,14 @@ export class RestoreWalk {
     held: HeldDirectory,
     isNew: boolean,
   ): void {
-    const deletesHere = this.init.deletes && !isNew && selection.children.size === 0 && this.isInRoot(path);
+    const deletesHere =
+      this.init.deletes && !isNew && selection.children.size === 0 && isInRoots(path, this.init.roots);
     const objects = this.components.reader.objects(node)[Symbol.asyncIterator]();
     this.levels.push({ path, objects, selection, held, isNew, kept: deletesHere ? new Set() : undefined });
   }
 
-  private isInRoot(path: RestorePath | undefined): boolean {
-    const names = namesOf(path);
-    return this.init.roots.some(
-      (root) => root.length <= names.length && root.every((name, index) => names[index] === name),
-    );
-  }
-
   private leave(level: Level): void {
-    if (level.kept) deleteExtra(this.stack.current, level.path, level.kept, this.components.tally, this.init.signal);
+    if (level.kept) this.components.deleting.removeExtra(this.stack, level.path, level.kept);
     this.levels.pop();
     level.held.leave(this.stack.current);
     const above = this.levels.at(-1);
@@ -181,7 +175,7 @@ export class RestoreWalk {
       } else if (object.type === "directory") {
         this.visitDirectory(path, object, selection, decision);
       } else {
-        if (decision === "replace-tree") removeEntry(this.stack.current, object.name, this.init.signal);
+        if (decision === "replace-tree") this.components.deleting.removeTree(this.stack.current, path);
         await this.placeObject(level, path, object, decision === "replace" ? "replace" : "never");
       }
     } catch (error) {

@@ -11,6 +11,7 @@ import type { PlacePolicy } from "#agent/files/attributes.ts";
 import { isOsError } from "#agent/files/os-error.ts";
 import type { OverwriteMode } from "#agent/files/overwrite.ts";
 import { componentsOf, openOrCreateRoot, openRoot } from "#agent/files/root-path.ts";
+import { Deleting, createProtection } from "./deleting.ts";
 import { rehearseRestore } from "./dry-run.ts";
 import { PlacePool } from "./place-pool.ts";
 import { PrimeGroups, type PrimeSource } from "./prime-groups.ts";
@@ -32,6 +33,8 @@ export interface RestoreInit {
   readonly to: ByteString;
   readonly overwrite: OverwriteMode;
   readonly deleteExtra: boolean;
+  /** Delete also by a snapshot that lacks what could not be read when it was made. */
+  readonly deleteFromPartial: boolean;
   readonly dryRun: boolean;
   readonly verify: boolean;
   readonly signal?: AbortSignal;
@@ -52,15 +55,18 @@ export async function runRestore(init: RestoreInit): Promise<RestoreReport> {
       throw new CostorError("path-unknown", `the snapshot does not hold ${displayName(path)}`);
     }
   }
+  if (init.deleteExtra && !init.deleteFromPartial) refusePartial(snapshot);
   const tally = new RestoreTally();
   const selection = selectPaths(init.paths);
   const roots = snapshot.roots.map((root) => componentsOf(byteStringFromBytes(Buffer.from(root, "base64"))));
   const common = { selection, overwrite: init.overwrite, deletes: init.deleteExtra, roots, signal };
   const isRoot = process.geteuid!() === 0;
   const policy: PlacePolicy = { owners: isRoot ? "numbers" : "mine", allowsPrivileges: true, allowsDevices: true };
+  const removal = { isRehearsal: init.dryRun, signal };
+  const deleting = new Deleting({ tally, protects: createProtection(init.config) }, removal);
   let fetchedBytes = 0;
   if (init.dryRun) {
-    await rehearseRestore({ reader, tally }, { ...common, policy, node, root: openIfThere(init.to) });
+    await rehearseRestore({ reader, tally, deleting }, { ...common, policy, node, root: openIfThere(init.to) });
   } else {
     await using pool = new PlacePool(
       { policy, verify: init.verify },
@@ -77,7 +83,7 @@ export async function runRestore(init: RestoreInit): Promise<RestoreReport> {
     const timer = init.onProgress && setInterval(() => init.onProgress!(progress), PROGRESS_EVERY_MS);
     try {
       using walk = new RestoreWalk(
-        { reader, groups, tally, progress },
+        { reader, groups, tally, progress, deleting },
         { ...common, policy, root: openOrCreateRoot(init.to) },
       );
       await walk.run(node);
@@ -99,6 +105,16 @@ export async function runRestore(init: RestoreInit): Promise<RestoreReport> {
     fetchedBytes,
     durationMs: Date.now() - startedMs,
   };
+}
+
+/** What could not be read is not in the snapshot, and is still there to lose. */
+function refusePartial({ unreadableCount }: SnapshotResponse): void {
+  if (unreadableCount === 0) return;
+  throw new CostorError(
+    "restore-refused",
+    `the snapshot is partial: what could not be read at the backup (${unreadableCount}) is not in it, and --delete would delete that here; leave --delete out, or delete that too with --delete-from-partial`,
+    { details: { unreadableCount } },
+  );
 }
 
 async function readPrime(client: RestoreClient, id: PrimeId, signal?: AbortSignal): Promise<Uint8Array> {

@@ -22,7 +22,7 @@ export const contentKey = Buffer.alloc(32, 9);
 /** What has just been made is not too young for a clock that is a minute ahead. */
 const AHEAD_MS = 60_000;
 
-function configForTest(databaseDirectory: string, changes: Partial<AgentConfig> = {}): AgentConfig {
+export function configForTest(databaseDirectory: string, changes: Partial<AgentConfig> = {}): AgentConfig {
   return {
     file: "/nowhere/agent.yaml",
     site: { addresses: [], siteId: parseSiteId("ab".repeat(32)), caCertificate: "" },
@@ -94,6 +94,7 @@ export class TestMachine {
       to: byteStringFromText(to),
       overwrite: "never",
       deleteExtra: false,
+      deleteFromPartial: false,
       dryRun: false,
       verify: false,
       ...changes,
