@@ -1,6 +1,6 @@
 /** What a restore would do, without touching anything: the same decisions, on what is there now. */
 import type { ByteString } from "#protocol/byte-string.ts";
-import type { TreeReader } from "#protocol/tree-reader.ts";
+import { type TreeReader, isTreeDamage } from "#protocol/tree-reader.ts";
 import type { NodePointer, TreeObject } from "#protocol/tree.ts";
 import { type PlacePolicy, wantedOwner } from "#agent/files/attributes.ts";
 import type { Directory } from "#agent/files/directory.ts";
@@ -22,7 +22,7 @@ interface Level {
   /** Whether the directory exists, and is the stack's current one. */
   readonly exists: boolean;
   /** What the snapshot holds here, where extra entries would be deleted. */
-  readonly kept: Set<ByteString> | undefined;
+  kept: Set<ByteString> | undefined;
 }
 
 export async function rehearseRestore(
@@ -49,7 +49,12 @@ export async function rehearseRestore(
   enter(undefined, init.node, init.selection, stack !== undefined);
   for (let level = levels.at(-1); level; level = levels.at(-1)) {
     init.signal?.throwIfAborted();
-    const next = await level.objects.next();
+    const next = await level.objects.next().catch((error: unknown) => {
+      if (!isTreeDamage(error)) throw error;
+      tally.fail(absolutePath(level.path), describeFailure(error));
+      level.kept = undefined;
+      return { done: true, value: undefined } as const;
+    });
     if (next.done) {
       if (level.kept) deleting.removeExtra(stack!, level.path, level.kept);
       levels.pop();

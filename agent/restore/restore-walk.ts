@@ -4,7 +4,7 @@
  */
 import type { ByteString } from "#protocol/byte-string.ts";
 import type { DirectoryObject, FileObject, NodePointer, TreeObject } from "#protocol/tree.ts";
-import type { TreeReader } from "#protocol/tree-reader.ts";
+import { type TreeReader, isTreeDamage } from "#protocol/tree-reader.ts";
 import { assertInvariant } from "#protocol/errors.ts";
 import { type PlacePolicy, wantedOwner } from "#agent/files/attributes.ts";
 import type { Directory } from "#agent/files/directory.ts";
@@ -64,7 +64,7 @@ interface Level {
   /** The directory cannot be reached any more. */
   isLost?: boolean;
   /** What the snapshot holds here, where extra entries are to be deleted. */
-  readonly kept: Set<ByteString> | undefined;
+  kept: Set<ByteString> | undefined;
 }
 
 /** Names that wait for the file that they are links to; each holds its directory open. */
@@ -102,12 +102,24 @@ export class RestoreWalk {
         if (above) this.reopen(above);
         continue;
       }
-      const next = await level.objects.next();
+      const next = await this.next(level);
       if (next.done) this.leave(level);
       else await this.visit(level, next.value);
       if (this.waitingLinksCount > WAITING_LINKS_COUNT) await this.components.groups.drain();
     }
     await this.components.groups.drain();
+  }
+
+  /** A directory that cannot be read any further ends there, and nothing is deleted in it. */
+  private async next(level: Level): Promise<IteratorResult<TreeObject, unknown>> {
+    try {
+      return await level.objects.next();
+    } catch (error) {
+      if (!isTreeDamage(error)) throw error;
+      this.components.tally.fail(absolutePath(level.path), describeFailure(error));
+      level.kept = undefined;
+      return { done: true, value: undefined };
+    }
   }
 
   [Symbol.dispose](): void {

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TestMachine } from "#test/agent/backup/backup-fixture.ts";
 import { suite } from "#test/support/suite.ts";
@@ -67,6 +67,30 @@ test("a directory that is removed while it is restored into fails alone", async 
   assert.ok(report.failed.length > 0 && report.failed.every(({ path }) => path.startsWith(machine.path("gone"))));
   assert.ok(report.failed.some(({ path }) => path === machine.path("gone")));
   assert.ok(existsSync(join(to, machine.path("later"))));
+});
+
+test("a directory whose tree is damaged fails alone, and nothing is deleted in it", async () => {
+  const machine = await TestMachine.make("damaged");
+  for (const name of ["a", "b", "c"]) fill(machine.path(name));
+  await machine.backUp();
+  const { to } = await machine.restore();
+  const at = (name: string): string => join(to, machine.path(name));
+  for (const name of ["a", "b", "c"]) writeFileSync(join(at(name), "extra"), "");
+  const damaged = await machine.site.object(machine.path("b"));
+  assert.ok(damaged?.type === "directory" && "slice" in damaged.node);
+  machine.site.primes.get(damaged.node.slice.prime.id)!.fill(0, 100, 200);
+  for (const dryRun of [true, false]) {
+    const report = await restoredAgain(machine, to, { deleteExtra: true, dryRun });
+    assert.deepEqual(
+      report.failed.map(({ path, code }) => [path, code]),
+      [[machine.path("b"), "prime-corrupt"]],
+    );
+    assert.equal(report.deletedCount, 2);
+  }
+  assert.deepEqual(
+    ["a", "b", "c"].map((name) => readdirSync(at(name)).length),
+    [600, 601, 600],
+  );
 });
 
 test.run();
