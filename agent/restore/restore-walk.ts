@@ -3,12 +3,11 @@
  * descriptors throughout (agent/files): whoever moves or exchanges things meanwhile gains nothing.
  */
 import type { ByteString } from "#protocol/byte-string.ts";
-import type { DirectoryObject, FileObject, NodePointer, TreeObject } from "#protocol/tree.ts";
-import { type TreeReader, isTreeDamage } from "#protocol/tree-reader.ts";
+import type { DirectoryObject, NodePointer, TreeObject } from "#protocol/tree.ts";
+import { isTreeDamage } from "#protocol/tree-reader.ts";
 import { assertInvariant } from "#protocol/errors.ts";
 import { type PlacePolicy, wantedOwner } from "#agent/files/attributes.ts";
 import type { Directory } from "#agent/files/directory.ts";
-import type { ObjectIdentity, Replacing } from "#agent/files/new-file.ts";
 import { isOsError } from "#agent/files/os-error.ts";
 import { type OverwriteDecision, type OverwriteMode, decideOverwrite } from "#agent/files/overwrite.ts";
 import {
@@ -16,31 +15,20 @@ import {
   enterDirectory,
   finishDirectory,
   giveBackMode,
-  placeAttributes,
   placeDirectory,
-  placeHardLink,
-  placeSpecial,
-  placeSymlink,
 } from "#agent/files/place.ts";
 import type { FileStat } from "#agent/files/stat.ts";
 import { removeLeftovers } from "#agent/files/temporary-name.ts";
 import { DirectoryStack } from "#agent/files/walk.ts";
 import type { Deleting } from "./deleting.ts";
-import { placeFile } from "./file-placing.ts";
 import { HeldDirectory } from "./held-directory.ts";
-import { LinkGroups, type PlacedLink } from "./link-groups.ts";
-import { type FileOutcome, describeFailure } from "./place-messages.ts";
-import type { PrimeGroups } from "./prime-groups.ts";
-import type { RestoreProgress, RestoreTally } from "./restore-report.ts";
-import { type RestorePath, absolutePath, isInRoots, namesOf } from "./restore-path.ts";
+import { ObjectPlacing, type ObjectPlacingComponents, type Spot, noterOf } from "./object-placing.ts";
+import { describeFailure } from "./place-messages.ts";
+import { type RestorePath, absolutePath, isInRoots } from "./restore-path.ts";
 import { type Selection, selectChild } from "./selection.ts";
 
-export interface RestoreWalkComponents {
-  readonly reader: TreeReader;
-  readonly groups: PrimeGroups;
+export interface RestoreWalkComponents extends ObjectPlacingComponents {
   readonly deleting: Deleting;
-  readonly tally: RestoreTally;
-  readonly progress: RestoreProgress;
 }
 
 export interface RestoreWalkInit {
@@ -67,18 +55,14 @@ interface Level {
   kept: Set<ByteString> | undefined;
 }
 
-/** Names that wait for the file that they are links to; each holds its directory open. */
-const WAITING_LINKS_COUNT = 64;
-
 export class RestoreWalk {
   private readonly components: RestoreWalkComponents;
   private readonly init: RestoreWalkInit;
   private readonly isRoot = process.geteuid!() === 0;
-  private readonly links = new LinkGroups();
   private readonly levels: Level[] = [];
-  private waitingLinksCount = 0;
   private readonly root: Directory;
   private readonly stack: DirectoryStack;
+  private readonly placing: ObjectPlacing;
 
   /** Takes over `root`. */
   constructor(components: RestoreWalkComponents, init: RestoreWalkInit & { root: Directory }) {
@@ -86,6 +70,7 @@ export class RestoreWalk {
     this.init = init;
     this.root = init.root;
     this.stack = new DirectoryStack(init.root.duplicate());
+    this.placing = new ObjectPlacing(components, init);
   }
 
   async run(node: NodePointer): Promise<void> {
@@ -105,9 +90,9 @@ export class RestoreWalk {
       const next = await this.next(level);
       if (next.done) this.leave(level);
       else await this.visit(level, next.value);
-      if (this.waitingLinksCount > WAITING_LINKS_COUNT) await this.components.groups.drain();
+      await this.placing.room();
     }
-    await this.components.groups.drain();
+    await this.placing.drain();
   }
 
   /** A directory that cannot be read any further ends there, and nothing is deleted in it. */
@@ -182,13 +167,13 @@ export class RestoreWalk {
         tally.fail(absolutePath(path), { code: "restore-refused", message: "something of another type is there" });
       } else if (decision === "keep") {
         tally.keptCount++;
-      } else if (decision === "attributes") {
-        this.keepWithAttributes(level, path, object, existing!);
       } else if (object.type === "directory") {
         this.visitDirectory(path, object, selection, decision);
+      } else if (decision === "attributes") {
+        this.placing.keepWithAttributes(this.spot(level, path), object, existing!);
       } else {
         if (decision === "replace-tree") this.components.deleting.removeTree(this.stack.current, path);
-        await this.placeObject(level, path, object, decision === "replace" ? "replace" : "never");
+        await this.placing.place(this.spot(level, path), object, decision === "replace" ? "replace" : "never");
       }
     } catch (error) {
       if (!isOsError(error)) throw error;
@@ -196,30 +181,13 @@ export class RestoreWalk {
     }
   }
 
-  /** What is there has the right bytes; a name of an inode that was placed already becomes a link to that one. */
-  private keepWithAttributes(level: Level, path: RestorePath, object: TreeObject, existing: FileStat): void {
-    const keep = (): void => {
-      placeAttributes(this.stack.current, object.name, existing, object, this.init.policy, this.noter(path));
-      this.components.tally.keptCount++;
-    };
-    if (!object.linkGroup) return keep();
-    if (!this.isFirstName(level, path, object, "replace")) return;
-    let placed: PlacedLink | undefined;
-    try {
-      keep();
-      placed = { path, identity: existing };
-    } finally {
-      this.links.finish(object, placed);
-    }
+  private spot({ held }: Level, path: RestorePath): Spot {
+    return { path, held, directory: this.stack.current };
   }
 
   private decide(existing: FileStat | undefined, object: TreeObject): OverwriteDecision {
     const owner = this.isRoot ? wantedOwner(object, this.init.policy) : undefined;
     return decideOverwrite(existing, object, { mode: this.init.overwrite, deletes: this.init.deletes, owner });
-  }
-
-  private noter(path: RestorePath): (note: { kind: string; error?: Error }) => void {
-    return (note) => this.components.tally.note(absolutePath(path), note.kind, note.error?.message ?? "not allowed");
   }
 
   private visitDirectory(
@@ -246,7 +214,7 @@ export class RestoreWalk {
     const held = new HeldDirectory((directory) => {
       try {
         if (isNew || decision === "merge") {
-          finishDirectory(directory, object, this.init.policy, this.noter(path));
+          finishDirectory(directory, object, this.init.policy, noterOf(tally, path));
         } else if (previousMode !== undefined) giveBackMode(directory, previousMode);
       } catch (error) {
         tally.fail(absolutePath(path), describeFailure(error));
@@ -254,93 +222,5 @@ export class RestoreWalk {
     });
     if (isNew) tally.restoredCount++;
     this.enter(path, object.node, selection, held, isNew);
-  }
-
-  private async placeObject(
-    level: Level,
-    path: RestorePath,
-    object: Exclude<TreeObject, DirectoryObject>,
-    replacing: Replacing,
-  ): Promise<void> {
-    if (!object.linkGroup) return this.placeFirst(level, path, object, replacing, () => undefined);
-    if (!this.isFirstName(level, path, object, replacing)) return;
-    await this.placeFirst(level, path, object, replacing, (identity) =>
-      this.links.finish(object, identity && { path, identity }),
-    );
-  }
-
-  /** Whether a name is the first of its inode, to be placed; any other becomes a link to that one, now or later. */
-  private isFirstName(level: Level, path: RestorePath, object: TreeObject, replacing: Replacing): boolean {
-    const directory = level.held.hold(this.stack.current);
-    this.waitingLinksCount++;
-    const release = (): void => {
-      level.held.release();
-      this.waitingLinksCount--;
-    };
-    const role = this.links.claim(object, (placed) => {
-      this.placeLink(placed, directory, path, replacing);
-      release();
-    });
-    if (role === "place") release();
-    return role === "place";
-  }
-
-  private placeLink(
-    placed: PlacedLink | undefined,
-    directory: Directory,
-    path: RestorePath,
-    replacing: Replacing,
-  ): void {
-    const { tally } = this.components;
-    try {
-      if (!placed)
-        throw Object.assign(new Error("the file that it is another name of was not restored"), {
-          code: "restore-refused",
-        });
-      const isMade = placeHardLink(this.root, namesOf(placed.path), placed.identity, directory, path.name, replacing);
-      if (isMade) tally.restoredCount++;
-      else tally.keptCount++;
-    } catch (error) {
-      tally.fail(absolutePath(path), describeFailure(error));
-    }
-  }
-
-  private async placeFirst(
-    level: Level,
-    path: RestorePath,
-    object: Exclude<TreeObject, DirectoryObject>,
-    replacing: Replacing,
-    onPlaced: (identity: ObjectIdentity | undefined) => void,
-  ): Promise<void> {
-    const { tally } = this.components;
-    if (object.type !== "file") {
-      let identity: ObjectIdentity | undefined;
-      try {
-        identity =
-          object.type === "symlink"
-            ? placeSymlink(this.stack.current, object, this.init.policy, replacing, this.noter(path))
-            : placeSpecial(this.stack.current, object, this.init.policy, replacing, this.noter(path));
-        tally.restoredCount++;
-      } finally {
-        onPlaced(identity);
-      }
-      return;
-    }
-    const directory = level.held.hold(this.stack.current);
-    await placeFile(this.components, this.init.policy, { object, directory, replacing }, (outcome) => {
-      this.finishFile(object, path, outcome);
-      onPlaced(outcome.identity);
-      level.held.release();
-    });
-  }
-
-  private finishFile(object: FileObject, path: RestorePath, outcome: FileOutcome): void {
-    const { tally, progress } = this.components;
-    for (const note of outcome.notes) tally.note(absolutePath(path), note.kind, note.message);
-    if (outcome.failure) return tally.fail(absolutePath(path), outcome.failure);
-    tally.restoredCount++;
-    tally.restoredBytes += object.sizeBytes;
-    progress.filesCount++;
-    progress.bytes += object.sizeBytes;
   }
 }
