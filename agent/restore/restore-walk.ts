@@ -120,10 +120,14 @@ export class RestoreWalk {
     held: HeldDirectory,
     isNew: boolean,
   ): void {
-    const deletesHere =
-      this.init.deletes && !isNew && selection.children.size === 0 && isInRoots(path, this.init.roots);
+    const deletesHere = this.init.deletes && !isNew && this.isAsked(path, selection);
     const objects = this.components.reader.objects(node)[Symbol.asyncIterator]();
     this.levels.push({ path, objects, selection, held, isNew, kept: deletesHere ? new Set() : undefined });
+  }
+
+  /** Whether all of a directory is to be restored, and not only something below it. */
+  private isAsked(path: RestorePath | undefined, selection: Selection): boolean {
+    return selection.children.size === 0 && isInRoots(path, this.init.roots);
   }
 
   private leave(level: Level): void {
@@ -204,8 +208,12 @@ export class RestoreWalk {
       ? { directory: placeDirectory(current, object.name) }
       : enterDirectory(current, object.name);
     const { directory, previousMode } = entered;
+    const { policy } = this.init;
+    const isAsked = this.isAsked(path, selection);
     try {
       if (!isNew) removeLeftovers(directory);
+      // Should this run be cut short, the next one passes through it as through any other and leaves its attributes.
+      else if (!isAsked) finishDirectory(directory, { ...object, mode: object.mode | 0o700 }, policy, () => undefined);
       this.stack.enter(object.name, directory);
     } catch (error) {
       directory.close();
@@ -213,8 +221,8 @@ export class RestoreWalk {
     }
     const held = new HeldDirectory((directory) => {
       try {
-        if (isNew || decision === "merge") {
-          finishDirectory(directory, object, this.init.policy, noterOf(tally, path));
+        if (isNew || (decision === "merge" && isAsked)) {
+          finishDirectory(directory, object, policy, noterOf(tally, path));
         } else if (previousMode !== undefined) giveBackMode(directory, previousMode);
       } catch (error) {
         tally.fail(absolutePath(path), describeFailure(error));

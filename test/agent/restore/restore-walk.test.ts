@@ -5,9 +5,22 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
+import { byteStringFromText } from "#protocol/byte-string.ts";
+import { CostorError } from "#protocol/errors.ts";
 import { TestMachine } from "#test/agent/backup/backup-fixture.ts";
+import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
 import { restoredAgain } from "./restore-fixture.ts";
 
@@ -91,6 +104,53 @@ test("a directory whose tree is damaged fails alone, and nothing is deleted in i
     ["a", "b", "c"].map((name) => readdirSync(at(name)).length),
     [600, 601, 600],
   );
+});
+
+test("directories above what was asked for, and above the roots, are left as they are, or made as they were", async () => {
+  const machine = await TestMachine.make("above");
+  mkdirSync(machine.path("etc/inner"), { recursive: true });
+  for (const name of ["etc/file", "etc/inner/file"]) writeFileSync(machine.path(name), name);
+  chmodSync(machine.path("etc"), 0o751);
+  await machine.backUp();
+  const to = await scratchDirectory("above");
+  await restoredAgain(machine, to);
+  const at = (name: string): string => join(to, machine.path(name));
+  const facts = (path: string): unknown[] => {
+    const { mode, mtimeNs } = statSync(path, { bigint: true });
+    return [mode & 0o7777n, mtimeNs];
+  };
+  assert.deepEqual(facts(at("etc")), facts(machine.path("etc")));
+  const above = join(to, machine.directory);
+  assert.deepEqual(facts(above), facts(machine.directory));
+  for (const path of [above, at("etc"), at("etc/inner")]) {
+    chmodSync(path, 0o700);
+    utimesSync(path, 1, 1);
+  }
+  for (const overwrite of ["if-changed", "always"] as const) {
+    const paths = [byteStringFromText(machine.path("etc/inner"))];
+    writeFileSync(at("etc/inner/file"), "another");
+    await restoredAgain(machine, to, { paths, overwrite });
+    assert.deepEqual(facts(at("etc")), [0o700n, 1_000_000_000n], overwrite);
+    assert.deepEqual(facts(at("etc/inner")), facts(machine.path("etc/inner")), overwrite);
+    assert.equal(readFileSync(at("etc/inner/file"), "utf8"), "etc/inner/file");
+  }
+  await restoredAgain(machine, to, { overwrite: "always" });
+  assert.deepEqual(facts(at("etc")), facts(machine.path("etc")));
+  assert.deepEqual(facts(above), [0o700n, 1_000_000_000n]);
+});
+
+test("a directory above the roots has its owner and mode also when the restore is cut short", async () => {
+  const machine = await TestMachine.make("cut-short");
+  writeFileSync(machine.path("file"), "content");
+  chmodSync(machine.directory, 0o755);
+  await machine.backUp();
+  const to = join(machine.directory, "to");
+  const controller = new AbortController();
+  machine.site.onCall = (call) => {
+    if (call === "readPrimes") controller.abort(new CostorError("interrupted", "stop"));
+  };
+  await assert.rejects(restoredAgain(machine, to, { signal: controller.signal }), { code: "interrupted" });
+  assert.equal(statSync(join(to, machine.directory)).mode & 0o777, 0o755);
 });
 
 test.run();
