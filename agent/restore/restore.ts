@@ -60,8 +60,7 @@ export async function runRestore(init: RestoreInit): Promise<RestoreReport> {
   const selection = selectPaths(init.paths);
   const roots = snapshot.roots.map((root) => componentsOf(byteStringFromBytes(Buffer.from(root, "base64"))));
   const common = { selection, overwrite: init.overwrite, deletes: init.deleteExtra, roots, signal };
-  const isRoot = process.geteuid!() === 0;
-  const policy: PlacePolicy = { owners: isRoot ? "numbers" : "mine", allowsPrivileges: true, allowsDevices: true };
+  const policy: PlacePolicy = { owners: "numbers", allowsPrivileges: true, allowsDevices: true };
   const removal = { isRehearsal: init.dryRun, signal };
   const deleting = new Deleting({ tally, protects: createProtection(init.config) }, removal);
   let fetchedBytes = 0;

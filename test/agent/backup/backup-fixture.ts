@@ -118,10 +118,14 @@ export function shell(machine: TestMachine, command: string): void {
 const NOBODY = 65_534;
 
 /**
- * Runs `action` without root's rights: as nobody, to whom the machine's directory is given, when this process is root.
+ * Runs `action` without root's rights: as nobody, in these further groups, to whom the machine's directory is given, when this process is root.
  * What lies above that directory can be passed, not read.
  */
-export async function asNobody<T>(machine: TestMachine, action: () => Promise<T>): Promise<T> {
+export async function asNobody<T>(
+  machine: TestMachine,
+  action: () => Promise<T>,
+  furtherGroups: readonly number[] = [],
+): Promise<T> {
   if (process.geteuid!() !== 0) return action();
   // Once only: it changes every ctime.
   if (statSync(machine.source).uid !== NOBODY)
@@ -129,7 +133,7 @@ export async function asNobody<T>(machine: TestMachine, action: () => Promise<T>
   const above = dirname(machine.directory);
   if ((statSync(above).mode & 0o001) === 0) chmodSync(above, 0o711);
   const groups = process.getgroups!();
-  process.setgroups!([NOBODY]);
+  process.setgroups!([NOBODY, ...furtherGroups]);
   process.setegid!(NOBODY);
   process.seteuid!(NOBODY);
   try {
