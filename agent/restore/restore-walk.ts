@@ -74,7 +74,6 @@ export class RestoreWalk {
   }
 
   async run(node: NodePointer): Promise<void> {
-    removeLeftovers(this.root);
     this.enter(undefined, node, this.init.selection, new HeldDirectory(() => undefined), false);
     for (let level = this.levels.at(-1); level; level = this.levels.at(-1)) {
       this.init.signal?.throwIfAborted();

@@ -8,9 +8,11 @@ import { nodePointerFromWire } from "#protocol/node-pointer.ts";
 import { TreeReader } from "#protocol/tree-reader.ts";
 import type { AgentConfig } from "#agent/config/agent-config.ts";
 import type { PlacePolicy } from "#agent/files/attributes.ts";
+import type { Directory } from "#agent/files/directory.ts";
 import { isOsError } from "#agent/files/os-error.ts";
 import type { OverwriteMode } from "#agent/files/overwrite.ts";
 import { componentsOf, openOrCreateRoot, openRoot } from "#agent/files/root-path.ts";
+import { removeLeftovers } from "#agent/files/temporary-name.ts";
 import { Deleting, createProtection } from "./deleting.ts";
 import { rehearseRestore } from "./dry-run.ts";
 import { PlacePool } from "./place-pool.ts";
@@ -65,7 +67,10 @@ export async function runRestore(init: RestoreInit): Promise<RestoreReport> {
   const deleting = new Deleting({ tally, protects: createProtection(init.config) }, removal);
   let fetchedBytes = 0;
   if (init.dryRun) {
-    await rehearseRestore({ reader, tally, deleting }, { ...common, policy, node, root: openIfThere(init.to) });
+    await rehearseRestore(
+      { reader, tally, deleting },
+      { ...common, policy, node, root: openTarget(init.to, openIfThere) },
+    );
   } else {
     await using pool = new PlacePool(
       { policy, verify: init.verify },
@@ -83,7 +88,7 @@ export async function runRestore(init: RestoreInit): Promise<RestoreReport> {
     try {
       using walk = new RestoreWalk(
         { reader, groups, tally, progress, deleting },
-        { ...common, policy, root: openOrCreateRoot(init.to) },
+        { ...common, policy, root: openTarget(init.to, openAndClean) },
       );
       await walk.run(node);
     } finally {
@@ -121,7 +126,31 @@ async function readPrime(client: RestoreClient, id: PrimeId, signal?: AbortSigna
   throw new CostorError("prime-missing", `the site did not give prime ${id}`);
 }
 
-function openIfThere(path: ByteString): ReturnType<typeof openRoot> | undefined {
+/** Opens the directory to restore into. Throws `restore-refused` when that cannot be. */
+function openTarget<Opened>(path: ByteString, open: (path: ByteString) => Opened): Opened {
+  try {
+    return open(path);
+  } catch (error) {
+    if (!isOsError(error)) throw error;
+    throw new CostorError("restore-refused", `${displayName(path)} cannot be restored into: ${error.message}`, {
+      cause: error,
+      details: { errno: error.code },
+    });
+  }
+}
+
+function openAndClean(path: ByteString): Directory {
+  const directory = openOrCreateRoot(path);
+  try {
+    removeLeftovers(directory);
+    return directory;
+  } catch (error) {
+    directory.close();
+    throw error;
+  }
+}
+
+function openIfThere(path: ByteString): Directory | undefined {
   try {
     return openRoot(path);
   } catch (error) {

@@ -19,7 +19,7 @@ import {
 import { join } from "node:path";
 import { byteStringFromText } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
-import { TestMachine } from "#test/agent/backup/backup-fixture.ts";
+import { TestMachine, asNobody } from "#test/agent/backup/backup-fixture.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
 import { restoredAgain } from "./restore-fixture.ts";
@@ -151,6 +151,28 @@ test("a directory above the roots has its owner and mode also when the restore i
   };
   await assert.rejects(restoredAgain(machine, to, { signal: controller.signal }), { code: "interrupted" });
   assert.equal(statSync(join(to, machine.directory)).mode & 0o777, 0o755);
+});
+
+test("a target that is no directory, or that cannot be made, is refused with its reason", async () => {
+  const machine = await TestMachine.make("refused");
+  writeFileSync(machine.path("file"), "in the way");
+  mkdirSync(machine.path("closed"), 0o500);
+  await machine.backUp();
+  const targets = [
+    [machine.path("file"), "ENOTDIR"],
+    [machine.path("file/below"), "ENOTDIR"],
+    [machine.path("closed/new"), "EACCES"],
+  ] as const;
+  await asNobody(machine, async () => {
+    for (const [to, errno] of targets)
+      await assert.rejects(restoredAgain(machine, to), {
+        code: "restore-refused",
+        message: new RegExp(`^${to} cannot be restored into: ${errno}`),
+        details: { errno },
+      });
+    await assert.rejects(restoredAgain(machine, targets[0][0], { dryRun: true }), { code: "restore-refused" });
+  });
+  assert.equal(readFileSync(machine.path("file"), "utf8"), "in the way");
 });
 
 test.run();
