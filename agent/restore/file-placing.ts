@@ -12,6 +12,8 @@ export interface FilePlacing {
   /** Stays open until `onDone` is called. */
   readonly directory: Directory;
   readonly replacing: Replacing;
+  /** Told of the bytes of a large file as they are written. */
+  readonly onWritten: (bytes: number) => void;
 }
 
 /** Starts placing a file; `onDone` is called once, perhaps at once. Waits for room. */
@@ -50,7 +52,7 @@ function attributesOf(
 async function placeParts(
   components: { groups: PrimeGroups; reader: TreeReader },
   policy: PlacePolicy,
-  { object, directory, replacing }: FilePlacing,
+  { object, directory, replacing, onWritten }: FilePlacing,
   onDone: (outcome: FileOutcome) => void,
 ): Promise<void> {
   let file: NewFile;
@@ -79,6 +81,7 @@ async function placeParts(
         };
         components.groups.addWrite(slice.prime, write, (outcome) => {
           failure ??= outcome.failure;
+          onWritten(range.lengthBytes);
           release();
         });
       }

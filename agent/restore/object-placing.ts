@@ -85,13 +85,19 @@ export class ObjectPlacing {
     );
   }
 
+  /** Leaves what is there as it is. */
+  keep(object: PlacedObject): void {
+    this.components.tally.keptCount++;
+    this.count(object);
+  }
+
   /** What is there has the right bytes; a name of an inode that was placed already becomes a link to that one. */
   keepWithAttributes(spot: Spot, object: PlacedObject, existing: FileStat): void {
     const { directory, path } = spot;
     const { tally } = this.components;
     const keep = (): void => {
       placeAttributes(directory, object.name, existing, object, this.policy, noterOf(tally, path));
-      tally.keptCount++;
+      this.keep(object);
     };
     if (!object.linkGroup) return keep();
     if (!this.isFirstName(spot, object, "replace")) return;
@@ -113,7 +119,10 @@ export class ObjectPlacing {
       this.waitingLinksCount--;
     };
     const role = this.links.claim(object, (placed) => {
-      if (this.placeLink(placed, directory, spot.path, replacing)) return release();
+      if (this.placeLink(placed, directory, spot.path, replacing)) {
+        this.count(object);
+        return release();
+      }
       this.unlinked.push(async () => {
         try {
           await this.placeFirst({ ...spot, directory }, object, replacing, () => undefined);
@@ -168,8 +177,14 @@ export class ObjectPlacing {
       this.components.tally.fail(absolutePath(path), describeFailure(error));
       return onPlaced(undefined);
     }
-    await placeFile(this.components, this.policy, { object, directory, replacing }, (outcome) => {
+    let writtenBytes = 0;
+    const onWritten = (bytes: number): void => {
+      writtenBytes += bytes;
+      this.components.progress.bytes += bytes;
+    };
+    await placeFile(this.components, this.policy, { object, directory, replacing, onWritten }, (outcome) => {
       this.finishFile(object, path, outcome);
+      this.count(object, writtenBytes);
       onPlaced(outcome.identity);
       held.release();
     });
@@ -191,12 +206,18 @@ export class ObjectPlacing {
   }
 
   private finishFile(object: FileObject, path: RestorePath, outcome: FileOutcome): void {
-    const { tally, progress } = this.components;
+    const { tally } = this.components;
     for (const note of outcome.notes) tally.note(absolutePath(path), note.kind, note.message);
     if (outcome.failure) return tally.fail(absolutePath(path), outcome.failure);
     tally.restoredCount++;
     tally.restoredBytes += object.sizeBytes;
+  }
+
+  /** An object is done, whatever came of it; so many of its bytes were counted before. */
+  private count(object: PlacedObject, countedBytes = 0): void {
+    if (object.type !== "file") return;
+    const { progress } = this.components;
     progress.filesCount++;
-    progress.bytes += object.sizeBytes;
+    progress.bytes += object.sizeBytes - countedBytes;
   }
 }

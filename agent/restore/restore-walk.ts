@@ -168,10 +168,10 @@ export class RestoreWalk {
       const decision = this.decide(existing, object);
       if (decision === "conflict") {
         tally.fail(absolutePath(path), { code: "restore-refused", message: "something of another type is there" });
-      } else if (decision === "keep") {
-        tally.keptCount++;
       } else if (object.type === "directory") {
         this.visitDirectory(path, object, selection, decision);
+      } else if (decision === "keep") {
+        this.placing.keep(object);
       } else if (decision === "attributes") {
         this.placing.keepWithAttributes(this.spot(level, path), object, existing!);
       } else {

@@ -84,6 +84,7 @@ export async function runRestore(init: RestoreInit): Promise<RestoreReport> {
       expectedObjectsCount: snapshot.objectsCount,
       expectedBytes: snapshot.bytes,
     };
+    init.onProgress?.(progress);
     const timer = init.onProgress && setInterval(() => init.onProgress!(progress), PROGRESS_EVERY_MS);
     try {
       using walk = new RestoreWalk(
@@ -93,6 +94,7 @@ export async function runRestore(init: RestoreInit): Promise<RestoreReport> {
       await walk.run(node);
     } finally {
       clearInterval(timer);
+      init.onProgress?.(progress);
     }
     fetchedBytes = groups.fetchedBytes;
   }

@@ -4,19 +4,23 @@
  */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import {
   chmodSync,
   existsSync,
+  linkSync,
   mkdirSync,
   readFileSync,
   readdirSync,
   rmSync,
   statSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import type { RestoreProgress } from "#agent/restore/restore-report.ts";
 import { byteStringFromText } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { TestMachine, asNobody } from "#test/agent/backup/backup-fixture.ts";
@@ -173,6 +177,31 @@ test("a target that is no directory, or that cannot be made, is refused with its
     await assert.rejects(restoredAgain(machine, targets[0][0], { dryRun: true }), { code: "restore-refused" });
   });
   assert.equal(readFileSync(machine.path("file"), "utf8"), "in the way");
+});
+
+test("progress grows with a large file, and comes to all bytes whether they are written, linked, holes or left", async () => {
+  const machine = await TestMachine.make("progress");
+  writeFileSync(machine.path("large"), randomBytes(60_000_000));
+  linkSync(machine.path("large"), machine.path("linked"));
+  writeFileSync(machine.path("sparse"), "data");
+  truncateSync(machine.path("sparse"), 50_000_000);
+  writeFileSync(machine.path("small"), "small");
+  await machine.backUp();
+  const seen: number[] = [];
+  let progress: RestoreProgress | undefined;
+  machine.site.onCall = (call) => {
+    if (call === "readPrimes" && progress) seen.push(progress.bytes);
+  };
+  const onProgress = (told: RestoreProgress): void => void (progress = told);
+  const { to } = await machine.restore({ onProgress });
+  const between = seen.filter((bytes) => bytes > 0 && bytes < 60_000_000);
+  assert.ok(between.length > 0, seen.join(" "));
+  const ended = (): unknown[] => [progress!.bytes, progress!.expectedBytes, progress!.filesCount];
+  assert.deepEqual(ended(), [170_000_005, 170_000_005, 4]);
+  for (const overwrite of ["never", "if-changed"] as const) {
+    await restoredAgain(machine, to, { overwrite, onProgress });
+    assert.deepEqual(ended(), [170_000_005, 170_000_005, 4], overwrite);
+  }
 });
 
 test.run();
