@@ -110,7 +110,7 @@ export const errorRegistry = {
   "restore-unverified": spec(
     500,
     false,
-    "The disk does not give back what was written to it; check the disk and restore elsewhere.",
+    "The disk does not give back what the snapshot holds: restore with --overwrite always; if that does not help, check the disk and restore elsewhere.",
   ),
   "snapshot-unknown": spec(404, false, "List the snapshots with `costor agent snapshots`."),
   "path-unknown": spec(404, false, "List the snapshot with `costor agent ls`."),

@@ -129,7 +129,7 @@ function addRestore(agent: Command): void {
     .option("--delete", "delete what the snapshot does not hold from the directories that are restored")
     .option("--delete-from-partial", "as --delete, even where files could not be read at the backup: it deletes them")
     .option("--dry-run", "say what would be done, and do nothing")
-    .option("--verify", "read every file back and compare it")
+    .option("--verify", "read back and compare every file that is restored, or left because size and time are the same")
     .action(async (snapshot: string, paths: string[], options: RestoreOptions) => {
       const { restore } = await import("./restore.ts");
       await restore({

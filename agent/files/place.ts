@@ -170,6 +170,14 @@ export function finishDirectory(
   applyAttributes({ fd: directory.fd, isPathOnly: false }, attributes, policy, onNote);
 }
 
+/** Opens for reading the file that is there and was decided upon as `existing`; ESTALE when that is another object now. */
+export function openExisting(directory: Directory, name: ByteString, existing: FileStat): number {
+  const fd = directory.openFile(name);
+  if (isSame(readDescriptorStat(fd), existing)) return fd;
+  closeDescriptor(fd);
+  throw new OsError("openat", E.STALE, name);
+}
+
 /** Puts attributes on what is there and was decided upon as `existing`; ESTALE when that is another object now. */
 export function placeAttributes(
   directory: Directory,

@@ -5,12 +5,20 @@
 import type { DirectoryObject, FileObject, TreeObject } from "#protocol/tree.ts";
 import type { TreeReader } from "#protocol/tree-reader.ts";
 import type { PlacePolicy } from "#agent/files/attributes.ts";
-import type { Directory } from "#agent/files/directory.ts";
+import { type Directory, closeDescriptor } from "#agent/files/directory.ts";
 import type { ObjectIdentity, Replacing } from "#agent/files/new-file.ts";
+import { looksUnchanged } from "#agent/files/overwrite.ts";
 import { isOsError } from "#agent/files/os-error.ts";
-import { isLinkRefused, placeAttributes, placeHardLink, placeSpecial, placeSymlink } from "#agent/files/place.ts";
+import {
+  isLinkRefused,
+  openExisting,
+  placeAttributes,
+  placeHardLink,
+  placeSpecial,
+  placeSymlink,
+} from "#agent/files/place.ts";
 import type { FileStat } from "#agent/files/stat.ts";
-import { placeFile } from "./file-placing.ts";
+import { checkFile, placeFile } from "./file-placing.ts";
 import type { HeldDirectory } from "./held-directory.ts";
 import { LinkGroups, type PlacedLink } from "./link-groups.ts";
 import { type FileOutcome, describeFailure } from "./place-messages.ts";
@@ -47,15 +55,17 @@ export class ObjectPlacing {
   private readonly components: ObjectPlacingComponents;
   private readonly policy: PlacePolicy;
   private readonly root: Directory;
+  private readonly verifies: boolean;
   private readonly links = new LinkGroups();
   private waitingLinksCount = 0;
   /** Names that could not become links. */
   private unlinked: (() => Promise<void>)[] = [];
 
-  constructor(components: ObjectPlacingComponents, init: { policy: PlacePolicy; root: Directory }) {
+  constructor(components: ObjectPlacingComponents, init: { policy: PlacePolicy; root: Directory; verifies: boolean }) {
     this.components = components;
     this.policy = init.policy;
     this.root = init.root;
+    this.verifies = init.verifies;
   }
 
   /** To be awaited between objects. */
@@ -85,29 +95,35 @@ export class ObjectPlacing {
     );
   }
 
-  /** Leaves what is there as it is. */
-  keep(object: PlacedObject): void {
-    this.components.tally.keptCount++;
-    this.count(object);
+  /** Leaves what is there as it is; to be verified, a file that looks like the snapshot's is compared. Waits for room. */
+  async keep({ directory, path }: Spot, object: PlacedObject, existing: FileStat): Promise<void> {
+    const { tally } = this.components;
+    const counted = this.counter(object);
+    if (!this.verifies || object.type !== "file" || !looksUnchanged(existing, object)) {
+      tally.keptCount++;
+      return counted.done();
+    }
+    const fd = openExisting(directory, object.name, existing);
+    await checkFile(this.components, { object, fd, onBytes: counted.onBytes }, (failure) => {
+      closeDescriptor(fd);
+      if (failure) tally.fail(absolutePath(path), failure);
+      else tally.keptCount++;
+      counted.done();
+    });
   }
 
-  /** What is there has the right bytes; a name of an inode that was placed already becomes a link to that one. */
-  keepWithAttributes(spot: Spot, object: PlacedObject, existing: FileStat): void {
+  /** As {@link keep}, with new attributes; a name of an inode that was placed already becomes a link to that one. */
+  async keepWithAttributes(spot: Spot, object: PlacedObject, existing: FileStat): Promise<void> {
     const { directory, path } = spot;
-    const { tally } = this.components;
-    const keep = (): void => {
-      placeAttributes(directory, object.name, existing, object, this.policy, noterOf(tally, path));
-      this.keep(object);
-    };
-    if (!object.linkGroup) return keep();
-    if (!this.isFirstName(spot, object, "replace")) return;
+    if (object.linkGroup && !this.isFirstName(spot, object, "replace")) return;
     let placed: PlacedLink | undefined;
     try {
-      keep();
+      placeAttributes(directory, object.name, existing, object, this.policy, noterOf(this.components.tally, path));
       placed = { path, identity: existing };
     } finally {
-      this.links.finish(object, placed);
+      if (object.linkGroup) this.links.finish(object, placed);
     }
+    await this.keep(spot, object, existing);
   }
 
   /** Whether a name is the first of its inode, to be placed; any other becomes a link to that one, now or later. */
@@ -120,7 +136,7 @@ export class ObjectPlacing {
     };
     const role = this.links.claim(object, (placed) => {
       if (this.placeLink(placed, directory, spot.path, replacing)) {
-        this.count(object);
+        this.counter(object).done();
         return release();
       }
       this.unlinked.push(async () => {
@@ -177,14 +193,11 @@ export class ObjectPlacing {
       this.components.tally.fail(absolutePath(path), describeFailure(error));
       return onPlaced(undefined);
     }
-    let writtenBytes = 0;
-    const onWritten = (bytes: number): void => {
-      writtenBytes += bytes;
-      this.components.progress.bytes += bytes;
-    };
-    await placeFile(this.components, this.policy, { object, directory, replacing, onWritten }, (outcome) => {
+    const counted = this.counter(object);
+    const placing = { object, directory, replacing, onBytes: counted.onBytes };
+    await placeFile(this.components, this.policy, placing, (outcome) => {
       this.finishFile(object, path, outcome);
-      this.count(object, writtenBytes);
+      counted.done();
       onPlaced(outcome.identity);
       held.release();
     });
@@ -213,11 +226,20 @@ export class ObjectPlacing {
     tally.restoredBytes += object.sizeBytes;
   }
 
-  /** An object is done, whatever came of it; so many of its bytes were counted before. */
-  private count(object: PlacedObject, countedBytes = 0): void {
-    if (object.type !== "file") return;
+  /** Counts an object as done, whatever came of it, and its bytes before, as far as they are known. */
+  private counter(object: PlacedObject): { onBytes: (bytes: number) => void; done: () => void } {
     const { progress } = this.components;
-    progress.filesCount++;
-    progress.bytes += object.sizeBytes - countedBytes;
+    let countedBytes = 0;
+    return {
+      onBytes: (bytes) => {
+        countedBytes += bytes;
+        progress.bytes += bytes;
+      },
+      done: () => {
+        if (object.type !== "file") return;
+        progress.filesCount++;
+        progress.bytes += object.sizeBytes - countedBytes;
+      },
+    };
   }
 }

@@ -36,6 +36,8 @@ export interface RestoreWalkInit {
   readonly overwrite: OverwriteMode;
   readonly deletes: boolean;
   readonly policy: PlacePolicy;
+  /** Compare files that are left because they look like the snapshot's. */
+  readonly verifies: boolean;
   /** Names from `/` to each root of the snapshot: nothing is deleted outside of them. */
   readonly roots: readonly (readonly ByteString[])[];
   readonly signal?: AbortSignal;
@@ -171,9 +173,9 @@ export class RestoreWalk {
       } else if (object.type === "directory") {
         this.visitDirectory(path, object, selection, decision);
       } else if (decision === "keep") {
-        this.placing.keep(object);
+        await this.placing.keep(this.spot(level, path), object, existing!);
       } else if (decision === "attributes") {
-        this.placing.keepWithAttributes(this.spot(level, path), object, existing!);
+        await this.placing.keepWithAttributes(this.spot(level, path), object, existing!);
       } else {
         if (decision === "replace-tree") this.components.deleting.removeTree(this.stack.current, path);
         await this.placing.place(this.spot(level, path), object, decision === "replace" ? "replace" : "never");

@@ -89,7 +89,7 @@ export async function runRestore(init: RestoreInit): Promise<RestoreReport> {
     try {
       using walk = new RestoreWalk(
         { reader, groups, tally, progress, deleting },
-        { ...common, policy, root: openTarget(init.to, openAndClean) },
+        { ...common, policy, verifies: init.verify, root: openTarget(init.to, openAndClean) },
       );
       await walk.run(node);
     } finally {
