@@ -102,11 +102,15 @@ export const errorRegistry = {
   "file-unreadable": spec(500, false, "Check the file's permissions and the disk."),
   "file-changed": spec(500, false, "The file changed while it was read; it will be tried again at the next backup."),
   "agent-busy": spec(423, false, "Another backup of this agent is running; wait until it ends."),
-  "restore-refused": spec(409, false, "Choose another directory with --to, or another --overwrite mode."),
+  "restore-refused": spec(
+    409,
+    false,
+    "Do as the message says, or choose another directory with --to or another --overwrite mode.",
+  ),
   "restore-unverified": spec(
     500,
     false,
-    "The disk does not give back what was written to it; check the disk and restore elsewhere.",
+    "The disk does not give back what the snapshot holds: restore with --overwrite always; if that does not help, check the disk and restore elsewhere.",
   ),
   "snapshot-unknown": spec(404, false, "List the snapshots with `costor agent snapshots`."),
   "path-unknown": spec(404, false, "List the snapshot with `costor agent ls`."),

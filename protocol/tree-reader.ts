@@ -3,6 +3,7 @@
  * and iterative, so that no depth or width overflows.
  */
 import type { ByteString } from "./byte-string.ts";
+import { type CostorError, type ErrorCode, isCostorError } from "./errors.ts";
 import type { PrimeId } from "./ids.ts";
 import { type PrimeReference, openPrime } from "./sealing.ts";
 import { type Content, type ContentSlice, type NodePointer, type TreeObject, failTree } from "./tree.ts";
@@ -16,6 +17,18 @@ export interface TreeReaderComponents {
 const CACHED_BYTES = 16 * 1024 * 1024;
 /** An index over an index over pages is more than any real directory needs. */
 const INDEX_DEPTH_COUNT = 8;
+
+const damageCodes: readonly ErrorCode[] = [
+  "prime-missing",
+  "prime-corrupt",
+  "prime-mismatch",
+  "tree-invalid",
+  "bad-encoding",
+];
+
+/** Whether a part of a tree, such as one directory, could not be read for what is stored: other parts still may. */
+export const isTreeDamage = (error: unknown): error is CostorError =>
+  isCostorError(error) && damageCodes.includes(error.code);
 
 export class TreeReader {
   private readonly components: TreeReaderComponents;

@@ -112,6 +112,7 @@ interface RestoreOptions extends CommonOptions {
   readonly to: string;
   readonly overwrite: "never" | "if-changed" | "if-newer" | "always";
   readonly delete?: true;
+  readonly deleteFromPartial?: true;
   readonly dryRun?: true;
   readonly verify?: true;
 }
@@ -126,8 +127,9 @@ function addRestore(agent: Command): void {
     .requiredOption("--to <dir>", "the directory; the paths are restored below it as they were below /")
     .addOption(overwrite)
     .option("--delete", "delete what the snapshot does not hold from the directories that are restored")
+    .option("--delete-from-partial", "as --delete, even where files could not be read at the backup: it deletes them")
     .option("--dry-run", "say what would be done, and do nothing")
-    .option("--verify", "read every file back and compare it")
+    .option("--verify", "read back and compare every file that is restored, or left because size and time are the same")
     .action(async (snapshot: string, paths: string[], options: RestoreOptions) => {
       const { restore } = await import("./restore.ts");
       await restore({
@@ -136,7 +138,8 @@ function addRestore(agent: Command): void {
         paths: paths.map(pathOfArgument),
         to: pathOfArgument(options.to),
         overwrite: options.overwrite,
-        deleteExtra: options.delete === true,
+        deleteExtra: options.delete === true || options.deleteFromPartial === true,
+        deleteFromPartial: options.deleteFromPartial === true,
         isDryRun: options.dryRun === true,
         verify: options.verify === true,
       });

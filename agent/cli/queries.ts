@@ -1,14 +1,15 @@
 /** `costor agent snapshots`, `ls`, `find`, `versions` and `diff`. */
 import { diffSnapshots, type DifferenceKind } from "#agent/query/diff.ts";
 import { findObjects, type FoundPath } from "#agent/query/find-objects.ts";
-import { listPath } from "#agent/query/list-directory.ts";
+import { type OnDamage, listPath } from "#agent/query/list-directory.ts";
 import { parseNamePattern } from "#agent/query/name-pattern.ts";
 import type { SnapshotTree } from "#agent/query/snapshot-tree.ts";
 import { listVersions } from "#agent/query/versions.ts";
 import { type ByteString, byteStringFromText, displayName } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { TreeObject } from "#protocol/tree.ts";
-import { printJson, printLine, printTable } from "#terminal/output.ts";
+import { exitCodes } from "#terminal/exit-codes.ts";
+import { printJson, printLine, printTable, withoutEscapes } from "#terminal/output.ts";
 import { formatBytes, formatCount, formatCountOf } from "#terminal/quantities.ts";
 import { openQueries } from "./open-agent.ts";
 import {
@@ -62,12 +63,23 @@ export async function showListing(
   await using queries = await openQueries(init.configFile, init.signal);
   const tree = await queries.tree(await queries.choose(snapshot));
   const array = init.json ? new JsonArrayWriter() : undefined;
-  for await (const listed of listPath(queries.reader, tree, path, isRecursive)) {
+  for await (const listed of listPath(queries.reader, tree, path, isRecursive, damageTold(init))) {
     init.signal.throwIfAborted();
     if (array) array.add(objectForJson(listed.path, listed.object));
     else printLine(describeObject(isRecursive ? listed.path : listed.object.name, listed.object));
   }
   array?.end();
+}
+
+/** Tells what could not be read; the command goes on and ends as partly done. */
+function damageTold({ json }: QueryInit): OnDamage {
+  return (path, { code, message }) => {
+    process.exitCode = exitCodes.partial;
+    const text = json
+      ? JSON.stringify({ unread: { ...pathForJson(path), code, message } })
+      : `not read: ${displayName(path)}: ${withoutEscapes(message)}`;
+    process.stderr.write(`${text}\n`);
+  };
 }
 
 function describeObject(name: ByteString, object: TreeObject): string {
@@ -160,7 +172,8 @@ export async function showDifferences(init: QueryInit, before: string, after: st
   ];
   const counts: Record<DifferenceKind, number> = { added: 0, removed: 0, changed: 0, metadata: 0 };
   const array = init.json ? new JsonArrayWriter() : undefined;
-  for await (const { kind, path, before: was, after: is } of diffSnapshots(queries, older, newer, init.signal)) {
+  const differences = diffSnapshots(queries, older, newer, { onDamage: damageTold(init), signal: init.signal });
+  for await (const { kind, path, before: was, after: is } of differences) {
     counts[kind]++;
     if (array)
       array.add({

@@ -19,6 +19,7 @@ export interface RestoreCommandInit {
   readonly to: ByteString;
   readonly overwrite: OverwriteMode;
   readonly deleteExtra: boolean;
+  readonly deleteFromPartial: boolean;
   readonly isDryRun: boolean;
   readonly verify: boolean;
   readonly json: boolean;
@@ -38,6 +39,7 @@ export async function restore(init: RestoreCommandInit): Promise<void> {
     to: init.to,
     overwrite: init.overwrite,
     deleteExtra: init.deleteExtra,
+    deleteFromPartial: init.deleteFromPartial,
     dryRun: init.isDryRun,
     verify: init.verify,
     signal: init.signal,

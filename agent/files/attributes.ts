@@ -22,8 +22,8 @@ import { type XattrHolder, listXattrs, removeXattr, setXattr } from "./xattrs.ts
 
 /** What a restore may put on this machine. */
 export interface PlacePolicy {
-  /** Whose numbers: the snapshot's, this machine's for the same names (else the snapshot's), or the restoring user's. */
-  readonly owners: "numbers" | "names" | "mine";
+  /** Whose numbers: the snapshot's, or this machine's for the same names (else the snapshot's). */
+  readonly owners: "numbers" | "names";
   /** Setuid and setgid bits and file capabilities. */
   readonly allowsPrivileges: boolean;
   readonly allowsDevices: boolean;
@@ -68,9 +68,7 @@ interface Owned {
 }
 
 function applyOwner(target: PlaceTarget, attributes: FileAttributes, policy: PlacePolicy, onNote: OnNote): Owned {
-  const owner = wantedOwner(attributes, policy);
-  if (owner === undefined) return { user: false, group: false };
-  const { uid, gid } = owner;
+  const { uid, gid } = wantedOwner(attributes, policy);
   if (changeOwner(target.fd, uid, gid) === undefined) return { user: true, group: true };
   // Without root the group alone may still be given, to one of the user's own.
   const groupFailure = changeOwner(target.fd, UNCHANGED_ID, gid);
@@ -85,9 +83,8 @@ export interface Owner {
   readonly gid: number;
 }
 
-/** Whose an object becomes by the policy; undefined when it stays the restoring user's. */
-export function wantedOwner(attributes: FileAttributes, policy: PlacePolicy): Owner | undefined {
-  if (policy.owners === "mine") return undefined;
+/** Whose an object is to be by the policy. */
+export function wantedOwner(attributes: FileAttributes, policy: PlacePolicy): Owner {
   const byName = policy.owners === "names";
   return {
     uid: (byName && attributes.user !== undefined ? userNumber(attributes.user) : undefined) ?? attributes.uid,

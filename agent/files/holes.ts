@@ -14,12 +14,8 @@ export function findDataExtents(
 ): DataExtent[] | undefined {
   let extents: DataExtent[] = [];
   let mergedGapBytes = 0;
-  for (let at = 0; at < sizeBytes;) {
-    const start = seek(fd, at, SEEK_DATA, sizeBytes);
-    if (start >= sizeBytes) break;
-    const end = Math.min(seek(fd, start, SEEK_HOLE, sizeBytes), sizeBytes);
-    append(extents, { offsetBytes: start, lengthBytes: end - start }, mergedGapBytes);
-    at = end;
+  for (const range of dataRanges(fd, 0, sizeBytes)) {
+    append(extents, range, mergedGapBytes);
     while (extents.length > maxCount) {
       mergedGapBytes = Math.max(4096, mergedGapBytes * 2);
       const finer = extents;
@@ -29,6 +25,16 @@ export function findDataExtents(
   }
   const only = extents.length === 1 ? extents[0]! : undefined;
   return only?.offsetBytes === 0 && only.lengthBytes === sizeBytes ? undefined : extents;
+}
+
+/** What holds data between two offsets of an open file. */
+export function* dataRanges(fd: number, fromBytes: number, toBytes: number): Generator<DataExtent> {
+  for (let at = fromBytes; at < toBytes;) {
+    const start = seek(fd, at, SEEK_DATA, toBytes);
+    if (start >= toBytes) return;
+    at = Math.min(seek(fd, start, SEEK_HOLE, toBytes), toBytes);
+    yield { offsetBytes: start, lengthBytes: at - start };
+  }
 }
 
 /** ENXIO: no data from there to the end. EINVAL: the file system knows no holes, all is data. */

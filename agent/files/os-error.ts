@@ -1,13 +1,12 @@
 import koffi from "koffi";
 import { getSystemErrorMessage } from "node:util";
-import { CostorError } from "#protocol/errors.ts";
 import { displayName } from "#protocol/byte-string.ts";
 import type { ByteString } from "#protocol/byte-string.ts";
 import { errno } from "./libc.ts";
 
 /**
- * A system call that failed. It stays inside `agent/files` and its direct callers, which branch on `code`; at the
- * boundary `unreadable` makes a CostorError of it.
+ * A system call that failed. It stays inside `agent/files` and its direct callers, which branch on `code`: they report it
+ * of one object, or make a CostorError of it that says what to do next.
  */
 export class OsError extends Error {
   /** The symbolic name, such as ENOENT. */
@@ -37,16 +36,6 @@ export function isOsError(error: unknown, ...numbers: number[]): error is OsErro
 /** Whether `code` is the symbolic name of a system's error, such as EACCES; not that of a fault in a program (`ERR_…`). */
 export const isSystemCode = (code: unknown): code is string =>
   typeof code === "string" && /^E(?!RR_)[A-Z0-9]+$/.test(code);
-
-/** What a person is told when something could not be read. */
-export function unreadable(path: ByteString, cause: unknown): CostorError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  const code = cause instanceof OsError ? cause.code : (cause as NodeJS.ErrnoException | undefined)?.code;
-  return new CostorError("file-unreadable", `${displayName(path)} cannot be read: ${reason}`, {
-    cause,
-    details: { errno: code },
-  });
-}
 
 let names: Map<number, string> | undefined;
 

@@ -69,7 +69,7 @@ function isRightfullyOwned(existing: FileStat, object: TreeObject, owner: Owner)
 }
 
 /** Whether type, size or device number, and modification time are those of the snapshot. */
-function looksUnchanged(existing: FileStat, object: TreeObject): boolean {
+export function looksUnchanged(existing: FileStat, object: TreeObject): boolean {
   if (existing.type !== object.type || existing.mtimeNs !== object.mtimeNs) return false;
   if (object.type === "file") return existing.sizeBytes === object.sizeBytes;
   if (object.type === "symlink") return existing.sizeBytes === object.target.length;

@@ -64,7 +64,7 @@ function placeNamed(
   try {
     fd = directory.openPath(temporary);
     const stat = readDescriptorStat(fd);
-    if (stat.uid !== process.geteuid!() || stat.linkCount !== 1 || !isOurs(stat, fd))
+    if (stat.linkCount !== 1 || !isOurs(stat, fd) || !isOwn(directory, stat))
       throw new OsError("openat", E.STALE, object.name);
     applyAttributes({ fd, isPathOnly: true, isSymlink: object.type === "symlink" }, object, policy, onNote);
     moveIntoPlace(directory, temporary, object.name, replacing);
@@ -81,10 +81,46 @@ function placeNamed(
 export function placeDirectory(directory: Directory, name: ByteString): Directory {
   directory.createDirectory(name);
   const made = directory.openChild(name);
-  const stat = made.statSelf();
-  if (stat.uid === process.geteuid!() && (stat.mode & 0o777) === 0o700) return made;
-  made.close();
-  throw new OsError("openat", E.STALE, name);
+  try {
+    if (!isOwn(directory, made.statSelf(), 0o700) || made.names().length > 0)
+      throw new OsError("openat", E.STALE, name);
+    return made;
+  } catch (error) {
+    made.close();
+    throw error;
+  }
+}
+
+/** A mode that no file system gives by itself. */
+const PROOF_MODE = 0o200;
+
+/**
+ * Whether an object found under a name that this process has just made in `directory`, with `mode` if it is a directory, can
+ * be its own: it has this process's owner and that mode. Where a file system maps owners or knows no modes (FAT, NTFS, SMB,
+ * NFS that squashes root), it has those that the file system gives to a new file, which is known by the descriptor that
+ * made it, so that nobody can have put another in its place.
+ */
+function isOwn(directory: Directory, stat: FileStat, mode?: number): boolean {
+  const isMode = mode === undefined || (stat.mode & 0o777) === mode;
+  if (stat.uid === process.geteuid!() && isMode) return true;
+  const proof = proofOf(directory);
+  return (
+    stat.device === directory.statSelf().device &&
+    stat.uid === proof.uid &&
+    stat.gid === proof.gid &&
+    (isMode || proof.mode !== PROOF_MODE)
+  );
+}
+
+function proofOf(directory: Directory): FileStat {
+  const temporary = temporaryName();
+  const fd = directory.createFile(temporary, PROOF_MODE);
+  try {
+    return readDescriptorStat(fd);
+  } finally {
+    closeDescriptor(fd);
+    removeQuietly(directory, temporary);
+  }
 }
 
 /** A directory that was there already, open for a restore into it. */
@@ -132,6 +168,14 @@ export function finishDirectory(
   onNote: OnNote,
 ): void {
   applyAttributes({ fd: directory.fd, isPathOnly: false }, attributes, policy, onNote);
+}
+
+/** Opens for reading the file that is there and was decided upon as `existing`; ESTALE when that is another object now. */
+export function openExisting(directory: Directory, name: ByteString, existing: FileStat): number {
+  const fd = directory.openFile(name);
+  if (isSame(readDescriptorStat(fd), existing)) return fd;
+  closeDescriptor(fd);
+  throw new OsError("openat", E.STALE, name);
 }
 
 /** Puts attributes on what is there and was decided upon as `existing`; ESTALE when that is another object now. */
@@ -189,6 +233,10 @@ export function placeHardLink(
     if (source !== root) source.close();
   }
 }
+
+/** Whether an error of {@link placeHardLink} says that there can be no link: another file system, one without, one too many. */
+export const isLinkRefused = (error: unknown): error is OsError =>
+  isOsError(error, E.PERM, E.XDEV, E.MLINK, E.NOSYS, E.OPNOTSUPP);
 
 const isSame = (stat: FileStat, identity: ObjectIdentity): boolean =>
   stat.inode === identity.inode && stat.device === identity.device;

@@ -11,7 +11,7 @@ import { limits } from "#protocol/limits.ts";
 import type { Directory } from "./directory.ts";
 import { E } from "./libc.ts";
 import { OsError, isOsError } from "./os-error.ts";
-import { STAT_BYTES, isSameObject, statDevice } from "./stat.ts";
+import { STAT_BYTES, isSameMount, isSameObject, statDevice } from "./stat.ts";
 
 interface Level {
   /** Absent for the root. */
@@ -45,6 +45,12 @@ export class DirectoryStack {
   /** The record of the current directory, taken through its descriptor when it was entered. */
   get currentStat(): Buffer {
     return this.top.stat;
+  }
+
+  /** Whether the current directory lies on another mount than the one above it. */
+  get isMountPoint(): boolean {
+    const above = this.levels.at(-2);
+    return above !== undefined && !isSameMount(this.top.stat, above.stat);
   }
 
   get root(): Directory {

@@ -2,8 +2,9 @@
 import type { ByteString } from "#protocol/byte-string.ts";
 import { nodePointerKey } from "#protocol/node-pointer.ts";
 import type { NodePointer, TreeObject } from "#protocol/tree.ts";
-import type { TreeReader } from "#protocol/tree-reader.ts";
+import { type TreeReader, isTreeDamage } from "#protocol/tree-reader.ts";
 import type { ContentIdentity } from "./content-identity.ts";
+import type { OnDamage } from "./list-directory.ts";
 import { joinPath, type SnapshotTree } from "./snapshot-tree.ts";
 
 /** `metadata`: the same content with other attributes. A directory whose own attributes are equal is not named. */
@@ -29,27 +30,44 @@ interface Level {
   right: TreeObject | undefined;
 }
 
+export interface DiffInit {
+  readonly onDamage: OnDamage;
+  readonly signal?: AbortSignal;
+}
+
 /** Differences in byte order of names, a directory before what it holds. Iterative: no depth overflows. */
 export async function* diffSnapshots(
   components: DiffComponents,
   before: SnapshotTree,
   after: SnapshotTree,
-  signal?: AbortSignal,
+  { onDamage, signal }: DiffInit,
 ): AsyncGenerator<Difference> {
   const { reader, contents } = components;
+  /** What is left of a directory that cannot be read cannot be compared with the other one either. */
+  const advance = async (level: Level, takesLeft: boolean, takesRight: boolean): Promise<void> => {
+    try {
+      if (takesLeft) level.left = await nextOf(level.before);
+      if (takesRight) level.right = await nextOf(level.after);
+    } catch (error) {
+      if (!isTreeDamage(error)) throw error;
+      onDamage(level.path, error);
+      level.left = level.right = undefined;
+    }
+  };
   const open = async (
     path: ByteString,
     left: NodePointer | undefined,
     right: NodePointer | undefined,
   ): Promise<Level> => {
-    const level = {
+    const level: Level = {
       path,
       before: left && reader.objects(left),
       after: right && reader.objects(right),
       left: undefined,
       right: undefined,
     };
-    return { ...level, left: await nextOf(level.before), right: await nextOf(level.after) };
+    await advance(level, true, true);
+    return level;
   };
   if (isSameNode(before.root, after.root)) return;
   const levels = [await open("/" as ByteString, before.root, after.root)];
@@ -62,12 +80,14 @@ export async function* diffSnapshots(
     }
     const takesLeft = left !== undefined && (right === undefined || left.name <= right.name);
     const takesRight = right !== undefined && (left === undefined || right.name <= left.name);
-    if (takesLeft) level.left = await nextOf(level.before);
-    if (takesRight) level.right = await nextOf(level.after);
+    await advance(level, takesLeft, takesRight);
     const was = takesLeft ? left : undefined;
     const is = takesRight ? right : undefined;
     const path = joinPath(level.path, (is ?? was)!.name);
-    const kind = await compareObjects(contents, was, is);
+    const kind = await compareObjects(contents, was, is).catch((error: unknown) => {
+      if (!isTreeDamage(error)) throw error;
+      onDamage(path, error);
+    });
     if (kind) yield { kind, path, ...(was ? { before: was } : {}), ...(is ? { after: is } : {}) };
     const wasNode = was?.type === "directory" ? was.node : undefined;
     const isNode = is?.type === "directory" ? is.node : undefined;

@@ -1,13 +1,17 @@
 /** What a path of a snapshot holds. */
 import type { ByteString } from "#protocol/byte-string.ts";
+import type { CostorError } from "#protocol/errors.ts";
 import type { NodePointer, TreeObject } from "#protocol/tree.ts";
-import type { TreeReader } from "#protocol/tree-reader.ts";
+import { type TreeReader, isTreeDamage } from "#protocol/tree-reader.ts";
 import { findInSnapshot, joinPath, namesOfPath, type SnapshotTree } from "./snapshot-tree.ts";
 
 export interface ListedObject {
   readonly path: ByteString;
   readonly object: TreeObject;
 }
+
+/** Told of what could not be read, most often a directory, or not to its end; all else goes on. */
+export type OnDamage = (path: ByteString, error: CostorError) => void;
 
 /**
  * The objects in the directory at `path`, or the object there when it is none; with `isRecursive` all below, a directory
@@ -18,11 +22,12 @@ export async function* listPath(
   snapshot: SnapshotTree,
   path: ByteString,
   isRecursive: boolean,
+  onDamage: OnDamage,
 ): AsyncGenerator<ListedObject> {
   const found = await findInSnapshot(reader, snapshot, path);
   const clean = `/${namesOfPath(path).join("/")}` as ByteString;
-  if ("top" in found) yield* listBelow(reader, found.top, clean, isRecursive);
-  else if (found.object.type === "directory") yield* listBelow(reader, found.object.node, clean, isRecursive);
+  if ("top" in found) yield* listBelow(reader, found.top, clean, isRecursive, onDamage);
+  else if (found.object.type === "directory") yield* listBelow(reader, found.object.node, clean, isRecursive, onDamage);
   else yield { path: clean, object: found.object };
 }
 
@@ -32,11 +37,15 @@ async function* listBelow(
   node: NodePointer,
   path: ByteString,
   isRecursive: boolean,
+  onDamage: OnDamage,
 ): AsyncGenerator<ListedObject> {
   const levels = [{ path, objects: reader.objects(node) }];
   for (let level = levels.at(-1); level; level = levels.at(-1)) {
-    const next = await level.objects.next();
-    if (next.done) {
+    const next = await level.objects.next().catch((error: unknown) => {
+      if (!isTreeDamage(error)) throw error;
+      onDamage(level.path, error);
+    });
+    if (!next || next.done) {
       levels.pop();
       continue;
     }

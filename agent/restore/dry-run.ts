@@ -1,30 +1,32 @@
 /** What a restore would do, without touching anything: the same decisions, on what is there now. */
 import type { ByteString } from "#protocol/byte-string.ts";
-import type { TreeReader } from "#protocol/tree-reader.ts";
+import { type TreeReader, isTreeDamage } from "#protocol/tree-reader.ts";
 import type { NodePointer, TreeObject } from "#protocol/tree.ts";
 import { type PlacePolicy, wantedOwner } from "#agent/files/attributes.ts";
 import type { Directory } from "#agent/files/directory.ts";
 import { isOsError } from "#agent/files/os-error.ts";
 import { type OverwriteDecision, type OverwriteMode, decideOverwrite } from "#agent/files/overwrite.ts";
 import type { FileStat } from "#agent/files/stat.ts";
-import { isTemporaryName } from "#agent/files/temporary-name.ts";
 import { DirectoryStack } from "#agent/files/walk.ts";
+import type { Deleting } from "./deleting.ts";
 import { describeFailure } from "./place-messages.ts";
 import type { RestoreTally } from "./restore-report.ts";
+import { type RestorePath, absolutePath, isInRoots } from "./restore-path.ts";
 import { type Selection, selectChild } from "./selection.ts";
 
 interface Level {
   readonly objects: AsyncIterator<TreeObject>;
   readonly selection: Selection;
-  readonly name: ByteString;
+  /** Undefined for the restore's root. */
+  readonly path: RestorePath | undefined;
   /** Whether the directory exists, and is the stack's current one. */
   readonly exists: boolean;
   /** What the snapshot holds here, where extra entries would be deleted. */
-  readonly kept: Set<ByteString> | undefined;
+  kept: Set<ByteString> | undefined;
 }
 
 export async function rehearseRestore(
-  components: { reader: TreeReader; tally: RestoreTally },
+  components: { reader: TreeReader; tally: RestoreTally; deleting: Deleting },
   init: {
     readonly root: Directory | undefined;
     readonly node: NodePointer;
@@ -36,26 +38,25 @@ export async function rehearseRestore(
     readonly signal?: AbortSignal;
   },
 ): Promise<void> {
-  const { reader, tally } = components;
+  const { reader, tally, deleting } = components;
   using stack = init.root && new DirectoryStack(init.root);
   const levels: Level[] = [];
-  const enter = (node: NodePointer, selection: Selection, name: ByteString, exists: boolean): void => {
-    const isInRoot = (): boolean => {
-      const names = [...levels.map((level) => level.name), name].slice(1);
-      return init.roots.some(
-        (root) => root.length <= names.length && root.every((part, index) => names[index] === part),
-      );
-    };
-    const deletesHere = init.deletes && exists && selection.children.size === 0 && isInRoot();
-    levels.push({ objects: reader.objects(node), selection, name, exists, kept: deletesHere ? new Set() : undefined });
+  const enter = (path: RestorePath | undefined, node: NodePointer, selection: Selection, exists: boolean): void => {
+    const deletesHere = init.deletes && exists && selection.children.size === 0 && isInRoots(path, init.roots);
+    levels.push({ objects: reader.objects(node), selection, path, exists, kept: deletesHere ? new Set() : undefined });
   };
   const counting = new Counting(tally);
-  enter(init.node, init.selection, "" as ByteString, stack !== undefined);
+  enter(undefined, init.node, init.selection, stack !== undefined);
   for (let level = levels.at(-1); level; level = levels.at(-1)) {
     init.signal?.throwIfAborted();
-    const next = await level.objects.next();
+    const next = await level.objects.next().catch((error: unknown) => {
+      if (!isTreeDamage(error)) throw error;
+      tally.fail(absolutePath(level.path), describeFailure(error));
+      level.kept = undefined;
+      return { done: true, value: undefined } as const;
+    });
     if (next.done) {
-      if (level.kept) tally.deletedCount += countExtra(stack!.current, level.kept);
+      if (level.kept) deleting.removeExtra(stack!, level.path, level.kept);
       levels.pop();
       if (level.exists && levels.length > 0) stack!.pop();
       continue;
@@ -64,27 +65,23 @@ export async function rehearseRestore(
     level.kept?.add(object.name);
     const selection = selectChild(level.selection, object.name);
     if (!selection) continue;
-    const path = (): ByteString =>
-      `/${[...levels.slice(1).map((above) => above.name), object.name].join("/")}` as ByteString;
+    const path: RestorePath = { parent: level.path, name: object.name };
     try {
       const existing = level.exists ? stack!.current.statIfExists(object.name) : undefined;
       const owner = process.geteuid!() === 0 ? wantedOwner(object, init.policy) : undefined;
       const decision = decideOverwrite(existing, object, { mode: init.overwrite, deletes: init.deletes, owner });
       const goesIn = object.type === "directory" && (decision === "merge" || decision === "enter");
       if (goesIn) stack!.push(object.name);
+      if (decision === "replace-tree") deleting.removeTree(stack!.current, path);
       if (decision === "conflict")
-        tally.fail(path(), { code: "restore-refused", message: "something of another type is there" });
+        tally.fail(absolutePath(path), { code: "restore-refused", message: "something of another type is there" });
       else if (!goesIn) counting.add(object, decision, existing);
-      if (object.type === "directory" && decision !== "conflict") enter(object.node, selection, object.name, goesIn);
+      if (object.type === "directory" && decision !== "conflict") enter(path, object.node, selection, goesIn);
     } catch (error) {
       if (!isOsError(error)) throw error;
-      tally.fail(path(), describeFailure(error));
+      tally.fail(absolutePath(path), describeFailure(error));
     }
   }
-}
-
-function countExtra(directory: Directory, kept: ReadonlySet<ByteString>): number {
-  return directory.names().filter((name) => !kept.has(name) && !isTemporaryName(name)).length;
 }
 
 /** Counts as the restore would: of the names of one inode the first stands for its bytes, the others become links to it. */

@@ -1,10 +1,14 @@
-/** Brings the content of one file to its place: in one piece with others of its prime, or part by part into an open file. */
+/**
+ * Brings the content of one file to its place: in one piece with others of its prime, or part by part into an open file.
+ * Compares a file that is there in the same way.
+ */
 import type { TreeReader } from "#protocol/tree-reader.ts";
 import type { FileObject } from "#protocol/tree.ts";
 import type { PlacePolicy } from "#agent/files/attributes.ts";
 import type { Directory } from "#agent/files/directory.ts";
 import { ExtentMap, NewFile, type ObjectIdentity, type Replacing } from "#agent/files/new-file.ts";
-import { type Failure, type FileOutcome, describeFailure } from "./place-messages.ts";
+import { checkHoles } from "./content-check.ts";
+import { type Failure, type FileOutcome, type PartWrite, describeFailure } from "./place-messages.ts";
 import type { PrimeGroups } from "./prime-groups.ts";
 
 export interface FilePlacing {
@@ -12,6 +16,8 @@ export interface FilePlacing {
   /** Stays open until `onDone` is called. */
   readonly directory: Directory;
   readonly replacing: Replacing;
+  /** Told of the bytes of a large file as they are written. */
+  readonly onBytes: (bytes: number) => void;
 }
 
 /** Starts placing a file; `onDone` is called once, perhaps at once. Waits for room. */
@@ -50,7 +56,7 @@ function attributesOf(
 async function placeParts(
   components: { groups: PrimeGroups; reader: TreeReader },
   policy: PlacePolicy,
-  { object, directory, replacing }: FilePlacing,
+  { object, directory, replacing, onBytes }: FilePlacing,
   onDone: (outcome: FileOutcome) => void,
 ): Promise<void> {
   let file: NewFile;
@@ -59,11 +65,40 @@ async function placeParts(
   } catch (error) {
     return onDone({ failure: describeFailure(error), notes: [] });
   }
+  await eachPart(components, object, { fd: file.fd, isThere: false }, onBytes, (failure) =>
+    onDone(finishParts(file, object, failure, policy, replacing)),
+  );
+}
+
+/**
+ * Compares the file that is open as `fd` with the snapshot's; `onDone` is called once, with a failure when it is another.
+ * Waits for room.
+ */
+export async function checkFile(
+  components: { groups: PrimeGroups; reader: TreeReader },
+  { object, fd, onBytes }: { object: FileObject; fd: number; onBytes: (bytes: number) => void },
+  onDone: (failure: Failure | undefined) => void,
+): Promise<void> {
+  try {
+    if (object.extents) await checkHoles(fd, object.sizeBytes, object.extents);
+  } catch (error) {
+    return onDone(describeFailure(error));
+  }
+  await eachPart(components, object, { fd, isThere: true }, onBytes, onDone);
+}
+
+/** Has the workers write each part of a file's content to `fd`, or compare it; `onDone` is called once, after the last. */
+async function eachPart(
+  components: { groups: PrimeGroups; reader: TreeReader },
+  object: FileObject,
+  target: Pick<PartWrite, "fd" | "isThere">,
+  onBytes: (bytes: number) => void,
+  onDone: (failure: Failure | undefined) => void,
+): Promise<void> {
   let pendingCount = 1;
   let failure: Failure | undefined;
   const release = (): void => {
-    if (--pendingCount > 0) return;
-    onDone(finishParts(file, object, failure, policy, replacing));
+    if (--pendingCount === 0) onDone(failure);
   };
   try {
     const extents = new ExtentMap(object.extents ?? [{ offsetBytes: 0, lengthBytes: object.sizeBytes }]);
@@ -72,13 +107,14 @@ async function placeParts(
       for (const range of extents.ranges(contentAt, slice.lengthBytes)) {
         pendingCount++;
         const write = {
-          fd: file.fd,
+          ...target,
           offsetBytes: slice.offsetBytes + range.contentOffsetBytes - contentAt,
           lengthBytes: range.lengthBytes,
           fileOffsetBytes: range.fileOffsetBytes,
         };
         components.groups.addWrite(slice.prime, write, (outcome) => {
           failure ??= outcome.failure;
+          onBytes(range.lengthBytes);
           release();
         });
       }

@@ -21,6 +21,8 @@ export interface WholeFile {
 /** A part of the prime that belongs into a file which the main thread has open. */
 export interface PartWrite {
   readonly fd: number;
+  /** It should be there already: nothing is written, and what is there is compared. */
+  readonly isThere: boolean;
   readonly offsetBytes: number;
   readonly lengthBytes: number;
   readonly fileOffsetBytes: number;
@@ -36,7 +38,7 @@ export interface PlaceTask {
 
 export interface PlaceSettings {
   readonly policy: PlacePolicy;
-  /** Read back what was written and compare. */
+  /** Read back what is written and compare. */
   readonly verify: boolean;
 }
 

@@ -6,7 +6,7 @@ import { openPrime } from "#protocol/sealing.ts";
 import { Directory } from "#agent/files/directory.ts";
 import { NewFile, writeAll } from "#agent/files/new-file.ts";
 import { serveTasks } from "#agent/worker-ending.ts";
-import { checkWritten } from "./written-check.ts";
+import { checkContent } from "./content-check.ts";
 import {
   type FileOutcome,
   type PlaceAnswer,
@@ -27,7 +27,7 @@ function placeFile(file: WholeFile, plain: Buffer): FileOutcome {
   try {
     using made = new NewFile(directory);
     made.write(content, 0);
-    if (verify) checkWritten(made.fd, content, 0);
+    if (verify) checkContent(made.fd, content, 0);
     const identity = made.finish(file.name, file.lengthBytes, file.attributes, policy, file.replacing, (note) =>
       notes.push({ kind: note.kind, message: note.error?.message ?? "not allowed" }),
     );
@@ -48,8 +48,8 @@ function place(task: PlaceTask): PlaceAnswer {
   const writes = task.writes.map((write) => {
     const content = plain.subarray(write.offsetBytes, write.offsetBytes + write.lengthBytes);
     try {
-      writeAll(write.fd, content, write.fileOffsetBytes);
-      if (verify) checkWritten(write.fd, content, write.fileOffsetBytes);
+      if (!write.isThere) writeAll(write.fd, content, write.fileOffsetBytes);
+      if (verify || write.isThere) checkContent(write.fd, content, write.fileOffsetBytes);
       return {};
     } catch (error) {
       return { failure: describeFailure(error) };

@@ -14,5 +14,11 @@ export function namesOf(path: RestorePath | undefined): ByteString[] {
   return names.reverse();
 }
 
+/** Whether it lies in one of the `roots`, each its names from the restore's root down. */
+export function isInRoots(path: RestorePath | undefined, roots: readonly (readonly ByteString[])[]): boolean {
+  const names = namesOf(path);
+  return roots.some((root) => root.length <= names.length && root.every((name, index) => names[index] === name));
+}
+
 /** The path as the snapshot has it: absolute. */
 export const absolutePath = (path: RestorePath | undefined): ByteString => `/${namesOf(path).join("/")}` as ByteString;

@@ -7,7 +7,9 @@ const LISTED_COUNT = 1000;
 
 export interface RestoreProgress {
   objectsCount: number;
+  /** Done, also by being left as they were. */
   filesCount: number;
+  /** Of those files, and of what is under way. */
   bytes: number;
   expectedObjectsCount: number;
   expectedBytes: number;

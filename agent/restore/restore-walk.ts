@@ -3,41 +3,32 @@
  * descriptors throughout (agent/files): whoever moves or exchanges things meanwhile gains nothing.
  */
 import type { ByteString } from "#protocol/byte-string.ts";
-import type { DirectoryObject, FileObject, NodePointer, TreeObject } from "#protocol/tree.ts";
-import type { TreeReader } from "#protocol/tree-reader.ts";
+import type { DirectoryObject, NodePointer, TreeObject } from "#protocol/tree.ts";
+import { isTreeDamage } from "#protocol/tree-reader.ts";
+import { assertInvariant } from "#protocol/errors.ts";
 import { type PlacePolicy, wantedOwner } from "#agent/files/attributes.ts";
 import type { Directory } from "#agent/files/directory.ts";
-import type { ObjectIdentity, Replacing } from "#agent/files/new-file.ts";
 import { isOsError } from "#agent/files/os-error.ts";
 import { type OverwriteDecision, type OverwriteMode, decideOverwrite } from "#agent/files/overwrite.ts";
 import {
+  type EnteredDirectory,
   enterDirectory,
   finishDirectory,
   giveBackMode,
-  placeAttributes,
   placeDirectory,
-  placeHardLink,
-  placeSpecial,
-  placeSymlink,
 } from "#agent/files/place.ts";
-import { removeEntry } from "#agent/files/remove-tree.ts";
 import type { FileStat } from "#agent/files/stat.ts";
-import { isTemporaryName, removeLeftovers } from "#agent/files/temporary-name.ts";
+import { removeLeftovers } from "#agent/files/temporary-name.ts";
 import { DirectoryStack } from "#agent/files/walk.ts";
-import { placeFile } from "./file-placing.ts";
+import type { Deleting } from "./deleting.ts";
 import { HeldDirectory } from "./held-directory.ts";
-import { LinkGroups, type PlacedLink } from "./link-groups.ts";
-import { type FileOutcome, describeFailure } from "./place-messages.ts";
-import type { PrimeGroups } from "./prime-groups.ts";
-import type { RestoreProgress, RestoreTally } from "./restore-report.ts";
-import { type RestorePath, absolutePath, namesOf } from "./restore-path.ts";
+import { ObjectPlacing, type ObjectPlacingComponents, type Spot, noterOf } from "./object-placing.ts";
+import { describeFailure } from "./place-messages.ts";
+import { type RestorePath, absolutePath, isInRoots } from "./restore-path.ts";
 import { type Selection, selectChild } from "./selection.ts";
 
-export interface RestoreWalkComponents {
-  readonly reader: TreeReader;
-  readonly groups: PrimeGroups;
-  readonly tally: RestoreTally;
-  readonly progress: RestoreProgress;
+export interface RestoreWalkComponents extends ObjectPlacingComponents {
+  readonly deleting: Deleting;
 }
 
 export interface RestoreWalkInit {
@@ -45,6 +36,8 @@ export interface RestoreWalkInit {
   readonly overwrite: OverwriteMode;
   readonly deletes: boolean;
   readonly policy: PlacePolicy;
+  /** Compare files that are left because they look like the snapshot's. */
+  readonly verifies: boolean;
   /** Names from `/` to each root of the snapshot: nothing is deleted outside of them. */
   readonly roots: readonly (readonly ByteString[])[];
   readonly signal?: AbortSignal;
@@ -61,21 +54,17 @@ interface Level {
   /** The directory cannot be reached any more. */
   isLost?: boolean;
   /** What the snapshot holds here, where extra entries are to be deleted. */
-  readonly kept: Set<ByteString> | undefined;
+  kept: Set<ByteString> | undefined;
 }
-
-/** Names that wait for the file that they are links to; each holds its directory open. */
-const WAITING_LINKS_COUNT = 64;
 
 export class RestoreWalk {
   private readonly components: RestoreWalkComponents;
   private readonly init: RestoreWalkInit;
   private readonly isRoot = process.geteuid!() === 0;
-  private readonly links = new LinkGroups();
   private readonly levels: Level[] = [];
-  private waitingLinksCount = 0;
   private readonly root: Directory;
   private readonly stack: DirectoryStack;
+  private readonly placing: ObjectPlacing;
 
   /** Takes over `root`. */
   constructor(components: RestoreWalkComponents, init: RestoreWalkInit & { root: Directory }) {
@@ -83,12 +72,15 @@ export class RestoreWalk {
     this.init = init;
     this.root = init.root;
     this.stack = new DirectoryStack(init.root.duplicate());
+    this.placing = new ObjectPlacing(components, init);
   }
 
   async run(node: NodePointer): Promise<void> {
     this.enter(undefined, node, this.init.selection, new HeldDirectory(() => undefined), false);
     for (let level = this.levels.at(-1); level; level = this.levels.at(-1)) {
       this.init.signal?.throwIfAborted();
+      const { depthCount } = this.stack;
+      assertInvariant(depthCount === this.levels.length - 1, "the walk is where it believes to be", { depthCount });
       if (level.isLost) {
         this.levels.pop();
         level.held.abandon();
@@ -96,12 +88,24 @@ export class RestoreWalk {
         if (above) this.reopen(above);
         continue;
       }
-      const next = await level.objects.next();
+      const next = await this.next(level);
       if (next.done) this.leave(level);
       else await this.visit(level, next.value);
-      if (this.waitingLinksCount > WAITING_LINKS_COUNT) await this.components.groups.drain();
+      await this.placing.room();
     }
-    await this.components.groups.drain();
+    await this.placing.drain();
+  }
+
+  /** A directory that cannot be read any further ends there, and nothing is deleted in it. */
+  private async next(level: Level): Promise<IteratorResult<TreeObject, unknown>> {
+    try {
+      return await level.objects.next();
+    } catch (error) {
+      if (!isTreeDamage(error)) throw error;
+      this.components.tally.fail(absolutePath(level.path), describeFailure(error));
+      level.kept = undefined;
+      return { done: true, value: undefined };
+    }
   }
 
   [Symbol.dispose](): void {
@@ -109,6 +113,7 @@ export class RestoreWalk {
     this.root.close();
   }
 
+  /** Goes on in the stack's current directory. Throws nothing, so that stack and levels are always equally deep. */
   private enter(
     path: RestorePath | undefined,
     node: NodePointer,
@@ -116,21 +121,18 @@ export class RestoreWalk {
     held: HeldDirectory,
     isNew: boolean,
   ): void {
-    const deletesHere = this.init.deletes && !isNew && selection.children.size === 0 && this.isInRoot(path);
+    const deletesHere = this.init.deletes && !isNew && this.isAsked(path, selection);
     const objects = this.components.reader.objects(node)[Symbol.asyncIterator]();
-    if (!isNew) removeLeftovers(this.stack.current);
     this.levels.push({ path, objects, selection, held, isNew, kept: deletesHere ? new Set() : undefined });
   }
 
-  private isInRoot(path: RestorePath | undefined): boolean {
-    const names = namesOf(path);
-    return this.init.roots.some(
-      (root) => root.length <= names.length && root.every((name, index) => names[index] === name),
-    );
+  /** Whether all of a directory is to be restored, and not only something below it. */
+  private isAsked(path: RestorePath | undefined, selection: Selection): boolean {
+    return selection.children.size === 0 && isInRoots(path, this.init.roots);
   }
 
   private leave(level: Level): void {
-    if (level.kept) this.deleteExtra(level, level.kept);
+    if (level.kept) this.components.deleting.removeExtra(this.stack, level.path, level.kept);
     this.levels.pop();
     level.held.leave(this.stack.current);
     const above = this.levels.at(-1);
@@ -156,20 +158,6 @@ export class RestoreWalk {
     }
   }
 
-  private deleteExtra(level: Level, kept: ReadonlySet<ByteString>): void {
-    const { tally } = this.components;
-    for (const name of this.stack.current.names()) {
-      // Files of this restore that are still under way have names of their own.
-      if (kept.has(name) || isTemporaryName(name)) continue;
-      try {
-        removeEntry(this.stack.current, name, this.init.signal);
-        tally.deletedCount++;
-      } catch (error) {
-        tally.fail(absolutePath({ parent: level.path, name }), describeFailure(error));
-      }
-    }
-  }
-
   private async visit(level: Level, object: TreeObject): Promise<void> {
     const { progress, tally } = this.components;
     level.kept?.add(object.name);
@@ -182,15 +170,15 @@ export class RestoreWalk {
       const decision = this.decide(existing, object);
       if (decision === "conflict") {
         tally.fail(absolutePath(path), { code: "restore-refused", message: "something of another type is there" });
-      } else if (decision === "keep") {
-        tally.keptCount++;
-      } else if (decision === "attributes") {
-        this.keepWithAttributes(level, path, object, existing!);
       } else if (object.type === "directory") {
         this.visitDirectory(path, object, selection, decision);
+      } else if (decision === "keep") {
+        await this.placing.keep(this.spot(level, path), object, existing!);
+      } else if (decision === "attributes") {
+        await this.placing.keepWithAttributes(this.spot(level, path), object, existing!);
       } else {
-        if (decision === "replace-tree") removeEntry(this.stack.current, object.name, this.init.signal);
-        await this.placeObject(level, path, object, decision === "replace" ? "replace" : "never");
+        if (decision === "replace-tree") this.components.deleting.removeTree(this.stack.current, path);
+        await this.placing.place(this.spot(level, path), object, decision === "replace" ? "replace" : "never");
       }
     } catch (error) {
       if (!isOsError(error)) throw error;
@@ -198,30 +186,13 @@ export class RestoreWalk {
     }
   }
 
-  /** What is there has the right bytes; a name of an inode that was placed already becomes a link to that one. */
-  private keepWithAttributes(level: Level, path: RestorePath, object: TreeObject, existing: FileStat): void {
-    const keep = (): void => {
-      placeAttributes(this.stack.current, object.name, existing, object, this.init.policy, this.noter(path));
-      this.components.tally.keptCount++;
-    };
-    if (!object.linkGroup) return keep();
-    if (!this.isFirstName(level, path, object, "replace")) return;
-    let placed: PlacedLink | undefined;
-    try {
-      keep();
-      placed = { path, identity: existing };
-    } finally {
-      this.links.finish(object, placed);
-    }
+  private spot({ held }: Level, path: RestorePath): Spot {
+    return { path, held, directory: this.stack.current };
   }
 
   private decide(existing: FileStat | undefined, object: TreeObject): OverwriteDecision {
     const owner = this.isRoot ? wantedOwner(object, this.init.policy) : undefined;
     return decideOverwrite(existing, object, { mode: this.init.overwrite, deletes: this.init.deletes, owner });
-  }
-
-  private noter(path: RestorePath): (note: { kind: string; error?: Error }) => void {
-    return (note) => this.components.tally.note(absolutePath(path), note.kind, note.error?.message ?? "not allowed");
   }
 
   private visitDirectory(
@@ -234,13 +205,25 @@ export class RestoreWalk {
     const { tally } = this.components;
     if (decision === "replace-by-directory") current.removeFile(object.name);
     const isNew = decision === "create" || decision === "replace-by-directory";
-    const entered = isNew ? { directory: placeDirectory(current, object.name) } : enterDirectory(current, object.name);
-    const previousMode = "previousMode" in entered ? entered.previousMode : undefined;
-    this.stack.enter(object.name, entered.directory);
+    const entered: EnteredDirectory = isNew
+      ? { directory: placeDirectory(current, object.name) }
+      : enterDirectory(current, object.name);
+    const { directory, previousMode } = entered;
+    const { policy } = this.init;
+    const isAsked = this.isAsked(path, selection);
+    try {
+      if (!isNew) removeLeftovers(directory);
+      // Should this run be cut short, the next one passes through it as through any other and leaves its attributes.
+      else if (!isAsked) finishDirectory(directory, { ...object, mode: object.mode | 0o700 }, policy, () => undefined);
+      this.stack.enter(object.name, directory);
+    } catch (error) {
+      directory.close();
+      throw error;
+    }
     const held = new HeldDirectory((directory) => {
       try {
-        if (isNew || decision === "merge") {
-          finishDirectory(directory, object, this.init.policy, this.noter(path));
+        if (isNew || (decision === "merge" && isAsked)) {
+          finishDirectory(directory, object, policy, noterOf(tally, path));
         } else if (previousMode !== undefined) giveBackMode(directory, previousMode);
       } catch (error) {
         tally.fail(absolutePath(path), describeFailure(error));
@@ -248,93 +231,5 @@ export class RestoreWalk {
     });
     if (isNew) tally.restoredCount++;
     this.enter(path, object.node, selection, held, isNew);
-  }
-
-  private async placeObject(
-    level: Level,
-    path: RestorePath,
-    object: Exclude<TreeObject, DirectoryObject>,
-    replacing: Replacing,
-  ): Promise<void> {
-    if (!object.linkGroup) return this.placeFirst(level, path, object, replacing, () => undefined);
-    if (!this.isFirstName(level, path, object, replacing)) return;
-    await this.placeFirst(level, path, object, replacing, (identity) =>
-      this.links.finish(object, identity && { path, identity }),
-    );
-  }
-
-  /** Whether a name is the first of its inode, to be placed; any other becomes a link to that one, now or later. */
-  private isFirstName(level: Level, path: RestorePath, object: TreeObject, replacing: Replacing): boolean {
-    const directory = level.held.hold(this.stack.current);
-    this.waitingLinksCount++;
-    const release = (): void => {
-      level.held.release();
-      this.waitingLinksCount--;
-    };
-    const role = this.links.claim(object, (placed) => {
-      this.placeLink(placed, directory, path, replacing);
-      release();
-    });
-    if (role === "place") release();
-    return role === "place";
-  }
-
-  private placeLink(
-    placed: PlacedLink | undefined,
-    directory: Directory,
-    path: RestorePath,
-    replacing: Replacing,
-  ): void {
-    const { tally } = this.components;
-    try {
-      if (!placed)
-        throw Object.assign(new Error("the file that it is another name of was not restored"), {
-          code: "restore-refused",
-        });
-      const isMade = placeHardLink(this.root, namesOf(placed.path), placed.identity, directory, path.name, replacing);
-      if (isMade) tally.restoredCount++;
-      else tally.keptCount++;
-    } catch (error) {
-      tally.fail(absolutePath(path), describeFailure(error));
-    }
-  }
-
-  private async placeFirst(
-    level: Level,
-    path: RestorePath,
-    object: Exclude<TreeObject, DirectoryObject>,
-    replacing: Replacing,
-    onPlaced: (identity: ObjectIdentity | undefined) => void,
-  ): Promise<void> {
-    const { tally } = this.components;
-    if (object.type !== "file") {
-      let identity: ObjectIdentity | undefined;
-      try {
-        identity =
-          object.type === "symlink"
-            ? placeSymlink(this.stack.current, object, this.init.policy, replacing, this.noter(path))
-            : placeSpecial(this.stack.current, object, this.init.policy, replacing, this.noter(path));
-        tally.restoredCount++;
-      } finally {
-        onPlaced(identity);
-      }
-      return;
-    }
-    const directory = level.held.hold(this.stack.current);
-    await placeFile(this.components, this.init.policy, { object, directory, replacing }, (outcome) => {
-      this.finishFile(object, path, outcome);
-      onPlaced(outcome.identity);
-      level.held.release();
-    });
-  }
-
-  private finishFile(object: FileObject, path: RestorePath, outcome: FileOutcome): void {
-    const { tally, progress } = this.components;
-    for (const note of outcome.notes) tally.note(absolutePath(path), note.kind, note.message);
-    if (outcome.failure) return tally.fail(absolutePath(path), outcome.failure);
-    tally.restoredCount++;
-    tally.restoredBytes += object.sizeBytes;
-    progress.filesCount++;
-    progress.bytes += object.sizeBytes;
   }
 }

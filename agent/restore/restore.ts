@@ -8,9 +8,12 @@ import { nodePointerFromWire } from "#protocol/node-pointer.ts";
 import { TreeReader } from "#protocol/tree-reader.ts";
 import type { AgentConfig } from "#agent/config/agent-config.ts";
 import type { PlacePolicy } from "#agent/files/attributes.ts";
+import type { Directory } from "#agent/files/directory.ts";
 import { isOsError } from "#agent/files/os-error.ts";
 import type { OverwriteMode } from "#agent/files/overwrite.ts";
 import { componentsOf, openOrCreateRoot, openRoot } from "#agent/files/root-path.ts";
+import { removeLeftovers } from "#agent/files/temporary-name.ts";
+import { Deleting, createProtection } from "./deleting.ts";
 import { rehearseRestore } from "./dry-run.ts";
 import { PlacePool } from "./place-pool.ts";
 import { PrimeGroups, type PrimeSource } from "./prime-groups.ts";
@@ -32,6 +35,8 @@ export interface RestoreInit {
   readonly to: ByteString;
   readonly overwrite: OverwriteMode;
   readonly deleteExtra: boolean;
+  /** Delete also by a snapshot that lacks what could not be read when it was made. */
+  readonly deleteFromPartial: boolean;
   readonly dryRun: boolean;
   readonly verify: boolean;
   readonly signal?: AbortSignal;
@@ -52,15 +57,20 @@ export async function runRestore(init: RestoreInit): Promise<RestoreReport> {
       throw new CostorError("path-unknown", `the snapshot does not hold ${displayName(path)}`);
     }
   }
+  if (init.deleteExtra && !init.deleteFromPartial) refusePartial(snapshot);
   const tally = new RestoreTally();
   const selection = selectPaths(init.paths);
   const roots = snapshot.roots.map((root) => componentsOf(byteStringFromBytes(Buffer.from(root, "base64"))));
   const common = { selection, overwrite: init.overwrite, deletes: init.deleteExtra, roots, signal };
-  const isRoot = process.geteuid!() === 0;
-  const policy: PlacePolicy = { owners: isRoot ? "numbers" : "mine", allowsPrivileges: true, allowsDevices: true };
+  const policy: PlacePolicy = { owners: "numbers", allowsPrivileges: true, allowsDevices: true };
+  const removal = { isRehearsal: init.dryRun, signal };
+  const deleting = new Deleting({ tally, protects: createProtection(init.config) }, removal);
   let fetchedBytes = 0;
   if (init.dryRun) {
-    await rehearseRestore({ reader, tally }, { ...common, policy, node, root: openIfThere(init.to) });
+    await rehearseRestore(
+      { reader, tally, deleting },
+      { ...common, policy, node, root: openTarget(init.to, openIfThere) },
+    );
   } else {
     await using pool = new PlacePool(
       { policy, verify: init.verify },
@@ -74,15 +84,17 @@ export async function runRestore(init: RestoreInit): Promise<RestoreReport> {
       expectedObjectsCount: snapshot.objectsCount,
       expectedBytes: snapshot.bytes,
     };
+    init.onProgress?.(progress);
     const timer = init.onProgress && setInterval(() => init.onProgress!(progress), PROGRESS_EVERY_MS);
     try {
       using walk = new RestoreWalk(
-        { reader, groups, tally, progress },
-        { ...common, policy, root: openOrCreateRoot(init.to) },
+        { reader, groups, tally, progress, deleting },
+        { ...common, policy, verifies: init.verify, root: openTarget(init.to, openAndClean) },
       );
       await walk.run(node);
     } finally {
       clearInterval(timer);
+      init.onProgress?.(progress);
     }
     fetchedBytes = groups.fetchedBytes;
   }
@@ -101,12 +113,46 @@ export async function runRestore(init: RestoreInit): Promise<RestoreReport> {
   };
 }
 
+/** What could not be read is not in the snapshot, and is still there to lose. */
+function refusePartial({ unreadableCount }: SnapshotResponse): void {
+  if (unreadableCount === 0) return;
+  throw new CostorError(
+    "restore-refused",
+    `the snapshot is partial: what could not be read at the backup (${unreadableCount}) is not in it, and --delete would delete that here; leave --delete out, or delete that too with --delete-from-partial`,
+    { details: { unreadableCount } },
+  );
+}
+
 async function readPrime(client: RestoreClient, id: PrimeId, signal?: AbortSignal): Promise<Uint8Array> {
   for await (const prime of client.readPrimes([id], signal)) return prime.stored;
   throw new CostorError("prime-missing", `the site did not give prime ${id}`);
 }
 
-function openIfThere(path: ByteString): ReturnType<typeof openRoot> | undefined {
+/** Opens the directory to restore into. Throws `restore-refused` when that cannot be. */
+function openTarget<Opened>(path: ByteString, open: (path: ByteString) => Opened): Opened {
+  try {
+    return open(path);
+  } catch (error) {
+    if (!isOsError(error)) throw error;
+    throw new CostorError("restore-refused", `${displayName(path)} cannot be restored into: ${error.message}`, {
+      cause: error,
+      details: { errno: error.code },
+    });
+  }
+}
+
+function openAndClean(path: ByteString): Directory {
+  const directory = openOrCreateRoot(path);
+  try {
+    removeLeftovers(directory);
+    return directory;
+  } catch (error) {
+    directory.close();
+    throw error;
+  }
+}
+
+function openIfThere(path: ByteString): Directory | undefined {
   try {
     return openRoot(path);
   } catch (error) {

@@ -113,6 +113,7 @@ export class AgentUnderFault implements Disposable {
         to: byteStringFromText(to),
         overwrite: "never",
         deleteExtra: false,
+        deleteFromPartial: false,
         dryRun: false,
         verify: false,
       });

@@ -14,6 +14,8 @@ const packages: Readonly<Record<string, string>> = {
   git: "git",
   python3: "python3",
   openssl: "openssl",
+  "mkfs.vfat": "dosfstools",
+  "ntfs-3g": "ntfs-3g",
   "/usr/bin/time": "time",
   "/usr/lib/*/faketime/libfaketimeMT.so.1": "faketime",
 };

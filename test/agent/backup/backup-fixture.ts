@@ -22,7 +22,7 @@ export const contentKey = Buffer.alloc(32, 9);
 /** What has just been made is not too young for a clock that is a minute ahead. */
 const AHEAD_MS = 60_000;
 
-function configForTest(databaseDirectory: string, changes: Partial<AgentConfig> = {}): AgentConfig {
+export function configForTest(databaseDirectory: string, changes: Partial<AgentConfig> = {}): AgentConfig {
   return {
     file: "/nowhere/agent.yaml",
     site: { addresses: [], siteId: parseSiteId("ab".repeat(32)), caCertificate: "" },
@@ -94,6 +94,7 @@ export class TestMachine {
       to: byteStringFromText(to),
       overwrite: "never",
       deleteExtra: false,
+      deleteFromPartial: false,
       dryRun: false,
       verify: false,
       ...changes,
@@ -117,10 +118,14 @@ export function shell(machine: TestMachine, command: string): void {
 const NOBODY = 65_534;
 
 /**
- * Runs `action` without root's rights: as nobody, to whom the machine's directory is given, when this process is root.
+ * Runs `action` without root's rights: as nobody, in these further groups, to whom the machine's directory is given, when this process is root.
  * What lies above that directory can be passed, not read.
  */
-export async function asNobody<T>(machine: TestMachine, action: () => Promise<T>): Promise<T> {
+export async function asNobody<T>(
+  machine: TestMachine,
+  action: () => Promise<T>,
+  furtherGroups: readonly number[] = [],
+): Promise<T> {
   if (process.geteuid!() !== 0) return action();
   // Once only: it changes every ctime.
   if (statSync(machine.source).uid !== NOBODY)
@@ -128,7 +133,7 @@ export async function asNobody<T>(machine: TestMachine, action: () => Promise<T>
   const above = dirname(machine.directory);
   if ((statSync(above).mode & 0o001) === 0) chmodSync(above, 0o711);
   const groups = process.getgroups!();
-  process.setgroups!([NOBODY]);
+  process.setgroups!([NOBODY, ...furtherGroups]);
   process.setegid!(NOBODY);
   process.seteuid!(NOBODY);
   try {

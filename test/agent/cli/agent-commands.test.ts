@@ -165,6 +165,8 @@ test("a restore brings back what was, below the directory, and leaves what exist
   assert.equal(await readFile(join(to, source, "marks.csv"), "utf8"), "1,2,3");
   const unknown = await agent("restore", first!, "/nowhere", "--to", to);
   assert.deepEqual([unknown.code, /path-unknown/.test(unknown.stderr)], [1, true]);
+  const refused = await agent("restore", first!, "--to", join(source, "marks.csv"));
+  assert.deepEqual([refused.code, /restore-refused.*ENOTDIR/.test(refused.stderr)], [1, true], refused.stderr);
 });
 
 test("what cannot be read is named, makes the snapshot partial and the exit code 3", async () => {
@@ -187,6 +189,10 @@ test("what cannot be read is named, makes the snapshot partial and the exit code
   );
   const [listed] = (await succeeds(costor(["agent", "snapshots", "--config", file, "--json"]))).json();
   assert.deepEqual([listed.isPartial, listed.unreadableCount], [true, 1]);
+  const restore = ["agent", "restore", "latest", "--to", join(own, "to"), "--config", file];
+  const refused = await costor([...restore, "--delete"]);
+  assert.deepEqual([refused.code, /restore-refused.*--delete-from-partial/.test(refused.stderr)], [1, true]);
+  await succeeds(costor([...restore, "--delete-from-partial"]));
 });
 
 test("Ctrl-C ends a backup with exit code 130, and the next one goes on from there", async () => {

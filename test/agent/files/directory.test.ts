@@ -21,7 +21,7 @@ import { join } from "node:path";
 import { type ByteString, byteStringFromText } from "#protocol/byte-string.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import { closeDescriptor } from "#agent/files/directory.ts";
-import { OsError, isOsError, unreadable } from "#agent/files/os-error.ts";
+import { OsError, isOsError } from "#agent/files/os-error.ts";
 import { openRoot } from "#agent/files/root-path.ts";
 import {
   CHANGE_SIGNATURE_BYTES,
@@ -280,9 +280,6 @@ test("failures have the system's name and say what failed", async () => {
   assert.ok(isOsError(failure));
   assert.deepEqual([failure.code, failure.errno, failure.syscall], ["ENOENT", 2, "openat"]);
   assert.equal(failure.message, "ENOENT: no such file or directory, openat 'missing\\x1b'");
-  const reported = unreadable(name("/a/missing"), failure);
-  assert.equal(reported.code, "file-unreadable");
-  assert.deepEqual(reported.details, { errno: "ENOENT" });
   directory.close();
 });
 

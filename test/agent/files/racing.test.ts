@@ -6,6 +6,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   type BigIntStats,
+  chmodSync,
+  chownSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -13,6 +15,7 @@ import {
   readSync,
   readdirSync,
   renameSync,
+  rmdirSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -265,6 +268,20 @@ test("an object exchanged between its making and its attributes is not touched",
       stale,
     );
     assert.throws(() => placeDirectory(directory, name(`directory for a ${replacement}`)), stale);
+  }
+  const others: readonly ((path: string) => void)[] = [
+    (path) => writeFileSync(join(path, "something"), ""),
+    (path) => chmodSync(path, 0o755),
+    ...(process.geteuid!() === 0 ? [(path: string) => chownSync(path, 1000, 1000)] : []),
+  ];
+  for (const [at, makeOther] of others.entries()) {
+    directory.meddle = (made) => {
+      const path = join(root, "swap", made);
+      rmdirSync(path);
+      mkdirSync(path, 0o700);
+      makeOther(path);
+    };
+    assert.throws(() => placeDirectory(directory, name(`another directory ${at}`)), stale);
   }
   assert.deepEqual(facts(), before);
 });

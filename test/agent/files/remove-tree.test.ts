@@ -5,7 +5,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, symlinkSync, 
 import { join } from "node:path";
 import { byteStringFromText } from "#protocol/byte-string.ts";
 import { OsError } from "#agent/files/os-error.ts";
-import { removeEntry } from "#agent/files/remove-tree.ts";
+import { clearName, removeEntry } from "#agent/files/remove-tree.ts";
 import { openRoot } from "#agent/files/root-path.ts";
 import { makeTree } from "#test/support/make-tree.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
@@ -91,11 +91,30 @@ test("another file system in the tree is left alone", async ({ skip }) => {
   }
 });
 
+test("what is to be kept stays with the directories above it, and a rehearsal tells the same without touching anything", async () => {
+  const path = await scratchDirectory("remove");
+  mkdirSync(join(path, "tree/a/b"), { recursive: true });
+  mkdirSync(join(path, "tree/c"));
+  for (const file of ["tree/a/b/kept", "tree/a/x", "tree/c/x"]) writeFileSync(join(path, file), "");
+  using directory = openRoot(name(path));
+  const keeps = (names: () => string[]): boolean => names().join("/") === "tree/a/b/kept";
+  const everything = readdirSync(path, { recursive: true });
+  assert.equal(removeEntry(directory, name("tree"), { isRehearsal: true }), true);
+  assert.equal(removeEntry(directory, name("tree"), { keeps, isRehearsal: true }), false);
+  assert.deepEqual(readdirSync(path, { recursive: true }), everything);
+  assert.equal(removeEntry(directory, name("tree"), { keeps }), false);
+  assert.deepEqual(readdirSync(path, { recursive: true }).sort(), ["tree", "tree/a", "tree/a/b", "tree/a/b/kept"]);
+  assert.throws(
+    () => clearName(directory, name("tree"), { keeps }),
+    (error) => error instanceof OsError && error.code === "ENOTEMPTY",
+  );
+});
+
 test("it stops when told to", async () => {
   const path = await scratchDirectory("remove");
   mkdirSync(join(path, "tree/a/b"), { recursive: true });
   using directory = openRoot(name(path));
-  assert.throws(() => removeEntry(directory, name("tree"), AbortSignal.abort()), { name: "AbortError" });
+  assert.throws(() => removeEntry(directory, name("tree"), { signal: AbortSignal.abort() }), { name: "AbortError" });
   assert.ok(existsSync(join(path, "tree")));
 });
 

@@ -17,13 +17,16 @@ import { suite } from "#test/support/suite.ts";
 import { path, type Sample, SampleSnapshots } from "./sample-snapshots.ts";
 
 const test = suite("queries");
+const refuse = (at: string): never => assert.fail(`damage at ${at}`);
 const glob = (text: string) => parseNamePattern(text, { isRegex: false, ignoresCase: false });
 
 test("a listing has the objects of one directory, or all below, or the one object", async () => {
   const samples = new SampleSnapshots();
   const snapshot = samples.snapshot({ home: { ann: { "a.txt": "1", "b.txt": "2" } }, zoo: "z" });
   const list = async (at: string, isRecursive: boolean) =>
-    (await Array.fromAsync(listPath(samples.reader, snapshot, path(at), isRecursive))).map((listed) => listed.path);
+    (await Array.fromAsync(listPath(samples.reader, snapshot, path(at), isRecursive, refuse))).map(
+      (listed) => listed.path,
+    );
   assert.deepEqual(await list("/", false), ["/home", "/zoo"]);
   assert.deepEqual(await list("/", true), ["/home", "/home/ann", "/home/ann/a.txt", "/home/ann/b.txt", "/zoo"]);
   assert.deepEqual(await list("//home/./".replace("/./", "/"), false), ["/home/ann"]);
@@ -38,7 +41,7 @@ test("a tree of 2,000 levels is listed and searched without deep recursion", asy
   for (let depth = 0; depth < 2_000; depth++) node = samples.maker.node([samples.maker.directory("d", node)]);
   const snapshot = { ...samples.snapshot({}), root: node };
   let deepest = "" as ByteString;
-  for await (const listed of listPath(samples.reader, snapshot, path("/"), true)) deepest = listed.path;
+  for await (const listed of listPath(samples.reader, snapshot, path("/"), true, refuse)) deepest = listed.path;
   assert.equal(deepest, `${"/d".repeat(2_000)}/leaf.txt`);
   const found = await findObjects(samples.reader, [snapshot], glob("leaf.*"));
   assert.deepEqual(
@@ -153,8 +156,14 @@ test("a small file that moved to another bundle with the same bytes is the same 
       [2, 2],
     ],
   );
-  assert.deepEqual(await Array.fromAsync(diffSnapshots(samples, snapshots[0]!, snapshots[1]!)), []);
-  assert.equal((await Array.fromAsync(diffSnapshots(samples, snapshots[1]!, snapshots[2]!))).length, 1);
+  assert.deepEqual(
+    await Array.fromAsync(diffSnapshots(samples, snapshots[0]!, snapshots[1]!, { onDamage: refuse })),
+    [],
+  );
+  assert.equal(
+    (await Array.fromAsync(diffSnapshots(samples, snapshots[1]!, snapshots[2]!, { onDamage: refuse }))).length,
+    1,
+  );
 });
 
 test("a difference is an addition, a removal, a change or only other attributes, in order of names", async () => {
@@ -174,7 +183,7 @@ test("a difference is an addition, a removal, a change or only other attributes,
     swap: { "now a directory": "1" },
     z: { ...file, type: "symlink", target: path("a") } as never,
   });
-  const found = await Array.fromAsync(diffSnapshots(samples, before, after));
+  const found = await Array.fromAsync(diffSnapshots(samples, before, after, { onDamage: refuse }));
   assert.deepEqual(
     found.map(({ kind, path: at }) => `${kind} ${at}`),
     [
@@ -200,14 +209,40 @@ test("a difference does not read what both snapshots share", async () => {
     samples.snapshot({ shared, changed: { a: "1" } }),
     samples.snapshot({ shared, changed: { a: "2", b: "3" } }),
   ];
-  const found = await Array.fromAsync(diffSnapshots(samples, before, after));
+  const found = await Array.fromAsync(diffSnapshots(samples, before, after, { onDamage: refuse }));
   assert.deepEqual(
     found.map(({ kind, path: at }) => `${kind} ${at}`),
     ["changed /changed/a", "added /changed/b"],
   );
   // Two roots, two nodes of `changed`, and two small contents of equal length that had to be compared.
   assert.equal(samples.fetchedIds.length, 6);
-  assert.deepEqual(await Array.fromAsync(diffSnapshots(samples, before, before)), []);
+  assert.deepEqual(await Array.fromAsync(diffSnapshots(samples, before, before, { onDamage: refuse })), []);
+});
+
+test("a directory that cannot be read is told, and a listing and a difference go on after it", async () => {
+  const samples = new SampleSnapshots();
+  const before = samples.snapshot({ a: { x: "1" }, b: { y: "2" }, c: { z: "3" }, d: "4" });
+  const after = samples.snapshot({ a: { x: "1" }, b: { other: "5" }, c: { z: "6" }, d: "7" });
+  const node = await samples.reader.find(after.root, [path("b")]);
+  assert.ok(node?.type === "directory" && "slice" in node.node);
+  const { id } = node.node.slice.prime;
+  samples.maker.primes.splice(
+    samples.maker.primes.findIndex((prime) => prime.id === id),
+    1,
+  );
+  const told: string[] = [];
+  const onDamage = (at: string, { code }: { code: string }): void => void told.push(`${at} ${code}`);
+  const listed = await Array.fromAsync(listPath(samples.reader, after, path("/"), true, onDamage));
+  assert.deepEqual(
+    listed.map((one) => one.path),
+    ["/a", "/a/x", "/b", "/c", "/c/z", "/d"],
+  );
+  const found = await Array.fromAsync(diffSnapshots(samples, before, after, { onDamage }));
+  assert.deepEqual(
+    found.map(({ kind, path: at }) => `${kind} ${at}`),
+    ["changed /c/z", "changed /d"],
+  );
+  assert.deepEqual(told, ["/b prime-missing", "/b prime-missing"]);
 });
 
 test("an abort ends a search", async () => {
