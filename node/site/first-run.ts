@@ -12,6 +12,7 @@
 import { randomBytes } from "node:crypto";
 import { access, mkdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { isNoSpace } from "#node/store/disk.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { signEpochCertificate } from "#protocol/epoch-certificate.ts";
 import { CostorError } from "#protocol/errors.ts";
@@ -49,8 +50,21 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** The site's identity exists when this returns. Throws `identity-damaged`, `kit-file-exists`. */
+/** The site's identity exists when this returns. Throws `identity-damaged`, `kit-file-exists`, `store-full`. */
 export async function ensureIdentity(
+  dataDirectory: string,
+  store: Pick<PrimeStore, "facts">,
+  init: FirstRunInit,
+): Promise<void> {
+  try {
+    await findOrMakeIdentity(dataDirectory, store, init);
+  } catch (error) {
+    if (!isNoSpace(error)) throw error;
+    throw new CostorError("store-full", "the disk has no room for the keys of a new site", { cause: error });
+  }
+}
+
+async function findOrMakeIdentity(
   dataDirectory: string,
   store: Pick<PrimeStore, "facts">,
   init: FirstRunInit,

@@ -4,6 +4,7 @@ import { isIP } from "node:net";
 import { join } from "node:path";
 import * as v from "valibot";
 import { serverNameOf } from "#protocol/server-name.ts";
+import { isNoSpace } from "#node/store/disk.ts";
 import { replaceDurably } from "./durable-file.ts";
 import { readEnvelope, sealEnvelope } from "./envelope.ts";
 import type { SiteIdentity, SiteSecrets } from "./identity.ts";
@@ -67,7 +68,10 @@ export async function provideLeaf(
   if (leaf === undefined || !serves(leaf, new X509Certificate(identity.caCertificate), names, nowMs)) {
     const { makeLeaf } = await import("./certificates.ts");
     leaf = await makeLeaf({ key: secrets.caKey, certificate: identity.caCertificate }, names, nowMs);
-    await replaceDurably(path, sealEnvelope(FORMAT, { ...leaf }));
+    // It serves without being kept: on a full disk the next start makes another one.
+    await replaceDurably(path, sealEnvelope(FORMAT, { ...leaf })).catch((error: unknown) => {
+      if (!isNoSpace(error)) throw error;
+    });
   }
   return {
     key: keyPem(leaf.key),

@@ -4,7 +4,7 @@
  * seed again.
  */
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasCode } from "#test/conformance/prime-store.ts";
 import type { SnapshotId } from "#protocol/ids.ts";
@@ -162,6 +162,17 @@ if (refusal === undefined) {
     assert.match(end.stderr, /Free space on the site's disk/);
     // Metadata has a reserve of its own.
     await stairs.site.enrolToken("another");
+  });
+
+  test("a site without room for a certificate serves one all the same", async () => {
+    await using stairs = await Stairs.make(16 * MIB);
+    await stairs.start();
+    await stairs.keep(await makeFiles("kept", 200 * KIB));
+    await stairs.site.stop();
+    rmSync(join(stairs.site.dataDirectory, "site/leaf"));
+    stairs.disk.takeSpace();
+    await stairs.site.start();
+    await stairs.verify(stairs.kept[0]!);
   });
 
   test("a disk without inodes is refused, and works again with some", async () => {
