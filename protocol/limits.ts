@@ -30,14 +30,16 @@ export const limits = {
   treeInlineBytes: 32 * KIB,
   /** Most directories inlined one in the other: what bounds the copies of a deep tree that an agent's database keeps. */
   treeInlinedLevelsCount: 32,
-  /** Largest encoded tree page. */
-  treePageBytes: 1 * MIB,
+  /** Largest encoded tree page, read or written: an index over 4,096 pages whose first names are the longest takes 1.4 MiB. */
+  treePageBytes: 2 * MIB,
   /** Above this a file's reference list moves to pages of its own. */
   fileReferencesInlineCount: 64,
   /** Largest count of references in one reference page. */
   referencePageCount: 8192,
   /** Deepest nesting of CBOR values in anything that CoStor reads. */
   cborDepthCount: 64,
+  /** Most values in one CBOR encoding: each takes memory many times its byte. A page of the smallest files, each with an owner and a prime of its own, has 220,000. */
+  cborItemsCount: 300_000,
   /** Largest name of an object (Linux NAME_MAX). */
   nameBytes: 255,
   /** Largest symlink target (Linux PATH_MAX). */

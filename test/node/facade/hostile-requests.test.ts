@@ -221,9 +221,9 @@ test("addresses that try tricks lead nowhere", async () => {
   }
 });
 
-/** A prime whose few stored bytes expand to far more than any reference may say. */
-function bombPrime(): { prime: StoredPrime; key: Buffer } {
-  const compressed = zstdCompressSync(Buffer.alloc(512 * 1024 * 1024));
+/** A tree prime whose few stored bytes expand to `plain`. */
+function smallPrime(plain: Buffer): { prime: StoredPrime; key: Buffer } {
+  const compressed = zstdCompressSync(plain);
   const length: number[] = [];
   for (let rest = compressed.length; ; rest >>>= 7) {
     length.push(rest >= 0x80 ? (rest & 0x7f) | 0x80 : rest);
@@ -250,7 +250,8 @@ const commitOf = (root: unknown) => ({
 });
 
 test("a tree that is a bomb, too deep, garbage or beyond its prime is refused, in little memory", async () => {
-  const { prime, key } = bombPrime();
+  // Far more than any reference may say.
+  const { prime, key } = smallPrime(Buffer.alloc(512 * 1024 * 1024));
   const before = process.memoryUsage.rss();
   await site.ask({ path: paths.primes(sessionId), token, octets: Buffer.concat(batchEntry(prime)) });
   const slice = {
@@ -284,6 +285,22 @@ test("a tree that is a bomb, too deep, garbage or beyond its prime is refused, i
     "bad-request",
   );
   assert.equal(await codeOf({ path: paths.commit(sessionId), json: commitOf({}) }), "bad-request");
+});
+
+test("a tree prime of few bytes that holds millions of values costs little", async () => {
+  const values = Buffer.alloc(limits.primePlainBytes, 0xa0);
+  Buffer.of(0x9a, 0, 0x3f, 0xff, 0xfb).copy(values);
+  for (const lengthBytes of [limits.primePlainBytes, limits.treePageBytes]) {
+    const plain = Buffer.from(values.subarray(0, lengthBytes));
+    plain.writeUInt32BE(lengthBytes - 5, 1);
+    const { prime, key } = smallPrime(plain);
+    assert.ok(prime.stored.length < 1000);
+    await site.ask({ path: paths.primes(sessionId), token, octets: Buffer.concat(batchEntry(prime)) });
+    const slice = { id: prime.id, key: key.toString("base64"), primeBytes: lengthBytes, offsetBytes: 0, lengthBytes };
+    const before = process.memoryUsage.rss();
+    assert.equal(await codeOf({ path: paths.commit(sessionId), json: commitOf({ slice }) }), "tree-invalid");
+    assert.ok(process.memoryUsage.rss() - before < 150 * 1024 * 1024);
+  }
 });
 
 test("connections beyond the cap of an address are closed, and room is there again afterwards", async () => {
