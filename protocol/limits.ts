@@ -60,6 +60,10 @@ export const limits = {
   missingIdsCount: 65_536,
   /** Most missing primes that the answer to a commit lists: the agent sends them and commits again. */
   commitMissingCount: 10_000,
+  /** Most nodes and pages, each in a prime, that the check of a commit meets and no earlier snapshot has, about 80 bytes of memory each: 32 GiB of directories. More are `tree-invalid`. */
+  commitSlicesCount: 1_000_000,
+  /** Most of them that wait for those below others, about 300 bytes each: fifty levels of wide directories. More are `tree-invalid`. */
+  commitWaitingCount: 250_000,
   /** Largest JSON body. */
   jsonBodyBytes: 1 * MIB,
   /** Largest configuration file of an agent; room for ten thousand patterns. */
