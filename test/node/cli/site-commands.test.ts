@@ -41,6 +41,14 @@ test("a site says where it listens, keeps its name over restarts, and ends well 
   assert.equal(ids.size, 1);
 });
 
+test("a site says to agents the addresses that it is given, with its own port where they have none", async () => {
+  const data = join(await scratchDirectory("addresses"), "data");
+  const site = await startSiteProcess(data, "--address", "backup.example", "b.example:9000", "--address", "::1");
+  const { port } = site.ready.listen;
+  assert.deepEqual(site.ready.addresses, [`backup.example:${port}`, "b.example:9000", `[::1]:${port}`]);
+  assert.equal(await site.stop(), 0);
+});
+
 test("a token is made beside the running site, and without it", async () => {
   await withSite(async (site, data) => {
     const beside = await runCommand("site", "enrol-token", "--data", data, "--name", "office", "--json");
