@@ -74,6 +74,8 @@ export const limits = {
   treeCacheBytes: 256 * MIB,
   /** Largest sum of request bodies in a site's memory; further ones wait before they are read. */
   bodiesInMemoryBytes: 64 * MIB,
+  /** Room for the answers of reads in a site's memory, 17 MiB each at most; further reads wait. Eight at once, four of one agent. */
+  answersInMemoryBytes: 136 * MIB,
   /** A body that comes more slowly than this over {@link limits.bodyWatchMs} is ended. */
   bodyMinBytesPerSecond: 4 * KIB,
   /** How often the rate of a body is looked at. */

@@ -21,6 +21,7 @@ import { addExportRoutes } from "./export-routes.ts";
 import type { FacadeCounts } from "./metrics.ts";
 import { addPrimeRoutes } from "./prime-routes.ts";
 import { asCostorError, sendProblem } from "./problem.ts";
+import { watchRequestEnds } from "./request-end.ts";
 import { addServiceRoutes, publicPaths } from "./service-routes.ts";
 
 export interface FacadeComponents {
@@ -116,6 +117,7 @@ async function addRoutes(server: FastifyInstance, site: Site, bodies: BodyReader
   await server.register(rateLimit, { global: false });
   const countFailure = makeFailureCounter(server);
 
+  watchRequestEnds(server);
   server.decorateRequest("agent", undefined);
   server.addHook("onRequest", async (request, reply) => {
     reply.header("cache-control", "no-store").header("x-content-type-options", "nosniff");
