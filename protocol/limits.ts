@@ -66,13 +66,15 @@ export const limits = {
   commitWaitingCount: 250_000,
   /** Largest JSON body. */
   jsonBodyBytes: 1 * MIB,
+  /** Largest body of an enrolment, which anybody may send: a secret and a host name, escaped. */
+  enrolBodyBytes: 4 * KIB,
   /** Largest configuration file of an agent; room for ten thousand patterns. */
   configFileBytes: 1 * MIB,
   /** Largest JSON answer that an agent takes from its site: a list of 100,000 snapshots. */
   jsonAnswerBytes: 64 * MIB,
   /** Most that an agent keeps of tree primes for its queries. */
   treeCacheBytes: 256 * MIB,
-  /** Largest sum of request bodies in a site's memory; further ones wait before they are read. */
+  /** Largest sum of request bodies in a site's memory, until they are answered; further ones wait before they are read. */
   bodiesInMemoryBytes: 64 * MIB,
   /** Room for the answers of reads in a site's memory, 17 MiB each at most; further reads wait. Eight at once, four of one agent. */
   answersInMemoryBytes: 136 * MIB,

@@ -5,7 +5,6 @@
  */
 import rateLimit from "@fastify/rate-limit";
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, LogController } from "fastify";
-import type { IncomingMessage } from "node:http";
 import type { Server } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { ServerCredentials } from "#node/site/leaf.ts";
@@ -143,8 +142,8 @@ async function addRoutes(server: FastifyInstance, site: Site, bodies: BodyReader
   server.removeAllContentTypeParsers();
   // Octets stay unread for their routes, which know how much they take.
   server.addContentTypeParser(contentTypes.octets, async () => undefined);
-  server.addContentTypeParser(contentTypes.json, async (_request: FastifyRequest, raw: IncomingMessage) =>
-    parseJson(await bodies.read(raw, limits.jsonBodyBytes)),
+  server.addContentTypeParser(contentTypes.json, async (request: FastifyRequest) =>
+    parseJson(await bodies.read(request, request.agent ? limits.jsonBodyBytes : limits.enrolBodyBytes)),
   );
 
   server.setErrorHandler((error, request, reply) => {

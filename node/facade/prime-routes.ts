@@ -13,7 +13,7 @@ import { type PrimeId, primeIdFromBytes } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { noteDropped } from "#protocol/young-garbage.ts";
 import { agentOf } from "./authentication.ts";
-import { type BodyReader, announcedBytes } from "./bodies.ts";
+import type { BodyReader } from "./bodies.ts";
 import { BodyBudget } from "./body-budget.ts";
 import { holdUntilEnd } from "./request-end.ts";
 
@@ -41,8 +41,6 @@ export function addPrimeRoutes(server: FastifyInstance, site: Site, bodies: Body
     const session = parseSessionPath(request.params.id);
     const agent = agentOf(request).id;
     site.sessions.require(agent, session);
-    const bytes = announcedBytes(request.raw, limits.batchBytes) ?? limits.batchBytes;
-    using _held = await bodies.budget.take(agent, bytes, request.signal);
     return await site.sessions.putBatch(agent, session, await readOctets(bodies, request, limits.batchBytes));
   });
 
@@ -76,7 +74,7 @@ async function readOctets(
   if (request.headers["content-type"] !== contentTypes.octets) {
     throw new CostorError("bad-request", `the content type is ${contentTypes.octets}`);
   }
-  return bodies.read(request.raw, limitBytes);
+  return bodies.read(request, limitBytes);
 }
 
 /** A body of ids end to end. */

@@ -136,6 +136,14 @@ test("a body that is announced too large is refused before it is read, and so is
   assert.match(chunked, /^HTTP\/1\.1 413 |^closed: /);
 });
 
+test("without a token no more is taken than an enrolment needs", async () => {
+  const longest = { secret: "s".repeat(64), hostName: "\0".repeat(200) };
+  assert.equal((await site.ask({ path: paths.enrol, json: longest })).problem().code, "enrolment-refused");
+  const json = { ...longest, padding: "x".repeat(limits.enrolBodyBytes) };
+  for (const path of [paths.enrol, "/v1/nothing"])
+    assert.equal((await site.ask({ path, json })).problem().code, "limit-exceeded");
+});
+
 test("requests that are no HTTP, or mean two things at once, are refused", async () => {
   const auth = `authorization: Bearer ${token}\r\n`;
   const broken = [
