@@ -26,7 +26,7 @@ export const limits = {
   bundleMaxBytes: 512 * KIB,
   /** Payloads of bundles and tree primes are padded to at least this, so that known neighbours do not show in sizes: docs/decisions/padding-from-32-kib.md. */
   paddedMinBytes: 32 * KIB,
-  /** A directory's tree is inlined in its parent's while its encoding is at most this. */
+  /** A directory's tree is inlined in its parent's, or in what a commit says, while its encoding is at most this. */
   treeInlineBytes: 32 * KIB,
   /** Most directories inlined one in the other: what bounds the copies of a deep tree that an agent's database keeps. */
   treeInlinedLevelsCount: 32,

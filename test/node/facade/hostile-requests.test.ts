@@ -257,7 +257,7 @@ const commitOf = (root: unknown) => ({
   root,
 });
 
-test("a tree that is a bomb, too deep, garbage or beyond its prime is refused, in little memory", async () => {
+test("a tree that is a bomb, too deep, too large to be inlined, garbage or beyond its prime is refused, in little memory", async () => {
   // Far more than any reference may say.
   const { prime, key } = smallPrime(Buffer.alloc(512 * 1024 * 1024));
   const before = process.memoryUsage.rss();
@@ -273,9 +273,11 @@ test("a tree that is a bomb, too deep, garbage or beyond its prime is refused, i
   assert.ok(process.memoryUsage.rss() - before < 100 * 1024 * 1024);
   const inline = (bytes: Buffer) => ({ inline: bytes.toString("base64") });
   assert.equal(
-    await codeOf({ path: paths.commit(sessionId), json: commitOf(inline(Buffer.alloc(500_000, 0x81))) }),
+    await codeOf({ path: paths.commit(sessionId), json: commitOf(inline(Buffer.alloc(30_000, 0x81))) }),
     "tree-invalid",
   );
+  const large = inline(Buffer.alloc(limits.treeInlineBytes + 3, 0x81));
+  assert.equal(await codeOf({ path: paths.commit(sessionId), json: commitOf(large) }), "bad-request");
   assert.equal(
     await codeOf({ path: paths.commit(sessionId), json: commitOf(inline(randomBytes(1000))) }),
     "tree-invalid",
