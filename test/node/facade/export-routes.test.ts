@@ -216,6 +216,7 @@ test("paths are parsed as bytes and names of downloads cannot break a header", (
   assert.deepEqual(parseExportPath("/x"), []);
   assert.deepEqual(parseExportPath("/x?path=//a//b/&y=1"), ["a", "b"]);
   assert.deepEqual(parseExportPath("/x?path=%ff/é"), ["\xff", "\xc3\xa9"]);
+  assert.deepEqual(parseExportPath("/x?path=/why?.txt?"), ["why?.txt?"]);
   for (const bad of ["?path=a&path=b", "?path=%0", "?path=..", "?path=a%00"])
     assert.throws(() => parseExportPath(bad), { code: "bad-request" });
   assert.equal(
