@@ -64,7 +64,9 @@ export function addExportRoutes(server: FastifyInstance, site: Site): void {
       if (!("object" in start) || start.object.type !== "file") {
         throw new CostorError("bad-request", "this is no file; ask for it as tar or zip");
       }
-      const { range, "if-range": ifRange, "if-none-match": ifNoneMatch } = request.headers;
+      const { "if-range": ifRange, "if-none-match": ifNoneMatch } = request.headers;
+      // Ranges are defined for GET only (RFC 9110, section 14.2).
+      const range = request.method === "GET" ? request.headers.range : undefined;
       const answer = readRange(
         source,
         start.object,

@@ -150,6 +150,11 @@ test("HEAD tells the headers and reads no content", async () => {
   const before = store.read.length;
   const file = await site.ask({ method: "HEAD", path: `${contract.paths.file(snapshotId)}?path=/home/large`, token });
   assert.deepEqual([file.status, file.headers["content-length"], file.body.length], [200, String(large.length), 0]);
+  for (const range of ["bytes=0-3", `bytes=${large.length}-`]) {
+    const path = `${contract.paths.file(snapshotId)}?path=/home/large`;
+    const { status, headers } = await site.ask({ method: "HEAD", path, token, headers: { range } });
+    assert.deepEqual([status, headers["content-length"]], [200, String(large.length)], "a range is for GET");
+  }
   assert.equal((await site.ask({ method: "HEAD", path: contract.paths.tar(snapshotId), token })).status, 200);
   assert.ok(store.read.length - before < 4);
 });
