@@ -76,7 +76,7 @@ export const limits = {
   treeCacheBytes: 256 * MIB,
   /** Largest sum of request bodies in a site's memory, until they are answered; further ones wait before they are read. */
   bodiesInMemoryBytes: 64 * MIB,
-  /** Room for the answers of reads in a site's memory, 17 MiB each at most; further reads wait. Eight at once, four of one agent. */
+  /** Room in a site's memory for answers: reads of primes, 17 MiB each at most, and small files. Further ones wait; half is for one agent. */
   answersInMemoryBytes: 136 * MIB,
   /** A body that comes more slowly than this over {@link limits.bodyWatchMs} is ended. */
   bodyMinBytesPerSecond: 4 * KIB,
@@ -128,8 +128,10 @@ export const limits = {
   exportZipPathBytes: 32 * KIB,
   /** Plaintext that one export keeps opened: two of the largest primes read ahead, one in use. */
   exportOpenedBytes: 12 * MIB,
-  /** Exports that a site serves at once, about 50 MB of memory each; more are asked to come again. */
+  /** Exports that a site serves at once, about 50 MB of memory each; more are asked to come again. Small files and ranges are none. */
   exportsAtOnceCount: 4,
+  /** Those of one agent, so that others find room. */
+  exportsPerAgentCount: 2,
   /** Longest note in a zip about what it could not hold. */
   exportNoteBytes: 256 * KIB,
 } as const;

@@ -15,6 +15,7 @@ import { limits } from "#protocol/limits.ts";
 import { addAgentRoutes } from "./agent-routes.ts";
 import { authenticate, makeFailureCounter } from "./authentication.ts";
 import { BodyReader } from "./bodies.ts";
+import { BodyBudget } from "./body-budget.ts";
 import { capConnections } from "./connections.ts";
 import { addExportRoutes } from "./export-routes.ts";
 import type { FacadeCounts } from "./metrics.ts";
@@ -158,8 +159,9 @@ async function addRoutes(server: FastifyInstance, site: Site, bodies: BodyReader
 
   addServiceRoutes(server, site, counts);
   addAgentRoutes(server, site, countFailure);
-  addPrimeRoutes(server, site, bodies);
-  addExportRoutes(server, site);
+  const answers = new BodyBudget(limits.answersInMemoryBytes);
+  addPrimeRoutes(server, site, bodies, answers);
+  addExportRoutes(server, site, answers);
 }
 
 function parseJson(body: Buffer): unknown {

@@ -14,7 +14,7 @@ import { limits } from "#protocol/limits.ts";
 import { noteDropped } from "#protocol/young-garbage.ts";
 import { agentOf } from "./authentication.ts";
 import type { BodyReader } from "./bodies.ts";
-import { BodyBudget } from "./body-budget.ts";
+import type { BodyBudget } from "./body-budget.ts";
 import { holdUntilEnd } from "./request-end.ts";
 
 interface IdInPath {
@@ -27,9 +27,8 @@ const ANSWER_BYTES = 4 * limits.primeStoredBytes;
 /** Below this, head and bytes go into one write. */
 const JOINED_BYTES = 64 * 1024;
 
-export function addPrimeRoutes(server: FastifyInstance, site: Site, bodies: BodyReader): void {
-  const answers = new BodyBudget(limits.answersInMemoryBytes);
-
+/** @param answers room for answers in memory */
+export function addPrimeRoutes(server: FastifyInstance, site: Site, bodies: BodyReader, answers: BodyBudget): void {
   server.post<IdInPath>(paths.missing(":id"), async (request, reply) => {
     const session = parseSessionPath(request.params.id);
     const ids = await readIds(bodies, request, limits.missingIdsCount);
