@@ -198,6 +198,27 @@ test("damage to the identity stops the start with the file's name", async () => 
   });
 });
 
+test("a damaged kit check stops nothing but the kit's own commands, and is told", async () => {
+  await withSite(async (site, data) => {
+    await site.stop();
+    const path = join(data, "site", "kit-check");
+    await writeFile(path, "damaged");
+    const again = await startSiteProcess(data);
+    assert.equal(again.ready.kitConfirmed, false);
+    for (const isRunning of [true, false]) {
+      if (!isRunning) assert.equal(await again.stop(), 0);
+      assert.equal((await runCommand("site", "check", "--data", data)).code, 0);
+      const stats = await runCommand("site", "stats", "--data", data);
+      assert.equal(stats.code, 0, stats.stderr);
+      assert.ok(stats.stdout.includes(path));
+      const all = await runCommand("site", "stats", "--data", data, "--json");
+      assert.equal(all.json<{ kitConfirmed: boolean }>().kitConfirmed, false);
+      const status = await runCommand("site", "kit", "status", "--data", data, "--json");
+      assert.deepEqual([status.code, codeOf(status.stderr)], [1, "identity-damaged"]);
+    }
+  });
+});
+
 test("the control socket is its owner's alone, and nonsense on it harms nothing", async () => {
   await withSite(async (_site, data) => {
     const path = join(data, "control.sock");
