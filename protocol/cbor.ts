@@ -20,6 +20,7 @@ const MAX_UINT64 = (1n << 64n) - 1n;
 /** Bytes being written; grows by doubling. One writer serves all calls of {@link encodeCbor}: encoding is synchronous. */
 let scratch = Buffer.allocUnsafeSlow(64 * 1024);
 let used = 0;
+let writtenCount = 0;
 
 function reserve(bytes: number): void {
   if (used + bytes <= scratch.length) return;
@@ -90,6 +91,8 @@ function writeMap(value: CborMap, depth: number): void {
 function writeValue(value: CborValue, depth: number): void {
   if (depth > limits.cborDepthCount)
     throw new CostorError("bad-encoding", "a value is nested too deep to be read back");
+  if (++writtenCount > limits.cborItemsCount)
+    throw new CostorError("bad-encoding", "a value holds too many values to be read back");
   if (typeof value === "number") {
     if (!Number.isSafeInteger(value)) throw new CostorError("bad-encoding", `${value} is not a safe integer`);
     writeHead(value < 0 ? MAJOR.negative : MAJOR.unsigned, value < 0 ? -1 - value : value);
@@ -115,10 +118,11 @@ function writeValue(value: CborValue, depth: number): void {
 
 /**
  * The canonical encoding. Map entries that are `undefined` are left out. Throws `bad-encoding` for what has none, and for
- * what {@link decodeCbor} would refuse as too deep.
+ * what {@link decodeCbor} would refuse as too deep or too many.
  */
 export function encodeCbor(value: CborValue): Buffer {
   used = 0;
+  writtenCount = 0;
   writeValue(value, 0);
   const encoded = Buffer.allocUnsafeSlow(used);
   scratch.copy(encoded, 0, 0, used);
@@ -130,6 +134,7 @@ const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 class CborReader {
   readonly bytes: Buffer;
   at = 0;
+  private readCount = 0;
 
   constructor(bytes: Uint8Array) {
     this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -192,6 +197,7 @@ class CborReader {
 
   value(depth: number): CborValue {
     if (depth > limits.cborDepthCount) this.fail("nested too deep");
+    if (++this.readCount > limits.cborItemsCount) this.fail(`more than ${limits.cborItemsCount} values`);
     this.need(1);
     const head = this.bytes[this.at++]!;
     const info = head & 0x1f;
@@ -227,7 +233,8 @@ class CborReader {
 
 /**
  * The value of exactly these bytes. Byte strings are views of `bytes`, maps have no prototype.
- * Throws `bad-encoding` for anything but one canonical value, nested at most `limits.cborDepthCount` deep.
+ * Throws `bad-encoding` for anything but one canonical value, nested at most `limits.cborDepthCount` deep, that holds at
+ * most `limits.cborItemsCount` values.
  */
 export function decodeCbor(bytes: Uint8Array): CborValue {
   const reader = new CborReader(bytes);

@@ -26,18 +26,20 @@ export const limits = {
   bundleMaxBytes: 512 * KIB,
   /** Payloads of bundles and tree primes are padded to at least this, so that known neighbours do not show in sizes: docs/decisions/padding-from-32-kib.md. */
   paddedMinBytes: 32 * KIB,
-  /** A directory's tree is inlined in its parent's while its encoding is at most this. */
+  /** A directory's tree is inlined in its parent's, or in what a commit says, while its encoding is at most this. */
   treeInlineBytes: 32 * KIB,
   /** Most directories inlined one in the other: what bounds the copies of a deep tree that an agent's database keeps. */
   treeInlinedLevelsCount: 32,
-  /** Largest encoded tree page. */
-  treePageBytes: 1 * MIB,
+  /** Largest encoded tree page, read or written: an index over 4,096 pages whose first names are the longest takes 1.4 MiB. */
+  treePageBytes: 2 * MIB,
   /** Above this a file's reference list moves to pages of its own. */
   fileReferencesInlineCount: 64,
   /** Largest count of references in one reference page. */
   referencePageCount: 8192,
   /** Deepest nesting of CBOR values in anything that CoStor reads. */
   cborDepthCount: 64,
+  /** Most values in one CBOR encoding: each takes memory many times its byte. A page of the smallest files, each with an owner and a prime of its own, has 220,000. */
+  cborItemsCount: 300_000,
   /** Largest name of an object (Linux NAME_MAX). */
   nameBytes: 255,
   /** Largest symlink target (Linux PATH_MAX). */
@@ -58,16 +60,24 @@ export const limits = {
   missingIdsCount: 65_536,
   /** Most missing primes that the answer to a commit lists: the agent sends them and commits again. */
   commitMissingCount: 10_000,
+  /** Most nodes and pages, each in a prime, that the check of a commit meets and no earlier snapshot has, about 80 bytes of memory each: 32 GiB of directories. More are `tree-invalid`. */
+  commitSlicesCount: 1_000_000,
+  /** Most of them that wait for those below others, about 300 bytes each: fifty levels of wide directories. More are `tree-invalid`. */
+  commitWaitingCount: 250_000,
   /** Largest JSON body. */
   jsonBodyBytes: 1 * MIB,
+  /** Largest body of an enrolment, which anybody may send: a secret and a host name, escaped. */
+  enrolBodyBytes: 4 * KIB,
   /** Largest configuration file of an agent; room for ten thousand patterns. */
   configFileBytes: 1 * MIB,
   /** Largest JSON answer that an agent takes from its site: a list of 100,000 snapshots. */
   jsonAnswerBytes: 64 * MIB,
   /** Most that an agent keeps of tree primes for its queries. */
   treeCacheBytes: 256 * MIB,
-  /** Largest sum of request bodies in a site's memory; further ones wait before they are read. */
+  /** Largest sum of request bodies in a site's memory, until they are answered; further ones wait before they are read. */
   bodiesInMemoryBytes: 64 * MIB,
+  /** Room in a site's memory for answers: reads of primes, 17 MiB each at most, and small files. Further ones wait; half is for one agent. */
+  answersInMemoryBytes: 136 * MIB,
   /** A body that comes more slowly than this over {@link limits.bodyWatchMs} is ended. */
   bodyMinBytesPerSecond: 4 * KIB,
   /** How often the rate of a body is looked at. */
@@ -120,8 +130,10 @@ export const limits = {
   exportZipPathBytes: 32 * KIB,
   /** Plaintext that one export keeps opened: two of the largest primes read ahead, one in use. */
   exportOpenedBytes: 12 * MIB,
-  /** Exports that a site serves at once, about 50 MB of memory each; more are asked to come again. */
+  /** Exports that a site serves at once, about 50 MB of memory each; more are asked to come again. Small files and ranges are none. */
   exportsAtOnceCount: 4,
+  /** Those of one agent, so that others find room. */
+  exportsPerAgentCount: 2,
   /** Longest note in a zip about what it could not hold. */
   exportNoteBytes: 256 * KIB,
 } as const;

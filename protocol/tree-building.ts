@@ -13,7 +13,7 @@ const PAGE_MIN_BYTES = 128 * 1024;
 /** … where one name in so many says so … */
 const PAGE_CUT_ONE_IN = 128;
 /** … and ends once it weighs this much, which leaves room for the last object and for the page's tables. */
-const PAGE_MAX_BYTES = limits.treePageBytes / 2;
+const PAGE_MAX_BYTES = 512 * 1024;
 /** A reference page ends where one key in so many says so. */
 const REFERENCES_CUT_ONE_IN = 1024;
 

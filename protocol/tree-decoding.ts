@@ -201,8 +201,14 @@ function checkAscending(names: readonly ByteString[]): void {
   for (let i = 1; i < names.length; i++) if (names[i - 1]! >= names[i]!) failTree("names out of order or twice");
 }
 
+/** The map that `bytes` encode: few enough that decoding them costs little, whatever they are. */
+function decodePage(bytes: Uint8Array, what: string): CborMap {
+  if (bytes.length > limits.treePageBytes) failTree(`${what} of ${bytes.length} bytes`);
+  return asMap(decodeCbor(bytes), what);
+}
+
 export function decodeNode(bytes: Uint8Array): TreeNode {
-  const map = asMap(decodeCbor(bytes), "a node");
+  const map = decodePage(bytes, "a node");
   const primes = decodePrimes(map["p"]);
   if (map["i"] !== undefined) {
     const pages = asList(map["i"], "the pages").map((item) => {
@@ -222,6 +228,8 @@ export function decodeNode(bytes: Uint8Array): TreeNode {
 
 /** The slices that a reference page lists. */
 export function decodeReferencePage(bytes: Uint8Array): ContentSlice[] {
-  const map = asMap(decodeCbor(bytes), "a reference page");
-  return decodeSlices(asList(map["c"], "the slices"), decodePrimes(map["p"]));
+  const map = decodePage(bytes, "a reference page");
+  const slices = decodeSlices(asList(map["c"], "the slices"), decodePrimes(map["p"]));
+  if (slices.length > limits.referencePageCount) failTree(`a reference page of ${slices.length} slices`);
+  return slices;
 }

@@ -9,7 +9,7 @@ import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { createProgress } from "#terminal/progress.ts";
 import { formatBytes, formatCount, formatCountOf } from "#terminal/quantities.ts";
 import { addKitCommands } from "./kit-commands.ts";
-import { kitReminder } from "./kit-text.ts";
+import { kitReminderOnce } from "./kit-text.ts";
 import { callOn } from "./site-access.ts";
 import { addStartCommand } from "./start.ts";
 
@@ -79,7 +79,7 @@ function addStoreCommands(site: Command): void {
     printLine(`Free: ${formatBytes(store.freeBytes)}, of which ${formatBytes(store.reserveBytes)} are kept in reserve`);
     if (store.quarantinedCount > 0)
       printLine(`Damaged stretches: ${store.quarantinedCount}; run costor site check --data ${data}`);
-    const reminder = kitReminder(data, await callOn(data, "kit", {}));
+    const reminder = await kitReminderOnce(data, callOn(data, "kit", {}));
     if (reminder) printLine(reminder);
   });
   onData(site, "check", "verify the store, and with --read-data every prime in it")

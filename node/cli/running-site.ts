@@ -12,7 +12,7 @@ import { openServedStore } from "#node/site/site-store.ts";
 import { openSite } from "#node/site/site.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
-import { kitReminder } from "./kit-text.ts";
+import { kitReminderOnce } from "./kit-text.ts";
 import { createLog } from "./log.ts";
 
 export interface StartOptions {
@@ -73,8 +73,7 @@ export async function runSite(options: StartOptions): Promise<void> {
   }, UPKEEP_MS);
   stack.defer(() => clearInterval(upkeep));
 
-  const kit = await site.kitCheck();
-  const reminder = kitReminder(options.data, kit);
+  const reminder = await kitReminderOnce(options.data, site.kitCheck());
   const listening = { host: listen.host, port: facade.address.port };
   if (options.json) {
     const { siteName, siteId } = site.identity;
@@ -84,7 +83,7 @@ export async function runSite(options: StartOptions): Promise<void> {
       siteId,
       listen: listening,
       addresses,
-      kitConfirmed: kit.confirmedMs !== undefined,
+      kitConfirmed: reminder === undefined,
     });
   } else {
     printLine(`Site ${site.identity.siteName} listens on https://${formatAddress(listening)}`);

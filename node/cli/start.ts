@@ -10,7 +10,10 @@ export function addStartCommand(site: Command): void {
     .option("--listen <host:port>", "where to listen for agents", "0.0.0.0:8443")
     .option("--name <name>", "name of the site; counts at the first start only (default: this machine's name)")
     .option("--kit <file>", "write the recovery kit to this new file at the first start, instead of showing it")
-    .option("--address <host[:port]...>", "where agents find the site, when that is not where it listens")
+    .option(
+      "--address <host:port...>",
+      "where agents find the site, when that is not where it listens; the port can be left out",
+    )
     .option("--log-level <level>", "trace, debug, info, warn, error or silent", "info")
     .option("--json", "print one JSON line when the site is ready")
     .action(async (options: StartOptions) => {

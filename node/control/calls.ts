@@ -5,7 +5,7 @@
 import * as v from "valibot";
 import type { Site } from "#node/site/site.ts";
 import type { AgentRecord } from "#node/site/agent-registry.ts";
-import { CostorError } from "#protocol/errors.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { parseAgentId } from "#protocol/ids.ts";
 
 export interface CallContext {
@@ -85,6 +85,16 @@ type Handlers = {
   ) => Promise<CallResults[Name]>;
 };
 
+/** As far as is known: no, while the file that would tell is damaged. */
+async function isKitConfirmed({ kitCheck }: Site): Promise<boolean> {
+  try {
+    return (await kitCheck()).confirmedMs !== undefined;
+  } catch (error) {
+    if (isCostorError(error, "identity-damaged")) return false;
+    throw error;
+  }
+}
+
 const handlers: Handlers = {
   enrolToken: async (args, { site }) => {
     const addresses = args.addresses?.length ? args.addresses : await site.addresses();
@@ -108,7 +118,7 @@ const handlers: Handlers = {
     storeGeneration: site.store.generation,
     agentsCount: site.agents.activeCount,
     openSessionsCount: site.sessions.openCount,
-    kitConfirmed: (await site.kitCheck()).confirmedMs !== undefined,
+    kitConfirmed: await isKitConfirmed(site),
     store: await site.store.stats(),
   }),
   check: ({ readData }, { site, signal, onProgress }) => site.store.check({ readData, signal, onProgress }),

@@ -1,15 +1,17 @@
 /**
- * Reads request bodies: bounded in size and in how slowly they may come. Node's own
+ * Reads request bodies: bounded in size, in their sum, and in how slowly they may come. Node's own
  * time-outs guard headers and whole requests; a body that trickles is ended here.
  */
+import type { FastifyRequest } from "fastify";
 import type { IncomingMessage } from "node:http";
 import { CostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
 import { noteDropped } from "#protocol/young-garbage.ts";
 import { BodyBudget } from "./body-budget.ts";
+import { holdUntilEnd } from "./request-end.ts";
 
 /** The length that the client announced; undefined for a chunked body. Throws `limit-exceeded` at once for too much. */
-export function announcedBytes(request: IncomingMessage, limitBytes: number): number | undefined {
+function announcedBytes(request: IncomingMessage, limitBytes: number): number | undefined {
   const header = request.headers["content-length"];
   if (header === undefined) return undefined;
   const bytes = Number(header);
@@ -19,7 +21,7 @@ export function announcedBytes(request: IncomingMessage, limitBytes: number): nu
 }
 
 export class BodyReader {
-  readonly budget = new BodyBudget();
+  private readonly budget = new BodyBudget();
   private readonly watchMs: number;
 
   /** @param watchMs how often the rate of a body is looked at */
@@ -28,11 +30,14 @@ export class BodyReader {
   }
 
   /**
-   * The whole body, in memory of its own that may be transferred to another thread.
+   * The whole body, in memory of its own that may be transferred to another thread. Waits, unread, until the budget has room
+   * for it, which it keeps until the request is over. The room is its agent's, or where there is none, its address's.
    * Throws `limit-exceeded` for too much, `bad-request` for a body that ends early or comes too slowly.
    */
-  read(request: IncomingMessage, limitBytes: number): Promise<Buffer<ArrayBuffer>> {
-    return readBody(request, limitBytes, this.watchMs);
+  async read(request: FastifyRequest, limitBytes: number): Promise<Buffer<ArrayBuffer>> {
+    const bytes = announcedBytes(request.raw, limitBytes) ?? limitBytes;
+    holdUntilEnd(request, await this.budget.take(request.agent?.id ?? request.ip, bytes, request.over));
+    return readBody(request.raw, limitBytes, this.watchMs);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * How many bytes of bodies may be in memory at once. Those that find no room wait in order, unread. No owner holds more
- * than half, so that one agent that sends slowly over many connections leaves room for the others.
+ * How many bytes of bodies may be in memory at once: of requests, or of answers. Those that find no room wait in order,
+ * unread. No owner holds more than half, so that one agent that sends slowly over many connections leaves room for the others.
  */
 import { limits } from "#protocol/limits.ts";
 

@@ -7,7 +7,8 @@ import { CostorError } from "#protocol/errors.ts";
  * space. Throws `bad-request` for broken escapes, for NUL, and for `.` and `..`, which no snapshot holds.
  */
 export function parseExportPath(target: string): ByteString[] {
-  const query = target.split("?", 2)[1] ?? "";
+  const queryAt = target.indexOf("?");
+  const query = queryAt < 0 ? "" : target.slice(queryAt + 1);
   const values = query.split("&").filter((part) => part.startsWith("path="));
   if (values.length > 1) throw new CostorError("bad-request", "the parameter `path` is given twice");
   const names = decodeBytes((values[0] ?? "").slice("path=".length))

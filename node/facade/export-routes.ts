@@ -8,25 +8,28 @@ import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { type ExportSource, type ExportStart, type ExportStream, findExportStart } from "#node/export/export-source.ts";
 import { OpenedPrimes } from "#node/export/opened-primes.ts";
-import { readRange } from "#node/export/single-file.ts";
+import { type FileAnswer, readRange } from "#node/export/single-file.ts";
 import { createTarStream } from "#node/export/tar.ts";
 import { createZipStream } from "#node/export/zip.ts";
 import type { Site } from "#node/site/site.ts";
 import type { ByteString } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { contentTypes, paths } from "#protocol/http.ts";
-import type { PrimeId } from "#protocol/ids.ts";
+import type { AgentId, PrimeId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { nodePointerFromWire } from "#protocol/node-pointer.ts";
 import { TreeReader } from "#protocol/tree-reader.ts";
 import { parseSnapshotPath } from "./agent-routes.ts";
 import { agentOf } from "./authentication.ts";
+import type { BodyBudget } from "./body-budget.ts";
 import { contentDisposition, parseExportPath } from "./export-path.ts";
+import { holdUntilEnd } from "./request-end.ts";
 
 interface IdInPath {
   Params: { id: string };
 }
 type ExportRequest = FastifyRequest<IdInPath>;
+type FileChunks = NonNullable<FileAnswer["chunks"]>;
 
 interface Archive {
   readonly extension: string;
@@ -38,8 +41,19 @@ interface Archive {
   ): ExportStream;
 }
 
-export function addExportRoutes(server: FastifyInstance, site: Site): void {
+/** Room while a file is read at once: for primes and tree pages that are opened. */
+const SMALL_FILE_ROOM_BYTES = 8 * limits.primeStoredBytes;
+
+/** @param answers room for answers in memory */
+export function addExportRoutes(server: FastifyInstance, site: Site, answers: BodyBudget): void {
   const exports = new ExportSlots();
+  /** A small file, or range, is read at once and waits for room; it needs no slot, which a slow client could hold. */
+  const fileBody = async (request: FastifyRequest, { headers }: FileAnswer, chunks: FileChunks) => {
+    const agent = agentOf(request).id;
+    if (Number(headers["content-length"]) > limits.smallFileBytes) return bodyOf(chunks, exports.take(agent));
+    holdUntilEnd(request, await answers.take(agent, SMALL_FILE_ROOM_BYTES, request.over));
+    return Buffer.concat(await Array.fromAsync(chunks));
+  };
   const addArchive = (url: string, archive: Archive): void => {
     server.route<IdInPath>({
       method: ["GET", "HEAD"],
@@ -48,7 +62,7 @@ export function addExportRoutes(server: FastifyInstance, site: Site): void {
         const { source, start, name } = await openExport(site, request);
         reply.type(archive.type).header("content-disposition", contentDisposition(name, archive.extension));
         if (request.method === "HEAD") return reply.send();
-        const slot = exports.take();
+        const slot = exports.take(agentOf(request).id);
         return sendArchive(reply, archive.create(source, start, { signal: request.signal, nowMs: site.now() }), slot);
       },
     });
@@ -64,7 +78,9 @@ export function addExportRoutes(server: FastifyInstance, site: Site): void {
       if (!("object" in start) || start.object.type !== "file") {
         throw new CostorError("bad-request", "this is no file; ask for it as tar or zip");
       }
-      const { range, "if-range": ifRange, "if-none-match": ifNoneMatch } = request.headers;
+      const { "if-range": ifRange, "if-none-match": ifNoneMatch } = request.headers;
+      // Ranges are defined for GET only (RFC 9110, section 14.2).
+      const range = request.method === "GET" ? request.headers.range : undefined;
       const answer = readRange(
         source,
         start.object,
@@ -72,31 +88,43 @@ export function addExportRoutes(server: FastifyInstance, site: Site): void {
         request.signal,
       );
       // Content of a snapshot is whatever its maker wanted: never shown as a page of this site.
-      reply.code(answer.status).headers(answer.headers).type(contentTypes.octets);
-      reply.header("content-disposition", contentDisposition(name, "")).header("content-security-policy", "sandbox");
-      if (!answer.chunks || request.method === "HEAD") return reply.send();
-      const slot = exports.take();
-      return reply.send(await bodyOf(answer.chunks, slot));
+      const headers = {
+        ...answer.headers,
+        "content-type": contentTypes.octets,
+        "content-disposition": contentDisposition(name, ""),
+        "content-security-policy": "sandbox",
+      };
+      const body =
+        request.method === "GET" && answer.chunks ? await fileBody(request, answer, answer.chunks) : undefined;
+      return reply.code(answer.status).headers(headers).send(body);
     },
   });
 }
 
-/** Exports under way, at most `limits.exportsAtOnceCount`, so that their memory is bounded. */
+/**
+ * Exports under way, at most `limits.exportsAtOnceCount`, so that their memory is bounded, and of one agent at most
+ * `limits.exportsPerAgentCount`, so that none takes them all.
+ */
 class ExportSlots {
-  private takenCount = 0;
+  private readonly taken: AgentId[] = [];
 
   /** Throws `too-many-requests` when all are taken. */
-  take(): Disposable {
-    if (this.takenCount >= limits.exportsAtOnceCount) {
-      throw new CostorError("too-many-requests", `${this.takenCount} exports are under way`, {
-        details: { retryAfterSeconds: 30 },
-      });
+  take(agent: AgentId): Disposable {
+    const own = this.taken.filter((other) => other === agent);
+    if (this.taken.length >= limits.exportsAtOnceCount || own.length >= limits.exportsPerAgentCount) {
+      throw new CostorError(
+        "too-many-requests",
+        `${this.taken.length} exports are under way, ${own.length} of them yours`,
+        {
+          details: { retryAfterSeconds: 30 },
+        },
+      );
     }
-    this.takenCount++;
+    this.taken.push(agent);
     let isTaken = true;
     return {
       [Symbol.dispose]: () => {
-        if (isTaken) this.takenCount--;
+        if (isTaken) this.taken.splice(this.taken.indexOf(agent), 1);
         isTaken = false;
       },
     };

@@ -5,7 +5,6 @@
  */
 import rateLimit from "@fastify/rate-limit";
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, LogController } from "fastify";
-import type { IncomingMessage } from "node:http";
 import type { Server } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { ServerCredentials } from "#node/site/leaf.ts";
@@ -16,11 +15,13 @@ import { limits } from "#protocol/limits.ts";
 import { addAgentRoutes } from "./agent-routes.ts";
 import { authenticate, makeFailureCounter } from "./authentication.ts";
 import { BodyReader } from "./bodies.ts";
+import { BodyBudget } from "./body-budget.ts";
 import { capConnections } from "./connections.ts";
 import { addExportRoutes } from "./export-routes.ts";
 import type { FacadeCounts } from "./metrics.ts";
 import { addPrimeRoutes } from "./prime-routes.ts";
 import { asCostorError, sendProblem } from "./problem.ts";
+import { watchRequestEnds } from "./request-end.ts";
 import { addServiceRoutes, publicPaths } from "./service-routes.ts";
 
 export interface FacadeComponents {
@@ -116,6 +117,7 @@ async function addRoutes(server: FastifyInstance, site: Site, bodies: BodyReader
   await server.register(rateLimit, { global: false });
   const countFailure = makeFailureCounter(server);
 
+  watchRequestEnds(server);
   server.decorateRequest("agent", undefined);
   server.addHook("onRequest", async (request, reply) => {
     reply.header("cache-control", "no-store").header("x-content-type-options", "nosniff");
@@ -141,8 +143,8 @@ async function addRoutes(server: FastifyInstance, site: Site, bodies: BodyReader
   server.removeAllContentTypeParsers();
   // Octets stay unread for their routes, which know how much they take.
   server.addContentTypeParser(contentTypes.octets, async () => undefined);
-  server.addContentTypeParser(contentTypes.json, async (_request: FastifyRequest, raw: IncomingMessage) =>
-    parseJson(await bodies.read(raw, limits.jsonBodyBytes)),
+  server.addContentTypeParser(contentTypes.json, async (request: FastifyRequest) =>
+    parseJson(await bodies.read(request, request.agent ? limits.jsonBodyBytes : limits.enrolBodyBytes)),
   );
 
   server.setErrorHandler((error, request, reply) => {
@@ -157,8 +159,9 @@ async function addRoutes(server: FastifyInstance, site: Site, bodies: BodyReader
 
   addServiceRoutes(server, site, counts);
   addAgentRoutes(server, site, countFailure);
-  addPrimeRoutes(server, site, bodies);
-  addExportRoutes(server, site);
+  const answers = new BodyBudget(limits.answersInMemoryBytes);
+  addPrimeRoutes(server, site, bodies, answers);
+  addExportRoutes(server, site, answers);
 }
 
 function parseJson(body: Buffer): unknown {

@@ -1,6 +1,6 @@
 /**
  * Primes in and out. Bodies are raw bytes. A batch is read into memory once and handed over to the store; a read is pulled by
- * the client, with a few primes fetched ahead.
+ * the client, with a few primes fetched ahead, for which it has room in a budget until it is over.
  */
 import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyRequest } from "fastify";
@@ -13,19 +13,22 @@ import { type PrimeId, primeIdFromBytes } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { noteDropped } from "#protocol/young-garbage.ts";
 import { agentOf } from "./authentication.ts";
-import { type BodyReader, announcedBytes } from "./bodies.ts";
+import type { BodyReader } from "./bodies.ts";
+import type { BodyBudget } from "./body-budget.ts";
+import { holdUntilEnd } from "./request-end.ts";
 
 interface IdInPath {
   Params: { id: string };
 }
 
 const ID_BYTES = 32;
-/** Primes fetched at once, and once more ahead while the client reads: at most 68 MB, a tenth of that as a rule. */
-const FETCHED_TOGETHER_COUNT = 8;
+/** Room of one answer: for primes on their way out, and for those fetched ahead, of which each may turn out the largest. */
+const ANSWER_BYTES = 4 * limits.primeStoredBytes;
 /** Below this, head and bytes go into one write. */
 const JOINED_BYTES = 64 * 1024;
 
-export function addPrimeRoutes(server: FastifyInstance, site: Site, bodies: BodyReader): void {
+/** @param answers room for answers in memory */
+export function addPrimeRoutes(server: FastifyInstance, site: Site, bodies: BodyReader, answers: BodyBudget): void {
   server.post<IdInPath>(paths.missing(":id"), async (request, reply) => {
     const session = parseSessionPath(request.params.id);
     const ids = await readIds(bodies, request, limits.missingIdsCount);
@@ -37,8 +40,6 @@ export function addPrimeRoutes(server: FastifyInstance, site: Site, bodies: Body
     const session = parseSessionPath(request.params.id);
     const agent = agentOf(request).id;
     site.sessions.require(agent, session);
-    const bytes = announcedBytes(request.raw, limits.batchBytes) ?? limits.batchBytes;
-    using _held = await bodies.budget.take(agent, bytes, request.signal);
     return await site.sessions.putBatch(agent, session, await readOctets(bodies, request, limits.batchBytes));
   });
 
@@ -53,12 +54,14 @@ export function addPrimeRoutes(server: FastifyInstance, site: Site, bodies: Body
         details: { missing },
       });
     }
-    const batch = readAsBatch(site, ids);
+    const roomBytes = Math.min(ANSWER_BYTES, ids.length * limits.primeStoredBytes);
+    holdUntilEnd(request, await answers.take(agent, roomBytes, request.over));
+    const leaving: { body?: Readable } = {};
+    const batch = readAsBatch(site, ids, () => reply.raw.writableLength + (leaving.body?.readableLength ?? 0));
     // The first prime is at hand before the status goes out, so that a damaged one is an error and no cut answer.
     const first = await batch.next();
-    return reply
-      .type(contentTypes.octets)
-      .send(Readable.from(startingWith(first, batch), { objectMode: false, highWaterMark: 1024 * 1024 }));
+    leaving.body = Readable.from(startingWith(first, batch), { objectMode: false, highWaterMark: 1024 * 1024 });
+    return reply.type(contentTypes.octets).send(leaving.body);
   });
 }
 
@@ -70,7 +73,7 @@ async function readOctets(
   if (request.headers["content-type"] !== contentTypes.octets) {
     throw new CostorError("bad-request", `the content type is ${contentTypes.octets}`);
   }
-  return bodies.read(request.raw, limitBytes);
+  return bodies.read(request, limitBytes);
 }
 
 /** A body of ids end to end. */
@@ -83,22 +86,34 @@ async function readIds(bodies: BodyReader, request: FastifyRequest, limitCount: 
   return ids;
 }
 
-async function* readAsBatch(site: Site, ids: readonly PrimeId[]): AsyncGenerator<Uint8Array, void> {
-  const groupAt = (at: number): Promise<Buffer[]> => {
-    const group = site.store.getMany(ids.slice(at, at + FETCHED_TOGETHER_COUNT));
-    group.catch(() => undefined);
-    return group;
+/** @param leavingBytes how much of what was given out the client has not taken yet */
+async function* readAsBatch(
+  site: Site,
+  ids: readonly PrimeId[],
+  leavingBytes: () => number,
+): AsyncGenerator<Uint8Array, void> {
+  const ahead: Promise<Buffer>[] = [];
+  let aheadBytes = 0;
+  const fetch = async (id: PrimeId): Promise<Buffer> => {
+    aheadBytes += limits.primeStoredBytes;
+    const stored = await site.store.get(id);
+    aheadBytes += stored.length - limits.primeStoredBytes;
+    return stored;
   };
-  let fetching = groupAt(0);
-  for (let at = 0; at < ids.length; at += FETCHED_TOGETHER_COUNT) {
-    const group = await fetching;
-    fetching = groupAt(at + FETCHED_TOGETHER_COUNT);
-    for (const [index, stored] of group.entries()) {
-      const entry = batchEntry({ id: ids[at + index]!, stored });
-      if (stored.length < JOINED_BYTES) yield Buffer.concat(entry);
-      else yield* entry;
-      noteDropped(stored.length);
+  const hasRoom = (): boolean => leavingBytes() + aheadBytes + limits.primeStoredBytes <= ANSWER_BYTES;
+  let next = 0;
+  for (const id of ids) {
+    while (next < ids.length && (ahead.length === 0 || hasRoom())) {
+      const fetching = fetch(ids[next++]!);
+      fetching.catch(() => undefined);
+      ahead.push(fetching);
     }
+    const stored = await ahead.shift()!;
+    aheadBytes -= stored.length;
+    const entry = batchEntry({ id, stored });
+    if (stored.length < JOINED_BYTES) yield Buffer.concat(entry);
+    else yield* entry;
+    noteDropped(stored.length);
   }
 }
 

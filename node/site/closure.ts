@@ -4,9 +4,11 @@
  *
  * A tree slice is *closed* for an agent once everything below it was found. Closed marks are kept by the store, which
  * clears them whenever it loses anything, so a commit walks only what is new. Marks are set only after a whole walk
- * without a gap. The walk is iterative: it holds pointers to slices, at most one page's inlined nodes, and ids in batches.
+ * without a gap. The walk is iterative and goes down before it goes on: it holds pointers to slices that wait, a mark of each
+ * that it met, at most one page's inlined nodes, and ids in batches. All of them have limits, since trees come from agents.
  */
 import { createHash } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { AgentId, PrimeId } from "#protocol/ids.ts";
@@ -23,26 +25,39 @@ const REFERENCE_DEPTH_COUNT = 8;
 
 type ClosureStore = Pick<PrimeStore, "hasSent" | "get" | "areClosed" | "markClosed" | "closedEpoch">;
 
-interface PendingSlice {
+interface TreeSlice {
   readonly slice: ContentSlice;
   /** 0 for a node; for a reference page, its levels above the content. */
   readonly depth: number;
 }
 
+interface MetSlice extends TreeSlice {
+  readonly mark: string;
+}
+
 /** The mark of a slice: it names the agent and everything that decides what the slice decodes to. */
-function markOf(agent: AgentId, { slice, depth }: PendingSlice): string {
+function markOf(agent: AgentId, { slice, depth }: TreeSlice): string {
   const place = `${agent} ${slice.prime.id} ${slice.prime.lengthBytes} ${slice.offsetBytes} ${slice.lengthBytes} ${depth} `;
   return createHash("sha256").update(place).update(slice.prime.key).digest("base64url").slice(0, 27);
+}
+
+/** `slice` with a key of its own: the one that was decoded is a view, and would keep its whole page in memory. */
+function withOwnKey({ prime, offsetBytes, lengthBytes }: ContentSlice): ContentSlice {
+  return { prime: { ...prime, key: Uint8Array.from(prime.key) }, offsetBytes, lengthBytes };
 }
 
 class ClosureWalk {
   private readonly store: ClosureStore;
   private readonly agent: AgentId;
   private readonly reader: TreeReader;
+  /** Marks of all slices that were met. */
   private readonly visited = new Set<string>();
   private readonly missing = new Set<PrimeId>();
   private unasked = new Set<PrimeId>();
-  private pending: PendingSlice[] = [];
+  /** Not asked about yet. */
+  private readonly met: MetSlice[] = [];
+  /** Sent, and not closed: to be entered, the last one first. */
+  private readonly open: TreeSlice[] = [];
 
   constructor(store: ClosureStore, agent: AgentId) {
     this.store = store;
@@ -53,41 +68,53 @@ class ClosureWalk {
   /** The missing primes that were met, at most `limits.commitMissingCount`; empty when the root is closed. */
   async run(root: NodePointer): Promise<PrimeId[]> {
     const epoch = await this.store.closedEpoch();
-    if ("slice" in root) this.pending.push({ slice: root.slice, depth: 0 });
+    if ("slice" in root) this.meet({ slice: root.slice, depth: 0 });
     else await this.enterNode(root);
-    while (this.pending.length > 0 && this.missing.size < limits.commitMissingCount) await this.visitSome();
+    while (this.missing.size < limits.commitMissingCount) {
+      const next = this.met.length < ASKED_AT_ONCE_COUNT ? this.open.pop() : undefined;
+      if (next) await this.enter(next);
+      else if (this.met.length > 0) await this.askSlices();
+      else break;
+    }
     await this.ask();
     if (this.missing.size === 0) await this.store.markClosed([...this.visited], epoch);
     return [...this.missing].slice(0, limits.commitMissingCount);
   }
 
-  /** Visits a batch of pending slices: asks once which are closed and which were sent. */
-  private async visitSome(): Promise<void> {
-    const batch: { mark: string; pending: PendingSlice }[] = [];
-    while (batch.length < ASKED_AT_ONCE_COUNT && this.pending.length > 0) {
-      const pending = this.pending.pop()!;
-      const mark = markOf(this.agent, pending);
-      if (this.visited.has(mark)) continue;
-      this.visited.add(mark);
-      batch.push({ mark, pending });
-    }
+  /** Notes a slice, once. Throws `tree-invalid` above the limits of a walk. */
+  private meet({ slice, depth }: TreeSlice): void {
+    const mark = markOf(this.agent, { slice, depth });
+    if (this.visited.has(mark)) return;
+    if (this.visited.size >= limits.commitSlicesCount)
+      failTree(`more than ${limits.commitSlicesCount} nodes and pages that no earlier snapshot has`);
+    if (this.met.length + this.open.length >= limits.commitWaitingCount)
+      failTree(`more than ${limits.commitWaitingCount} nodes and pages that wait for others below them`);
+    this.visited.add(mark);
+    this.met.push({ slice: withOwnKey(slice), depth, mark });
+  }
+
+  /** Asks which of some slices are closed and which were sent; those that are to be entered become open. */
+  private async askSlices(): Promise<void> {
+    const batch = this.met.splice(0, ASKED_AT_ONCE_COUNT);
     const closed = await this.store.areClosed(batch.map(({ mark }) => mark));
-    const open = batch.filter((_, index) => !closed[index]);
+    const unclosed = batch.filter((_, index) => !closed[index]);
     const sent = await this.store.hasSent(
       this.agent,
-      open.map(({ pending }) => pending.slice.prime.id),
+      unclosed.map(({ slice }) => slice.prime.id),
     );
-    for (const [index, { pending }] of open.entries()) {
-      if (sent[index]) await this.enter(pending);
-      else this.missing.add(pending.slice.prime.id);
+    for (const [index, { slice, depth }] of unclosed.entries()) {
+      if (sent[index]) this.open.push({ slice, depth });
+      else this.missing.add(slice.prime.id);
     }
   }
 
-  private async enter({ slice, depth }: PendingSlice): Promise<void> {
+  private async enter({ slice, depth }: TreeSlice): Promise<void> {
+    // A page that is opened already is read without a turn of the event loop, and others want to be served.
+    await setImmediate();
     if (depth === 0) return this.enterNode({ slice });
     const below = decodeReferencePage(await this.reader.readSlice(slice));
     for (const next of below) {
-      if (depth > 1) this.pending.push({ slice: next, depth: depth - 1 });
+      if (depth > 1) this.meet({ slice: next, depth: depth - 1 });
       else this.unasked.add(next.prime.id);
     }
     if (this.unasked.size >= ASKED_AT_ONCE_COUNT) await this.ask();
@@ -100,11 +127,11 @@ class ClosureWalk {
       const links: NodeLinks = linksOfNode(await this.reader.node(pointer));
       for (const node of links.nodes) {
         if ("inline" in node) inlined.push(node);
-        else this.pending.push({ slice: node.slice, depth: 0 });
+        else this.meet({ slice: node.slice, depth: 0 });
       }
       for (const page of links.pages) {
         if (page.depth < 1 || page.depth > REFERENCE_DEPTH_COUNT) failTree("a reference list nested too deep");
-        this.pending.push(page);
+        this.meet(page);
       }
       for (const prime of links.content) this.unasked.add(prime.id);
       if (this.unasked.size >= ASKED_AT_ONCE_COUNT) await this.ask();

@@ -30,6 +30,7 @@ export interface Site {
   readonly snapshots: SnapshotRegistry;
   /** Milliseconds since 1970, by the machine's clock. */
   now(): number;
+  /** Throws `identity-damaged`: the file serves nothing but the reminder, so a site is opened without it. */
   kitCheck(): Promise<KitCheck>;
   confirmKit(words: ReadonlyMap<number, string>): Promise<KitCheck>;
   /** A certificate for a site that is reached at `hosts`; the one at hand while it is good. */
@@ -47,7 +48,6 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
   const siteDirectory = siteDirectoryOf(dataDirectory);
   const identity = await readIdentity(siteDirectory);
   const secrets: SiteSecrets = await readSecrets(siteDirectory);
-  await readKitCheck(siteDirectory);
   const caHash = createHash("sha256").update(identity.caCertificate).digest();
   const agents = await AgentRegistry.open(store);
   const snapshots = new SnapshotRegistry({ store, sealer: makeRootSealer(identity, secrets) });

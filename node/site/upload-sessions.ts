@@ -51,7 +51,8 @@ export class UploadSessions {
   private readonly byAgent = new Map<AgentId, readonly UploadSession[]>();
   /** Guards the list of open sessions and the order of received times. */
   private readonly queue = new SerialQueue();
-  private readonly commits = new Map<string, Promise<CommitResponse>>();
+  /** The commit that each agent has under way: one, since its walk takes memory. */
+  private readonly commits = new Map<AgentId, { readonly key: string; readonly answer: Promise<CommitResponse> }>();
 
   private constructor(components: UploadComponents) {
     this.components = components;
@@ -130,18 +131,20 @@ export class UploadSessions {
 
   /**
    * Completes a snapshot. Repeating a commit gives the first answer again, at once or while the first still runs.
-   * Throws `commit-incomplete`, `tree-invalid`, `snapshot-exists`, `session-unknown`.
+   * Throws `commit-incomplete`, `tree-invalid`, `snapshot-exists`, `session-unknown`, and `too-many-requests` while another
+   * commit of this agent runs.
    */
   async commit(agent: AgentId, id: SessionId, request: CommitRequest): Promise<CommitResponse> {
     const commitHash = createHash("sha256")
       .update(encodeCbor(request as unknown as CborValue))
       .digest();
-    const key = `${agent} ${id} ${commitHash.toString("hex")}`;
-    const running = this.commits.get(key);
-    if (running) return running;
-    const commit = this.complete(agent, id, request, commitHash).finally(() => this.commits.delete(key));
-    this.commits.set(key, commit);
-    return commit;
+    const key = `${id} ${commitHash.toString("hex")}`;
+    const running = this.commits.get(agent);
+    if (running?.key === key) return running.answer;
+    if (running) throw new CostorError("too-many-requests", "another commit of this agent is under way");
+    const answer = this.complete(agent, id, request, commitHash).finally(() => this.commits.delete(agent));
+    this.commits.set(agent, { key, answer });
+    return answer;
   }
 
   private async complete(

@@ -46,7 +46,8 @@ export interface SegmentStoreComponents {
 }
 
 const defaultReserveFileBytes = 8 * 1024 * 1024;
-const factsPerPageCount = 256;
+/** A page of facts ends with the one that reaches either. */
+const factPageLimits = { count: 256, bytes: 1024 * 1024 };
 
 export class SegmentStore implements PrimeStore {
   readonly #disk: Disk;
@@ -166,12 +167,12 @@ export class SegmentStore implements PrimeStore {
     for (;;) {
       const page = await this.factPage(kind, prefix, after);
       for (const { key, value } of page) yield { key: key.toString("utf8"), value };
-      after = page.at(-1)?.key;
-      if (page.length < factsPerPageCount) return;
+      if (page.length === 0) return;
+      after = page.at(-1)!.key;
     }
   }
 
-  /** The next facts whose keys start with `prefix`, after the key `after`; fewer than a page's at the end. */
+  /** The next facts whose keys start with `prefix`, after the key `after`; none at the end. */
   async factPage(
     kind: FactKind,
     prefix: string,
@@ -179,9 +180,7 @@ export class SegmentStore implements PrimeStore {
   ): Promise<{ key: Buffer; value: Buffer }[]> {
     await this.#log.live.verified("facts");
     const start = after === undefined ? undefined : Buffer.from(after);
-    return this.#log.live.read((index) =>
-      index.factsAfter(kind, Buffer.from(prefix, "utf8"), start, factsPerPageCount),
-    );
+    return this.#log.live.read((index) => index.factsAfter(kind, Buffer.from(prefix, "utf8"), start, factPageLimits));
   }
 
   closedEpoch(): Promise<number> {

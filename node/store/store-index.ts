@@ -176,16 +176,18 @@ export class StoreIndex implements EntryReader {
     kind: string,
     prefix: Buffer,
     after: Buffer | undefined,
-    limitCount: number,
+    limit: { readonly count: number; readonly bytes: number },
   ): Promise<{ key: Buffer; value: Buffer }[]> {
     const kindBytes = factKey(kind, Buffer.alloc(0)).length;
     const found: { key: Buffer; value: Buffer }[] = [];
+    let foundBytes = 0;
     for await (const [key, entry] of this.#entries(
       factKey(kind, prefix),
       after === undefined ? undefined : factKey(kind, after),
     )) {
       found.push({ key: key.subarray(kindBytes), value: this.#factOf(key, entry).value });
-      if (found.length === limitCount) break;
+      foundBytes += key.length + entry.length;
+      if (found.length >= limit.count || foundBytes >= limit.bytes) break;
     }
     return found;
   }

@@ -127,6 +127,19 @@ test("lengths that are claimed and not there make no room", () => {
 
 test("a hundred thousand lists one in the other overflow nothing", () => refuses(Buffer.alloc(100_000, 0x81), "deep"));
 
+test("as many values as the limit are read and written, and no more", () => {
+  const full: CborValue[] = Array.from({ length: limits.cborItemsCount - 1 }, () => []);
+  const encoded = encodeCbor(full);
+  assert.equal((decodeCbor(encoded) as CborValue[]).length, full.length);
+  full.push([]);
+  assert.throws(() => encodeCbor(full), { code: "bad-encoding" });
+  for (const item of [0x80, 0xa0, 0x00]) {
+    const head = Buffer.of(0x9a, 0, 0, 0, 0);
+    head.writeUInt32BE(4_000_000, 1);
+    refuses(Buffer.concat([head, Buffer.alloc(4_000_000, item)]), "four million values");
+  }
+});
+
 test("a map's prototype is nobody's to change", () => {
   const decoded = decodeCbor(encodeCbor(JSON.parse('{"__proto__": {"isAdmin": true}}') as CborValue)) as CborMap;
   assert.equal(Object.getPrototypeOf(decoded), null);

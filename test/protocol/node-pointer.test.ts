@@ -37,8 +37,8 @@ test("every pointer comes back through JSON and the schema as it went", () => {
 
 test("the largest inlined node passes the schema, and no larger one", () => {
   const wireOf = (bytes: number) => nodePointerToWire({ inline: Buffer.alloc(bytes) });
-  assert.ok(v.is(nodePointer, wireOf(limits.treePageBytes)));
-  assert.ok(!v.is(nodePointer, wireOf(limits.treePageBytes + 3)));
+  assert.ok(v.is(nodePointer, wireOf(limits.treeInlineBytes)));
+  assert.ok(!v.is(nodePointer, wireOf(limits.treeInlineBytes + 3)));
 });
 
 test("the schema refuses what is no pointer", () => {

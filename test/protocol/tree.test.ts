@@ -150,6 +150,29 @@ test("limits: the largest passes, and what is one larger does not", () => {
   refuses(() => decodeNode(encodeLeaf([paged(9)])), "depth");
 });
 
+test("limits: the largest index and reference page that a writer makes pass, and larger pages do not", () => {
+  const sliceOf = (number: number) => ({
+    prime: { id: number.toString(16).padStart(64, "0") as never, key: Buffer.alloc(32, number), lengthBytes: 4e6 },
+    offsetBytes: 70_000,
+    lengthBytes: 70_000,
+  });
+  const index = Array.from({ length: 4096 }, (_, number) => ({
+    firstName: `${number}`.padStart(limits.nameBytes, "0") as ByteString,
+    slice: sliceOf(number),
+  }));
+  assert.deepEqual(plainTree(decodeNode(encodeIndex(index))), plainTree({ pages: index }));
+  const references = Array.from({ length: limits.referencePageCount }, (_, number) => sliceOf(number));
+  assert.equal(decodeReferencePage(encodeReferencePage(references)).length, references.length);
+  refuses(() => decodeReferencePage(encodeReferencePage([...references, sliceOf(0)])), "referencePageCount");
+
+  const headBytes = encodeCbor({ c: [], e: [], o: [], p: [], q: Buffer.alloc(100_000) }).length - 100_000;
+  const page = (bytes: number) => encodeCbor({ c: [], e: [], o: [], p: [], q: Buffer.alloc(bytes - headBytes) });
+  for (const decode of [decodeNode, decodeReferencePage]) {
+    assert.doesNotThrow(() => decode(page(limits.treePageBytes)));
+    refuses(() => decode(page(limits.treePageBytes + 1)), "treePageBytes");
+  }
+});
+
 test("a name that no directory can hold is none", () => {
   for (const name of ["", ".", "..", "/", "a/b", "\0", "a\0", "x".repeat(limits.nameBytes + 1)])
     assert.ok(!isObjectName(name), JSON.stringify(name));

@@ -8,6 +8,9 @@ import { readFile, symlink, writeFile } from "node:fs/promises";
 import { once } from "node:events";
 import { join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { Command } from "commander";
+import { addAgentCommands } from "#agent/cli/program.ts";
+import { addSiteCommands } from "#node/cli/program.ts";
 import { runtimeFlags } from "#test/support/runtime-flags.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
@@ -92,6 +95,22 @@ test("wrong usage exits with 2 and names what is wrong", () => {
   }
   assert.equal(run().code, 2);
   assert.equal(run("agent").code, 2);
+});
+
+test("an option of either side that shows more than one value takes them", () => {
+  const program = new Command();
+  addAgentCommands(program);
+  addSiteCommands(program);
+  const commands: Command[] = [program];
+  const several: string[] = [];
+  for (let command = commands.pop(); command; command = commands.pop()) {
+    commands.push(...command.commands);
+    for (const { flags, variadic } of command.options) {
+      assert.equal(variadic, flags.includes("..."), flags);
+      if (variadic) several.push(flags);
+    }
+  }
+  assert.ok(several.includes("--address <host:port...>"));
 });
 
 test("work that was done in part exits with 3", () => assert.equal(run("agent", "partly").code, 3));

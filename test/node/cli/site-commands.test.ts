@@ -41,6 +41,14 @@ test("a site says where it listens, keeps its name over restarts, and ends well 
   assert.equal(ids.size, 1);
 });
 
+test("a site says to agents the addresses that it is given, with its own port where they have none", async () => {
+  const data = join(await scratchDirectory("addresses"), "data");
+  const site = await startSiteProcess(data, "--address", "backup.example", "b.example:9000", "--address", "::1");
+  const { port } = site.ready.listen;
+  assert.deepEqual(site.ready.addresses, [`backup.example:${port}`, "b.example:9000", `[::1]:${port}`]);
+  assert.equal(await site.stop(), 0);
+});
+
 test("a token is made beside the running site, and without it", async () => {
   await withSite(async (site, data) => {
     const beside = await runCommand("site", "enrol-token", "--data", data, "--name", "office", "--json");
@@ -187,6 +195,27 @@ test("damage to the identity stops the start with the file's name", async () => 
     await rm(join(data, "site"), { recursive: true });
     const alone = await runCommand("site", "stats", "--data", data, "--json");
     assert.equal(codeOf(alone.stderr), "site-not-made");
+  });
+});
+
+test("a damaged kit check stops nothing but the kit's own commands, and is told", async () => {
+  await withSite(async (site, data) => {
+    await site.stop();
+    const path = join(data, "site", "kit-check");
+    await writeFile(path, "damaged");
+    const again = await startSiteProcess(data);
+    assert.equal(again.ready.kitConfirmed, false);
+    for (const isRunning of [true, false]) {
+      if (!isRunning) assert.equal(await again.stop(), 0);
+      assert.equal((await runCommand("site", "check", "--data", data)).code, 0);
+      const stats = await runCommand("site", "stats", "--data", data);
+      assert.equal(stats.code, 0, stats.stderr);
+      assert.ok(stats.stdout.includes(path));
+      const all = await runCommand("site", "stats", "--data", data, "--json");
+      assert.equal(all.json<{ kitConfirmed: boolean }>().kitConfirmed, false);
+      const status = await runCommand("site", "kit", "status", "--data", data, "--json");
+      assert.deepEqual([status.code, codeOf(status.stderr)], [1, "identity-damaged"]);
+    }
   });
 });
 

@@ -1,7 +1,13 @@
 /** Bodies in memory: never more than the budget, nobody passed by for ever, nobody holding more than half. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import type { TLSSocket } from "node:tls";
 import { BodyBudget } from "#node/facade/body-budget.ts";
+import { paths } from "#protocol/http.ts";
+import { makeUuidV7 } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
 import { suite } from "#test/support/suite.ts";
+import { startTestSite } from "#test/support/test-site.ts";
 
 const test = suite("body budget");
 const never = new AbortController().signal;
@@ -65,6 +71,42 @@ test("who goes away while waiting frees the way for those behind", async () => {
   await behind;
   assert.deepEqual(entered, ["a1", "b1", "d1"]);
   await assert.rejects(budget.take("e", 1, gone.signal), /gone/);
+});
+
+test("JSON and lists of ids count as batches do: an agent whose bodies never end waits for its own, and others do not", async () => {
+  await using site = await startTestSite();
+  const [{ token: hostile }, { token: other }] = [await site.enrol("hostile"), await site.enrol("other")];
+  const open: TLSSocket[] = [];
+  /** Returns when the site has seen the request, of whose body it has got a byte. */
+  const begin = async (path: string, type: string, bytes: number): Promise<void> => {
+    const socket = await site.connect();
+    socket.on("error", () => {});
+    open.push(socket);
+    socket.write(
+      `POST ${path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${hostile}\r\ncontent-type: ${type}\r\n` +
+        `content-length: ${bytes}\r\nexpect: 100-continue\r\n\r\n `,
+    );
+    assert.match(String(await once(socket, "data")), /^HTTP\/1.1 100 /);
+  };
+  let restBytes = limits.bodiesInMemoryBytes / 2;
+  const idsBytes = limits.missingIdsCount * 32;
+  for (; restBytes > idsBytes; restBytes -= idsBytes)
+    await begin(paths.missing(makeUuidV7(1)), "application/octet-stream", idsBytes);
+  for (; restBytes > 0; restBytes -= limits.jsonBodyBytes)
+    await begin(paths.sessions, "application/json", limits.jsonBodyBytes);
+
+  let isAnswered = false;
+  const json = () => ({ job: "j", snapshotId: makeUuidV7(1) });
+  const waiting = site.ask({ path: paths.sessions, token: hostile, json: json() }).then((answer) => {
+    isAnswered = true;
+    return answer;
+  });
+  for (let round = 0; round < 10; round++)
+    assert.equal((await site.ask({ path: paths.sessions, token: other, json: json() })).status, 200);
+  assert.equal(isAnswered, false);
+  open.pop()!.destroy();
+  assert.equal((await waiting).status, 200);
+  for (const socket of open) socket.destroy();
 });
 
 test.run();

@@ -28,21 +28,21 @@ let store: MemoryStore;
 let site: TestSite;
 let token: string;
 let snapshotId: string;
+let home: NodePointer;
 
 test.before(async () => {
   store = createMemoryStore();
   site = await startTestSite({ store });
   ({ token } = await site.enrol("office"));
-  snapshotId = await backUp(
-    primes.node([
-      primes.directory("home", [
-        primes.file("a b+c", "small"),
-        { ...primes.file("x", "raw"), name: "caf\xe9" as ByteString },
-        primes.file("large", large),
-      ]),
-      primes.file("top", "top"),
+  home = primes.node([
+    primes.directory("home", [
+      primes.file("a b+c", "small"),
+      { ...primes.file("x", "raw"), name: "caf\xe9" as ByteString },
+      primes.file("large", large),
     ]),
-  );
+    primes.file("top", "top"),
+  ]);
+  snapshotId = await backUp(home);
 });
 test.after(() => site[Symbol.asyncDispose]());
 
@@ -150,6 +150,11 @@ test("HEAD tells the headers and reads no content", async () => {
   const before = store.read.length;
   const file = await site.ask({ method: "HEAD", path: `${contract.paths.file(snapshotId)}?path=/home/large`, token });
   assert.deepEqual([file.status, file.headers["content-length"], file.body.length], [200, String(large.length), 0]);
+  for (const range of ["bytes=0-3", `bytes=${large.length}-`]) {
+    const path = `${contract.paths.file(snapshotId)}?path=/home/large`;
+    const { status, headers } = await site.ask({ method: "HEAD", path, token, headers: { range } });
+    assert.deepEqual([status, headers["content-length"]], [200, String(large.length)], "a range is for GET");
+  }
   assert.equal((await site.ask({ method: "HEAD", path: contract.paths.tar(snapshotId), token })).status, 200);
   assert.ok(store.read.length - before < 4);
 });
@@ -194,16 +199,36 @@ test("damage found before the first byte is an error with its code", async () =>
   const damaged = primes.file("damaged", "damaged only here");
   const id = await backUp(primes.node([damaged]));
   store.lose("slices" in damaged.content ? damaged.content.slices[0]!.prime.id : assert.fail());
-  assert.equal((await site.ask({ path: contract.paths.tar(id), token })).problem().code, "prime-missing");
+  for (const path of [contract.paths.tar(id), `${contract.paths.file(id)}?path=/damaged`])
+    assert.equal((await site.ask({ path, token })).problem().code, "prime-missing");
 });
 
-test("exports beyond the limit are asked to come again, and a client that leaves frees its place", async () => {
+test("exports beyond the limits are asked to come again, small files and other agents are served, and who leaves frees a place", async () => {
+  const own = { token, snapshotId };
   const waiting: IncomingMessage[] = [];
-  for (let count = 0; count < limits.exportsAtOnceCount; count++)
-    waiting.push(await open(contract.paths.tar(snapshotId)));
-  const refused = await site.ask({ path: contract.paths.tar(snapshotId), token });
-  assert.equal(refused.problem().code, "too-many-requests");
-  assert.ok(Number(refused.headers["retry-after"]) > 0);
+  const fill = async (count: number): Promise<void> => {
+    for (; count > 0; count--) waiting.push(await open(contract.paths.tar(snapshotId)));
+    for (const path of [contract.paths.tar(snapshotId), `${contract.paths.file(snapshotId)}?path=/home/large`]) {
+      const refused = await site.ask({ path, token });
+      assert.equal(refused.problem().code, "too-many-requests");
+      assert.ok(Number(refused.headers["retry-after"]) > 0);
+    }
+    const file = `${contract.paths.file(snapshotId)}?path=/home/`;
+    assert.equal((await site.ask({ path: `${file}a+b%2Bc`, token })).body.toString(), "small");
+    const range = { range: `bytes=1-${limits.smallFileBytes}` };
+    const part = await site.ask({ path: `${file}large`, token, headers: range });
+    assert.ok(part.body.equals(large.subarray(1, limits.smallFileBytes + 1)));
+  };
+  await fill(limits.exportsPerAgentCount);
+  for (let agents = 1; agents < limits.exportsAtOnceCount / limits.exportsPerAgentCount; agents++) {
+    ({ token } = await site.enrol(`other ${agents}`));
+    snapshotId = await backUp(home);
+    await fill(limits.exportsPerAgentCount);
+  }
+  ({ token } = await site.enrol("last"));
+  snapshotId = await backUp(home);
+  await fill(0);
+  ({ token, snapshotId } = own);
   for (const response of waiting) response.destroy();
   for (;;) {
     const answer = await site.ask({ path: contract.paths.tar(snapshotId), token });
@@ -216,6 +241,7 @@ test("paths are parsed as bytes and names of downloads cannot break a header", (
   assert.deepEqual(parseExportPath("/x"), []);
   assert.deepEqual(parseExportPath("/x?path=//a//b/&y=1"), ["a", "b"]);
   assert.deepEqual(parseExportPath("/x?path=%ff/é"), ["\xff", "\xc3\xa9"]);
+  assert.deepEqual(parseExportPath("/x?path=/why?.txt?"), ["why?.txt?"]);
   for (const bad of ["?path=a&path=b", "?path=%0", "?path=..", "?path=a%00"])
     assert.throws(() => parseExportPath(bad), { code: "bad-request" });
   assert.equal(

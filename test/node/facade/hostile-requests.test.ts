@@ -136,6 +136,14 @@ test("a body that is announced too large is refused before it is read, and so is
   assert.match(chunked, /^HTTP\/1\.1 413 |^closed: /);
 });
 
+test("without a token no more is taken than an enrolment needs", async () => {
+  const longest = { secret: "s".repeat(64), hostName: "\0".repeat(200) };
+  assert.equal((await site.ask({ path: paths.enrol, json: longest })).problem().code, "enrolment-refused");
+  const json = { ...longest, padding: "x".repeat(limits.enrolBodyBytes) };
+  for (const path of [paths.enrol, "/v1/nothing"])
+    assert.equal((await site.ask({ path, json })).problem().code, "limit-exceeded");
+});
+
 test("requests that are no HTTP, or mean two things at once, are refused", async () => {
   const auth = `authorization: Bearer ${token}\r\n`;
   const broken = [
@@ -221,9 +229,9 @@ test("addresses that try tricks lead nowhere", async () => {
   }
 });
 
-/** A prime whose few stored bytes expand to far more than any reference may say. */
-function bombPrime(): { prime: StoredPrime; key: Buffer } {
-  const compressed = zstdCompressSync(Buffer.alloc(512 * 1024 * 1024));
+/** A tree prime whose few stored bytes expand to `plain`. */
+function smallPrime(plain: Buffer): { prime: StoredPrime; key: Buffer } {
+  const compressed = zstdCompressSync(plain);
   const length: number[] = [];
   for (let rest = compressed.length; ; rest >>>= 7) {
     length.push(rest >= 0x80 ? (rest & 0x7f) | 0x80 : rest);
@@ -249,8 +257,9 @@ const commitOf = (root: unknown) => ({
   root,
 });
 
-test("a tree that is a bomb, too deep, garbage or beyond its prime is refused, in little memory", async () => {
-  const { prime, key } = bombPrime();
+test("a tree that is a bomb, too deep, too large to be inlined, garbage or beyond its prime is refused, in little memory", async () => {
+  // Far more than any reference may say.
+  const { prime, key } = smallPrime(Buffer.alloc(512 * 1024 * 1024));
   const before = process.memoryUsage.rss();
   await site.ask({ path: paths.primes(sessionId), token, octets: Buffer.concat(batchEntry(prime)) });
   const slice = {
@@ -264,9 +273,11 @@ test("a tree that is a bomb, too deep, garbage or beyond its prime is refused, i
   assert.ok(process.memoryUsage.rss() - before < 100 * 1024 * 1024);
   const inline = (bytes: Buffer) => ({ inline: bytes.toString("base64") });
   assert.equal(
-    await codeOf({ path: paths.commit(sessionId), json: commitOf(inline(Buffer.alloc(500_000, 0x81))) }),
+    await codeOf({ path: paths.commit(sessionId), json: commitOf(inline(Buffer.alloc(30_000, 0x81))) }),
     "tree-invalid",
   );
+  const large = inline(Buffer.alloc(limits.treeInlineBytes + 3, 0x81));
+  assert.equal(await codeOf({ path: paths.commit(sessionId), json: commitOf(large) }), "bad-request");
   assert.equal(
     await codeOf({ path: paths.commit(sessionId), json: commitOf(inline(randomBytes(1000))) }),
     "tree-invalid",
@@ -284,6 +295,22 @@ test("a tree that is a bomb, too deep, garbage or beyond its prime is refused, i
     "bad-request",
   );
   assert.equal(await codeOf({ path: paths.commit(sessionId), json: commitOf({}) }), "bad-request");
+});
+
+test("a tree prime of few bytes that holds millions of values costs little", async () => {
+  const values = Buffer.alloc(limits.primePlainBytes, 0xa0);
+  Buffer.of(0x9a, 0, 0x3f, 0xff, 0xfb).copy(values);
+  for (const lengthBytes of [limits.primePlainBytes, limits.treePageBytes]) {
+    const plain = Buffer.from(values.subarray(0, lengthBytes));
+    plain.writeUInt32BE(lengthBytes - 5, 1);
+    const { prime, key } = smallPrime(plain);
+    assert.ok(prime.stored.length < 1000);
+    await site.ask({ path: paths.primes(sessionId), token, octets: Buffer.concat(batchEntry(prime)) });
+    const slice = { id: prime.id, key: key.toString("base64"), primeBytes: lengthBytes, offsetBytes: 0, lengthBytes };
+    const before = process.memoryUsage.rss();
+    assert.equal(await codeOf({ path: paths.commit(sessionId), json: commitOf({ slice }) }), "tree-invalid");
+    assert.ok(process.memoryUsage.rss() - before < 150 * 1024 * 1024);
+  }
 });
 
 test("connections beyond the cap of an address are closed, and room is there again afterwards", async () => {

@@ -5,8 +5,9 @@ import { verifyClosure } from "#node/site/closure.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { type AgentId, type PrimeId, makeUuidV7 } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
-import { type NodePointer, encodeIndex, encodeReferencePage } from "#protocol/tree.ts";
-import { byteStringFromText } from "#protocol/byte-string.ts";
+import type { PrimeReference } from "#protocol/sealing.ts";
+import { type ContentSlice, type NodePointer, encodeIndex, encodeReferencePage } from "#protocol/tree.ts";
+import { type ByteString, byteStringFromText } from "#protocol/byte-string.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
 import { suite } from "#test/support/suite.ts";
 import { TreeMaker, whole } from "#test/support/trees.ts";
@@ -122,6 +123,47 @@ test("ten thousand levels and a hundred thousand missing primes stay bounded", a
   assert.equal((await missingOf(store, maker.node([file]), agent)).length, 1, "the root itself");
   await store.put(agent, maker.primes.slice(-1));
   assert.equal((await missingOf(store, maker.node([file]))).length, limits.commitMissingCount);
+});
+
+const wideCount = 14 * 4096;
+
+/** An index over distinct slices of one prime, as many as fit a page; `last` is the last of them. */
+function wideIndex(maker: TreeMaker, prime: PrimeReference, number: number, last?: ContentSlice): ContentSlice {
+  const pages = Array.from({ length: wideCount }, (_, place) => ({
+    firstName: String.fromCharCode(
+      ...[40_000, 200, 1].map((unit) => 48 + (Math.floor(place / unit) % 200)),
+    ) as ByteString,
+    slice: last && place === wideCount - 1 ? last : { prime, offsetBytes: number * wideCount + place, lengthBytes: 10 },
+  }));
+  return whole(maker.seal(encodeIndex(pages), "tree"));
+}
+
+test("a tree with more slices than a walk may meet is refused, though every one is of the same missing prime", async () => {
+  const maker = new TreeMaker();
+  const store = createMemoryStore();
+  const absent = { id: "ab".repeat(32) as PrimeId, key: Buffer.alloc(32), lengthBytes: limits.primePlainBytes };
+  const directories = Array.from({ length: Math.ceil(limits.commitSlicesCount / wideCount) }, (_, number) =>
+    maker.directory(`${number}`, { slice: wideIndex(maker, absent, number) }),
+  );
+  const root = maker.node(directories);
+  await store.put(agent, maker.primes);
+  await assert.rejects(verifyClosure(store, agent, root), /that no earlier snapshot has/);
+});
+
+test("a tree of which too much waits while the walk goes down is refused, and none waits for what was entered", async () => {
+  const maker = new TreeMaker();
+  const store = createMemoryStore();
+  const filler = maker.seal(randomBytes(limits.primePlainBytes), "tree");
+  const make = (levelsCount: number) => {
+    let slice: ContentSlice | undefined = whole(maker.seal(Buffer.from("no tree"), "tree"));
+    for (let level = 0; level < levelsCount; level++) slice = wideIndex(maker, filler, level, slice);
+    return { slice };
+  };
+  const levelsCount = Math.ceil(limits.commitWaitingCount / wideCount);
+  const [fitting, tooMuch] = [make(levelsCount - 1), make(levelsCount)];
+  await store.put(agent, maker.primes);
+  await assert.rejects(verifyClosure(store, agent, fitting), /CBOR, byte/);
+  await assert.rejects(verifyClosure(store, agent, tooMuch), /that wait/);
 });
 
 test("garbage, nesting bombs and wrong keys are an invalid tree, not a failure of the site", async () => {

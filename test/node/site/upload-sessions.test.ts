@@ -96,6 +96,22 @@ test("a commit is refused until the last prime is there, then answers the same f
   );
 });
 
+test("an agent has one commit under way; another one is asked to come again, and other agents are not", async () => {
+  const { sessions, store } = await make();
+  const maker = new TreeMaker();
+  const opened = async (sender: AgentId) => {
+    const commit = commitOf(newSnapshot(), maker);
+    await store.put(sender, maker.primes);
+    const { id } = await sessions.start(sender, { job: "home", snapshotId: commit.snapshotId });
+    return () => sessions.commit(sender, id as SessionId, commit);
+  };
+  const [first, second, others] = [await opened(agent), await opened(agent), await opened(other)];
+  const underWay = [first(), first(), others()];
+  await assert.rejects(second(), (error) => isCostorError(error, "too-many-requests") && error.retryable);
+  await Promise.all(underWay);
+  await second();
+});
+
 test("a commit for another snapshot than the session's is refused", async () => {
   const { sessions, store } = await make();
   const maker = new TreeMaker();

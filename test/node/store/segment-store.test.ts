@@ -1,7 +1,23 @@
+import assert from "node:assert/strict";
 import { SegmentStore } from "#node/store/segment-store.ts";
 import { testPrimeStore } from "#test/conformance/prime-store.ts";
+import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("segment store");
 testPrimeStore(test, (directory) => SegmentStore.open({ directory }));
+
+test("a page of facts holds little more than a mebibyte, however large they are, and none is left out", async () => {
+  await using store = await SegmentStore.open({ directory: await scratchDirectory("fact-pages") });
+  const keys = Array.from({ length: 20 }, (_, at) => `k${at + 10}`);
+  for (const key of keys) await store.appendFacts([{ kind: "large", key, value: Buffer.alloc(400_000) }]);
+  await store.appendFacts([{ kind: "large", key: "k20", value: Buffer.alloc(4_000_000) }]);
+  assert.equal((await store.factPage("large", "", undefined)).length, 3);
+  assert.equal((await store.factPage("large", "", Buffer.from("k19"))).length, 1);
+  assert.deepEqual(await store.factPage("large", "", Buffer.from("k29")), []);
+  const found: string[] = [];
+  for await (const { key } of store.facts("large")) found.push(key);
+  assert.deepEqual(found, keys);
+});
+
 test.run();
