@@ -6,9 +6,10 @@ import { CostorError } from "#protocol/errors.ts";
 import type { Disk } from "./disk.ts";
 import type { PlacedRecord } from "./projection.ts";
 import type { DamagedStretch } from "./record-body.ts";
-import type { StoreSalt } from "./record.ts";
+import type { NewRecord, StoreSalt } from "./record.ts";
 import { findSegments, foldSegments } from "./segment-fold.ts";
 import type { LogEnd, SegmentClosing } from "./segment-writer.ts";
+import { salvageFacts } from "./fact-salvage.ts";
 import { IndexFault } from "./level-handle.ts";
 import type { SpaceReserve } from "./space-reserve.ts";
 import type { StoreIndex } from "./store-index.ts";
@@ -183,11 +184,9 @@ export class LiveIndex {
     try {
       await this.#pausing(async () => {
         await this.#reserve.opening(() => this.#index.reopen());
-        const { salt, logEnd } = this.#init;
         const segments = await findSegments(this.#disk, this.#index.meta.position.segment);
-        const { segment, endBytes } = logEnd();
-        const provenEnds = new Map([[segment, endBytes]]);
-        const { damage } = await foldSegments({ disk: this.#disk, index: this.#index }, { salt, segments, provenEnds });
+        const init = { salt: this.#init.salt, segments, provenEnds: this.#provenEnds() };
+        const { damage } = await foldSegments({ disk: this.#disk, index: this.#index }, init);
         if (damage.length > 0) throw new IndexFault("damage was met while the index caught up");
       });
       this.#isBehind = false;
@@ -198,10 +197,21 @@ export class LiveIndex {
     }
   }
 
+  /** What a rebuild from damaged segments would get wrong of the facts, to be written before it. */
+  async salvageInTurn(): Promise<NewRecord[]> {
+    const segments = await findSegments(this.#disk);
+    const init = { salt: this.#init.salt, segments, provenEnds: this.#provenEnds() };
+    return (await this.readInTurn((index) => salvageFacts({ disk: this.#disk, index }, init))) ?? [];
+  }
+
+  #provenEnds(): Map<number, number> {
+    const { segment, endBytes } = this.#init.logEnd();
+    return new Map(segment > 0 ? [[segment, endBytes]] : []);
+  }
+
   async rebuildInTurn(reason: string): Promise<void> {
-    const { location, salt, logEnd, onRebuilt } = this.#init;
-    const { segment, endBytes } = logEnd();
-    const provenEnds = new Map(segment > 0 ? [[segment, endBytes]] : []);
+    const { location, salt, onRebuilt } = this.#init;
+    const provenEnds = this.#provenEnds();
     try {
       const damage = await this.#pausing(async () => {
         await this.#index.close();

@@ -7,7 +7,6 @@ import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import type { Disk } from "./disk.ts";
-import { isWithin, removalsOf, salvageFacts } from "./fact-salvage.ts";
 import { planGroup, requestBytes, type StoreRequest } from "./group-plan.ts";
 import { LiveIndex } from "./live-index.ts";
 import { type DamagedStretch, generationRecord, quarantineRecord } from "./record-body.ts";
@@ -194,11 +193,8 @@ export class RecordLog {
    */
   async recordFoundDamageInTurn(damage: readonly DamagedStretch[]): Promise<void> {
     if (damage.every(({ id }) => id !== undefined)) return this.recordDamageInTurn(damage);
-    const salvaged = await this.live.readInTurn((index) => salvageFacts(index, (place) => isWithin(place, damage)));
-    await this.recordDamageInTurn(damage, salvaged?.records);
+    await this.recordDamageInTurn(damage, await this.live.salvageInTurn());
     await this.live.rebuildInTurn("other records than primes were damaged");
-    const removals = salvaged === undefined ? [] : await removalsOf(this.live.current, salvaged.known);
-    if (removals.length > 0) await this.writeInTurn(removals);
   }
 
   async #startGeneration(records: readonly NewRecord[], reason: string): Promise<void> {

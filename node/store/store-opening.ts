@@ -1,9 +1,9 @@
 /** Brings the index up to the segments when a store is opened, and from nothing when it is rebuilt. */
 import { randomBytes } from "node:crypto";
 import type { Disk } from "./disk.ts";
-import { removalsOf, type SalvagedFacts, salvageFacts } from "./fact-salvage.ts";
+import { salvageFacts } from "./fact-salvage.ts";
 import type { DamagedStretch } from "./record-body.ts";
-import { type NewRecord, parseSegmentName, type RecordPlace, saltBytes, type StoreSalt } from "./record.ts";
+import { type NewRecord, parseSegmentName, saltBytes, type StoreSalt } from "./record.ts";
 import { findSegments, foldSegments, type FoundSegment } from "./segment-fold.ts";
 import { type LogEnd, segmentPath, segmentsDirectory } from "./segment-writer.ts";
 import { IndexFault } from "./level-handle.ts";
@@ -38,13 +38,13 @@ export async function openLog(components: { disk: Disk }, init: OpeningInit): Pr
   const index = await StoreIndex.open({ location: init.indexLocation });
   const provenEnds = new Map<number, number>();
   let reason = "there was none that could be used";
-  let salvaged: SalvagedFacts | undefined;
+  let salvage: readonly NewRecord[] = [];
   if (index !== undefined) {
     try {
       const found = await catchUp(components.disk, index, provenEnds, init);
       if (!("reason" in found)) return found;
       reason = found.reason;
-      if (found.isLost !== undefined) salvaged = await salvageFacts(index, found.isLost);
+      if (found.isDamage) salvage = await salvageFrom(components.disk, index, provenEnds, init);
     } catch (error) {
       if (!(error instanceof IndexFault) || error.isForWantOfSpace) {
         await index.close();
@@ -54,16 +54,24 @@ export async function openLog(components: { disk: Disk }, init: OpeningInit): Pr
     }
     await index.close();
   }
-  const log = await rebuild(components, { ...init, provenEnds, salt: index?.meta.salt, reason });
-  if (salvaged === undefined) return log;
-  return { ...log, salvage: [...salvaged.records, ...(await removalsOf(log.index, salvaged.known))] };
+  return { ...(await rebuild(components, { ...init, provenEnds, salt: index?.meta.salt, reason })), salvage };
+}
+
+async function salvageFrom(
+  disk: Disk,
+  index: StoreIndex,
+  provenEnds: ReadonlyMap<number, number>,
+  { signal }: OpeningInit,
+): Promise<NewRecord[]> {
+  const segments = await findSegments(disk);
+  return (await salvageFacts({ disk, index }, { salt: index.meta.salt, segments, provenEnds, signal })) ?? [];
 }
 
 /** Why an index cannot be gone on with. */
 interface Unusable {
   readonly reason: string;
-  /** The index is right and the segments are not: which of their records are lost. */
-  readonly isLost?: (place: RecordPlace) => boolean;
+  /** The index is right and the segments are not. */
+  readonly isDamage?: boolean;
 }
 
 async function catchUp(
@@ -80,8 +88,7 @@ async function catchUp(
 
   const names = new Set((await disk.list(segmentsDirectory)).map(parseSegmentName));
   for (const segment of provenEnds.keys()) {
-    if (!names.has(segment))
-      return { reason: `segment ${segment} is missing`, isLost: (place) => !names.has(place.segment) };
+    if (!names.has(segment)) return { reason: `segment ${segment} is missing`, isDamage: true };
   }
   const removed = [...indexed.keys()].filter((segment) => indexed.get(segment) === undefined && names.has(segment));
   if (removed.length > 0 && !(await index.verify("rest"))) return { reason: "it is not as it was written" };
@@ -89,10 +96,8 @@ async function catchUp(
 
   const segments = await findSegments(disk, position.segment);
   const current = segments.find(({ segment }) => segment === position.segment);
-  if (current !== undefined && current.sizeBytes < position.offset) {
-    const isLost = ({ segment, offset }: RecordPlace) => segment === current.segment && offset >= current.sizeBytes;
-    return { reason: `segment ${position.segment} is shorter than it was`, isLost };
-  }
+  if (current !== undefined && current.sizeBytes < position.offset)
+    return { reason: `segment ${position.segment} is shorter than it was`, isDamage: true };
   const salts = segments.flatMap(({ header }) => (header === undefined ? [] : [header.salt]));
   if (salts.length > 0 && !salts.some((found) => found.equals(salt))) return { reason: "it belongs to another store" };
 

@@ -289,6 +289,56 @@ test("a segment that is missing or cut short is damage, named once, the rest is 
   }
 });
 
+/** A store that lost power: its index is as it was before the last facts, which lie in segments of their own. */
+async function makeLagging(): Promise<{ disk: RecordingDisk; oracle: StoreOracle; index: string; oldCount: number }> {
+  const disk = new RecordingDisk();
+  const oracle = new StoreOracle();
+  const directory = await scratchDirectory("faults");
+  let store = await openOn(directory, disk);
+  for (const [key, value] of [
+    ["changed", "early"],
+    ["kept", "early"],
+    ["removed", "early"],
+    ["removed later", "early"],
+  ] as const)
+    await oracle.setFact(store, key, value);
+  await work(store, oracle);
+  await oracle.setFact(store, "removed", undefined);
+  await store[Symbol.asyncDispose]();
+  const index = await scratchDirectory("faults");
+  await cp(join(directory, "index"), join(index, "index"), { recursive: true });
+  const oldCount = disk.files.size;
+  store = await openOn(directory, disk);
+  await oracle.put(store, agent, samplePrimes(700, 4, 4000));
+  await oracle.setFact(store, "changed", "late");
+  await oracle.setFact(store, "removed later", undefined);
+  await oracle.setFact(store, "new", "late");
+  await store[Symbol.asyncDispose]();
+  return { disk, oracle, index, oldCount };
+}
+
+/** Takes an old segment of a lagging store away, or the end of the one that its index reaches into. */
+function damageOld(disk: RecordingDisk, segment: number, oldCount: number): void {
+  const path = `segments/0000000${segment}.seg`;
+  if (segment < oldCount) disk.files.delete(path);
+  else disk.files.set(path, disk.files.get(path)!.subarray(0, segmentHeaderBytes + 100));
+}
+
+test("facts newer than a lagging index stay when older segments are damaged", async () => {
+  const { oldCount } = await makeLagging();
+  assert.ok(oldCount > 2);
+  for (let segment = 1; segment <= oldCount; segment++) {
+    const { disk, oracle, index } = await makeLagging();
+    damageOld(disk, segment, oldCount);
+    const store = await openOn(index, disk);
+    await oracle.verify(store, { claims: [], facts: oracle.promises().facts });
+    const dump = await store.dump();
+    await store.rebuildIndex();
+    assert.deepEqual(await store.dump(), dump);
+    await store[Symbol.asyncDispose]();
+  }
+});
+
 test("damage that an opening met but could not put on record is met again by the next", async () => {
   for (const hasIndex of [true, false]) {
     const disk = new RecordingDisk();
