@@ -7,17 +7,25 @@ import type { PlacedRecord } from "./projection.ts";
 import { decodeFact, factRecord } from "./record-body.ts";
 import { type NewRecord, recordKind, type RecordPlace } from "./record.ts";
 import { type FoldInit, foldSegments, type FoldTarget } from "./segment-fold.ts";
+import type { LogEnd } from "./segment-writer.ts";
 import type { StoreIndex } from "./store-index.ts";
 
-/** The records that make a rebuild give the right facts. Undefined when the index cannot be trusted either. */
+export interface FactSalvage {
+  /** What makes a rebuild give the right facts. */
+  readonly records: readonly NewRecord[];
+  /** Where it has to be appended. */
+  readonly end: LogEnd;
+}
+
+/** Undefined when the index cannot be trusted either. */
 export async function salvageFacts(
   components: { disk: Disk; index: StoreIndex },
   init: FoldInit,
-): Promise<NewRecord[] | undefined> {
+): Promise<FactSalvage | undefined> {
   const { disk, index } = components;
   if (!(await index.verify("facts"))) return undefined;
   const replay = new FactReplay(index.meta.position);
-  await foldSegments({ disk, index: replay }, init);
+  const { end } = await foldSegments({ disk, index: replay }, init);
   const records: NewRecord[] = [];
   for await (const { kind, key, place, value } of index.allFacts()) {
     const name = nameOf(kind, key);
@@ -30,7 +38,7 @@ export async function salvageFacts(
     const [kind, key] = partsOf(name);
     records.push(factRecord(kind, key.toString("utf8"), undefined));
   }
-  return records;
+  return { records, end };
 }
 
 /** What the segments alone say of facts, told apart by whether it is said before or after a position. */

@@ -10,7 +10,7 @@ import type { NewRecord, StoreSalt } from "./record.ts";
 import { findSegments, foldSegments } from "./segment-fold.ts";
 import type { LogEnd, SegmentClosing } from "./segment-writer.ts";
 import { salvageFacts } from "./fact-salvage.ts";
-import { IndexFault } from "./level-handle.ts";
+import { IndexFault, isForWantOfSpace } from "./level-handle.ts";
 import type { SpaceReserve } from "./space-reserve.ts";
 import type { StoreIndex } from "./store-index.ts";
 import { rebuild } from "./store-opening.ts";
@@ -197,11 +197,11 @@ export class LiveIndex {
     }
   }
 
-  /** What a rebuild from damaged segments would get wrong of the facts, to be written before it. */
-  async salvageInTurn(): Promise<NewRecord[]> {
+  /** What a rebuild from damaged segments would get wrong of the facts, to be made durable before it. */
+  async salvageInTurn(): Promise<readonly NewRecord[]> {
     const segments = await findSegments(this.#disk);
     const init = { salt: this.#init.salt, segments, provenEnds: this.#provenEnds() };
-    return (await this.readInTurn((index) => salvageFacts({ disk: this.#disk, index }, init))) ?? [];
+    return (await this.readInTurn((index) => salvageFacts({ disk: this.#disk, index }, init)))?.records ?? [];
   }
 
   #provenEnds(): Map<number, number> {
@@ -223,8 +223,7 @@ export class LiveIndex {
       this.#verified.facts = this.#verified.rest = Promise.resolve();
       await onRebuilt(reason, damage);
     } catch (error) {
-      if (error instanceof IndexFault && error.isForWantOfSpace)
-        throw new CostorError("store-full", "the disk is full", { cause: error });
+      if (isForWantOfSpace(error)) throw new CostorError("store-full", "the disk is full", { cause: error });
       throw error;
     }
   }

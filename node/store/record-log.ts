@@ -49,6 +49,8 @@ export class RecordLog {
   /** Damage and generation that found no room yet. */
   #unsaved: NewRecord[] = [];
   #unsavedGeneration: string | undefined;
+  /** Why the index has to be made anew once that is saved: until then it knows what the segments do not. */
+  #rebuildReason: string | undefined;
   #indexBytes = 0;
   #groupsCount = 0;
   #isClosed = false;
@@ -71,6 +73,7 @@ export class RecordLog {
         logEnd: () => this.end,
         onRebuilt: async (reason, damage) => {
           this.#tell("index-rebuilt", `rebuilt the index: ${reason}`);
+          this.#rebuildReason = undefined;
           await this.recordDamageInTurn(damage);
           await this.#settleDamage();
         },
@@ -80,12 +83,12 @@ export class RecordLog {
 
   /** Enters what opening found. */
   async start(opened: OpenedLog): Promise<void> {
-    const { tornTailBytes, rebuiltBecause, recordsCount, damage, salvage } = opened;
+    const { tornTailBytes, rebuiltBecause, recordsCount, damage } = opened;
     if (tornTailBytes > 0) this.#tell("torn-tail", `ignored ${tornTailBytes} bytes that were never acknowledged`);
     if (rebuiltBecause !== undefined && recordsCount > 0)
       this.#tell("index-rebuilt", `rebuilt the index: ${rebuiltBecause}`);
     await this.runAlone(async () => {
-      if (damage.length > 0) await this.recordDamageInTurn(damage, salvage);
+      if (damage.length > 0) await this.recordDamageInTurn(damage);
       else if (this.live.current.meta.generation === "") await this.#startGeneration([], "a new store");
       else await this.#settleDamage();
     });
@@ -193,8 +196,9 @@ export class RecordLog {
    */
   async recordFoundDamageInTurn(damage: readonly DamagedStretch[]): Promise<void> {
     if (damage.every(({ id }) => id !== undefined)) return this.recordDamageInTurn(damage);
-    await this.recordDamageInTurn(damage, await this.live.salvageInTurn());
-    await this.live.rebuildInTurn("other records than primes were damaged");
+    const salvage = await this.live.salvageInTurn();
+    this.#rebuildReason = "other records than primes were damaged";
+    await this.recordDamageInTurn(damage, salvage);
   }
 
   async #startGeneration(records: readonly NewRecord[], reason: string): Promise<void> {
@@ -212,9 +216,9 @@ export class RecordLog {
   }
 
   async #saveUnsaved(): Promise<void> {
-    if (this.#unsaved.length === 0) return;
+    if (this.#unsaved.length === 0 && this.#rebuildReason === undefined) return;
     try {
-      await this.writeInTurn(this.#unsaved);
+      if (this.#unsaved.length > 0) await this.writeInTurn(this.#unsaved);
     } catch (error) {
       if (!isCostorError(error, "store-full")) throw error;
       await this.#reserve.release();
@@ -228,7 +232,9 @@ export class RecordLog {
 
   /** The index may be gone on with once all damage that it is past is on record. */
   async #settleDamage(): Promise<void> {
-    if (this.#unsaved.length === 0) await this.live.settleInTurn();
+    if (this.#unsaved.length > 0) return;
+    if (this.#rebuildReason === undefined) await this.live.settleInTurn();
+    else await this.live.rebuildInTurn(this.#rebuildReason);
   }
 
   #tell(event: StoreEvent["event"], message: string): void {

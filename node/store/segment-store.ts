@@ -30,7 +30,7 @@ import { segmentsDirectory } from "./segment-writer.ts";
 import { SpaceReserve } from "./space-reserve.ts";
 import { checkStore } from "./store-check.ts";
 import { isForWantOfSpace } from "./level-handle.ts";
-import { openLog, type OpenedLog } from "./store-opening.ts";
+import { openLog, type OpenedLog, type OpeningInit } from "./store-opening.ts";
 
 export interface SegmentStoreInit {
   readonly directory: string;
@@ -77,7 +77,7 @@ export class SegmentStore implements PrimeStore {
     const indexLocation = join(init.directory, "index");
     const reserve = new SpaceReserve({ disk }, { segmentBytes, fileBytes: reserveFileBytes });
     try {
-      const opened = await openWithReserve(disk, reserve, indexLocation);
+      const opened = await openWithReserve({ disk, reserve, nowMs }, { indexLocation, segmentBytes });
       const log = new RecordLog({ disk, reserve, nowMs }, { opened, indexLocation, segmentBytes, onEvent });
       const reader = new SegmentReader({ disk }, { salt: opened.salt });
       const store = new SegmentStore({ disk, reserve, log, reader });
@@ -279,10 +279,13 @@ export class SegmentStore implements PrimeStore {
 const ignore = (): void => {};
 
 /** A new store first takes the room that it will need to be opened again. */
-async function openWithReserve(disk: Disk, reserve: SpaceReserve, indexLocation: string): Promise<OpenedLog> {
+async function openWithReserve(
+  { disk, reserve, nowMs }: { disk: Disk; reserve: SpaceReserve; nowMs: () => number },
+  init: OpeningInit,
+): Promise<OpenedLog> {
   await disk.makeDirectory(segmentsDirectory);
   if ((await disk.list(segmentsDirectory)).length === 0) await reserve.fillForOpening();
-  return reserve.opening(() => openLog({ disk }, { indexLocation }));
+  return reserve.opening(() => openLog({ disk, nowMs }, init));
 }
 
 function openingError(error: unknown): unknown {

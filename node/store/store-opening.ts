@@ -3,15 +3,16 @@ import { randomBytes } from "node:crypto";
 import type { Disk } from "./disk.ts";
 import { salvageFacts } from "./fact-salvage.ts";
 import type { DamagedStretch } from "./record-body.ts";
-import { type NewRecord, parseSegmentName, saltBytes, type StoreSalt } from "./record.ts";
+import { parseSegmentName, saltBytes, type StoreSalt } from "./record.ts";
 import { findSegments, foldSegments, type FoundSegment } from "./segment-fold.ts";
-import { type LogEnd, segmentPath, segmentsDirectory } from "./segment-writer.ts";
+import { type LogEnd, segmentPath, segmentsDirectory, SegmentWriter } from "./segment-writer.ts";
 import { IndexFault } from "./level-handle.ts";
 import { StoreIndex } from "./store-index.ts";
 
 export interface OpeningInit {
   /** Level's directory. */
   readonly indexLocation: string;
+  readonly segmentBytes: number;
   readonly signal?: AbortSignal;
 }
 
@@ -23,8 +24,6 @@ export interface OpenedLog {
   /** Damage that no record of quarantine names yet. */
   readonly damage: readonly DamagedStretch[];
   readonly tornTailBytes: number;
-  /** Facts that the damage took out of the segments but not out of the index that was there. */
-  readonly salvage: readonly NewRecord[];
   /** Why the index had to be made anew; undefined when it did not. */
   readonly rebuiltBecause: string | undefined;
   readonly recordsCount: number;
@@ -33,18 +32,22 @@ export interface OpenedLog {
 /** Length of a stretch that is a whole segment of unknown length. */
 const unknownLengthBytes = 0xffffffff;
 
-/** The directory of segments is there. Throws `store-locked`. */
-export async function openLog(components: { disk: Disk }, init: OpeningInit): Promise<OpenedLog> {
+export interface OpeningComponents {
+  readonly disk: Disk;
+  readonly nowMs: () => number;
+}
+
+/** The directory of segments is there. Throws `store-locked`, `store-full`, `store-failed`. */
+export async function openLog(components: OpeningComponents, init: OpeningInit): Promise<OpenedLog> {
   const index = await StoreIndex.open({ location: init.indexLocation });
   const provenEnds = new Map<number, number>();
   let reason = "there was none that could be used";
-  let salvage: readonly NewRecord[] = [];
   if (index !== undefined) {
     try {
       const found = await catchUp(components.disk, index, provenEnds, init);
       if (!("reason" in found)) return found;
       reason = found.reason;
-      if (found.isDamage) salvage = await salvageFrom(components.disk, index, provenEnds, init);
+      if (found.isDamage) await saveFacts(components, index, provenEnds, init);
     } catch (error) {
       if (!(error instanceof IndexFault) || error.isForWantOfSpace) {
         await index.close();
@@ -54,17 +57,28 @@ export async function openLog(components: { disk: Disk }, init: OpeningInit): Pr
     }
     await index.close();
   }
-  return { ...(await rebuild(components, { ...init, provenEnds, salt: index?.meta.salt, reason })), salvage };
+  return rebuild(components, { ...init, provenEnds, salt: index?.meta.salt, reason });
 }
 
-async function salvageFrom(
-  disk: Disk,
+/** Makes durable what only the index still knows of facts, before it is deleted. */
+async function saveFacts(
+  { disk, nowMs }: OpeningComponents,
   index: StoreIndex,
   provenEnds: ReadonlyMap<number, number>,
-  { signal }: OpeningInit,
-): Promise<NewRecord[]> {
+  { segmentBytes, signal }: OpeningInit,
+): Promise<void> {
+  const { salt, receivedMs } = index.meta;
   const segments = await findSegments(disk);
-  return (await salvageFacts({ disk, index }, { salt: index.meta.salt, segments, provenEnds, signal })) ?? [];
+  const salvage = await salvageFacts({ disk, index }, { salt, segments, provenEnds, signal });
+  if (salvage === undefined || salvage.records.length === 0) return;
+  const nextSegment = numberAfter(segments, provenEnds, await index.quarantined(), await index.segments());
+  const writer = new SegmentWriter({ disk }, { salt, segmentBytes, end: salvage.end, nextSegment });
+  const savedMs = Math.max(nowMs(), receivedMs);
+  try {
+    await writer.append(salvage.records, savedMs);
+  } finally {
+    await writer.close(savedMs);
+  }
 }
 
 /** Why an index cannot be gone on with. */
@@ -102,13 +116,15 @@ async function catchUp(
   if (salts.length > 0 && !salts.some((found) => found.equals(salt))) return { reason: "it belongs to another store" };
 
   const fold = await foldSegments({ disk, index }, { salt, segments, provenEnds, signal: init.signal });
+  if (!index.meta.isComplete && fold.damage.length === 0)
+    return { reason: "records that it holds were found damaged after it was written" };
   const damage = await unrecorded(index, fold.damage);
   const nextSegment = numberAfter(segments, provenEnds, await index.quarantined(), await index.segments());
   const { end, tornTailBytes, recordsCount } = fold;
-  return { index, salt, end, nextSegment, damage, salvage: [], tornTailBytes, rebuiltBecause: undefined, recordsCount };
+  return { index, salt, end, nextSegment, damage, tornTailBytes, rebuiltBecause: undefined, recordsCount };
 }
 
-export interface RebuildInit extends OpeningInit {
+export interface RebuildInit extends Pick<OpeningInit, "indexLocation" | "signal"> {
   /** Lengths that are known to have been durable. */
   readonly provenEnds: ReadonlyMap<number, number>;
   /** Undefined: what the segments say. */
@@ -146,7 +162,6 @@ export async function rebuild(components: { disk: Disk }, init: RebuildInit): Pr
       end,
       nextSegment,
       damage,
-      salvage: [],
       tornTailBytes,
       rebuiltBecause: init.reason,
       recordsCount,

@@ -339,6 +339,57 @@ test("facts newer than a lagging index stay when older segments are damaged", as
   }
 });
 
+test("a disk that fails or is full anywhere in a recovery loses no fact that the index still knew", async () => {
+  const facts = async (disk: RecordingDisk, directory: string, oracle: StoreOracle): Promise<void> => {
+    const store = await openOn(directory, disk);
+    await oracle.verify(store, { claims: [], facts: oracle.promises().facts });
+    await store[Symbol.asyncDispose]();
+  };
+  const { disk, oracle, index, oldCount } = await makeLagging();
+  for (const segment of [1, oldCount]) {
+    for (const code of ["EIO", "ENOSPC"]) {
+      for (let at = 0, seen = Infinity; at < seen; at++) {
+        const directory = await scratchDirectory("faults");
+        await cp(join(index, "index"), join(directory, "index"), { recursive: true });
+        const copy = new RecordingDisk(new Map([...disk.files].map(([path, bytes]) => [path, Buffer.from(bytes)])));
+        damageOld(copy, segment, oldCount);
+        const counter = failAt(copy, at, ["create", "write", "sync"], () => diskError(code), true);
+        await (await openOn(directory, copy).catch(() => undefined))?.[Symbol.asyncDispose]();
+        seen = counter.count();
+        copy.chooseFault = () => undefined;
+        await facts(copy, directory, oracle);
+      }
+    }
+  }
+});
+
+test("damage that a check finds on a full disk is recorded, and the index made anew, once there is room", async () => {
+  const disk = new RecordingDisk();
+  const store = await openOn(await scratchDirectory("faults"), disk);
+  const oracle = new StoreOracle();
+  await oracle.setFact(store, "removed", "early");
+  await work(store, oracle);
+  await oracle.setFact(store, "removed", undefined);
+  await work(store, oracle);
+  const generation = store.generation;
+  const facts = { claims: [], facts: oracle.promises().facts };
+  disk.files.delete([...disk.files.keys()].toSorted()[1]!);
+  const isLonger = (call: Parameters<FaultChoice>[0]): boolean =>
+    call.type === "create" ||
+    (call.type === "write" && call.offset + call.bytes.length > disk.files.get(call.path)!.length);
+  disk.chooseFault = (call) => (isLonger(call) ? { error: diskError("ENOSPC") } : undefined);
+  await store.check();
+  assert.notEqual(store.generation, generation);
+  await oracle.verify(store, facts);
+  disk.chooseFault = () => undefined;
+  await oracle.setFact(store, "late", "1");
+  await oracle.verify(store, { claims: [], facts: oracle.promises().facts });
+  const dump = await store.dump();
+  await store.rebuildIndex();
+  assert.deepEqual(await store.dump(), dump);
+  await store[Symbol.asyncDispose]();
+});
+
 test("damage that an opening met but could not put on record is met again by the next", async () => {
   for (const hasIndex of [true, false]) {
     const disk = new RecordingDisk();
