@@ -64,7 +64,7 @@ export class RecordLog {
     this.#queue = new CommitQueue({ groupBytes, bytesOf: requestBytes, commit: (requests) => this.#commit(requests) });
     this.#writer = new SegmentWriter({ disk }, { salt, end, nextSegment, segmentBytes: init.segmentBytes });
     this.live = new LiveIndex(
-      { disk, reserve: components.reserve, runAlone: (action) => this.runAlone(action) },
+      { disk, runAlone: (action) => this.runAlone(action) },
       {
         index,
         salt,
@@ -218,6 +218,7 @@ export class RecordLog {
   async #saveUnsaved(): Promise<void> {
     if (this.#unsaved.length === 0 && this.#rebuildReason === undefined) return;
     try {
+      await this.live.mendInTurn();
       if (this.#unsaved.length > 0) await this.writeInTurn(this.#unsaved);
     } catch (error) {
       if (!isCostorError(error, "store-full")) throw error;
