@@ -87,12 +87,15 @@ export class RecordLog {
     if (tornTailBytes > 0) this.#tell("torn-tail", `ignored ${tornTailBytes} bytes that were never acknowledged`);
     if (rebuiltBecause !== undefined && recordsCount > 0)
       this.#tell("index-rebuilt", `rebuilt the index: ${rebuiltBecause}`);
-    await this.runAlone(async () => {
-      if (damage.length > 0) await this.recordDamageInTurn(damage);
-      else if (this.live.current.meta.generation === "") await this.#startGeneration([], "a new store");
-      else await this.#settleDamage();
-    });
-    await this.#reserve.fill();
+    try {
+      await this.runAlone(async () => {
+        if (damage.length > 0) await this.recordDamageInTurn(damage);
+        else if (this.live.current.meta.generation === "") await this.#startGeneration([], "a new store");
+        else await this.#settleDamage();
+      });
+    } finally {
+      await this.#reserve.fill();
+    }
     passFailpoint("start.store-open");
   }
 

@@ -3,7 +3,7 @@
  * and once there is space it goes on without a restart.
  */
 import assert from "node:assert/strict";
-import { statfsSync } from "node:fs";
+import { statfsSync, statSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isCostorError } from "#protocol/errors.ts";
@@ -106,6 +106,7 @@ if (obstacle !== undefined) {
   test.skip("disks of many sizes are filled and emptied again", obstacle);
   test.skip("removing primes makes room on a full disk", obstacle);
   test.skip("an index that ran out of room is read on, and is never made anew for it", obstacle);
+  test.skip("a store opens again and again on a full disk, and facts keep their room", obstacle);
   test.skip("a disk without inodes refuses cleanly", obstacle);
 } else {
   test("disks of many sizes are filled and emptied again", async () => {
@@ -175,6 +176,37 @@ if (obstacle !== undefined) {
     const dump = await store.dump();
     await store.rebuildIndex();
     assert.deepEqual(await store.dump(), dump);
+    await store[Symbol.asyncDispose]();
+  });
+
+  test("a store opens again and again on a full disk, and facts keep their room", async () => {
+    await using disk = await mountSmallDisk(64 * kib * kib);
+    const directory = join(disk.path, "store");
+    const oracle = new StoreOracle();
+    const open = () => SegmentStore.open({ directory, segmentBytes: 4096 * kib });
+    const sizeOf = (file: string) => statSync(join(directory, file), { throwIfNoEntry: false })?.size ?? 0;
+    let store = await open();
+    await oracle.put(store, agent, samplePrimes(900, 200, 1000));
+    await oracle.setFact(store, "early", "1");
+    const whole = [sizeOf("reserve"), sizeOf("opening-reserve")];
+    assert.deepEqual(whole, [1024 * kib, 1024 * kib]);
+    await hog(`${disk.path}/hog`);
+    for (let restart = 0; restart < 4; restart++) {
+      await store[Symbol.asyncDispose]();
+      store = await open();
+      await oracle.verify(store, oracle.promises());
+      assert.equal(sizeOf("reserve"), whole[0]);
+      // Level keeps a little more each time, until it makes one table of several.
+      assert.ok(sizeOf("opening-reserve") > whole[1]! / 2);
+    }
+    const partBytes = sizeOf("opening-reserve");
+    await assert.rejects(oracle.put(store, agent, [samplePrime(901, 9000)]), (error) =>
+      isCostorError(error, "store-full"),
+    );
+    assert.equal(sizeOf("opening-reserve"), partBytes, "it does not grow into what others free bit by bit");
+    await oracle.setFact(store, "late", "1");
+    assert.equal(sizeOf("opening-reserve"), whole[1]);
+    await oracle.verify(store, oracle.promises());
     await store[Symbol.asyncDispose]();
   });
 
