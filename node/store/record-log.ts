@@ -7,7 +7,7 @@ import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import type { Disk } from "./disk.ts";
-import { planGroup, requestBytes, type StoreRequest } from "./group-plan.ts";
+import { type GroupRoom, isOfSite, planGroup, requestBytes, type StoreRequest } from "./group-plan.ts";
 import { LiveIndex } from "./live-index.ts";
 import { type DamagedStretch, generationRecord, quarantineRecord } from "./record-body.ts";
 import type { NewRecord } from "./record.ts";
@@ -36,6 +36,7 @@ export interface RecordLogInit {
 
 /** Most bytes of one group: what is in memory twice while the next one is collected. */
 const groupBytes = 32 * 1024 * 1024;
+const noRoom: GroupRoom = { primesBytes: 0, agentsBytes: 0 };
 /** The index's size is asked for once in so many groups. */
 const groupsPerSizeCount = 64;
 
@@ -139,21 +140,20 @@ export class RecordLog {
   }
 
   async #commit(requests: readonly StoreRequest[]): Promise<readonly (Error | undefined)[]> {
-    let roomBytes = await this.#reserve.roomBytes(await this.#currentIndexBytes());
+    const mayUseReserve = requests.some(isOfSite);
     for (let attempt = 1; ; attempt++) {
       try {
         await this.live.mendInTurn();
         await this.#saveUnsaved();
-        const room = roomBytes;
+        const room = attempt === 1 ? await this.#reserve.room(await this.#currentIndexBytes()) : noRoom;
         const plan = await this.live.readInTurn((index) => planGroup(index, requests, room));
         if (plan.records.length > 0) await this.writeInTurn(plan.records);
         if (attempt === 1) await this.#reserve.fill();
         return plan.refusals;
       } catch (error) {
         if (!isCostorError(error, "store-full") || attempt === 3) throw error;
-        // First without new primes, then on the file that was kept for this.
-        if (attempt === 2 || requests.every(({ type }) => type === "records")) await this.#reserve.release();
-        roomBytes = 0;
+        // First without what agents cause, then on the file that was kept for this.
+        if (mayUseReserve && (attempt === 2 || requests.every(isOfSite))) await this.#reserve.release();
       }
     }
   }

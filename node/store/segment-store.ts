@@ -18,6 +18,7 @@ import type {
   CheckReport,
   CompactionReport,
   Fact,
+  FactCause,
   FactKind,
   PrimeStore,
   StoreStats,
@@ -151,9 +152,9 @@ export class SegmentStore implements PrimeStore {
     return this.#primes.getMany(ids);
   }
 
-  async appendFacts(facts: readonly Fact[]): Promise<void> {
+  async appendFacts(facts: readonly Fact[], cause: FactCause = "site"): Promise<void> {
     const records = facts.map(({ kind, key, value }) => factRecord(kind, key, value));
-    if (records.length > 0) await this.#log.submit({ type: "records", records });
+    if (records.length > 0) await this.#log.submit({ type: "records", records, cause });
   }
 
   async fact(kind: FactKind, key: string): Promise<Buffer | undefined> {
@@ -215,7 +216,8 @@ export class SegmentStore implements PrimeStore {
   async remove(ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
     const digests = ids.map(primeIdToBytes);
     const before = await this.#log.live.read(async (index) => index.meta.primeCount);
-    if (digests.length > 0) await this.#log.submit({ type: "records", records: deletionRecords(digests) });
+    if (digests.length > 0)
+      await this.#log.submit({ type: "records", records: deletionRecords(digests), cause: "site" });
     const removedPrimesCount = before - (await this.#log.live.read(async (index) => index.meta.primeCount));
     const moved = await compactSegments(
       {

@@ -7,6 +7,7 @@
 import { randomBytes } from "node:crypto";
 import { isCostorError } from "#protocol/errors.ts";
 import { type Disk, type DiskSpace, hasErrorCode, isNoSpace } from "./disk.ts";
+import type { GroupRoom } from "./group-plan.ts";
 import { isForWantOfSpace } from "./level-handle.ts";
 
 export interface SpaceReserveInit {
@@ -26,6 +27,8 @@ const fileShare = 1 / 64;
 const reserveShare = 1 / 8;
 /** `reserve` is made only while so many times its size is free. */
 const fileSlackCount = 8;
+/** This part of the reserve is kept from agents' facts and claims too: for deleting, revoking, and finding damage. */
+const lastShare = 1 / 2;
 const pieceBytes = 1024 * 1024;
 
 export class SpaceReserve {
@@ -46,10 +49,13 @@ export class SpaceReserve {
     return Math.ceil(Math.min(wanted, totalBytes * reserveShare));
   }
 
-  /** What new primes may take. */
-  async roomBytes(indexBytes: number): Promise<number> {
+  async room(indexBytes: number): Promise<GroupRoom> {
     const { freeBytes, totalBytes } = await this.#disk.space();
-    return freeBytes - this.reserveBytes(totalBytes, indexBytes);
+    const reserveBytes = this.reserveBytes(totalBytes, indexBytes);
+    return {
+      primesBytes: freeBytes - reserveBytes,
+      agentsBytes: freeBytes - Math.ceil(reserveBytes * lastShare),
+    };
   }
 
   /**

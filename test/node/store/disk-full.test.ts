@@ -18,17 +18,21 @@ const test = suite("store on a full disk", { timeoutMs: count(120_000, 1_800_000
 const agent = sampleAgent(1);
 const kib = 1024;
 
-/** Puts primes until one is refused. Returns how many were taken. */
-async function fill(store: SegmentStore, oracle: StoreOracle, seed: number, primeBytes: number): Promise<number> {
-  for (let taken = 0; ; taken++) {
+/** How often something is done until it is refused. */
+async function countUntilFull(act: (number: number) => Promise<void>): Promise<number> {
+  for (let number = 0; ; number++) {
     try {
-      await oracle.put(store, agent, samplePrimes(seed + taken, 3, primeBytes));
+      await act(number);
     } catch (error) {
       assert.ok(isCostorError(error, "store-full"), String(error));
-      return taken;
+      return number;
     }
   }
 }
+
+/** Puts primes until one is refused. Returns how many were taken. */
+const fill = (store: SegmentStore, oracle: StoreOracle, seed: number, primeBytes: number): Promise<number> =>
+  countUntilFull((number) => oracle.put(store, agent, samplePrimes(seed + number, 3, primeBytes)));
 
 /** Takes all the space that is left, as another program might: in pieces that get smaller. */
 async function hog(path: string): Promise<void> {
@@ -107,6 +111,7 @@ if (obstacle !== undefined) {
   test.skip("removing primes makes room on a full disk", obstacle);
   test.skip("an index that ran out of room is read on, and is never made anew for it", obstacle);
   test.skip("a store opens again and again on a full disk, and facts keep their room", obstacle);
+  test.skip("agents' facts and claims leave the room in which a site revokes and deletes", obstacle);
   test.skip("a disk without inodes refuses cleanly", obstacle);
 } else {
   test("disks of many sizes are filled and emptied again", async () => {
@@ -206,6 +211,32 @@ if (obstacle !== undefined) {
     assert.equal(sizeOf("opening-reserve"), partBytes, "it does not grow into what others free bit by bit");
     await oracle.setFact(store, "late", "1");
     assert.equal(sizeOf("opening-reserve"), whole[1]);
+    await oracle.verify(store, oracle.promises());
+    await store[Symbol.asyncDispose]();
+  });
+
+  test("agents' facts and claims leave the room in which a site revokes and deletes", async () => {
+    await using disk = await mountSmallDisk(8 * kib * kib);
+    const store = await SegmentStore.open({ directory: join(disk.path, "store"), segmentBytes: 256 * kib });
+    const oracle = new StoreOracle();
+    await fill(store, oracle, 500, 25_000);
+    const reservedBytes = statSync(join(disk.path, "store", "reserve")).size;
+    const value = samplePrime(1, 15_000).stored;
+    const append = (number: number) => store.appendFacts([{ kind: "snapshot", key: `${number}`, value }], "agent");
+    const factsCount = await countUntilFull(append);
+    assert.ok(factsCount > 0, "they have a part of the reserve");
+    const held = [...oracle.primes].slice(0, 500).map(([id, stored]) => ({ id, stored }));
+    await countUntilFull((number) => store.put(sampleAgent(2 + number), held));
+    assert.equal(statSync(join(disk.path, "store", "reserve")).size, reservedBytes);
+
+    await oracle.setFact(store, "revoked", "1");
+    const ids = oracle.promises().claims.map(([, id]) => id);
+    await oracle.remove(
+      store,
+      ids.filter((_, at) => at % 4 > 0),
+    );
+    await append(factsCount);
+    await oracle.put(store, agent, samplePrimes(902, 3, 25_000));
     await oracle.verify(store, oracle.promises());
     await store[Symbol.asyncDispose]();
   });
