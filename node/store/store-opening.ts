@@ -118,8 +118,10 @@ async function catchUp(
   const fold = await foldSegments({ disk, index }, { salt, segments, provenEnds, signal: init.signal });
   if (!index.meta.isComplete && fold.damage.length === 0)
     return { reason: "records that it holds were found damaged after it was written" };
-  const damage = await unrecorded(index, fold.damage);
-  const nextSegment = numberAfter(segments, provenEnds, await index.quarantined(), await index.segments());
+  const counted = await index.segments();
+  const nextSegment = numberAfter(segments, provenEnds, await index.quarantined(), counted);
+  const missing = missingSegments(names, counted, provenEnds, nextSegment);
+  const damage = await unrecorded(index, [...fold.damage, ...missing]);
   const { end, tornTailBytes, recordsCount } = fold;
   return { index, salt, end, nextSegment, damage, tornTailBytes, rebuiltBecause: undefined, recordsCount };
 }
@@ -144,12 +146,7 @@ export async function rebuild(components: { disk: Disk }, init: RebuildInit): Pr
     const counted = await index.segments();
     const present = new Set(segments.map(({ segment }) => segment));
     const nextSegment = numberAfter(segments, provenEnds, await index.quarantined(), counted);
-    const missing: DamagedStretch[] = [];
-    for (let segment = 1; segment < nextSegment; segment++) {
-      const isRemoved = counted.has(segment) && counted.get(segment) === undefined;
-      if (present.has(segment) || isRemoved) continue;
-      missing.push({ segment, offset: 0, lengthBytes: provenEnds.get(segment) ?? unknownLengthBytes });
-    }
+    const missing = missingSegments(present, counted, provenEnds, nextSegment);
     await unlinkSegments(
       disk,
       [...present].filter((segment) => counted.has(segment) && counted.get(segment) === undefined),
@@ -170,6 +167,22 @@ export async function rebuild(components: { disk: Disk }, init: RebuildInit): Pr
     await index.close();
     throw error;
   }
+}
+
+/** Segments that there must be and that are not. `counted`: as {@link StoreIndex.segments}. */
+function missingSegments(
+  present: ReadonlySet<number | undefined>,
+  counted: ReadonlyMap<number, number | undefined>,
+  provenEnds: ReadonlyMap<number, number>,
+  nextSegment: number,
+): DamagedStretch[] {
+  const missing: DamagedStretch[] = [];
+  for (let segment = 1; segment < nextSegment; segment++) {
+    const isRemoved = counted.has(segment) && counted.get(segment) === undefined;
+    if (present.has(segment) || isRemoved) continue;
+    missing.push({ segment, offset: 0, lengthBytes: provenEnds.get(segment) ?? unknownLengthBytes });
+  }
+  return missing;
 }
 
 /** What of `damage` is not on record yet. */

@@ -122,6 +122,25 @@ test("facts newer than a lagging index stay when older segments are damaged", as
   }
 });
 
+test("a segment that is missing beyond a lagging index is damage too", async () => {
+  const { disk, oracle, index, oldCount } = await makeLagging();
+  const paths = [...disk.files.keys()].toSorted();
+  assert.ok(paths.length > oldCount + 1);
+  disk.files.delete(paths[oldCount]!);
+  let generation: string | undefined;
+  for (let opening = 0; opening < 2; opening++) {
+    const store = await openOn(index, disk);
+    generation ??= store.generation;
+    assert.equal(store.generation, generation, "it is named once");
+    assert.equal((await store.stats()).quarantinedCount, 1);
+    assert.ok((await store.hasSent(agent, [...oracle.primes.keys()])).includes(false));
+    const dump = await store.dump();
+    await store.rebuildIndex();
+    assert.deepEqual(await store.dump(), dump);
+    await store[Symbol.asyncDispose]();
+  }
+});
+
 test("a disk that fails or is full anywhere in a recovery loses no fact that the index still knew", async () => {
   const facts = async (disk: RecordingDisk, directory: string, oracle: StoreOracle): Promise<void> => {
     const store = await openOn(directory, disk);
