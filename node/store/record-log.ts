@@ -158,8 +158,12 @@ export class RecordLog {
     }
   }
 
-  /** Makes records durable and enters them. Throws `store-full`, `store-failed`. */
+  /**
+   * Makes records durable and enters them. Throws `store-full`, `store-failed`. Nothing is appended while the index is behind: it may
+   * be closed, and another process may have its lock.
+   */
   async writeInTurn(records: readonly NewRecord[]): Promise<void> {
+    await this.live.mendInTurn();
     try {
       const placed = await this.#writer.append(records, this.#receivedMs());
       passFailpoint("index.durable");
@@ -221,12 +225,10 @@ export class RecordLog {
   async #saveUnsaved(): Promise<void> {
     if (this.#unsaved.length === 0 && this.#rebuildReason === undefined) return;
     try {
-      await this.live.mendInTurn();
       if (this.#unsaved.length > 0) await this.writeInTurn(this.#unsaved);
     } catch (error) {
       if (!isCostorError(error, "store-full")) throw error;
       await this.#reserve.release();
-      await this.live.mendInTurn();
       await this.writeInTurn(this.#unsaved);
     }
     this.#unsaved = [];

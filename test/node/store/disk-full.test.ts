@@ -110,6 +110,7 @@ if (obstacle !== undefined) {
   test.skip("disks of many sizes are filled and emptied again", obstacle);
   test.skip("removing primes makes room on a full disk", obstacle);
   test.skip("an index that ran out of room is read on, and is never made anew for it", obstacle);
+  test.skip("a store whose index could not be opened again does not write where another process has written", obstacle);
   test.skip("a store opens again and again on a full disk, and facts keep their room", obstacle);
   test.skip("agents' facts and claims leave the room in which a site revokes and deletes", obstacle);
   test.skip("a disk without inodes refuses cleanly", obstacle);
@@ -182,6 +183,33 @@ if (obstacle !== undefined) {
     await store.rebuildIndex();
     assert.deepEqual(await store.dump(), dump);
     await store[Symbol.asyncDispose]();
+  });
+
+  test("a store whose index could not be opened again does not write where another process has written", async () => {
+    await using disk = await mountSmallDisk(64 * kib * kib);
+    const open = () =>
+      SegmentStore.open({ directory: join(disk.path, "store"), segmentBytes: 4096 * kib, reserveFileBytes: 0 });
+    const oracle = new StoreOracle();
+    const first = await open();
+    await oracle.put(first, agent, samplePrimes(850, 1000, 24));
+    const { blocks, bfree, bsize, files, ffree } = statfsSync(disk.path);
+    disk.resize((blocks - bfree) * bsize);
+    await first.markClosed(Array.from({ length: 2000 }, (_, at) => `mark ${at}`));
+    disk.resize(64 * kib * kib, `,nr_inodes=${files - ffree}`);
+    const append = () => first.appendFacts([{ kind: "test", key: "of the first", value: Buffer.from("1") }]);
+    await assert.rejects(append(), (error) => isCostorError(error, "store-full"));
+    disk.resize(64 * kib * kib, ",nr_inodes=0");
+
+    let second = await open();
+    await oracle.setFact(second, "of the second", "1");
+    await assert.rejects(append(), (error) => isCostorError(error, "store-locked"));
+    await second[Symbol.asyncDispose]();
+    for (let attempt = 0; attempt < 2; attempt++)
+      await assert.rejects(append(), (error) => isCostorError(error, "store-failed"));
+    await first[Symbol.asyncDispose]();
+    second = await open();
+    await oracle.verify(second, oracle.promises());
+    await second[Symbol.asyncDispose]();
   });
 
   test("a store opens again and again on a full disk, and facts keep their room", async () => {
