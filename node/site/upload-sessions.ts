@@ -100,7 +100,7 @@ export class UploadSessions {
         expiresMs: openedMs + limits.sessionLifeMs,
       };
       const sessions = [...live.slice(-(limits.sessionsPerAgentCount - 1)), session];
-      await this.components.store.appendFacts([this.factOf(agent, sessions)]);
+      await this.components.store.appendFacts([this.factOf(agent, sessions)], "agent");
       this.byAgent.set(agent, sessions);
       return session;
     });
@@ -174,7 +174,7 @@ export class UploadSessions {
       const { receivedMs, fact: clockFact } = clock.receive();
       const fact = await snapshots.factOf(agent, request, { receivedMs, session: id, commitHash });
       const sessions = this.live(agent).filter((session) => session.id !== id);
-      await store.appendFacts([fact, clockFact, this.factOf(agent, sessions)]);
+      await store.appendFacts([fact, clockFact, this.factOf(agent, sessions)], "agent");
       passFailpoint("commit.recorded");
       this.byAgent.set(agent, sessions);
       return { snapshotId: snapshot, receivedMs };

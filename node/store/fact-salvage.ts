@@ -1,47 +1,79 @@
 /**
- * Saves facts when segments are damaged and the index is not: the index holds their values, and a rebuild from what is left would
- * lose the newest ones and bring removed ones back.
+ * Saves facts when segments are damaged and the index is not. Up to its position the index knows what a rebuild from what is left
+ * would lose, and what it would bring back; of what comes after it only the segments tell, and they are believed.
  */
-import type { DamagedStretch } from "./record-body.ts";
-import { factRecord } from "./record-body.ts";
-import type { NewRecord, RecordPlace } from "./record.ts";
+import type { Disk } from "./disk.ts";
+import type { PlacedRecord } from "./projection.ts";
+import { decodeFact, factRecord } from "./record-body.ts";
+import { type NewRecord, recordKind, type RecordPlace } from "./record.ts";
+import { type FoldInit, foldSegments, type FoldTarget } from "./segment-fold.ts";
+import type { LogEnd } from "./segment-writer.ts";
 import type { StoreIndex } from "./store-index.ts";
 
-export interface SalvagedFacts {
-  /** The facts whose records are lost, to be written again. */
+export interface FactSalvage {
+  /** What makes a rebuild give the right facts. */
   readonly records: readonly NewRecord[];
-  /** All facts that there are. */
-  readonly known: ReadonlySet<string>;
+  /** Where it has to be appended. */
+  readonly end: LogEnd;
 }
 
-/** What `index` knows of facts, undefined when it cannot be trusted either. */
+/** Undefined when the index cannot be trusted either. */
 export async function salvageFacts(
-  index: StoreIndex,
-  isLost: (place: RecordPlace) => boolean,
-): Promise<SalvagedFacts | undefined> {
+  components: { disk: Disk; index: StoreIndex },
+  init: FoldInit,
+): Promise<FactSalvage | undefined> {
+  const { disk, index } = components;
   if (!(await index.verify("facts"))) return undefined;
+  const replay = new FactReplay(index.meta.position);
+  const { end } = await foldSegments({ disk, index: replay }, init);
   const records: NewRecord[] = [];
-  const known = new Set<string>();
   for await (const { kind, key, place, value } of index.allFacts()) {
-    known.add(nameOf(kind, key));
-    if (isLost(place)) records.push(factRecord(kind, key.toString("utf8"), Buffer.from(value)));
+    const name = nameOf(kind, key);
+    const found = replay.older.get(name);
+    replay.older.delete(name);
+    if (replay.newer.has(name) || (found !== undefined && comparePlaces(found, place) === 0)) continue;
+    records.push(factRecord(kind, key.toString("utf8"), Buffer.from(value)));
   }
-  return { records, known };
+  for (const name of replay.older.keys()) {
+    const [kind, key] = partsOf(name);
+    records.push(factRecord(kind, key.toString("utf8"), undefined));
+  }
+  return { records, end };
 }
 
-/** Removes the facts again that a rebuild from damaged segments brought back. */
-export async function removalsOf(rebuilt: StoreIndex, known: ReadonlySet<string>): Promise<NewRecord[]> {
-  const records: NewRecord[] = [];
-  for await (const { kind, key } of rebuilt.allFacts()) {
-    if (!known.has(nameOf(kind, key))) records.push(factRecord(kind, key.toString("utf8"), undefined));
+/** What the segments alone say of facts, told apart by whether it is said before or after a position. */
+class FactReplay implements FoldTarget {
+  readonly meta = { position: { segment: 0, offset: 0 } };
+  /** Where the facts are that nothing after the position is about. */
+  readonly older = new Map<string, RecordPlace>();
+  /** The facts that something after the position is about. */
+  readonly newer = new Set<string>();
+  readonly #position: RecordPlace;
+
+  constructor(position: RecordPlace) {
+    this.#position = position;
   }
-  return records;
+
+  async apply(records: readonly PlacedRecord[]): Promise<void> {
+    for (const { kind, body, segment, offset } of records) {
+      if (kind !== recordKind.fact && kind !== recordKind.factRemoval) continue;
+      const fact = decodeFact(body!);
+      const name = nameOf(fact.kind, fact.key);
+      this.older.delete(name);
+      if (comparePlaces({ segment, offset }, this.#position) >= 0) this.newer.add(name);
+      else if (kind === recordKind.fact) this.older.set(name, { segment, offset });
+    }
+  }
+
+  async closeSegment(): Promise<void> {}
+  async setComplete(): Promise<void> {}
 }
 
 const nameOf = (kind: string, key: Buffer): string => `${kind}\0${key.toString("latin1")}`;
 
-export const isWithin = (place: RecordPlace, stretches: readonly DamagedStretch[]): boolean =>
-  stretches.some(
-    ({ segment, offset, lengthBytes }) =>
-      segment === place.segment && offset <= place.offset && place.offset < offset + lengthBytes,
-  );
+function partsOf(name: string): [kind: string, key: Buffer] {
+  const end = name.indexOf("\0");
+  return [name.slice(0, end), Buffer.from(name.slice(end + 1), "latin1")];
+}
+
+const comparePlaces = (a: RecordPlace, b: RecordPlace): number => a.segment - b.segment || a.offset - b.offset;

@@ -1,5 +1,6 @@
 /** Decides what a group of requests writes: only primes and claims that are not there yet, and only what has room. */
 import { CostorError } from "#protocol/errors.ts";
+import type { FactCause } from "./prime-store.ts";
 import { claimRecords, primeRecord } from "./record-body.ts";
 import { type NewRecord, recordBytes, recordHeaderBytes, segmentHeaderBytes } from "./record.ts";
 import type { StoreIndex } from "./store-index.ts";
@@ -11,10 +12,11 @@ export interface PutRequest {
   readonly primes: readonly { readonly digest: Buffer; readonly stored: Uint8Array }[];
 }
 
-/** Facts, deletions and the like: they may use the reserve. */
+/** Facts, deletions and the like. */
 export interface RecordsRequest {
   readonly type: "records";
   readonly records: readonly NewRecord[];
+  readonly cause: FactCause;
 }
 
 export type StoreRequest = PutRequest | RecordsRequest;
@@ -30,11 +32,24 @@ export interface GroupPlan {
   readonly refusals: readonly (CostorError | undefined)[];
 }
 
-/** `roomBytes`: what new primes may take. */
+/** What a group may take of the disk. What the site itself has to write is not bounded. */
+export interface GroupRoom {
+  /** With new primes. */
+  readonly primesBytes: number;
+  /** With all that agents cause, their facts and claims too. */
+  readonly agentsBytes: number;
+}
+
+/** A fact is in a segment, in Level's log, and in the table that is made from that. */
+const factCopiesCount = 3;
+
+/** Whether it may use the last part of the reserve. */
+export const isOfSite = (request: StoreRequest): boolean => request.type === "records" && request.cause === "site";
+
 export async function planGroup(
   index: StoreIndex,
   requests: readonly StoreRequest[],
-  roomBytes: number,
+  room: GroupRoom,
 ): Promise<GroupPlan> {
   const puts = requests.filter((request) => request.type === "put");
   const ids = puts.flatMap(({ primes }) => primes.map(({ digest }) => digest));
@@ -47,11 +62,20 @@ export async function planGroup(
   const primes: NewRecord[] = [];
   const others: NewRecord[] = [];
   const refusals: (CostorError | undefined)[] = [];
-  let leftBytes = roomBytes - segmentHeaderBytes - 2 * recordHeaderBytes;
+  let takenBytes = segmentHeaderBytes + 2 * recordHeaderBytes;
+  const refusal = (needBytes: number, roomBytes: number): CostorError | undefined => {
+    if (needBytes > 0 && takenBytes + needBytes > roomBytes)
+      return new CostorError("store-full", "the disk has no room for more data", { details: { needBytes } });
+    takenBytes += needBytes;
+    return undefined;
+  };
   for (const request of requests) {
     if (request.type === "records") {
-      others.push(...request.records);
-      refusals.push(undefined);
+      const refused = isOfSite(request)
+        ? undefined
+        : refusal(requestBytes(request) * factCopiesCount, room.agentsBytes);
+      if (refused === undefined) others.push(...request.records);
+      refusals.push(refused);
       continue;
     }
     const hasClaim = claims.next().value!;
@@ -67,17 +91,14 @@ export async function planGroup(
       (sum, { body }) => sum + recordBytes(body.length),
       unclaimed.size * 32,
     );
-    if (wanted.size > 0 && needBytes > leftBytes) {
-      refusals.push(new CostorError("store-full", "the disk has no room for more data", { details: { needBytes } }));
-      continue;
-    }
-    if (wanted.size > 0) leftBytes -= needBytes;
+    const refused = refusal(needBytes, wanted.size > 0 ? room.primesBytes : room.agentsBytes);
+    refusals.push(refused);
+    if (refused !== undefined) continue;
     for (const [text, record] of wanted) {
       held.add(text);
       primes.push(record);
     }
     others.push(...claimRecords(request.agent, [...unclaimed.values()]));
-    refusals.push(undefined);
   }
   return { records: [...primes, ...others], refusals };
 }

@@ -3,7 +3,7 @@
  * the whole process when what it finds there makes no sense. Formats: LevelDB's doc/table_format.md, doc/log_format.md and
  * db/version_edit.cc.
  */
-import { readFile, stat } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 
 const castagnoli = makeTables(0x82f63b78);
@@ -217,6 +217,21 @@ export async function areSoundLevelFiles(location: string): Promise<boolean> {
     if (error instanceof Malformed || (error as NodeJS.ErrnoException).code !== undefined) return false;
     throw error;
   }
+}
+
+/** A table takes more than the log that it is made from, by checksums and indexes. */
+const tableShare = 3 / 2;
+/** New files of their own kind, and what a file system takes for them. */
+const openingSlackBytes = 64 * 1024;
+
+/** What opening Level at `location` may take of the disk: it writes a manifest anew, and what its logs hold into tables. */
+export async function openingBytes(location: string): Promise<number> {
+  let bytes = openingSlackBytes;
+  for (const name of await readdir(location)) {
+    const share = name.endsWith(".log") ? tableShare : name.startsWith("MANIFEST-") ? 1 : 0;
+    if (share > 0) bytes += share * ((await stat(join(location, name)).catch(() => undefined))?.size ?? 0);
+  }
+  return bytes;
 }
 
 async function readTable(location: string, number: number): Promise<Buffer | undefined> {

@@ -6,17 +6,16 @@ import { CostorError } from "#protocol/errors.ts";
 import type { Disk } from "./disk.ts";
 import type { PlacedRecord } from "./projection.ts";
 import type { DamagedStretch } from "./record-body.ts";
-import type { StoreSalt } from "./record.ts";
+import type { NewRecord, StoreSalt } from "./record.ts";
 import { findSegments, foldSegments } from "./segment-fold.ts";
 import type { LogEnd, SegmentClosing } from "./segment-writer.ts";
-import { IndexFault } from "./level-handle.ts";
-import type { SpaceReserve } from "./space-reserve.ts";
+import { salvageFacts } from "./fact-salvage.ts";
+import { IndexFault, isForWantOfSpace } from "./level-handle.ts";
 import type { StoreIndex } from "./store-index.ts";
 import { rebuild } from "./store-opening.ts";
 
 export interface LiveIndexComponents {
   readonly disk: Disk;
-  readonly reserve: SpaceReserve;
   /** Runs an action in the writer's turn. */
   readonly runAlone: <T>(action: () => Promise<T>) => Promise<T>;
 }
@@ -35,13 +34,10 @@ export interface LiveIndexInit {
 
 type Part = "facts" | "rest";
 
-/** Level writes a new log and manifest when it is opened. */
-const reopenFreeBytes = 64 * 1024;
 const attemptsCount = 4;
 
 export class LiveIndex {
   readonly #disk: Disk;
-  readonly #reserve: SpaceReserve;
   readonly #runAlone: LiveIndexComponents["runAlone"];
   readonly #init: LiveIndexInit;
   readonly #stop = new AbortController();
@@ -51,14 +47,15 @@ export class LiveIndex {
   #incarnation = 0;
   #pause: Promise<void> | undefined;
   #isBehind = false;
+  /** Made from the segments by this process, so that there is nothing to verify. */
+  #isProven: boolean;
 
   constructor(components: LiveIndexComponents, init: LiveIndexInit) {
     this.#disk = components.disk;
-    this.#reserve = components.reserve;
     this.#runAlone = components.runAlone;
     this.#init = init;
     this.#index = init.index;
-    if (init.isFresh) this.#verified.facts = this.#verified.rest = Promise.resolve();
+    this.#isProven = init.isFresh;
   }
 
   /** Only for the writer's turn. */
@@ -77,7 +74,7 @@ export class LiveIndex {
         if (!(error instanceof IndexFault)) throw error;
         if (attempt === attemptsCount)
           throw new CostorError("store-damaged", "the index cannot be read", { cause: error });
-        await this.rebuildUnlessDone(incarnation, error.message);
+        await this.#repair(incarnation, error);
       }
     }
   }
@@ -88,8 +85,7 @@ export class LiveIndex {
       return await action(this.#index);
     } catch (error) {
       if (!(error instanceof IndexFault)) throw error;
-      if (error.isForWantOfSpace) throw this.#fallBehind(error);
-      await this.rebuildInTurn(error.message);
+      await this.#repairInTurn(error);
       return action(this.#index);
     }
   }
@@ -115,35 +111,46 @@ export class LiveIndex {
   }
 
   async #verify(part: Part): Promise<void> {
-    const incarnation = this.#incarnation;
-    let isEqual = false;
-    let reason = "it is not as it was written";
-    try {
-      isEqual = await this.#index.verify(part, this.#stop.signal);
-    } catch (error) {
-      if (!(error instanceof IndexFault)) throw error;
-      reason = error.message;
+    while (!this.#isProven) {
+      await this.#pause;
+      const incarnation = this.#incarnation;
+      let fault = new IndexFault("it is not as it was written");
+      try {
+        if (await this.#index.verify(part, this.#stop.signal)) return;
+      } catch (error) {
+        if (!(error instanceof IndexFault)) throw error;
+        fault = error;
+      }
+      await this.#repair(incarnation, fault);
     }
-    if (!isEqual) await this.rebuildUnlessDone(incarnation, reason);
   }
 
-  async rebuildUnlessDone(incarnation: number, reason: string): Promise<void> {
+  /** Makes the index right after a reader's call failed, unless that was done since. Throws `store-full`. */
+  async #repair(incarnation: number, fault: IndexFault): Promise<void> {
     this.#stop.signal.throwIfAborted();
     if (incarnation !== this.#incarnation) return this.#pause;
     await this.#runAlone(async () => {
-      if (incarnation === this.#incarnation) await this.rebuildInTurn(reason);
+      if (incarnation === this.#incarnation) await this.#repairInTurn(fault);
     });
+  }
+
+  /** What Level holds stays right when it has no room, so then it is opened again. Making it anew would take more room. */
+  async #repairInTurn(fault: IndexFault): Promise<void> {
+    if (fault.isForWantOfSpace) throw this.#fallBehind(fault);
+    if (this.#isBehind) await this.mendInTurn();
+    else await this.#rebuild(fault.message);
   }
 
   /** Enters durable records. Throws `store-full` when Level has no room: `mendInTurn` enters them later. */
   async applyInTurn(closings: readonly SegmentClosing[], records: readonly PlacedRecord[]): Promise<void> {
+    // What it lacks comes before these.
+    if (this.#isBehind) throw this.#fallBehind(undefined);
     try {
       for (const { segment, endBytes, next } of closings) await this.#index.closeSegment(segment, endBytes, next);
       await this.#index.apply(records);
     } catch (error) {
       if (!(error instanceof IndexFault)) throw error;
-      if (error.isForWantOfSpace) throw this.#fallBehind(error);
-      await this.rebuildInTurn(error.message);
+      await this.#repairInTurn(error);
     }
   }
 
@@ -166,7 +173,7 @@ export class LiveIndex {
       } catch (error) {
         if (!(error instanceof IndexFault)) throw error;
         if (error.isForWantOfSpace) this.#fallBehind(error);
-        else await this.rebuildInTurn(error.message);
+        else await this.#rebuild(error.message);
       }
     });
   }
@@ -176,45 +183,70 @@ export class LiveIndex {
     return new CostorError("store-full", "the disk is full", { cause });
   }
 
-  /** Catches up after Level had no room. Throws `store-full` while there is none. */
+  /** Catches up after Level had no room. Throws `store-full` while there is none: Level stays open for reading then. */
   async mendInTurn(): Promise<void> {
     if (!this.#isBehind) return;
-    if ((await this.#disk.space()).freeBytes < reopenFreeBytes) throw new CostorError("store-full", "the disk is full");
+    const { freeBytes } = await this.#disk.space();
+    if (this.#index.isOpen && freeBytes < (await this.#index.reopeningBytes()))
+      throw new CostorError("store-full", "the disk is full");
     try {
       await this.#pausing(async () => {
-        await this.#reserve.opening(() => this.#index.reopen());
-        const { salt, logEnd } = this.#init;
+        await this.#index.reopen();
+        this.#assertOurs();
         const segments = await findSegments(this.#disk, this.#index.meta.position.segment);
-        const { segment, endBytes } = logEnd();
-        const provenEnds = new Map([[segment, endBytes]]);
-        const { damage } = await foldSegments({ disk: this.#disk, index: this.#index }, { salt, segments, provenEnds });
+        const init = { salt: this.#init.salt, segments, provenEnds: this.#provenEnds() };
+        const { damage } = await foldSegments({ disk: this.#disk, index: this.#index }, init);
         if (damage.length > 0) throw new IndexFault("damage was met while the index caught up");
       });
       this.#isBehind = false;
     } catch (error) {
       if (!(error instanceof IndexFault)) throw error;
       if (error.isForWantOfSpace) throw this.#fallBehind(error);
-      await this.rebuildInTurn(error.message);
+      await this.#rebuild(error.message);
     }
   }
 
+  /** While Level was closed its lock was free, and another process may have written where this one would go on. */
+  #assertOurs(): void {
+    const { position } = this.#index.meta;
+    const { segment, endBytes } = this.#init.logEnd();
+    if (position.segment > segment || (position.segment === segment && position.offset > endBytes))
+      throw new CostorError("store-failed", "another process has written to the store");
+  }
+
+  /** What a rebuild from damaged segments would get wrong of the facts, to be made durable before it. */
+  async salvageInTurn(): Promise<readonly NewRecord[]> {
+    const segments = await findSegments(this.#disk);
+    const init = { salt: this.#init.salt, segments, provenEnds: this.#provenEnds() };
+    return (await this.readInTurn((index) => salvageFacts({ disk: this.#disk, index }, init)))?.records ?? [];
+  }
+
+  #provenEnds(): Map<number, number> {
+    const { segment, endBytes } = this.#init.logEnd();
+    return new Map(segment > 0 ? [[segment, endBytes]] : []);
+  }
+
+  /** Not while Level has no room, since a new index would find none either. Throws `store-full`. */
   async rebuildInTurn(reason: string): Promise<void> {
-    const { location, salt, logEnd, onRebuilt } = this.#init;
-    const { segment, endBytes } = logEnd();
-    const provenEnds = new Map(segment > 0 ? [[segment, endBytes]] : []);
+    await this.mendInTurn();
+    await this.#rebuild(reason);
+  }
+
+  async #rebuild(reason: string): Promise<void> {
+    const { location, salt, onRebuilt } = this.#init;
+    const provenEnds = this.#provenEnds();
     try {
       const damage = await this.#pausing(async () => {
         await this.#index.close();
+        this.#isBehind = false;
         const made = await rebuild({ disk: this.#disk }, { indexLocation: location, salt, provenEnds, reason });
         this.#index = made.index;
         return made.damage;
       });
-      this.#isBehind = false;
-      this.#verified.facts = this.#verified.rest = Promise.resolve();
+      this.#isProven = true;
       await onRebuilt(reason, damage);
     } catch (error) {
-      if (error instanceof IndexFault && error.isForWantOfSpace)
-        throw new CostorError("store-full", "the disk is full", { cause: error });
+      if (isForWantOfSpace(error)) throw new CostorError("store-full", "the disk is full", { cause: error });
       throw error;
     }
   }

@@ -20,6 +20,9 @@ export interface Fact {
   readonly value: Uint8Array | undefined;
 }
 
+/** Who causes facts: what agents do must not take the room in which the site deletes. */
+export type FactCause = "site" | "agent";
+
 export interface CheckInit {
   /** Also reads and verifies every prime. */
   readonly readData?: boolean;
@@ -106,8 +109,11 @@ export interface PrimeStore extends AsyncDisposable {
   /** The primes in the order asked for, read in the order they lie on the disk. Throws like `get`. */
   getMany(ids: readonly PrimeId[]): Promise<Buffer[]>;
 
-  /** Facts are written in their order; the newest of a kind and key is the one that counts. */
-  appendFacts(facts: readonly Fact[]): Promise<void>;
+  /**
+   * Facts are written in their order; the newest of a kind and key is the one that counts. Those that an agent causes are
+   * refused with `store-full` while only the last part of the reserve is free.
+   */
+  appendFacts(facts: readonly Fact[], cause?: FactCause): Promise<void>;
   fact(kind: FactKind, key: string): Promise<Buffer | undefined>;
   /** In byte order of the keys (UTF-8), those that start with `prefix`. */
   facts(kind: FactKind, prefix?: string): AsyncIterable<{ key: string; value: Buffer }>;

@@ -149,7 +149,11 @@ export class Projection {
   #quarantine(body: Buffer): void {
     for (const stretch of decodeQuarantine(body)) {
       this.#set(quarantineKey(stretch), encodeNumber(stretch.lengthBytes));
-      if (stretch.id === undefined) continue;
+      if (stretch.id === undefined) {
+        // What was there is not known, so an index that has it is not what the segments say any more.
+        this.#meta.isComplete = false;
+        continue;
+      }
       const key = primeKey(primeIdToBytes(stretch.id));
       const value = this.#get(key);
       const location = value === undefined ? undefined : decodeLocation(value);

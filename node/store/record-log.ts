@@ -7,8 +7,7 @@ import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import type { Disk } from "./disk.ts";
-import { isWithin, removalsOf, salvageFacts } from "./fact-salvage.ts";
-import { planGroup, requestBytes, type StoreRequest } from "./group-plan.ts";
+import { type GroupRoom, isOfSite, planGroup, requestBytes, type StoreRequest } from "./group-plan.ts";
 import { LiveIndex } from "./live-index.ts";
 import { type DamagedStretch, generationRecord, quarantineRecord } from "./record-body.ts";
 import type { NewRecord } from "./record.ts";
@@ -37,6 +36,7 @@ export interface RecordLogInit {
 
 /** Most bytes of one group: what is in memory twice while the next one is collected. */
 const groupBytes = 32 * 1024 * 1024;
+const noRoom: GroupRoom = { primesBytes: 0, agentsBytes: 0 };
 /** The index's size is asked for once in so many groups. */
 const groupsPerSizeCount = 64;
 
@@ -50,6 +50,8 @@ export class RecordLog {
   /** Damage and generation that found no room yet. */
   #unsaved: NewRecord[] = [];
   #unsavedGeneration: string | undefined;
+  /** Why the index has to be made anew once that is saved: until then it knows what the segments do not. */
+  #rebuildReason: string | undefined;
   #indexBytes = 0;
   #groupsCount = 0;
   #isClosed = false;
@@ -63,7 +65,7 @@ export class RecordLog {
     this.#queue = new CommitQueue({ groupBytes, bytesOf: requestBytes, commit: (requests) => this.#commit(requests) });
     this.#writer = new SegmentWriter({ disk }, { salt, end, nextSegment, segmentBytes: init.segmentBytes });
     this.live = new LiveIndex(
-      { disk, reserve: components.reserve, runAlone: (action) => this.runAlone(action) },
+      { disk, runAlone: (action) => this.runAlone(action) },
       {
         index,
         salt,
@@ -72,6 +74,7 @@ export class RecordLog {
         logEnd: () => this.end,
         onRebuilt: async (reason, damage) => {
           this.#tell("index-rebuilt", `rebuilt the index: ${reason}`);
+          this.#rebuildReason = undefined;
           await this.recordDamageInTurn(damage);
           await this.#settleDamage();
         },
@@ -81,16 +84,19 @@ export class RecordLog {
 
   /** Enters what opening found. */
   async start(opened: OpenedLog): Promise<void> {
-    const { tornTailBytes, rebuiltBecause, recordsCount, damage, salvage } = opened;
+    const { tornTailBytes, rebuiltBecause, recordsCount, damage } = opened;
     if (tornTailBytes > 0) this.#tell("torn-tail", `ignored ${tornTailBytes} bytes that were never acknowledged`);
     if (rebuiltBecause !== undefined && recordsCount > 0)
       this.#tell("index-rebuilt", `rebuilt the index: ${rebuiltBecause}`);
-    await this.runAlone(async () => {
-      if (damage.length > 0) await this.recordDamageInTurn(damage, salvage);
-      else if (this.live.current.meta.generation === "") await this.#startGeneration([], "a new store");
-      else await this.#settleDamage();
-    });
-    await this.#reserve.fill();
+    try {
+      await this.runAlone(async () => {
+        if (damage.length > 0) await this.recordDamageInTurn(damage);
+        else if (this.live.current.meta.generation === "") await this.#startGeneration([], "a new store");
+        else await this.#settleDamage();
+      });
+    } finally {
+      await this.#reserve.fill();
+    }
     passFailpoint("start.store-open");
   }
 
@@ -134,27 +140,30 @@ export class RecordLog {
   }
 
   async #commit(requests: readonly StoreRequest[]): Promise<readonly (Error | undefined)[]> {
-    let roomBytes = await this.#reserve.roomBytes(await this.#currentIndexBytes());
+    const mayUseReserve = requests.some(isOfSite);
     for (let attempt = 1; ; attempt++) {
       try {
         await this.live.mendInTurn();
         await this.#saveUnsaved();
-        const room = roomBytes;
+        const room = attempt === 1 ? await this.#reserve.room(await this.#currentIndexBytes()) : noRoom;
         const plan = await this.live.readInTurn((index) => planGroup(index, requests, room));
         if (plan.records.length > 0) await this.writeInTurn(plan.records);
         if (attempt === 1) await this.#reserve.fill();
         return plan.refusals;
       } catch (error) {
         if (!isCostorError(error, "store-full") || attempt === 3) throw error;
-        // First without new primes, then on the file that was kept for this.
-        if (attempt === 2 || requests.every(({ type }) => type === "records")) await this.#reserve.release();
-        roomBytes = 0;
+        // First without what agents cause, then on the file that was kept for this.
+        if (mayUseReserve && (attempt === 2 || requests.every(isOfSite))) await this.#reserve.release();
       }
     }
   }
 
-  /** Makes records durable and enters them. Throws `store-full`, `store-failed`. */
+  /**
+   * Makes records durable and enters them. Throws `store-full`, `store-failed`. Nothing is appended while the index is behind: it may
+   * be closed, and another process may have its lock.
+   */
   async writeInTurn(records: readonly NewRecord[]): Promise<void> {
+    await this.live.mendInTurn();
     try {
       const placed = await this.#writer.append(records, this.#receivedMs());
       passFailpoint("index.durable");
@@ -194,11 +203,9 @@ export class RecordLog {
    */
   async recordFoundDamageInTurn(damage: readonly DamagedStretch[]): Promise<void> {
     if (damage.every(({ id }) => id !== undefined)) return this.recordDamageInTurn(damage);
-    const salvaged = await this.live.readInTurn((index) => salvageFacts(index, (place) => isWithin(place, damage)));
-    await this.recordDamageInTurn(damage, salvaged?.records);
-    await this.live.rebuildInTurn("other records than primes were damaged");
-    const removals = salvaged === undefined ? [] : await removalsOf(this.live.current, salvaged.known);
-    if (removals.length > 0) await this.writeInTurn(removals);
+    const salvage = await this.live.salvageInTurn();
+    this.#rebuildReason = "other records than primes were damaged";
+    await this.recordDamageInTurn(damage, salvage);
   }
 
   async #startGeneration(records: readonly NewRecord[], reason: string): Promise<void> {
@@ -216,13 +223,12 @@ export class RecordLog {
   }
 
   async #saveUnsaved(): Promise<void> {
-    if (this.#unsaved.length === 0) return;
+    if (this.#unsaved.length === 0 && this.#rebuildReason === undefined) return;
     try {
-      await this.writeInTurn(this.#unsaved);
+      if (this.#unsaved.length > 0) await this.writeInTurn(this.#unsaved);
     } catch (error) {
       if (!isCostorError(error, "store-full")) throw error;
       await this.#reserve.release();
-      await this.live.mendInTurn();
       await this.writeInTurn(this.#unsaved);
     }
     this.#unsaved = [];
@@ -232,7 +238,9 @@ export class RecordLog {
 
   /** The index may be gone on with once all damage that it is past is on record. */
   async #settleDamage(): Promise<void> {
-    if (this.#unsaved.length === 0) await this.live.settleInTurn();
+    if (this.#unsaved.length > 0) return;
+    if (this.#rebuildReason === undefined) await this.live.settleInTurn();
+    else await this.live.rebuildInTurn(this.#rebuildReason);
   }
 
   #tell(event: StoreEvent["event"], message: string): void {

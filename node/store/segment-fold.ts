@@ -11,13 +11,22 @@ import {
   parseSegmentName,
   recordBytes,
   recordKind,
+  type RecordPlace,
   type SegmentHeader,
   segmentHeaderBytes,
   type StoreSalt,
 } from "./record.ts";
 import { readSegmentHeader, type ScannedGap, scanRecords } from "./segment-scan.ts";
 import { type LogEnd, segmentPath, segmentsDirectory } from "./segment-writer.ts";
-import type { StoreIndex } from "./store-index.ts";
+
+/** What records are applied to, in their order: the index, or what stands for it. */
+export interface FoldTarget {
+  /** Records from `position` on are to be applied. */
+  readonly meta: { readonly position: RecordPlace };
+  apply(records: readonly PlacedRecord[]): Promise<void>;
+  closeSegment(segment: number, endBytes: number, next: RecordPlace): Promise<void>;
+  setComplete(isComplete: boolean): Promise<void>;
+}
 
 /** A segment file as it was found. */
 export interface FoundSegment {
@@ -69,7 +78,7 @@ export async function findSegments(disk: Disk, fromSegment = 0): Promise<FoundSe
   return found;
 }
 
-export async function foldSegments(components: { disk: Disk; index: StoreIndex }, init: FoldInit): Promise<FoldResult> {
+export async function foldSegments(components: { disk: Disk; index: FoldTarget }, init: FoldInit): Promise<FoldResult> {
   const { disk, index } = components;
   const start = index.meta.position;
   const segments = init.segments.filter(({ segment }) => segment >= start.segment);
@@ -121,7 +130,7 @@ interface SegmentFoldResult {
 }
 
 class SegmentFold {
-  readonly #index: StoreIndex;
+  readonly #index: FoldTarget;
   readonly #file: DiskFile;
   readonly #init: SegmentFoldInit;
   readonly #damage: DamagedStretch[] = [];
@@ -129,7 +138,7 @@ class SegmentFold {
   #waitingBytes = 0;
   #recordsCount = 0;
 
-  constructor(components: { index: StoreIndex; file: DiskFile }, init: SegmentFoldInit) {
+  constructor(components: { index: FoldTarget; file: DiskFile }, init: SegmentFoldInit) {
     this.#index = components.index;
     this.#file = components.file;
     this.#init = init;

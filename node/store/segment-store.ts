@@ -18,6 +18,7 @@ import type {
   CheckReport,
   CompactionReport,
   Fact,
+  FactCause,
   FactKind,
   PrimeStore,
   StoreStats,
@@ -30,7 +31,7 @@ import { segmentsDirectory } from "./segment-writer.ts";
 import { SpaceReserve } from "./space-reserve.ts";
 import { checkStore } from "./store-check.ts";
 import { isForWantOfSpace } from "./level-handle.ts";
-import { openLog, type OpenedLog } from "./store-opening.ts";
+import { openLog, type OpenedLog, type OpeningInit } from "./store-opening.ts";
 
 export interface SegmentStoreInit {
   readonly directory: string;
@@ -78,7 +79,7 @@ export class SegmentStore implements PrimeStore {
     const indexLocation = join(init.directory, "index");
     const reserve = new SpaceReserve({ disk }, { segmentBytes, fileBytes: reserveFileBytes });
     try {
-      const opened = await openWithReserve(disk, reserve, indexLocation);
+      const opened = await openWithReserve({ disk, reserve, nowMs }, { indexLocation, segmentBytes });
       const log = new RecordLog({ disk, reserve, nowMs }, { opened, indexLocation, segmentBytes, onEvent });
       const reader = new SegmentReader({ disk }, { salt: opened.salt });
       const store = new SegmentStore({ disk, reserve, log, reader });
@@ -152,9 +153,9 @@ export class SegmentStore implements PrimeStore {
     return this.#primes.getMany(ids);
   }
 
-  async appendFacts(facts: readonly Fact[]): Promise<void> {
+  async appendFacts(facts: readonly Fact[], cause: FactCause = "site"): Promise<void> {
     const records = facts.map(({ kind, key, value }) => factRecord(kind, key, value));
-    if (records.length > 0) await this.#log.submit({ type: "records", records });
+    if (records.length > 0) await this.#log.submit({ type: "records", records, cause });
   }
 
   async fact(kind: FactKind, key: string): Promise<Buffer | undefined> {
@@ -214,7 +215,8 @@ export class SegmentStore implements PrimeStore {
   async remove(ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
     const digests = ids.map(primeIdToBytes);
     const before = await this.#log.live.read(async (index) => index.meta.primeCount);
-    if (digests.length > 0) await this.#log.submit({ type: "records", records: deletionRecords(digests) });
+    if (digests.length > 0)
+      await this.#log.submit({ type: "records", records: deletionRecords(digests), cause: "site" });
     const removedPrimesCount = before - (await this.#log.live.read(async (index) => index.meta.primeCount));
     const moved = await compactSegments(
       {
@@ -278,10 +280,13 @@ export class SegmentStore implements PrimeStore {
 const ignore = (): void => {};
 
 /** A new store first takes the room that it will need to be opened again. */
-async function openWithReserve(disk: Disk, reserve: SpaceReserve, indexLocation: string): Promise<OpenedLog> {
+async function openWithReserve(
+  { disk, reserve, nowMs }: { disk: Disk; reserve: SpaceReserve; nowMs: () => number },
+  init: OpeningInit,
+): Promise<OpenedLog> {
   await disk.makeDirectory(segmentsDirectory);
   if ((await disk.list(segmentsDirectory)).length === 0) await reserve.fillForOpening();
-  return reserve.opening(() => openLog({ disk }, { indexLocation }));
+  return reserve.opening(() => openLog({ disk, nowMs }, init));
 }
 
 function openingError(error: unknown): unknown {

@@ -1,11 +1,13 @@
 /**
  * Keeps room for metadata, for deleting and for the index: primes are refused while less than the reserve is free. Two
  * files hold part of it back from other programs too. `reserve` is given up when metadata finds the disk full, and
- * `opening-reserve` only for Level to be opened, which afterwards has given back what it took: so a store that was
- * opened once opens again on a disk that others have filled to the last byte.
+ * `opening-reserve` only for Level to be opened, which afterwards has given back what it took, so that it is made again: a
+ * store that was opened once opens again and again on a disk that others have filled to the last byte.
  */
 import { randomBytes } from "node:crypto";
-import { type Disk, hasErrorCode, isNoSpace } from "./disk.ts";
+import { isCostorError } from "#protocol/errors.ts";
+import { type Disk, type DiskSpace, hasErrorCode, isNoSpace } from "./disk.ts";
+import type { GroupRoom } from "./group-plan.ts";
 import { isForWantOfSpace } from "./level-handle.ts";
 
 export interface SpaceReserveInit {
@@ -25,6 +27,8 @@ const fileShare = 1 / 64;
 const reserveShare = 1 / 8;
 /** `reserve` is made only while so many times its size is free. */
 const fileSlackCount = 8;
+/** This part of the reserve is kept from agents' facts and claims too: for deleting, revoking, and finding damage. */
+const lastShare = 1 / 2;
 const pieceBytes = 1024 * 1024;
 
 export class SpaceReserve {
@@ -32,6 +36,7 @@ export class SpaceReserve {
   readonly #init: SpaceReserveInit;
   #hasFile = false;
   #hasOpeningFile = false;
+  readonly #givenUp = new Set<string>();
 
   constructor(components: { disk: Disk }, init: SpaceReserveInit) {
     this.#disk = components.disk;
@@ -44,19 +49,29 @@ export class SpaceReserve {
     return Math.ceil(Math.min(wanted, totalBytes * reserveShare));
   }
 
-  /** What new primes may take. */
-  async roomBytes(indexBytes: number): Promise<number> {
+  async room(indexBytes: number): Promise<GroupRoom> {
     const { freeBytes, totalBytes } = await this.#disk.space();
-    return freeBytes - this.reserveBytes(totalBytes, indexBytes);
+    const reserveBytes = this.reserveBytes(totalBytes, indexBytes);
+    return {
+      primesBytes: freeBytes - reserveBytes,
+      agentsBytes: freeBytes - Math.ceil(reserveBytes * lastShare),
+    };
   }
 
-  /** Makes the files, `reserve` when there is ample room. Never fails for want of it. */
+  /**
+   * Makes the files: `reserve` when there is ample room, `opening-reserve` when it fits whole, and what was given up for
+   * opening. Never fails for want of room.
+   */
   async fill(): Promise<void> {
     if (this.#init.fileBytes === 0 || (this.#hasFile && this.#hasOpeningFile)) return;
-    await this.fillForOpening().catch(ignoreNoSpace);
-    const { freeBytes, totalBytes } = await this.#disk.space();
-    const fileBytes = Math.floor(Math.min(this.#init.fileBytes, totalBytes * fileShare));
-    if (this.#hasFile || freeBytes < fileBytes * fileSlackCount) return;
+    await this.#takeBack();
+    const space = await this.#disk.space();
+    if (!this.#hasOpeningFile) {
+      const missingBytes = openingBytes(space) - (await this.#sizeBytes(openingFile));
+      if (missingBytes <= space.freeBytes) await this.fillForOpening().catch(ignoreNoSpace);
+    }
+    const fileBytes = this.#fileBytes(space);
+    if (this.#hasFile || space.freeBytes < fileBytes * fileSlackCount) return;
     try {
       await this.#extend(reserveFile, fileBytes);
       this.#hasFile = true;
@@ -69,11 +84,7 @@ export class SpaceReserve {
   /** Makes `opening-reserve`, or as much of it as there is room for, which then fails with ENOSPC. */
   async fillForOpening(): Promise<void> {
     if (this.#init.fileBytes === 0 || this.#hasOpeningFile) return;
-    const { totalBytes } = await this.#disk.space();
-    await this.#extend(
-      openingFile,
-      Math.floor(Math.min(openingFileBytes, Math.max(leastOpeningFileBytes, totalBytes * fileShare))),
-    );
+    await this.#extend(openingFile, openingBytes(await this.#disk.space()));
     this.#hasOpeningFile = true;
   }
 
@@ -83,16 +94,56 @@ export class SpaceReserve {
     await this.#unlink(reserveFile);
   }
 
-  /** Opens Level, once more on the room that was kept for it when there is no other. `fill` takes that again. */
+  /**
+   * Opens Level, once more on the room that was kept for it when there is no other, and only then on that for metadata.
+   * `fill` takes again what is left of either.
+   */
   async opening<T>(open: () => Promise<T>): Promise<T> {
+    const isFull = (error: unknown) => isForWantOfSpace(error) || isCostorError(error, "store-full");
     try {
       return await open();
     } catch (error) {
-      if (!isForWantOfSpace(error)) throw error;
-      await this.release();
-      this.#hasOpeningFile = false;
-      await this.#unlink(openingFile);
-      return open();
+      if (!isFull(error)) throw error;
+    }
+    try {
+      await this.#giveUp(openingFile);
+      return await open().catch(async (error: unknown) => {
+        if (!isFull(error)) throw error;
+        await this.#giveUp(reserveFile);
+        return open();
+      });
+    } catch (error) {
+      await this.#takeBack();
+      throw error;
+    }
+  }
+
+  async #giveUp(path: string): Promise<void> {
+    if ((await this.#sizeBytes(path)) === 0) return;
+    this.#givenUp.add(path);
+    await this.#unlink(path);
+  }
+
+  /** Makes what was given up for opening again, as much of it as there is room for. */
+  async #takeBack(): Promise<void> {
+    if (this.#givenUp.size === 0) return;
+    const space = await this.#disk.space();
+    if (this.#givenUp.has(openingFile)) await this.#extend(openingFile, openingBytes(space)).catch(ignoreNoSpace);
+    if (this.#givenUp.has(reserveFile)) await this.#extend(reserveFile, this.#fileBytes(space)).catch(ignoreNoSpace);
+    this.#givenUp.clear();
+  }
+
+  #fileBytes({ totalBytes }: DiskSpace): number {
+    return Math.floor(Math.min(this.#init.fileBytes, totalBytes * fileShare));
+  }
+
+  async #sizeBytes(path: string): Promise<number> {
+    try {
+      const file = await this.#disk.openRead(path);
+      return await file.sizeBytes().finally(() => file.close());
+    } catch (error) {
+      if (!hasErrorCode(error, "ENOENT")) throw error;
+      return 0;
     }
   }
 
@@ -117,6 +168,10 @@ export class SpaceReserve {
       if (!hasErrorCode(error, "ENOENT")) throw error;
     }
   }
+}
+
+function openingBytes({ totalBytes }: DiskSpace): number {
+  return Math.floor(Math.min(openingFileBytes, Math.max(leastOpeningFileBytes, totalBytes * fileShare)));
 }
 
 function ignoreNoSpace(error: unknown): void {

@@ -24,7 +24,7 @@ import {
   removedSegmentValue,
   segmentOfKey,
 } from "./index-entries.ts";
-import { areSoundLevelFiles } from "./level-files.ts";
+import { areSoundLevelFiles, openingBytes } from "./level-files.ts";
 import { assertNotOpenHere, closeLevel, entriesOf, guard, IndexFault, type Level, openLevel } from "./level-handle.ts";
 import { type EntryChange, Projection, type EntryReader, type PlacedRecord } from "./projection.ts";
 import type { DamagedStretch } from "./record-body.ts";
@@ -139,6 +139,15 @@ export class StoreIndex implements EntryReader {
     this.#meta = meta;
   }
 
+  get isOpen(): boolean {
+    return this.#level.status === "open";
+  }
+
+  /** What {@link reopen} may take of the disk. */
+  reopeningBytes(): Promise<number> {
+    return openingBytes(this.#location);
+  }
+
   async close(): Promise<void> {
     await closeLevel(this.#level);
   }
@@ -247,7 +256,7 @@ export class StoreIndex implements EntryReader {
    */
   async verify(what: "facts" | "rest", signal?: AbortSignal): Promise<boolean> {
     const level = this.#level;
-    const snapshot = level.snapshot();
+    const snapshot = await guard("reading the index", async () => level.snapshot());
     try {
       const bytes = await guard("reading the index", () => level.get(metaKey, { snapshot } as object));
       const meta = bytes === undefined ? undefined : decodeMeta(bytes);

@@ -1,17 +1,18 @@
 /** Brings the index up to the segments when a store is opened, and from nothing when it is rebuilt. */
 import { randomBytes } from "node:crypto";
 import type { Disk } from "./disk.ts";
-import { removalsOf, type SalvagedFacts, salvageFacts } from "./fact-salvage.ts";
+import { salvageFacts } from "./fact-salvage.ts";
 import type { DamagedStretch } from "./record-body.ts";
-import { type NewRecord, parseSegmentName, type RecordPlace, saltBytes, type StoreSalt } from "./record.ts";
+import { parseSegmentName, saltBytes, type StoreSalt } from "./record.ts";
 import { findSegments, foldSegments, type FoundSegment } from "./segment-fold.ts";
-import { type LogEnd, segmentPath, segmentsDirectory } from "./segment-writer.ts";
+import { type LogEnd, segmentPath, segmentsDirectory, SegmentWriter } from "./segment-writer.ts";
 import { IndexFault } from "./level-handle.ts";
 import { StoreIndex } from "./store-index.ts";
 
 export interface OpeningInit {
   /** Level's directory. */
   readonly indexLocation: string;
+  readonly segmentBytes: number;
   readonly signal?: AbortSignal;
 }
 
@@ -23,8 +24,6 @@ export interface OpenedLog {
   /** Damage that no record of quarantine names yet. */
   readonly damage: readonly DamagedStretch[];
   readonly tornTailBytes: number;
-  /** Facts that the damage took out of the segments but not out of the index that was there. */
-  readonly salvage: readonly NewRecord[];
   /** Why the index had to be made anew; undefined when it did not. */
   readonly rebuiltBecause: string | undefined;
   readonly recordsCount: number;
@@ -33,18 +32,22 @@ export interface OpenedLog {
 /** Length of a stretch that is a whole segment of unknown length. */
 const unknownLengthBytes = 0xffffffff;
 
-/** The directory of segments is there. Throws `store-locked`. */
-export async function openLog(components: { disk: Disk }, init: OpeningInit): Promise<OpenedLog> {
+export interface OpeningComponents {
+  readonly disk: Disk;
+  readonly nowMs: () => number;
+}
+
+/** The directory of segments is there. Throws `store-locked`, `store-full`, `store-failed`. */
+export async function openLog(components: OpeningComponents, init: OpeningInit): Promise<OpenedLog> {
   const index = await StoreIndex.open({ location: init.indexLocation });
   const provenEnds = new Map<number, number>();
   let reason = "there was none that could be used";
-  let salvaged: SalvagedFacts | undefined;
   if (index !== undefined) {
     try {
       const found = await catchUp(components.disk, index, provenEnds, init);
       if (!("reason" in found)) return found;
       reason = found.reason;
-      if (found.isLost !== undefined) salvaged = await salvageFacts(index, found.isLost);
+      if (found.isDamage) await saveFacts(components, index, provenEnds, init);
     } catch (error) {
       if (!(error instanceof IndexFault) || error.isForWantOfSpace) {
         await index.close();
@@ -54,16 +57,35 @@ export async function openLog(components: { disk: Disk }, init: OpeningInit): Pr
     }
     await index.close();
   }
-  const log = await rebuild(components, { ...init, provenEnds, salt: index?.meta.salt, reason });
-  if (salvaged === undefined) return log;
-  return { ...log, salvage: [...salvaged.records, ...(await removalsOf(log.index, salvaged.known))] };
+  return rebuild(components, { ...init, provenEnds, salt: index?.meta.salt, reason });
+}
+
+/** Makes durable what only the index still knows of facts, before it is deleted. */
+async function saveFacts(
+  { disk, nowMs }: OpeningComponents,
+  index: StoreIndex,
+  provenEnds: ReadonlyMap<number, number>,
+  { segmentBytes, signal }: OpeningInit,
+): Promise<void> {
+  const { salt, receivedMs } = index.meta;
+  const segments = await findSegments(disk);
+  const salvage = await salvageFacts({ disk, index }, { salt, segments, provenEnds, signal });
+  if (salvage === undefined || salvage.records.length === 0) return;
+  const nextSegment = numberAfter(segments, provenEnds, await index.quarantined(), await index.segments());
+  const writer = new SegmentWriter({ disk }, { salt, segmentBytes, end: salvage.end, nextSegment });
+  const savedMs = Math.max(nowMs(), receivedMs);
+  try {
+    await writer.append(salvage.records, savedMs);
+  } finally {
+    await writer.close(savedMs);
+  }
 }
 
 /** Why an index cannot be gone on with. */
 interface Unusable {
   readonly reason: string;
-  /** The index is right and the segments are not: which of their records are lost. */
-  readonly isLost?: (place: RecordPlace) => boolean;
+  /** The index is right and the segments are not. */
+  readonly isDamage?: boolean;
 }
 
 async function catchUp(
@@ -80,8 +102,7 @@ async function catchUp(
 
   const names = new Set((await disk.list(segmentsDirectory)).map(parseSegmentName));
   for (const segment of provenEnds.keys()) {
-    if (!names.has(segment))
-      return { reason: `segment ${segment} is missing`, isLost: (place) => !names.has(place.segment) };
+    if (!names.has(segment)) return { reason: `segment ${segment} is missing`, isDamage: true };
   }
   const removed = [...indexed.keys()].filter((segment) => indexed.get(segment) === undefined && names.has(segment));
   if (removed.length > 0 && !(await index.verify("rest"))) return { reason: "it is not as it was written" };
@@ -89,21 +110,23 @@ async function catchUp(
 
   const segments = await findSegments(disk, position.segment);
   const current = segments.find(({ segment }) => segment === position.segment);
-  if (current !== undefined && current.sizeBytes < position.offset) {
-    const isLost = ({ segment, offset }: RecordPlace) => segment === current.segment && offset >= current.sizeBytes;
-    return { reason: `segment ${position.segment} is shorter than it was`, isLost };
-  }
+  if (current !== undefined && current.sizeBytes < position.offset)
+    return { reason: `segment ${position.segment} is shorter than it was`, isDamage: true };
   const salts = segments.flatMap(({ header }) => (header === undefined ? [] : [header.salt]));
   if (salts.length > 0 && !salts.some((found) => found.equals(salt))) return { reason: "it belongs to another store" };
 
   const fold = await foldSegments({ disk, index }, { salt, segments, provenEnds, signal: init.signal });
-  const damage = await unrecorded(index, fold.damage);
-  const nextSegment = numberAfter(segments, provenEnds, await index.quarantined(), await index.segments());
+  if (!index.meta.isComplete && fold.damage.length === 0)
+    return { reason: "records that it holds were found damaged after it was written" };
+  const counted = await index.segments();
+  const nextSegment = numberAfter(segments, provenEnds, await index.quarantined(), counted);
+  const missing = missingSegments(names, counted, provenEnds, nextSegment);
+  const damage = await unrecorded(index, [...fold.damage, ...missing]);
   const { end, tornTailBytes, recordsCount } = fold;
-  return { index, salt, end, nextSegment, damage, salvage: [], tornTailBytes, rebuiltBecause: undefined, recordsCount };
+  return { index, salt, end, nextSegment, damage, tornTailBytes, rebuiltBecause: undefined, recordsCount };
 }
 
-export interface RebuildInit extends OpeningInit {
+export interface RebuildInit extends Pick<OpeningInit, "indexLocation" | "signal"> {
   /** Lengths that are known to have been durable. */
   readonly provenEnds: ReadonlyMap<number, number>;
   /** Undefined: what the segments say. */
@@ -123,12 +146,7 @@ export async function rebuild(components: { disk: Disk }, init: RebuildInit): Pr
     const counted = await index.segments();
     const present = new Set(segments.map(({ segment }) => segment));
     const nextSegment = numberAfter(segments, provenEnds, await index.quarantined(), counted);
-    const missing: DamagedStretch[] = [];
-    for (let segment = 1; segment < nextSegment; segment++) {
-      const isRemoved = counted.has(segment) && counted.get(segment) === undefined;
-      if (present.has(segment) || isRemoved) continue;
-      missing.push({ segment, offset: 0, lengthBytes: provenEnds.get(segment) ?? unknownLengthBytes });
-    }
+    const missing = missingSegments(present, counted, provenEnds, nextSegment);
     await unlinkSegments(
       disk,
       [...present].filter((segment) => counted.has(segment) && counted.get(segment) === undefined),
@@ -141,7 +159,6 @@ export async function rebuild(components: { disk: Disk }, init: RebuildInit): Pr
       end,
       nextSegment,
       damage,
-      salvage: [],
       tornTailBytes,
       rebuiltBecause: init.reason,
       recordsCount,
@@ -150,6 +167,22 @@ export async function rebuild(components: { disk: Disk }, init: RebuildInit): Pr
     await index.close();
     throw error;
   }
+}
+
+/** Segments that there must be and that are not. `counted`: as {@link StoreIndex.segments}. */
+function missingSegments(
+  present: ReadonlySet<number | undefined>,
+  counted: ReadonlyMap<number, number | undefined>,
+  provenEnds: ReadonlyMap<number, number>,
+  nextSegment: number,
+): DamagedStretch[] {
+  const missing: DamagedStretch[] = [];
+  for (let segment = 1; segment < nextSegment; segment++) {
+    const isRemoved = counted.has(segment) && counted.get(segment) === undefined;
+    if (present.has(segment) || isRemoved) continue;
+    missing.push({ segment, offset: 0, lengthBytes: provenEnds.get(segment) ?? unknownLengthBytes });
+  }
+  return missing;
 }
 
 /** What of `damage` is not on record yet. */

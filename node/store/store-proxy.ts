@@ -8,6 +8,7 @@ import type {
   CheckReport,
   CompactionReport,
   Fact,
+  FactCause,
   FactKind,
   PrimeStore,
   StoreStats,
@@ -100,8 +101,8 @@ export class StoreProxy implements PrimeStore {
     return (await this.#call("getMany", [ids])).map(toBuffer);
   }
 
-  appendFacts(facts: readonly Fact[]): Promise<void> {
-    return this.#call("appendFacts", [facts]);
+  appendFacts(facts: readonly Fact[], cause?: FactCause): Promise<void> {
+    return this.#call("appendFacts", [facts, cause]);
   }
 
   async fact(kind: FactKind, key: string): Promise<Buffer | undefined> {

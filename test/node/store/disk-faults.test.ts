@@ -3,59 +3,17 @@
  * kind of failure allows. After a failed sync the disk also forgets what the kernel calls clean.
  */
 import assert from "node:assert/strict";
-import { cp } from "node:fs/promises";
-import { join } from "node:path";
-import { isCostorError } from "#protocol/errors.ts";
-import { SegmentStore } from "#node/store/segment-store.ts";
-import { segmentHeaderBytes } from "#node/store/record.ts";
 import { hasCode } from "#test/conformance/prime-store.ts";
 import { count } from "#test/support/level.ts";
-import { crashState, diskError, type FaultChoice, RecordingDisk, seededRandom } from "#test/support/recording-disk.ts";
+import { crashState, diskError, RecordingDisk, seededRandom } from "#test/support/recording-disk.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { StoreOracle } from "#test/support/store-oracle.ts";
 import { idsOf, sampleAgent, samplePrime, samplePrimes } from "#test/support/store-samples.ts";
+import { failAt, openOn, work } from "#test/support/store-work.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("store on a failing disk", { timeoutMs: count(60_000, 600_000) });
 const agent = sampleAgent(1);
-const segmentBytes = 12 * 1024;
-const openOn = (directory: string, disk: RecordingDisk) =>
-  SegmentStore.open({ directory, segmentBytes, reserveFileBytes: 0 }, { disk });
-
-/** Fails the call number `at`, counted from now, of the types named. */
-function failAt(
-  disk: RecordingDisk,
-  at: number,
-  types: readonly string[],
-  error: () => Error,
-  isForGood: boolean,
-): { count: () => number } {
-  let seen = 0;
-  const choose: FaultChoice = (call) => {
-    if (!types.includes(call.type)) return undefined;
-    const number = seen++;
-    if (number !== at && !(isForGood && number > at)) return undefined;
-    return { error: error(), writtenBytes: call.type === "write" ? Math.floor(call.bytes.length / 2) : 0 };
-  };
-  disk.chooseFault = choose;
-  return { count: () => seen };
-}
-
-/** Returns the codes of what was refused. */
-async function work(store: SegmentStore, oracle: StoreOracle): Promise<string[]> {
-  const codes: string[] = [];
-  const attempt = async (action: Promise<void>): Promise<void> => {
-    await action.catch((error: unknown) => {
-      assert.ok(isCostorError(error), String(error));
-      codes.push(error.code);
-    });
-  };
-  for (let round = 0; round < 6; round++) {
-    await attempt(oracle.put(store, agent, samplePrimes(200 + round, 4, 700)));
-    await attempt(oracle.setFact(store, `key ${round % 2}`, `value ${round}`));
-  }
-  return codes;
-}
 
 /** How many calls of these types the work makes. */
 async function countCalls(types: readonly string[]): Promise<number> {
@@ -233,89 +191,6 @@ test("damage found by a read is quarantined, changes the generation, and heals w
   assert.equal(store.generation, healed);
   assert.deepEqual((await store.check({ readData: true })).quarantined, []);
   await store[Symbol.asyncDispose]();
-});
-
-test("a segment that is missing or cut short is damage, named once, the rest is kept, and facts come back from the index", async () => {
-  for (const damage of ["missing", "short", "first-missing", "last-missing"] as const) {
-    for (const hasIndex of [true, false]) {
-      // Without an index nothing tells that there was one segment more.
-      if (damage === "last-missing" && !hasIndex) continue;
-      const disk = new RecordingDisk();
-      const directory = await scratchDirectory("faults");
-      let store = await openOn(directory, disk);
-      const oracle = new StoreOracle();
-      await oracle.setFact(store, "removed", "early");
-      await work(store, oracle);
-      await oracle.setFact(store, "removed", undefined);
-      await work(store, oracle);
-      const generation = store.generation;
-      await store[Symbol.asyncDispose]();
-      const paths = [...disk.files.keys()].toSorted();
-      assert.ok(paths.length > 2);
-      const path = { "first-missing": paths[0]!, "last-missing": paths.at(-1)!, missing: paths[1]!, short: paths[1]! }[
-        damage
-      ];
-      if (damage === "short") disk.files.set(path, disk.files.get(path)!.subarray(0, segmentHeaderBytes + 900));
-      else disk.files.delete(path);
-      const reopened = hasIndex ? directory : await scratchDirectory("faults");
-      store = await openOn(reopened, disk);
-      if (damage === "short" && hasIndex) await store.check();
-      assert.notEqual(store.generation, generation, `${damage}, index ${hasIndex}`);
-      const sent = await store.hasSent(agent, [...oracle.primes.keys()]);
-      assert.ok(sent.includes(true) && sent.includes(false));
-      for (const [index, [id, stored]] of [...oracle.primes].entries()) {
-        const found = await store.get(id).catch((error: unknown) => {
-          assert.ok(!sent[index] && (isCostorError(error, "prime-missing") || isCostorError(error, "prime-corrupt")));
-          return stored;
-        });
-        assert.ok(found.equals(stored));
-      }
-      // The index still knows the facts, also one that was removed and whose removal is lost.
-      if (hasIndex)
-        await oracle
-          .verify(store, { claims: [], facts: oracle.promises().facts })
-          .catch((error: Error) => assert.fail(error));
-      await work(store, oracle);
-      await oracle.verify(store, oracle.promises());
-      const now = store.generation;
-      const dump = await store.dump();
-      await store.rebuildIndex();
-      assert.deepEqual(await store.dump(), dump);
-      await store[Symbol.asyncDispose]();
-      store = await openOn(reopened, disk);
-      assert.equal(store.generation, now);
-      await store[Symbol.asyncDispose]();
-    }
-  }
-});
-
-test("damage that an opening met but could not put on record is met again by the next", async () => {
-  for (const hasIndex of [true, false]) {
-    const disk = new RecordingDisk();
-    const directory = await scratchDirectory("faults");
-    const oracle = new StoreOracle();
-    const first = await openOn(directory, disk);
-    const indexes = await scratchDirectory("faults");
-    await cp(join(directory, "index"), join(indexes, "index"), { recursive: true });
-    await work(first, oracle);
-    const generation = first.generation;
-    await first[Symbol.asyncDispose]();
-    const path = [...disk.files.keys()].toSorted()[1]!;
-    disk.files.get(path)![segmentHeaderBytes + 100]! ^= 1;
-
-    const place = hasIndex ? indexes : await scratchDirectory("faults");
-    disk.chooseFault = (call) => (call.type === "read" ? undefined : { error: diskError("EIO") });
-    const failing = await openOn(place, disk).catch(() => undefined);
-    if (failing !== undefined) assert.notEqual(failing.generation, generation);
-    await failing?.[Symbol.asyncDispose]();
-    disk.chooseFault = () => undefined;
-    for (let opening = 0; opening < 2; opening++) {
-      const store = await openOn(place, disk);
-      assert.notEqual(store.generation, generation);
-      assert.ok((await store.stats()).quarantinedCount > 0);
-      await store[Symbol.asyncDispose]();
-    }
-  }
 });
 
 test.run();

@@ -3,6 +3,7 @@
  * and once there is space it goes on without a restart.
  */
 import assert from "node:assert/strict";
+import { statfsSync, statSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isCostorError } from "#protocol/errors.ts";
@@ -17,17 +18,21 @@ const test = suite("store on a full disk", { timeoutMs: count(120_000, 1_800_000
 const agent = sampleAgent(1);
 const kib = 1024;
 
-/** Puts primes until one is refused. Returns how many were taken. */
-async function fill(store: SegmentStore, oracle: StoreOracle, seed: number, primeBytes: number): Promise<number> {
-  for (let taken = 0; ; taken++) {
+/** How often something is done until it is refused. */
+async function countUntilFull(act: (number: number) => Promise<void>): Promise<number> {
+  for (let number = 0; ; number++) {
     try {
-      await oracle.put(store, agent, samplePrimes(seed + taken, 3, primeBytes));
+      await act(number);
     } catch (error) {
       assert.ok(isCostorError(error, "store-full"), String(error));
-      return taken;
+      return number;
     }
   }
 }
+
+/** Puts primes until one is refused. Returns how many were taken. */
+const fill = (store: SegmentStore, oracle: StoreOracle, seed: number, primeBytes: number): Promise<number> =>
+  countUntilFull((number) => oracle.put(store, agent, samplePrimes(seed + number, 3, primeBytes)));
 
 /** Takes all the space that is left, as another program might: in pieces that get smaller. */
 async function hog(path: string): Promise<void> {
@@ -58,7 +63,8 @@ async function fillDisk(sizeBytes: number, seed: number): Promise<void> {
     assert.ok(sizeBytes < 128 * kib, "a disk of this size has room for an empty store");
     disk.resize(2 ** 21);
     store = await open();
-    disk.resize(sizeBytes * 2);
+    // What holds room back for opening is in it.
+    disk.resize(Math.max(sizeBytes * 2, 512 * kib));
   }
   try {
     await oracle.setFact(store, "before", "1");
@@ -103,6 +109,10 @@ const obstacle = smallDiskObstacle();
 if (obstacle !== undefined) {
   test.skip("disks of many sizes are filled and emptied again", obstacle);
   test.skip("removing primes makes room on a full disk", obstacle);
+  test.skip("an index that ran out of room is read on, and is never made anew for it", obstacle);
+  test.skip("a store whose index could not be opened again does not write where another process has written", obstacle);
+  test.skip("a store opens again and again on a full disk, and facts keep their room", obstacle);
+  test.skip("agents' facts and claims leave the room in which a site revokes and deletes", obstacle);
   test.skip("a disk without inodes refuses cleanly", obstacle);
 } else {
   test("disks of many sizes are filled and emptied again", async () => {
@@ -132,6 +142,130 @@ if (obstacle !== undefined) {
     const dump = await store.dump();
     await store.rebuildIndex();
     assert.deepEqual(await store.dump(), dump);
+    await store[Symbol.asyncDispose]();
+  });
+
+  test("an index that ran out of room is read on, and is never made anew for it", async () => {
+    await using disk = await mountSmallDisk(512 * kib * kib);
+    const directory = join(disk.path, "store");
+    const init = { directory, segmentBytes: 4096 * kib, reserveFileBytes: 0 };
+    const events: string[] = [];
+    const store = await SegmentStore.open({ ...init, onEvent: ({ event }) => void events.push(event) });
+    const oracle = new StoreOracle();
+    for (let round = 0; round < 10; round++) await oracle.put(store, agent, samplePrimes(800 + round, 1000, 24));
+    await oracle.setFact(store, "early", "1");
+    const isFull = (error: unknown) => isCostorError(error, "store-full");
+    const { blocks, bfree, bsize, files, ffree } = statfsSync(disk.path);
+    const usedBytes = (blocks - bfree) * bsize;
+
+    // Level runs out of room in the middle of a write. More than nothing is free, but not enough to open it again.
+    disk.resize(usedBytes);
+    await store.markClosed(Array.from({ length: 2000 }, (_, at) => `mark ${at}`));
+    disk.resize(usedBytes + 256 * kib);
+    await assert.rejects(oracle.setFact(store, "late", "1"), isFull);
+    await oracle.verify(store, oracle.promises());
+
+    // It is closed, and does not open for want of another thing.
+    disk.resize(512 * kib * kib, `,nr_inodes=${files - ffree}`);
+    await assert.rejects(oracle.setFact(store, "late", "2"), isFull);
+    const { ids, facts } = { ids: [...oracle.primes.keys()], facts: oracle.promises().facts };
+    for (let attempt = 0; attempt < 3; attempt++) {
+      await assert.rejects(store.get(ids[0]!), isFull);
+      await assert.rejects(store.hasSent(agent, ids), isFull);
+    }
+
+    disk.resize(512 * kib * kib, ",nr_inodes=0");
+    await oracle.verify(store, { claims: oracle.promises().claims, facts });
+    await oracle.setFact(store, "late", "3");
+    await oracle.verify(store, oracle.promises());
+    assert.deepEqual(events, ["new-generation"]);
+    const dump = await store.dump();
+    await store.rebuildIndex();
+    assert.deepEqual(await store.dump(), dump);
+    await store[Symbol.asyncDispose]();
+  });
+
+  test("a store whose index could not be opened again does not write where another process has written", async () => {
+    await using disk = await mountSmallDisk(64 * kib * kib);
+    const open = () =>
+      SegmentStore.open({ directory: join(disk.path, "store"), segmentBytes: 4096 * kib, reserveFileBytes: 0 });
+    const oracle = new StoreOracle();
+    const first = await open();
+    await oracle.put(first, agent, samplePrimes(850, 1000, 24));
+    const { blocks, bfree, bsize, files, ffree } = statfsSync(disk.path);
+    disk.resize((blocks - bfree) * bsize);
+    await first.markClosed(Array.from({ length: 2000 }, (_, at) => `mark ${at}`));
+    disk.resize(64 * kib * kib, `,nr_inodes=${files - ffree}`);
+    const append = () => first.appendFacts([{ kind: "test", key: "of the first", value: Buffer.from("1") }]);
+    await assert.rejects(append(), (error) => isCostorError(error, "store-full"));
+    disk.resize(64 * kib * kib, ",nr_inodes=0");
+
+    let second = await open();
+    await oracle.setFact(second, "of the second", "1");
+    await assert.rejects(append(), (error) => isCostorError(error, "store-locked"));
+    await second[Symbol.asyncDispose]();
+    for (let attempt = 0; attempt < 2; attempt++)
+      await assert.rejects(append(), (error) => isCostorError(error, "store-failed"));
+    await first[Symbol.asyncDispose]();
+    second = await open();
+    await oracle.verify(second, oracle.promises());
+    await second[Symbol.asyncDispose]();
+  });
+
+  test("a store opens again and again on a full disk, and facts keep their room", async () => {
+    await using disk = await mountSmallDisk(64 * kib * kib);
+    const directory = join(disk.path, "store");
+    const oracle = new StoreOracle();
+    const open = () => SegmentStore.open({ directory, segmentBytes: 4096 * kib });
+    const sizeOf = (file: string) => statSync(join(directory, file), { throwIfNoEntry: false })?.size ?? 0;
+    let store = await open();
+    await oracle.put(store, agent, samplePrimes(900, 200, 1000));
+    await oracle.setFact(store, "early", "1");
+    const whole = [sizeOf("reserve"), sizeOf("opening-reserve")];
+    assert.deepEqual(whole, [1024 * kib, 1024 * kib]);
+    await hog(`${disk.path}/hog`);
+    for (let restart = 0; restart < 4; restart++) {
+      await store[Symbol.asyncDispose]();
+      store = await open();
+      await oracle.verify(store, oracle.promises());
+      assert.equal(sizeOf("reserve"), whole[0]);
+      // Level keeps a little more each time, until it makes one table of several.
+      assert.ok(sizeOf("opening-reserve") > whole[1]! / 2);
+    }
+    const partBytes = sizeOf("opening-reserve");
+    await assert.rejects(oracle.put(store, agent, [samplePrime(901, 9000)]), (error) =>
+      isCostorError(error, "store-full"),
+    );
+    assert.equal(sizeOf("opening-reserve"), partBytes, "it does not grow into what others free bit by bit");
+    await oracle.setFact(store, "late", "1");
+    assert.equal(sizeOf("opening-reserve"), whole[1]);
+    await oracle.verify(store, oracle.promises());
+    await store[Symbol.asyncDispose]();
+  });
+
+  test("agents' facts and claims leave the room in which a site revokes and deletes", async () => {
+    await using disk = await mountSmallDisk(8 * kib * kib);
+    const store = await SegmentStore.open({ directory: join(disk.path, "store"), segmentBytes: 256 * kib });
+    const oracle = new StoreOracle();
+    await fill(store, oracle, 500, 25_000);
+    const reservedBytes = statSync(join(disk.path, "store", "reserve")).size;
+    const value = samplePrime(1, 15_000).stored;
+    const append = (number: number) => store.appendFacts([{ kind: "snapshot", key: `${number}`, value }], "agent");
+    const factsCount = await countUntilFull(append);
+    assert.ok(factsCount > 0, "they have a part of the reserve");
+    const held = [...oracle.primes].slice(0, 500).map(([id, stored]) => ({ id, stored }));
+    await countUntilFull((number) => store.put(sampleAgent(2 + number), held));
+    assert.equal(statSync(join(disk.path, "store", "reserve")).size, reservedBytes);
+
+    await oracle.setFact(store, "revoked", "1");
+    const ids = oracle.promises().claims.map(([, id]) => id);
+    await oracle.remove(
+      store,
+      ids.filter((_, at) => at % 4 > 0),
+    );
+    await append(factsCount);
+    await oracle.put(store, agent, samplePrimes(902, 3, 25_000));
+    await oracle.verify(store, oracle.promises());
     await store[Symbol.asyncDispose]();
   });
 

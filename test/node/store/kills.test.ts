@@ -2,12 +2,15 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { cp, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { SegmentStore } from "#node/store/segment-store.ts";
 import { hasCode } from "#test/conformance/prime-store.ts";
 import { count } from "#test/support/level.ts";
 import { seededRandom } from "#test/support/recording-disk.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
+import { StoreOracle } from "#test/support/store-oracle.ts";
 import { sampleAgent, samplePrimes } from "#test/support/store-samples.ts";
 import { suite } from "#test/support/suite.ts";
 
@@ -97,6 +100,44 @@ test("nothing acknowledged is lost, whenever it is killed", async () => {
     for (const round of known.puts.keys()) if (round < known.nextRound - 60) known.puts.delete(round);
   }
   process.stdout.write(`\n  kills by phase: ${[...phases].map(([phase, kills]) => `${phase} ${kills}`).join(", ")}\n`);
+});
+
+test("a recovery that is killed anywhere loses no fact that the index still knew", async () => {
+  const directory = await scratchDirectory("kills");
+  const segmentBytes = 20 * 1024;
+  const oracle = new StoreOracle();
+  const store = await SegmentStore.open({ directory, segmentBytes, reserveFileBytes: 0 });
+  await oracle.setFact(store, "removed", "early");
+  for (let round = 0; round < 3; round++) {
+    await oracle.put(store, sampleAgent(1), samplePrimes(round, 3, 4000));
+    await oracle.setFact(store, `key ${round}`, "only once");
+  }
+  await oracle.setFact(store, "removed", undefined);
+  for (let round = 3; round < 5; round++) await oracle.put(store, sampleAgent(1), samplePrimes(round, 3, 4000));
+  await store[Symbol.asyncDispose]();
+  const program = new URL("./opening-process.ts", import.meta.url).pathname;
+  for (const failpoint of ["start.replaying", "sync.written", "sync.synced", "index.entered"]) {
+    let kills = 0;
+    for (let isKilled = true; isKilled; kills++) {
+      const copy = await scratchDirectory("kills");
+      await cp(directory, copy, { recursive: true });
+      await rm(join(copy, "segments", "00000002.seg"));
+      const child = spawn(process.execPath, [program, copy, String(segmentBytes)], {
+        stdio: ["ignore", "inherit", "inherit"],
+        env: { ...process.env, COSTOR_FAILPOINT: `${failpoint}:${kills + 1}` },
+      });
+      const [code] = (await once(child, "close")) as [number | null];
+      isKilled = code === null;
+      if (!isKilled) assert.equal(code, 0);
+      const opened = await SegmentStore.open({ directory: copy, segmentBytes, reserveFileBytes: 0 });
+      await oracle.verify(opened, { claims: [], facts: oracle.promises().facts });
+      const dump = await opened.dump();
+      await opened.rebuildIndex();
+      assert.deepEqual(await opened.dump(), dump);
+      await opened[Symbol.asyncDispose]();
+    }
+    assert.ok(kills > 1, `${failpoint} is passed`);
+  }
 });
 
 test("a store that another process has open is refused, and is free once that one was killed", async () => {
