@@ -55,6 +55,10 @@ export function parseEpochCertificate(bytes: Uint8Array): EpochCertificate {
   return certificate;
 }
 
+/** The bytes that a certificate signs. Throws `bad-encoding`. */
+export const epochCertificateBody = (bytes: Uint8Array): Buffer =>
+  asBytes(asMap(decodeCbor(bytes), ["body", "key", "signature"])["body"]);
+
 function asMap(value: CborValue, keys: readonly string[]): CborMap {
   if (typeof value !== "object" || value === null || Array.isArray(value) || value instanceof Uint8Array)
     throw invalid("a map is expected");

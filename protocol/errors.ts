@@ -89,6 +89,12 @@ export const errorRegistry = {
   ),
   "kit-wrong-word": spec(422, false, "Read the words from the recovery kit again, by their numbers."),
   "site-not-made": spec(404, false, "Start the site once with `costor site start`; the first start makes its keys."),
+  // Ledger
+  "ledger-refused": spec(
+    409,
+    false,
+    "Another machine may act as this site; find out which one is right before either writes again.",
+  ),
   // Sessions
   "session-unknown": spec(404, false, "Open a new upload session; what was acknowledged is kept."),
   "commit-incomplete": spec(409, false, "Send the primes that the answer lists and commit again."),

@@ -16,6 +16,10 @@ export type AgentId = Brand<string, "AgentId">;
 /** UUIDv7, canonical lower-case text. */
 export type SnapshotId = Brand<string, "SnapshotId">;
 /** UUIDv7, canonical lower-case text. */
+export type EntryId = Brand<string, "EntryId">;
+/** SHA-256 of the body of an epoch certificate, 64 lower-case hex digits: docs/specs/ledger.md. */
+export type LogId = Brand<string, "LogId">;
+/** UUIDv7, canonical lower-case text. */
 export type SessionId = Brand<string, "SessionId">;
 
 const HEX_256 = /^[0-9a-f]{64}$/;
@@ -43,6 +47,11 @@ export const parseAgentId = (value: unknown): AgentId => parseUuidV7(value, "Age
 export const parseSnapshotId = (value: unknown): SnapshotId => parseUuidV7(value, "SnapshotId") as SnapshotId;
 /** Throws `bad-id`. */
 export const parseSessionId = (value: unknown): SessionId => parseUuidV7(value, "SessionId") as SessionId;
+
+/** Throws `bad-id`. */
+export const parseEntryId = (value: unknown): EntryId => parseUuidV7(value, "EntryId") as EntryId;
+/** Throws `bad-id`. */
+export const parseLogId = (value: unknown): LogId => parseHex256(value, "LogId") as LogId;
 
 /** The PrimeId of a 32-byte digest. Throws `bad-id` for any other length. */
 export function primeIdFromBytes(digest: Uint8Array): PrimeId {
@@ -81,9 +90,15 @@ export function makeUuidV7(timeMs: number, fillRandom: (bytes: Uint8Array) => vo
   bytes.writeUIntBE(timeMs, 0, 6);
   bytes[6] = 0x70 | (bytes[6]! & 0x0f);
   bytes[8] = 0x80 | (bytes[8]! & 0x3f);
-  const hex = bytes.toString("hex");
+  return uuidFromBytes(bytes);
+}
+
+/** The canonical text of 16 bytes, whatever UUID they are. */
+export function uuidFromBytes(bytes: Uint8Array): string {
+  const hex = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
 /** The 16 bytes of a UUID in canonical text. */
-export const uuidToBytes = (id: AgentId | SnapshotId | SessionId): Buffer => Buffer.from(id.replaceAll("-", ""), "hex");
+export const uuidToBytes = (id: AgentId | SnapshotId | SessionId | EntryId): Buffer =>
+  Buffer.from(id.replaceAll("-", ""), "hex");

@@ -116,6 +116,16 @@ export const limits = {
   enrolTokenCharacters: 4096,
   /** Most open sessions of one agent. */
   sessionsPerAgentCount: 16,
+  /** Largest signed entry of the ledger: a sealed snapshot record, or a retire of some 8,000 ranges. */
+  ledgerEntryBytes: 64 * KIB,
+  /** Largest epoch certificate. */
+  epochCertificateBytes: 1 * KIB,
+  /** Most entries of one site that are in force: fifty times what fifty agents need in ten years. */
+  ledgerEntriesPerSiteCount: 100_000,
+  /** Most logs of one site: one for each recovery. */
+  ledgerLogsPerSiteCount: 256,
+  /** Most ranges of sequence numbers in one message or entry. */
+  ledgerRangesCount: 8192,
   /** Largest segment file of the prime store. */
   segmentBytes: 256 * MIB,
   /** Largest UTF-8 key of a fact in the prime store: an agent id and a path-free name fit many times. */

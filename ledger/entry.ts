@@ -1,0 +1,120 @@
+/**
+ * One entry of a log: what its bytes are, who signed them, and which of two logs of a site is newer. docs/specs/ledger.md
+ *
+ * The signature is over the bytes of the body as they came, and the hash too: an entry is never encoded again.
+ */
+import { createHash } from "node:crypto";
+import { type CborMap, type CborValue, decodeCbor, encodeCbor } from "#protocol/cbor.ts";
+import { type EpochCertificate, epochCertificateBody, parseEpochCertificate } from "#protocol/epoch-certificate.ts";
+import { CostorError } from "#protocol/errors.ts";
+import { type EntryId, type LogId, parseEntryId, parseLogId, uuidFromBytes, uuidToBytes } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
+import { signEd25519, verifyEd25519 } from "#protocol/raw-keys.ts";
+
+/** A certificate, and the log that it opens. */
+export interface Log {
+  readonly id: LogId;
+  readonly certificate: EpochCertificate;
+  /** As it came. */
+  readonly bytes: Uint8Array;
+}
+
+export interface EntryFields {
+  readonly id: EntryId;
+  readonly logId: LogId;
+  readonly seq: number;
+  /** Milliseconds since 1970, by the author's clock: for people only. */
+  readonly timeMs: number;
+  readonly kind: string;
+  readonly data: CborMap;
+}
+
+export interface Entry extends EntryFields {
+  /** SHA-256 of the body, 64 hex digits. */
+  readonly hash: string;
+  /** The signed entry as it came. */
+  readonly bytes: Uint8Array;
+  readonly body: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
+const DOMAIN = Buffer.from("costor/v1/ledger-entry\0");
+const BODY_KEYS = "data,id,kind,log,seq,time";
+const KIND = /^[a-z-]{1,32}$/;
+const SIGNATURE_BYTES = 64;
+
+/** Throws `bad-encoding`, `signature-invalid`. */
+export function openLog(bytes: Uint8Array): Log {
+  if (bytes.length > limits.epochCertificateBytes)
+    throw new CostorError("limit-exceeded", `a certificate has at most ${limits.epochCertificateBytes} bytes`);
+  const certificate = parseEpochCertificate(bytes);
+  return { id: parseLogId(sha256(epochCertificateBody(bytes))), certificate, bytes };
+}
+
+/** Negative when `one` is the newer log of a site: by the higher epoch, then by the lower id. */
+export function compareLogs(one: Log, other: Log): number {
+  return other.certificate.epoch - one.certificate.epoch || (one.id < other.id ? -1 : one.id > other.id ? 1 : 0);
+}
+
+/** Signs an entry by the key of its log's PeerId. Throws `limit-exceeded`. */
+export function signEntry(fields: EntryFields, peerSeed: Uint8Array): Buffer {
+  const { id, logId, seq, timeMs, kind, data } = fields;
+  const body = encodeCbor({ id: uuidToBytes(id), log: Buffer.from(logId, "hex"), seq, data, kind, time: timeMs });
+  const entry = encodeCbor({ body, signature: signEd25519(peerSeed, Buffer.concat([DOMAIN, body])) });
+  if (entry.length > limits.ledgerEntryBytes)
+    throw new CostorError("limit-exceeded", `an entry has ${entry.length} bytes; at most ${limits.ledgerEntryBytes}`);
+  return entry;
+}
+
+/** Reads an entry; its signature is not verified. Throws `bad-encoding`, `bad-id`, `limit-exceeded`. */
+export function parseEntry(bytes: Uint8Array): Entry {
+  if (bytes.length > limits.ledgerEntryBytes)
+    throw new CostorError("limit-exceeded", `an entry has ${bytes.length} bytes; at most ${limits.ledgerEntryBytes}`);
+  const outer = asMap(decodeCbor(bytes), "body,signature");
+  const body = asBytes(outer["body"]);
+  const signature = asBytes(outer["signature"]);
+  if (signature.length !== SIGNATURE_BYTES) throw invalid(`a signature has ${SIGNATURE_BYTES} bytes`);
+  const { id, log, seq, time, kind, data } = asMap(decodeCbor(body), BODY_KEYS);
+  if (typeof kind !== "string" || !KIND.test(kind)) throw invalid("its kind is no name of a kind");
+  return {
+    id: parseEntryId(uuidFromBytes(asBytes(id))),
+    logId: parseLogId(asBytes(log).toString("hex")),
+    seq: asNatural(seq, "seq"),
+    timeMs: asNatural(time, "time"),
+    kind,
+    data: asMap(data),
+    hash: sha256(body),
+    bytes,
+    body,
+    signature,
+  };
+}
+
+/** Throws `signature-invalid` unless the log's own machine has signed the entry. */
+export function verifyEntry(entry: Entry, log: Log): void {
+  const key = log.certificate.peerPublicKey;
+  if (entry.logId !== log.id || !verifyEd25519(key, Buffer.concat([DOMAIN, entry.body]), entry.signature))
+    throw new CostorError("signature-invalid", `entry ${entry.seq} of log ${entry.logId} is not signed by its author`);
+}
+
+const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+function asMap(value: CborValue | undefined, keys?: string): CborMap {
+  if (typeof value !== "object" || value === null || Array.isArray(value) || value instanceof Uint8Array)
+    throw invalid("a map is expected");
+  if (keys !== undefined && Object.keys(value).toSorted().join() !== keys)
+    throw invalid(`the fields ${keys} are expected`);
+  return value as CborMap;
+}
+
+function asBytes(value: CborValue | undefined): Buffer {
+  if (!(value instanceof Uint8Array)) throw invalid("bytes are expected");
+  return Buffer.from(value.buffer, value.byteOffset, value.length);
+}
+
+function asNatural(value: CborValue | undefined, name: string): number {
+  if (typeof value !== "number" || value < 0) throw invalid(`its ${name} is no number from 0`);
+  return value;
+}
+
+const invalid = (message: string): CostorError => new CostorError("bad-encoding", `not a ledger entry: ${message}`);
