@@ -2,6 +2,7 @@
  * Records of a segment and the segment's header, byte for byte as docs/specs/store.md has them. Pure: no I/O here.
  */
 import { hash } from "node:crypto";
+import { crc32 } from "node:zlib";
 
 /** The salt of a store: secret, so that no agent can make bytes inside a prime that pass for a record. */
 export type StoreSalt = Buffer;
@@ -34,6 +35,11 @@ export interface RecordHeader {
   readonly bodyBytes: number;
   /** SHA-256 of the body. */
   readonly digest: Buffer;
+}
+
+interface ReadHeader extends RecordHeader {
+  /** CRC-32 of the body. */
+  readonly bodyCrc: number;
 }
 
 /** A record before it has a place. */
@@ -77,18 +83,20 @@ export function encodeHeader(target: Buffer, record: NewRecord, salt: StoreSalt,
   recordMagic.copy(target, 0);
   target[4] = record.kind;
   target.writeUInt32BE(record.body.length, 8);
+  target.writeUInt32BE(crc32(record.body), 12);
   record.digest.copy(target, 16);
   recordCheck(salt, place, target).copy(target, 48);
 }
 
 /** The header in the first 64 of `bytes`, undefined when it is not a valid one of this place. */
-export function decodeHeader(bytes: Buffer, salt: StoreSalt, place: RecordPlace): RecordHeader | undefined {
+export function decodeHeader(bytes: Buffer, salt: StoreSalt, place: RecordPlace): ReadHeader | undefined {
   if (bytes.length < recordHeaderBytes || bytes.compare(recordMagic, 0, 4, 0, 4) !== 0) return undefined;
   if (recordCheck(salt, place, bytes).compare(bytes, 48, 64) !== 0) return undefined;
   const kind = bytes[4]!;
   const bodyBytes = bytes.readUInt32BE(8);
   if (kind < recordKind.batch || kind > recordKind.claimSet || bodyBytes > maxBodyBytes) return undefined;
-  return { kind: kind as RecordKind, bodyBytes, digest: Buffer.from(bytes.subarray(16, 48)) };
+  const bodyCrc = bytes.readUInt32BE(12);
+  return { kind: kind as RecordKind, bodyBytes, bodyCrc, digest: Buffer.from(bytes.subarray(16, 48)) };
 }
 
 export interface SegmentHeader {
