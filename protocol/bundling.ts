@@ -1,16 +1,13 @@
-import { createCipheriv, type Cipheriv } from "node:crypto";
 import { crc32 } from "node:zlib";
+import { BLOCK_BYTES, encryptBlocks } from "./block-prf.ts";
 import { limits } from "./limits.ts";
 import type { Scope } from "./scope.ts";
 
-const BLOCK_BYTES = 16;
 /** A bundle grows by this many bytes on average after it has its minimum. */
 const MEAN_GROWTH_BYTES = limits.bundleAverageBytes - limits.bundleMinBytes;
 /** Above this a bundle ends whatever its last file is, because the next small file could carry it past the maximum. */
 const FORCED_END_BYTES = limits.bundleMaxBytes - limits.smallFileBytes;
 const DRAW_RANGE = 2 ** 32;
-
-const ciphers = new WeakMap<Scope, Cipheriv>();
 
 /**
  * A number from 0 to 2³² − 1 for each content, by which {@link endsBundle} decides: AES-256 under the scope's bundling key
@@ -23,7 +20,7 @@ export function drawBundleEnds(scope: Scope, contents: readonly Uint8Array[]): n
     blocks.writeUInt32BE(crc32(content), index * BLOCK_BYTES);
     blocks.writeUInt32BE(content.length, index * BLOCK_BYTES + 4);
   });
-  const drawn = cipherOf(scope).update(blocks);
+  const drawn = encryptBlocks(scope.bundling, blocks);
   return contents.map((_, index) => drawn.readUInt32BE(index * BLOCK_BYTES));
 }
 
@@ -37,14 +34,4 @@ export function endsBundle(draw: number, fileBytes: number, bundleBytes: number)
   if (bundleBytes < limits.bundleMinBytes) return false;
   if (bundleBytes > FORCED_END_BYTES) return true;
   return draw * MEAN_GROWTH_BYTES < fileBytes * DRAW_RANGE;
-}
-
-/** One cipher a scope and thread: ECB keeps no state between blocks. */
-function cipherOf(scope: Scope): Cipheriv {
-  let cipher = ciphers.get(scope);
-  if (cipher === undefined) {
-    cipher = createCipheriv("aes-256-ecb", scope.bundling, null).setAutoPadding(false);
-    ciphers.set(scope, cipher);
-  }
-  return cipher;
 }

@@ -5,18 +5,15 @@
  * start. A cut therefore comes out the same however a file is fed, and a reader that starts anywhere in a file is on the
  * same cuts as one from the start as soon as the two share one cut.
  */
-import { createCipheriv, type Cipheriv } from "node:crypto";
+import { BLOCK_BYTES, encryptBlocks } from "./block-prf.ts";
 import { gearScanMaxBytes } from "./gear-module.ts";
 import { findCandidates } from "./gear.ts";
 import { limits } from "./limits.ts";
 import type { Scope } from "./scope.ts";
 
-const BLOCK_BYTES = 16;
 /** Bounds on the first 32 bits of a candidate's encrypted block: 1/4096 and 1/256 of their range. */
 const EARLY_BOUND = 2 ** 32 / 4096;
 const LATE_BOUND = 2 ** 32 / 256;
-
-const ciphers = new WeakMap<Scope, Cipheriv>();
 
 /**
  * Length of the chunk that starts at `start` of `buffer`, whose bytes end at `end`; 0 when it needs more bytes to tell, which
@@ -36,7 +33,7 @@ export function cutChunk(buffer: Uint8Array, start: number, end: number, isLast:
 function firstCut(buffer: Uint8Array, start: number, from: number, to: number, scope: Scope): number {
   const candidates = findCandidates(buffer, from, to);
   if (candidates.count === 0) return 0;
-  const judged = cipherOf(scope).update(candidates.blocks);
+  const judged = encryptBlocks(scope.chunking, candidates.blocks);
   for (let index = 0; index < candidates.count; index++) {
     const draw = judged.readUInt32BE(index * BLOCK_BYTES);
     if (draw >= LATE_BOUND) continue;
@@ -44,14 +41,4 @@ function firstCut(buffer: Uint8Array, start: number, from: number, to: number, s
     if (draw < EARLY_BOUND || position - start >= limits.chunkNormalBytes) return position;
   }
   return 0;
-}
-
-/** One cipher a scope and thread: ECB keeps no state between blocks. */
-function cipherOf(scope: Scope): Cipheriv {
-  let cipher = ciphers.get(scope);
-  if (cipher === undefined) {
-    cipher = createCipheriv("aes-256-ecb", scope.chunking, null).setAutoPadding(false);
-    ciphers.set(scope, cipher);
-  }
-  return cipher;
 }
