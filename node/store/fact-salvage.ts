@@ -5,7 +5,7 @@
 import type { Disk } from "./disk.ts";
 import type { PlacedRecord } from "./projection.ts";
 import { decodeFact, factRecord } from "./record-body.ts";
-import { type NewRecord, recordKind, type RecordPlace } from "./record.ts";
+import { comparePlaces, type NewRecord, recordKind, type RecordPlace } from "./record.ts";
 import { type FoldInit, foldSegments, type FoldTarget } from "./segment-fold.ts";
 import type { LogEnd } from "./segment-writer.ts";
 import type { StoreIndex } from "./store-index.ts";
@@ -75,5 +75,3 @@ function partsOf(name: string): [kind: string, key: Buffer] {
   const end = name.indexOf("\0");
   return [name.slice(0, end), Buffer.from(name.slice(end + 1), "latin1")];
 }
-
-const comparePlaces = (a: RecordPlace, b: RecordPlace): number => a.segment - b.segment || a.offset - b.offset;

@@ -4,7 +4,7 @@ import { type PrimeId, primeIdToBytes } from "#protocol/ids.ts";
 import type { PrimeLocation } from "./index-entries.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { DamagedStretch } from "./record-body.ts";
-import { recordBytes } from "./record.ts";
+import { comparePlaces, recordBytes } from "./record.ts";
 import type { ReadResult, SegmentReader } from "./segment-reader.ts";
 import type { StoreIndex } from "./store-index.ts";
 
@@ -119,8 +119,4 @@ export async function unhealedDamage(index: StoreIndex): Promise<DamagedStretch[
 
 function corrupt(id: PrimeId): CostorError {
   return new CostorError("prime-corrupt", `prime ${id} is damaged here`, { details: { id } });
-}
-
-function comparePlaces(a: PrimeLocation | undefined, b: PrimeLocation | undefined): number {
-  return (a?.segment ?? 0) - (b?.segment ?? 0) || (a?.offset ?? 0) - (b?.offset ?? 0);
 }

@@ -30,6 +30,11 @@ export interface RecordPlace {
   readonly offset: number;
 }
 
+/** In the order in which records were written; an unknown place comes first. */
+export function comparePlaces(a: RecordPlace | undefined, b: RecordPlace | undefined): number {
+  return (a?.segment ?? 0) - (b?.segment ?? 0) || (a?.offset ?? 0) - (b?.offset ?? 0);
+}
+
 export interface RecordHeader {
   readonly kind: RecordKind;
   readonly bodyBytes: number;
