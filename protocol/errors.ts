@@ -95,6 +95,19 @@ export const errorRegistry = {
     false,
     "Another machine may act as this site; find out which one is right before either writes again.",
   ),
+  // Federation
+  "peer-unreachable": spec(503, true, "Check that the other site runs and is reached; it is tried again by itself."),
+  "peer-refused": spec(409, false, "The other site refuses; its message says why."),
+  "peer-misbehaved": spec(502, false, "The other site sends what no honest one sends; ask its people what it runs."),
+  "not-in-federation": spec(409, false, "Make a federation with `costor federation create`, or join one."),
+  "federation-exists": spec(409, false, "This site is in a federation; it has to leave that one first."),
+  "invitation-invalid": spec(
+    400,
+    false,
+    "Copy the whole line of the invitation, or ask for a new one: each works once, for a limited time.",
+  ),
+  "member-unknown": spec(404, false, "List the members with `costor federation members`."),
+  "quota-exceeded": spec(507, true, "The other site keeps no more for this one; it is placed elsewhere."),
   // Sessions
   "session-unknown": spec(404, false, "Open a new upload session; what was acknowledged is kept."),
   "commit-incomplete": spec(409, false, "Send the primes that the answer lists and commit again."),

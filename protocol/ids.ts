@@ -19,6 +19,8 @@ export type SnapshotId = Brand<string, "SnapshotId">;
 export type EntryId = Brand<string, "EntryId">;
 /** SHA-256 of the body of an epoch certificate, 64 lower-case hex digits: docs/specs/ledger.md. */
 export type LogId = Brand<string, "LogId">;
+/** The Ed25519 public key of one machine's libp2p identity, 64 lower-case hex digits. */
+export type PeerKey = Brand<string, "PeerKey">;
 /** UUIDv7, canonical lower-case text. */
 export type SessionId = Brand<string, "SessionId">;
 
@@ -50,6 +52,8 @@ export const parseSessionId = (value: unknown): SessionId => parseUuidV7(value, 
 
 /** Throws `bad-id`. */
 export const parseEntryId = (value: unknown): EntryId => parseUuidV7(value, "EntryId") as EntryId;
+/** Throws `bad-id`. */
+export const parsePeerKey = (value: unknown): PeerKey => parseHex256(value, "PeerKey") as PeerKey;
 /** Throws `bad-id`. */
 export const parseLogId = (value: unknown): LogId => parseHex256(value, "LogId") as LogId;
 
