@@ -132,6 +132,8 @@ export const limits = {
   holdersPerSliceCount: 16,
   /** Most logs of one site: one for each recovery. */
   ledgerLogsPerSiteCount: 256,
+  /** Entries made idle by newer ones after which a site withdraws them: one retire for many. */
+  supersededEntriesCount: 64,
   /** Most members of a federation. */
   rosterMembersCount: 128,
   /** Most sites that a roster lists as expelled. */
