@@ -5,7 +5,7 @@
 export interface LedgerChange {
   /** ASCII, at most 200 characters. */
   readonly key: string;
-  /** At most 128 KiB. */
+  /** At most 256 KiB. */
   readonly value: Uint8Array;
 }
 

@@ -162,7 +162,7 @@ export class Ledger {
 
   /**
    * Offers certificates, proofs of forks, then entries, whoever sent them; what became of each entry, in order. Certificates
-   * of sites that may not speak are not kept. Throws `bad-encoding`, `bad-id`, `limit-exceeded`, `signature-invalid` for what
+   * of sites that may not speak, or have too many logs, are not kept. Throws `bad-encoding`, `bad-id`, `limit-exceeded`, `signature-invalid` for what
    * no honest peer sends: what came before it is kept.
    */
   offer({ certificates = [], forks = [], entries = [] }: Offer): Promise<Admission[]> {
@@ -245,12 +245,10 @@ export class Ledger {
     const known = this.log(log.id);
     if (known !== undefined) return known;
     const boundary = this.#lastAllowedSeq(log);
-    if (boundary < 0) {
+    if (boundary < 0 || !this.#hasRoomForLog(log)) {
       unkept.set(log.id, log);
       return undefined;
     }
-    if (!this.#hasRoomForLog(log))
-      throw new CostorError("limit-exceeded", `site ${log.certificate.siteId} has too many logs`);
     this.#keepLog(log, changes);
     return this.#replica.addLog(log, boundary);
   }

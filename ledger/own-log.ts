@@ -71,9 +71,8 @@ export class OwnLog {
 
   /** Whether it has asked as it must before it writes; a site that is alone has nobody to ask. */
   get isReady(): boolean {
-    return (
-      this.#hasAsked || this.#components.membership.sites().every((siteId) => siteId === this.log.certificate.siteId)
-    );
+    const { siteId } = this.log.certificate;
+    return this.#hasAsked || this.#hasWritten || this.#components.membership.sites().every((other) => other === siteId);
   }
 
   /** To be called after the ledger was synchronised with so many peers since the start. */

@@ -152,6 +152,18 @@ export const limits = {
   consentsPerSiteCount: 16,
   /** Most ranges of sequence numbers in one message or entry. */
   ledgerRangesCount: 8192,
+  /** Largest frame of a synchronisation. */
+  syncFrameBytes: 1 * MIB,
+  /** A page of an answer ends when it has so many bytes: it and its last item fit a frame. */
+  syncPageBytes: 256 * KIB,
+  /** Logs of a peer that one synchronisation looks at. */
+  syncLogsCount: 32_768,
+  /** Logs whose knowledge is asked for at once: what bounds an asker's memory. */
+  syncLogsAtOnceCount: 16,
+  /** Requests of one synchronisation that are answered. */
+  syncRequestsCount: 20_000,
+  /** Largest message that is spread: an entry and its certificate. */
+  gossipBytes: 66 * KIB,
   /** Largest segment file of the prime store. */
   segmentBytes: 256 * MIB,
   /** Largest UTF-8 key of a fact in the prime store: an agent id and a path-free name fit many times. */

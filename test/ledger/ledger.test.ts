@@ -202,7 +202,7 @@ test("a site has so many logs and no more", async () => {
     { length: limits.ledgerLogsPerSiteCount + 1 },
     (_, epoch) => new LedgerAuthor("one", epoch + 1).log,
   );
-  await assert.rejects(ledger.offer({ certificates: logs.map(({ bytes }) => bytes) }), hasCode("limit-exceeded"));
+  await ledger.offer({ certificates: logs.map(({ bytes }) => bytes) });
   assert.equal(ledger.logs().length, limits.ledgerLogsPerSiteCount);
 });
 

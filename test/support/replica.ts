@@ -6,6 +6,9 @@ import { Membership } from "#ledger/membership.ts";
 import { OwnLog } from "#ledger/own-log.ts";
 import { encodeRoster, encodeRosterBody, parseRosterBody, signRosterBody } from "#ledger/roster.ts";
 import { type FederationId, type SiteId, parseFederationId } from "#protocol/ids.ts";
+import { type PullReport, pullFrom } from "#ledger/sync-pull.ts";
+import { answerSync, ledgerProtocol } from "#ledger/sync.ts";
+import { channelPair } from "#test/support/channel-pair.ts";
 import { LedgerAuthor } from "#test/support/ledger-author.ts";
 import { MemoryLedgerStore } from "#test/support/memory-ledger-store.ts";
 
@@ -134,4 +137,23 @@ export function firstRoster(author: LedgerAuthor, salt = "salt"): { bytes: Buffe
     expelled: [],
   });
   return { bytes: signedRoster(body, [author]), federationId: parseFederationId(parseRosterBody(body).hash) };
+}
+
+/** Both synchronise with each other, one after the other, as after a connection; what each has taken over. */
+export async function exchange(one: Replica, other: Replica): Promise<PullReport[]> {
+  const reports: PullReport[] = [];
+  for (const [asker, answerer] of [
+    [one, other],
+    [other, one],
+  ] as const)
+    reports.push(await pull(asker, answerer));
+  return reports;
+}
+
+/** `asker` takes over what `answerer` has. */
+export async function pull(asker: Replica, answerer: Replica): Promise<PullReport> {
+  const { channels } = channelPair(ledgerProtocol);
+  const [report] = await Promise.all([pullFrom(channels[0], asker), answerSync(channels[1], answerer)]);
+  asker.own.askedPeers(1);
+  return report;
 }
