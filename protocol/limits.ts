@@ -126,6 +126,16 @@ export const limits = {
   ledgerLogsPerSiteCount: 256,
   /** Most ranges of sequence numbers in one message or entry. */
   ledgerRangesCount: 8192,
+  /** Least rate that copies to other sites can be limited to: a prime in twenty minutes. */
+  leastBytesPerSecond: 4 * KIB,
+  /** Most addresses in a site's profile. */
+  profileAddressesCount: 16,
+  /** Open invitations of one site. */
+  invitationsCount: 16,
+  /** Life of an invitation, unless said otherwise. */
+  invitationLifeMs: 3 * 24 * 3600 * 1000,
+  /** Longest life of an invitation. */
+  invitationLongestLifeMs: 30 * 24 * 3600 * 1000,
   /** Largest segment file of the prime store. */
   segmentBytes: 256 * MIB,
   /** Largest UTF-8 key of a fact in the prime store: an agent id and a path-free name fit many times. */
