@@ -181,14 +181,21 @@ export class SimDisk {
 
   /** In byte order of the keys. */
   facts(kind: string, prefix: string): { key: string; value: Buffer }[] {
-    const facts = this.#facts.get(kind);
-    if (!facts) return [];
-    let keys = this.#sortedKeys.get(kind);
-    if (!keys) this.#sortedKeys.set(kind, (keys = [...facts.keys()].sort()));
-    const place = Buffer.from(prefix).toString("latin1");
-    return keys
-      .filter((key) => key.startsWith(place))
-      .map((key) => ({ key: Buffer.from(key, "latin1").toString(), value: facts.get(key)! }));
+    return this.#placesOf(kind, prefix).map((place) => ({
+      key: Buffer.from(place, "latin1").toString(),
+      value: this.#facts.get(kind)!.get(place)!,
+    }));
+  }
+
+  factKeys(kind: string, prefix = ""): string[] {
+    return this.#placesOf(kind, prefix).map((place) => Buffer.from(place, "latin1").toString());
+  }
+
+  #placesOf(kind: string, prefix: string): string[] {
+    let places = this.#sortedKeys.get(kind);
+    if (!places) this.#sortedKeys.set(kind, (places = [...(this.#facts.get(kind)?.keys() ?? [])].sort()));
+    const start = Buffer.from(prefix).toString("latin1");
+    return start === "" ? places : places.filter((place) => place.startsWith(start));
   }
 
   #count(kept: Kept, id: PrimeId, sign: 1 | -1): void {

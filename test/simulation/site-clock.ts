@@ -46,8 +46,13 @@ export class SiteClock implements Clock {
     this.jump(this.#time.clock.now() - this.now());
   }
 
-  /** Whoever waits on it waits for ever. */
-  end(): void {
+  /** Whoever waits on it waits for ever; the copy goes on. */
+  endAndCopy(): SiteClock {
     this.#hasEnded = true;
+    const copy = new SiteClock({ time: this.#time });
+    copy.#saidMs = this.#saidMs;
+    copy.#sinceMs = this.#sinceMs;
+    copy.#rateRatio = this.#rateRatio;
+    return copy;
   }
 }

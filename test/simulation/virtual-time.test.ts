@@ -78,7 +78,7 @@ test("nothing goes on that waits on the clock of a machine that has crashed", as
   const clock = new SiteClock({ time });
   let woken = false;
   void clock.sleep(10).then(() => (woken = true));
-  clock.end();
+  clock.endAndCopy();
   void clock.sleep(10).then(() => (woken = true));
   await time.run(100);
   assert.equal(woken, false);
