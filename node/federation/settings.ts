@@ -39,7 +39,7 @@ const schema = v.strictObject({
   /** No copies are sent until it is resumed. */
   isPaused: v.boolean(),
   /** How to reach this site from outside, as multiaddr texts, such as /dns4/backup.school.example/tcp/8444. */
-  announcedAddresses: v.pipe(v.array(v.pipe(v.string(), v.maxLength(300))), v.maxLength(limits.profileAddressesCount)),
+  announcedAddresses: v.pipe(v.array(v.pipe(v.string(), v.maxLength(300))), v.maxLength(limits.ledgerAddressesCount)),
 });
 
 export type FederationSettings = v.InferOutput<typeof schema>;

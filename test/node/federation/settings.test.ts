@@ -34,7 +34,7 @@ test("wrong values are refused by name", () => {
     { offeredBytes: -1 },
     { bytesPerSecond: limits.leastBytesPerSecond - 1 },
     { place: "a\u001b[31m" },
-    { announcedAddresses: Array.from({ length: limits.profileAddressesCount + 1 }, () => "/dns4/a/tcp/1") },
+    { announcedAddresses: Array.from({ length: limits.ledgerAddressesCount + 1 }, () => "/dns4/a/tcp/1") },
     { colour: "red" },
   ];
   for (const change of wrong) throws(() => v.parse(settingsChangeSchema, change), v.ValiError, JSON.stringify(change));
