@@ -130,6 +130,31 @@ test("facts newer than a lagging index stay when older segments are damaged", as
   }
 });
 
+test("what ended, and whose segments were emptied since, stays ended for an index that lags", async () => {
+  const disk = new RecordingDisk();
+  const oracle = new StoreOracle();
+  const directory = await scratchDirectory("faults");
+  const index = await scratchDirectory("faults");
+  const filling = Array.from({ length: 6 }, (_, round) => samplePrimes(710 + round, 4, 2500));
+  let store = await openOn(directory, disk);
+  await oracle.setFact(store, "ended", "early");
+  await oracle.keep(store, ended.site, ended.ids);
+  for (const primes of filling.slice(0, 3)) await oracle.put(store, agent, primes);
+  await oracle.setFact(store, "still there", "early");
+  await store[Symbol.asyncDispose]();
+  await cp(join(directory, "index"), join(index, "index"), { recursive: true });
+  store = await openOn(directory, disk);
+  await oracle.setFact(store, "ended", undefined);
+  await oracle.release(store, ended.site, ended.ids);
+  for (const primes of filling.slice(3)) await oracle.put(store, agent, primes);
+  const { removedSegmentsCount } = await oracle.remove(store, idsOf(filling.flat()));
+  assert.ok(removedSegmentsCount > 4);
+  await store[Symbol.asyncDispose]();
+  store = await openOn(index, disk);
+  await oracle.verify(store, oracle.promises());
+  await store[Symbol.asyncDispose]();
+});
+
 test("a segment that is missing beyond a lagging index is damage too", async () => {
   const { disk, oracle, index, oldCount } = await makeLagging();
   const paths = [...disk.files.keys()].toSorted();
