@@ -122,10 +122,42 @@ export const limits = {
   epochCertificateBytes: 1 * KIB,
   /** Most entries of one site that are in force: fifty times what fifty agents need in ten years. */
   ledgerEntriesPerSiteCount: 100_000,
+  /** Most bytes of one site's entries in force: a hostile one costs its peers no more memory and disk than so much, by a small factor. */
+  ledgerPerSiteBytes: 64 * MIB,
+  /** Longest name, place or address in an entry, in characters. */
+  ledgerTextCharacters: 260,
+  /** Most addresses in a profile or an invitation. */
+  ledgerAddressesCount: 16,
+  /** Most holders of one slice. */
+  holdersPerSliceCount: 16,
   /** Most logs of one site: one for each recovery. */
   ledgerLogsPerSiteCount: 256,
+  /** Most members of a federation. */
+  rosterMembersCount: 128,
+  /** Most sites that a roster lists as expelled. */
+  rosterExpelledCount: 256,
+  /** Largest body of a roster: with a signature it fits an entry of the ledger. */
+  rosterBodyBytes: 56 * KIB,
+  /** Largest roster, with signatures of all members. */
+  rosterBytes: 128 * KIB,
+  /** Most rosters of a chain: a hundred changes a year for forty years. */
+  rosterChainCount: 4096,
+  /** Most rosters at once of a chain that leaves one's own. */
+  rosterBranchCount: 256,
+  /** Guests that one member may have let in at a time. */
+  guestsPerMemberCount: 8,
+  /** Consents of one site that are looked at, the newest first. */
+  consentsPerSiteCount: 16,
   /** Most ranges of sequence numbers in one message or entry. */
   ledgerRangesCount: 8192,
+  /** Least rate that copies to other sites can be limited to: a prime in twenty minutes. */
+  leastBytesPerSecond: 4 * KIB,
+  /** Open invitations of one site. */
+  invitationsCount: 16,
+  /** Life of an invitation, unless said otherwise. */
+  invitationLifeMs: 3 * 24 * 3600 * 1000,
+  /** Longest life of an invitation. */
+  invitationLongestLifeMs: 30 * 24 * 3600 * 1000,
   /** Most connections to other sites' machines: a federation of two hundred, each with a second one for a moment. */
   peerConnectionsCount: 400,
   /** Connections of one other machine: both may dial at once. With one more the oldest ends, which may be a dead one. */
