@@ -1,6 +1,7 @@
 /** A site that only keeps a ledger: it writes an entry for each snapshot, tells the others, and asks them what is new. */
 
-import { Ledger } from "#ledger/ledger.ts";
+import { Ledger, type Speakers } from "#ledger/ledger.ts";
+import type { ForkProof } from "#ledger/log-state.ts";
 import type { Channel, Protocol } from "#ledger/peers.ts";
 import { SeqRanges } from "#ledger/seq-ranges.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
@@ -14,10 +15,11 @@ import type { SimSnapshot } from "./workload.ts";
 const protocol: Protocol = { name: "/costor/ledger/1", maxFrameBytes: 4 << 20, maxChannelsPerPeerCount: 4 };
 const SYNC_EVERY_MS = 30 * 60 * 1000;
 const MOST_ENTRIES_COUNT = 500;
+const everybody: Speakers = { follow: () => {}, lastAllowedSeq: () => Infinity };
 
 export async function startLedgerProgram(machine: Machine): Promise<SiteProgram> {
   const { store, peers } = machine;
-  const ledger = await Ledger.open({ store: new LedgerFacts({ store }), allows: () => true });
+  const ledger = await Ledger.open({ store: new LedgerFacts({ store }), speakers: everybody });
   const program = new LedgerProgram(machine, ledger);
   peers.serve(protocol, (channel) => program.answer(channel));
   peers.onConnected((peer) => void program.synchronise(peer));
@@ -106,10 +108,10 @@ class LedgerProgram implements SiteProgram {
       log: LogId;
       certificate: Uint8Array;
       known: CborValue;
-      fork: Uint8Array[];
+      fork: ForkProof | null;
     }[];
     for (const { log, certificate, known, fork } of logs) {
-      await this.ledger.offer({ certificates: [certificate], entries: fork });
+      await this.ledger.offer({ certificates: [certificate], forks: fork ? [fork] : [] });
       const theirs = SeqRanges.parse(known, limits.ledgerRangesCount);
       const mine = this.ledger.log(log)!.known;
       let wanted = theirs.without(mine);
@@ -131,7 +133,7 @@ class LedgerProgram implements SiteProgram {
     if (compare["digest"] === this.ledger.digest()) return channel.send(encodeCbor({ equal: true }));
     const logs = this.ledger.logs().map(({ log, known, fork }) => ({
       ...{ log: log.id, certificate: log.bytes },
-      ...{ known: known.ranges as unknown as CborValue, fork: [...(fork ?? [])] },
+      ...{ known: known.ranges as unknown as CborValue, fork: fork ?? null },
     }));
     await channel.send(encodeCbor({ logs }));
     for (;;) {
