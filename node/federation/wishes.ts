@@ -4,11 +4,14 @@ import type { Wish } from "#ledger/membership-steps.ts";
 import { type SiteFact, readFactValue } from "#node/site/site-facts.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
-import { type SiteId, parseLogId, parseSiteId } from "#protocol/ids.ts";
+import { type LogId, type SiteId, parseLogId, parseSiteId } from "#protocol/ids.ts";
 
 const KIND = "wish";
 const head = v.strictObject({
-  logId: v.pipe(v.string(), v.transform(parseLogId)),
+  logId: v.pipe(
+    v.string(),
+    v.transform((text): LogId => parseLogId(text)),
+  ),
   seq: v.pipe(v.number(), v.safeInteger()),
 });
 const schema = v.variant("action", [
