@@ -122,6 +122,14 @@ export const limits = {
   epochCertificateBytes: 1 * KIB,
   /** Most entries of one site that are in force: fifty times what fifty agents need in ten years. */
   ledgerEntriesPerSiteCount: 100_000,
+  /** Most bytes of one site's entries in force: a hostile one costs its peers no more memory and disk than so much, by a small factor. */
+  ledgerPerSiteBytes: 64 * MIB,
+  /** Longest name, place or address in an entry, in characters. */
+  ledgerTextCharacters: 260,
+  /** Most addresses in a profile or an invitation. */
+  ledgerAddressesCount: 16,
+  /** Most holders of one slice. */
+  holdersPerSliceCount: 16,
   /** Most logs of one site: one for each recovery. */
   ledgerLogsPerSiteCount: 256,
   /** Most ranges of sequence numbers in one message or entry. */
