@@ -1,7 +1,7 @@
 /** Brings the index up to the segments when a store is opened, and from nothing when it is rebuilt. */
 import { randomBytes } from "node:crypto";
 import type { Disk } from "./disk.ts";
-import { salvageFacts } from "./fact-salvage.ts";
+import { salvageIndex } from "./index-salvage.ts";
 import type { DamagedStretch } from "./record-body.ts";
 import { parseSegmentName, saltBytes, type StoreSalt } from "./record.ts";
 import { findSegments, foldSegments, type FoundSegment } from "./segment-fold.ts";
@@ -47,7 +47,7 @@ export async function openLog(components: OpeningComponents, init: OpeningInit):
       const found = await catchUp(components.disk, index, provenEnds, init);
       if (!("reason" in found)) return found;
       reason = found.reason;
-      if (found.isDamage) await saveFacts(components, index, provenEnds, init);
+      if (found.isDamage) await saveFromIndex(components, index, provenEnds, init);
     } catch (error) {
       if (!(error instanceof IndexFault) || error.isForWantOfSpace) {
         await index.close();
@@ -60,8 +60,8 @@ export async function openLog(components: OpeningComponents, init: OpeningInit):
   return rebuild(components, { ...init, provenEnds, salt: index?.meta.salt, reason });
 }
 
-/** Makes durable what only the index still knows of facts, before it is deleted. */
-async function saveFacts(
+/** Makes durable what only the index still knows, before it is deleted. */
+async function saveFromIndex(
   { disk, nowMs }: OpeningComponents,
   index: StoreIndex,
   provenEnds: ReadonlyMap<number, number>,
@@ -69,7 +69,7 @@ async function saveFacts(
 ): Promise<void> {
   const { salt, receivedMs } = index.meta;
   const segments = await findSegments(disk);
-  const salvage = await salvageFacts({ disk, index }, { salt, segments, provenEnds, signal });
+  const salvage = await salvageIndex({ disk, index }, { salt, segments, provenEnds, signal });
   if (salvage === undefined || salvage.records.length === 0) return;
   const nextSegment = numberAfter(segments, provenEnds, await index.quarantined(), await index.segments());
   const writer = new SegmentWriter({ disk }, { salt, segmentBytes, end: salvage.end, nextSegment });

@@ -1,0 +1,90 @@
+/**
+ * What is kept for which site, as entries of the index: one for each site and prime, in whose value is the place of its record, and
+ * a total for each site that follows from them.
+ */
+import { decodeLocation, primeKey } from "./index-entries.ts";
+import type { RecordPlace } from "./record.ts";
+
+const keepLetter = Buffer.from("h", "latin1");
+const totalLetter = Buffer.from("t", "latin1");
+const siteBytes = 32;
+
+export const keepKey = (site: Buffer, id: Buffer): Buffer => Buffer.concat([keepLetter, site, id]);
+export const isKeepKey = (key: Buffer): boolean => key[0] === keepLetter[0];
+export const siteOfKeepKey = (key: Buffer): Buffer => key.subarray(1, 1 + siteBytes);
+export const idOfKeepKey = (key: Buffer): Buffer => key.subarray(1 + siteBytes);
+export const keepPrefix = keepLetter;
+
+export const totalKey = (site: Buffer): Buffer => Buffer.concat([totalLetter, site]);
+export const siteOfTotalKey = (key: Buffer): Buffer => key.subarray(1);
+export const totalPrefix = totalLetter;
+
+export function encodeKeepPlace({ segment, offset }: RecordPlace): Buffer {
+  const value = Buffer.allocUnsafe(8);
+  value.writeUInt32BE(segment, 0);
+  value.writeUInt32BE(offset, 4);
+  return value;
+}
+
+/** Undefined when the entry is not as it was written. */
+export function decodeKeepPlace(value: Buffer): RecordPlace | undefined {
+  return value.length === 8 ? { segment: value.readUInt32BE(0), offset: value.readUInt32BE(4) } : undefined;
+}
+
+export interface KeepTotal {
+  count: number;
+  /** Stored bytes of those that are here. */
+  bytes: number;
+  lostCount: number;
+}
+
+const totalBytes = 18;
+
+export function encodeTotal({ count, bytes, lostCount }: KeepTotal): Buffer {
+  const value = Buffer.allocUnsafe(totalBytes);
+  value.writeUIntBE(count, 0, 6);
+  value.writeUIntBE(bytes, 6, 6);
+  value.writeUIntBE(lostCount, 12, 6);
+  return value;
+}
+
+/** Undefined when the entry is not as it was written. */
+export function decodeTotal(value: Buffer): KeepTotal | undefined {
+  if (value.length !== totalBytes) return undefined;
+  return { count: value.readUIntBE(0, 6), bytes: value.readUIntBE(6, 6), lostCount: value.readUIntBE(12, 6) };
+}
+
+/** An entry before and after a run of records. */
+export interface ChangedEntry {
+  readonly key: Buffer;
+  readonly before: Buffer | undefined;
+  readonly after: Buffer | undefined;
+}
+
+/**
+ * By how much the totals of sites change, by the key of the total. `entries` are all keeps that came or went, and all of primes that did;
+ * `primeOf` gives the entry of a prime.
+ */
+export function totalChanges(
+  entries: Iterable<ChangedEntry>,
+  primeOf: (key: Buffer) => ChangedEntry,
+): Map<Buffer, KeepTotal> {
+  const bySite = new Map<string, { key: Buffer; change: KeepTotal }>();
+  for (const { key, before, after } of entries) {
+    if (!isKeepKey(key)) continue;
+    const prime = primeOf(primeKey(idOfKeepKey(key)));
+    const site = siteOfKeepKey(key);
+    const text = site.toString("latin1");
+    const entry = bySite.get(text) ?? { key: totalKey(site), change: { count: 0, bytes: 0, lostCount: 0 } };
+    bySite.set(text, entry);
+    if (before !== undefined) count(entry.change, -1, prime.before);
+    if (after !== undefined) count(entry.change, 1, prime.after);
+  }
+  return new Map([...bySite.values()].map(({ key, change }) => [key, change]));
+}
+
+function count(total: KeepTotal, sign: 1 | -1, prime: Buffer | undefined): void {
+  total.count += sign;
+  if (prime === undefined) total.lostCount += sign;
+  else total.bytes += sign * (decodeLocation(prime)?.bodyBytes ?? 0);
+}
