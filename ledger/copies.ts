@@ -1,6 +1,6 @@
 /** Which copies of a slice count, and what they make of it. docs/specs/replication.md, Entries. Pure. */
 import type { SiteId } from "#protocol/ids.ts";
-import { type HoldingSite, failureDomainOf } from "./failure-domain.ts";
+import type { HoldingSite } from "./holding-site.ts";
 
 /** What an owner has signed of a slice last. */
 export interface LiveSet {
@@ -65,7 +65,7 @@ export function areSafe(copies: readonly Copy[], { copiesCount, domainsCount }: 
   const guests = copies.filter(({ holder }) => holder.isGuest);
   return [undefined, ...guests].some((guest) => {
     const chosen = guest === undefined ? members : [...members, guest];
-    const domains = new Set(chosen.map(({ holder }) => failureDomainOf(holder)));
+    const domains = new Set(chosen.map(({ holder }) => holder.domain));
     return chosen.length >= copiesCount && domains.size >= Math.min(copiesCount, domainsCount);
   });
 }

@@ -7,7 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import type { SiteId } from "#protocol/ids.ts";
-import { type HoldingSite, failureDomainOf } from "./failure-domain.ts";
+import type { HoldingSite } from "./holding-site.ts";
 import type { Rng } from "./rng.ts";
 
 /** A member or guest, as the one who plans knows it. */
@@ -143,7 +143,7 @@ class SlicePlan {
     const domains = this.#domains();
     const isMended =
       domains.size >= this.#init.input.copiesCount ||
-      this.#eligible().some((site) => !domains.has(failureDomainOf(site)));
+      this.#eligible().some((site) => !domains.has(site.domain));
     if (!isMended) return;
     const met = new Set<string>();
     for (const holder of this.#byWorth(this.#staying())) {
@@ -158,7 +158,7 @@ class SlicePlan {
     for (let drawn = 0; drawn < lacking; drawn++) {
       const eligible = this.#eligible();
       const domains = this.#domains();
-      const apart = eligible.filter((site) => !domains.has(failureDomainOf(site)));
+      const apart = eligible.filter((site) => !domains.has(site.domain));
       const why = this.#vacancies.shift() ?? "new";
       const site = this.#drawOne(apart.length > 0 || why === "one-domain" ? apart : eligible);
       if (site === undefined) {
@@ -226,7 +226,7 @@ class SlicePlan {
   }
 
   #domainOf(holder: SiteId): string {
-    return failureDomainOf(this.#init.bySite.get(holder)!);
+    return this.#init.bySite.get(holder)!.domain;
   }
 
   #drawOne(sites: readonly Candidate[]): SiteId | undefined {

@@ -67,7 +67,7 @@ test("a slice is safe at the generation that two holders have", () => {
 });
 
 test("two guests are not two copies, and a guest with a member is", () => {
-  const guest = (name: string) => holder(name, { isGuest: true, inviter: sampleSiteId("a") });
+  const guest = (name: string) => holder(name, { isGuest: true });
   assert.equal(safeGenerationOf(slice(guest("g"), guest("h")), init), 0);
   assert.equal(safeGenerationOf(slice(guest("g"), holder("b")), init), 5);
 });
@@ -76,12 +76,6 @@ test("two copies in one domain are safe only where there is one domain", () => {
   const together = slice(holder("a", { domain: "x" }), holder("b", { domain: "x" }));
   assert.equal(safeGenerationOf(together, { copiesCount: 2, domainsCount: 1 }), 5);
   assert.equal(safeGenerationOf(together, init), 0);
-});
-
-test("a guest beside its inviter is in one domain with it, though neither names a place", () => {
-  const inviter = holder("a", { domain: "" });
-  const guest = holder("g", { domain: "", isGuest: true, inviter: sampleSiteId("a") });
-  assert.equal(safeGenerationOf(slice(inviter, guest), init), 0);
 });
 
 test("the guest that counts is the one in another domain", () => {
