@@ -42,7 +42,7 @@ export class SiteState {
     this.#inForceBytes += held.lengthBytes;
     const { statement } = held;
     if (statement === undefined) return;
-    const subject = subjectOf(statement as never);
+    const subject = subjectOf(statement);
     const subjects = this.#subjects.get(statement.kind) ?? new Map<string, HeldEntry[]>();
     this.#subjects.set(statement.kind, subjects);
     const entries = subjects.get(subject) ?? [];
@@ -57,7 +57,7 @@ export class SiteState {
       this.#inForceCount--;
       this.#inForceBytes -= held.lengthBytes;
       if (held.statement === undefined) continue;
-      const subject = subjectOf(held.statement as never);
+      const subject = subjectOf(held.statement);
       const subjects = this.#subjects.get(held.statement.kind)!;
       const left = subjects.get(subject)!.filter((entry) => entry !== held);
       if (left.length === 0) subjects.delete(subject);

@@ -135,7 +135,7 @@ export const statementData = (statement: Statement): CborMap =>
   statement.kind === "retire" ? retireData(statement) : field.encodeFields(kinds[statement.kind].fields, statement);
 
 /** What it is about, within its author and kind. */
-export const subjectOf = (statement: Statement): string =>
+export const subjectOf = (statement: HeldStatement): string =>
   statement.kind === "retire" ? statement.logId : kinds[statement.kind].subject(statement as never);
 
 /** The kinds whose `sealed` bytes are left in the store until they are asked for. */

@@ -106,6 +106,11 @@ export const errorRegistry = {
     false,
     "Copy the whole line of the invitation, or ask for a new one: each works once, for a limited time.",
   ),
+  "roster-invalid": spec(
+    409,
+    false,
+    "The list of members is not one that this federation's members have signed; ask the other site's people where it is from.",
+  ),
   "member-unknown": spec(404, false, "List the members with `costor federation members`."),
   "quota-exceeded": spec(507, true, "The other site keeps no more for this one; it is placed elsewhere."),
   // Sessions

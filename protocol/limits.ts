@@ -132,6 +132,22 @@ export const limits = {
   holdersPerSliceCount: 16,
   /** Most logs of one site: one for each recovery. */
   ledgerLogsPerSiteCount: 256,
+  /** Most members of a federation. */
+  rosterMembersCount: 128,
+  /** Most sites that a roster lists as expelled. */
+  rosterExpelledCount: 256,
+  /** Largest body of a roster: with a signature it fits an entry of the ledger. */
+  rosterBodyBytes: 56 * KIB,
+  /** Largest roster, with signatures of all members. */
+  rosterBytes: 128 * KIB,
+  /** Most rosters of a chain: a hundred changes a year for forty years. */
+  rosterChainCount: 4096,
+  /** Most rosters at once of a chain that leaves one's own. */
+  rosterBranchCount: 256,
+  /** Guests that one member may have let in at a time. */
+  guestsPerMemberCount: 8,
+  /** Consents of one site that are looked at, the newest first. */
+  consentsPerSiteCount: 16,
   /** Most ranges of sequence numbers in one message or entry. */
   ledgerRangesCount: 8192,
   /** Largest message of replication, expanded: the marks of a million primes that a holder has and the owner's live set has not. */
