@@ -168,6 +168,88 @@ export const limits = {
   auditPrimesCount: 64,
   /** Time for the answer to each prime of an audit, after the one before: a disk's seek and 4 MiB many times over. */
   auditAnswerMs: 10_000,
+  /** Least rate that copies to other sites can be limited to: a prime in twenty minutes. */
+  leastBytesPerSecond: 4 * KIB,
+  /** Open invitations of one site. */
+  invitationsCount: 16,
+  /** Life of an invitation, unless said otherwise. */
+  invitationLifeMs: 3 * 24 * 3600 * 1000,
+  /** Longest life of an invitation. */
+  invitationLongestLifeMs: 30 * 24 * 3600 * 1000,
+  /** Most connections to other sites' machines: a federation of two hundred, each with a second one for a moment. */
+  peerConnectionsCount: 400,
+  /** Connections of one other machine: both may dial at once. With one more the oldest ends, which may be a dead one. */
+  peerConnectionsPerPeerCount: 2,
+  /** Connections whose peer has not said who it is, each with some 100 kB of memory. */
+  peerConnectionsPendingCount: 64,
+  /** Those from one IPv4 address or one IPv6 /64, so that others find room. */
+  peerConnectionsPendingPerAddressCount: 4,
+  /** Connections that one address may open in a second. */
+  peerConnectionsPerAddressPerSecondCount: 5,
+  /** Longest time until a connection is encrypted and its peer known. */
+  peerHandshakeMs: 10_000,
+  /** Longest time in which a new stream has to name its protocol. */
+  peerProtocolMs: 10_000,
+  /** Longest time for a dial, over all addresses of the peer. */
+  peerDialMs: 20_000,
+  /** Longest time for one address of a dial. */
+  peerAddressDialMs: 6_000,
+  /** Addresses of one peer that a dial tries. */
+  peerAddressesCount: 16,
+  /** Dials at once. */
+  peerDialsCount: 16,
+  /** Streams that a peer may have open on one connection, over all protocols. */
+  peerStreamsCount: 64,
+  /** Most bytes of one stream under way before the other side has to wait: 80 MB/s at 50 ms. */
+  peerStreamWindowBytes: 4 * MIB,
+  /** Received bytes of one channel that nobody has taken yet; from here on the other side is told to wait, and sends a window more at most. */
+  peerUnreadBytes: 1 * MIB,
+  /** Bytes of one connection that its peer does not take; above, it is ended. */
+  peerUnsentBytes: 32 * MIB,
+  /** Frames of the multiplexer below {@link limits.peerSmallFrameBytes}, or without content, that a connection may send within {@link limits.peerFrameWatchMs}: each costs memory many times its bytes. */
+  peerSmallFramesCount: 20_000,
+  /** Frames of the multiplexer from here on pay for themselves. */
+  peerSmallFrameBytes: 1 * KIB,
+  /** A frame that has begun, and somebody waits for, comes at least so fast; else its channel ends. */
+  peerFrameMinBytesPerSecond: 1 * KIB,
+  /** How often that is looked at. */
+  peerFrameWatchMs: 10_000,
+  /** A channel on which nothing moves for so long ends. */
+  peerChannelIdleMs: 300_000,
+  /** How long a channel that was served may take to be closed by the other side too. */
+  peerChannelClosingMs: 10_000,
+  /** Bytes a second of one stream of libp2p's own protocols (identify, ping, gossip); faster ones are slowed down. */
+  peerServiceBytesPerSecond: 1 * MIB,
+  /** How often a connection is asked whether it lives. */
+  peerPingMs: 15_000,
+  /** How long the answer may take; without it the connection ends. */
+  peerPingAnswerMs: 20_000,
+  /** Connections of unknown peers while an invitation is open. */
+  peerJoinConnectionsCount: 4,
+  /** Life of a connection to an unknown peer. */
+  peerJoinConnectionMs: 60_000,
+  /** Members that a site keeps connections to: all of a small federation, and of a large one enough for news to spread. */
+  peerKeptCount: 12,
+  /** Pause before a peer is dialled again; it doubles with each failure. */
+  peerRedialMinMs: 1_000,
+  /** Longest such pause. */
+  peerRedialMaxMs: 300_000,
+  /** Members that may be reached through this site as a relay. */
+  peerRelayedCount: 128,
+  /** Connections through this site at once that one member opens. */
+  peerRelayedConnectionsCount: 16,
+  /** Relays that a site asks to be reached through. */
+  peerRelaysCount: 3,
+  /** Largest message that is spread among members: an entry of the ledger with its certificate. */
+  gossipMessageBytes: 72 * KIB,
+  /** Largest envelope of such messages that is read. */
+  gossipEnvelopeBytes: 512 * KIB,
+  /** Such bytes that a slow peer has not taken; above, its gossip ends. */
+  gossipUnsentBytes: 4 * MIB,
+  /** Memory for the topics that one peer names. */
+  gossipTopicsBytes: 16 * KIB,
+  /** Lines of the log about refused peers in a minute; the rest is counted. */
+  peerRefusalsLoggedPerMinuteCount: 20,
   /** Largest segment file of the prime store. */
   segmentBytes: 256 * MIB,
   /** Largest UTF-8 key of a fact in the prime store: an agent id and a path-free name fit many times. */

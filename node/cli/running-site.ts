@@ -60,7 +60,7 @@ export async function runSite(options: StartOptions): Promise<void> {
   const facade = stack.use(await startFacade({ site, log }, { ...listen, credentials }));
   const addresses = hostsFor(facade.address.port).map(formatAddress);
   await site.announce(addresses);
-  stack.use(await serveControl(dataDirectory, site));
+  stack.use(await serveControl(dataDirectory, { site, federation: undefined }));
 
   const upkeep = setInterval(async () => {
     try {

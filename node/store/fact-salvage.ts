@@ -28,14 +28,15 @@ export class FactReplay implements IndexReplay {
     }
   }
 
-  async records(): Promise<NewRecord[]> {
+  async records(removed: ReadonlySet<number>): Promise<NewRecord[]> {
     const records: NewRecord[] = [];
     const returned = new Map(this.#older);
     for await (const { kind, key, place, value } of this.#index.allFacts()) {
       const name = nameOf(kind, key);
       const found = returned.get(name);
       returned.delete(name);
-      if (this.#newer.has(name) || (found !== undefined && comparePlaces(found, place) === 0)) continue;
+      if (this.#newer.has(name) || removed.has(place.segment)) continue;
+      if (found !== undefined && comparePlaces(found, place) === 0) continue;
       records.push(factRecord(kind, key.toString("utf8"), Buffer.from(value)));
     }
     for (const name of returned.keys()) {

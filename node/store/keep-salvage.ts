@@ -38,10 +38,11 @@ export class KeepReplay implements IndexReplay {
     }
   }
 
-  async records(): Promise<NewRecord[]> {
+  async records(removed: ReadonlySet<number>): Promise<NewRecord[]> {
     const lost: Buffer[] = [];
     for await (const { site, id, place } of allKeeps(this.#index)) {
       const key = keepKey(site, id);
+      if (removed.has(place.segment)) continue;
       if (!this.#found.has(placeText(place)) && !this.#newer.has(textOf(key))) lost.push(key);
     }
     const returned = [...this.#returned].filter((text) => !this.#newer.has(text));

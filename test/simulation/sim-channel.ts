@@ -37,6 +37,8 @@ export class SimChannel implements Channel {
   #failure: CostorError | undefined;
   #isClosed = false;
   #isDeaf = false;
+  /** Of a machine that has crashed: its code waits for ever. */
+  #isDead = false;
   #hasEnded = false;
 
   private constructor(init: ChannelInit) {
@@ -52,6 +54,7 @@ export class SimChannel implements Channel {
   }
 
   async send(frame: Uint8Array): Promise<void> {
+    if (this.#isDead) await never();
     if (frame.length > this.#init.maxFrameBytes)
       throw new CostorError("limit-exceeded", `a frame has at most ${this.#init.maxFrameBytes} bytes`);
     if (this.#failure) throw this.#failure;
@@ -64,12 +67,14 @@ export class SimChannel implements Channel {
       other.#writers.push(resolve);
       await promise;
     }
+    if (this.#isDead) await never();
     if (this.#failure) throw this.#failure;
   }
 
   async receive(signal?: AbortSignal): Promise<Uint8Array | undefined> {
     signal?.throwIfAborted();
     while (this.#arrived.length === 0 && !this.#failure) await this.#arrival(signal);
+    if (this.#isDead) await never();
     if (this.#failure) throw this.#failure;
     const item = this.#arrived[0];
     // The end stays the end, however often it is asked for.
@@ -107,6 +112,12 @@ export class SimChannel implements Channel {
     // A writer that waits learns by its next frame.
     this.#wakeWriters();
     this.#endIfDone();
+  }
+
+  /** Ends both sides, and the code on this one. */
+  die(): void {
+    this.#isDead = true;
+    this.abort();
   }
 
   /** Ends this side, as when the connection is lost. */
@@ -170,5 +181,7 @@ export class SimChannel implements Channel {
     for (const wake of writers) wake();
   }
 }
+
+const never = (): Promise<never> => new Promise(() => {});
 
 const ended = (peer: PeerKey): CostorError => new CostorError("peer-unreachable", `the channel with ${peer} has ended`);

@@ -11,6 +11,8 @@ import { assertInvariant } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { SimPeers } from "./sim-peers.ts";
 
+export type NetworkEventListener = (what: string, from: PeerKey, to: PeerKey, bytesCount: number) => void;
+
 /** How a site's line is; what it sends goes by it. */
 export interface Line {
   readonly latencyMs: number;
@@ -43,7 +45,7 @@ export interface SimNetworkInit {
   readonly silenceMs?: number;
   /** How many others a site connects to when it starts; all when it is left out. */
   readonly degreeCount?: number;
-  readonly onEvent?: (what: string, from: PeerKey, to: PeerKey, bytesCount: number) => void;
+  readonly onEvent?: NetworkEventListener;
 }
 
 export interface Traffic {
@@ -60,7 +62,8 @@ export class SimNetwork {
   readonly #up = new Map<PeerKey, SimPeers>();
   readonly #lines = new Map<PeerKey, Line>();
   readonly #busyUntilMs = new Map<PeerKey, number>();
-  readonly #cut = new Set<string>();
+  /** By how many faults each link is cut. */
+  readonly #cuts = new Map<string, number>();
   readonly #traffic = new Map<string, Traffic>();
   line: Line = perfectLine;
 
@@ -82,24 +85,23 @@ export class SimNetwork {
 
   /** Cuts a link, one way. Its connection dies after a while, if it is not mended before. */
   cut(from: PeerKey, to: PeerKey): void {
-    this.#cut.add(`${from} ${to}`);
+    const link = `${from} ${to}`;
+    this.#cuts.set(link, (this.#cuts.get(link) ?? 0) + 1);
     this.#after(this.#init.silenceMs ?? 0, () => {
       if (!this.canConnect(from, to)) this.#up.get(from)?.lose(to);
     });
   }
 
+  /** Takes one cut back; a link that was cut twice stays cut. */
   mend(from: PeerKey, to: PeerKey): void {
-    if (this.#cut.delete(`${from} ${to}`)) this.connect(from, to);
-  }
-
-  mendAll(): void {
-    const links = [...this.#cut];
-    this.#cut.clear();
-    for (const link of links) this.connect(...(link.split(" ") as [PeerKey, PeerKey]));
+    const link = `${from} ${to}`;
+    const cutsCount = (this.#cuts.get(link) ?? 0) - 1;
+    if (cutsCount > 0) this.#cuts.set(link, cutsCount);
+    else if (this.#cuts.delete(link)) this.connect(from, to);
   }
 
   canPass(from: PeerKey, to: PeerKey): boolean {
-    return this.#up.has(to) && this.#up.has(from) && !this.#cut.has(`${from} ${to}`);
+    return this.#up.has(to) && this.#up.has(from) && !this.#cuts.has(`${from} ${to}`);
   }
 
   canConnect(one: PeerKey, other: PeerKey): boolean {

@@ -16,7 +16,7 @@ export class SimPeers implements Peers {
   readonly #channels = new Set<SimChannel>();
   /** By peer and protocol. */
   readonly #servingCounts = new Map<string, number>();
-  #state: "new" | "up" | "gone" = "new";
+  #state: "new" | "up" | "gone" | "crashed" = "new";
 
   constructor(network: SimNetwork, self: PeerKey) {
     this.#network = network;
@@ -33,18 +33,30 @@ export class SimPeers implements Peers {
     this.#network.enter(this);
   }
 
-  /** Leaves the net for good, as a machine that stops or crashes: all its channels break. */
+  /** Leaves the net for good: all its channels break. */
   stop(): void {
+    this.#leave();
+    for (const channel of [...this.#channels]) channel.abort();
+  }
+
+  /** The same, and whoever waits on this machine for the network waits for ever. */
+  crash(): void {
+    this.#leave();
+    this.#state = "crashed";
+    for (const channel of [...this.#channels]) channel.die();
+  }
+
+  #leave(): void {
     if (this.#state !== "up") return;
     this.#state = "gone";
     this.#network.leave(this);
     for (const peer of [...this.#connected]) this.#disconnect(peer);
-    for (const channel of [...this.#channels]) channel.abort();
   }
 
   async open(peer: PeerKey, protocol: Protocol, signal?: AbortSignal): Promise<Channel> {
     signal?.throwIfAborted();
     await this.#network.pass(this.#network.roundTripMs(this.self, peer), signal);
+    if (this.#state === "crashed") await new Promise(() => {});
     const other = this.#network.up(peer);
     if (!this.isUp || peer === this.self || !other || !this.#network.canConnect(this.self, peer))
       throw unreachable(peer, "it is not reached");

@@ -89,7 +89,8 @@ export function createMemoryStore(): MemoryStore {
       );
       return { storedCount: parsed.length, storedBytes: parsed.reduce((sum, { stored }) => sum + stored.length, 0) };
     },
-    release: async (site, ids) => {
+    release: async (site, ids, signal) => {
+      signal?.throwIfAborted();
       for (const id of ids) keeps.get(site)?.delete(id);
       if (keeps.get(site)?.size === 0) keeps.delete(site);
       return remove(ids.filter((id) => !isKept(id) && !isClaimed(id)));

@@ -1,0 +1,109 @@
+/** One simulated site over all its lives: what it keeps through crashes, and how it comes and goes. */
+import { SimDisk, type SimDiskInit } from "./sim-disk.ts";
+import { type SimIdentity, makeIdentity } from "./sim-identity.ts";
+import type { SeededRng } from "./seeded-rng.ts";
+import type { SimNetwork } from "./sim-network.ts";
+import { SimStore } from "./sim-store.ts";
+import { SiteClock } from "./site-clock.ts";
+import type { Machine, SiteProgram, StartProgram } from "./site-program.ts";
+import type { VirtualTime } from "./virtual-time.ts";
+
+export interface SimSiteComponents {
+  readonly time: VirtualTime;
+  readonly network: SimNetwork;
+  readonly rng: SeededRng;
+  readonly startProgram: StartProgram;
+}
+
+interface Life {
+  readonly machine: Machine;
+  readonly program: SiteProgram | undefined;
+}
+
+export class SimSite {
+  readonly number: number;
+  readonly #components: SimSiteComponents;
+  readonly #diskInit: SimDiskInit;
+  readonly #origin: string;
+  identity: SimIdentity;
+  disk: SimDisk;
+  /** How wrong the machine's clock is; it goes on through crashes. */
+  clock: SiteClock;
+  #life: Life | undefined;
+  #livesCount = 0;
+
+  constructor(components: SimSiteComponents, init: { number: number; seed: number; disk: SimDiskInit }) {
+    this.#components = components;
+    this.number = init.number;
+    this.#diskInit = init.disk;
+    this.#origin = `${init.seed} site ${init.number}`;
+    this.identity = makeIdentity(this.#origin, 1);
+    this.disk = this.#newDisk();
+    this.clock = new SiteClock(components);
+  }
+
+  get name(): string {
+    return `site ${this.number}`;
+  }
+
+  get isUp(): boolean {
+    return this.#life !== undefined;
+  }
+
+  /** Undefined while the site is down or only starting. */
+  get program(): SiteProgram | undefined {
+    return this.#life?.program;
+  }
+
+  get store(): SimStore | undefined {
+    return this.#life?.machine.store;
+  }
+
+  async start(): Promise<void> {
+    if (this.#life) return;
+    const { network, rng, startProgram } = this.#components;
+    const machine: Machine = {
+      identity: this.identity,
+      store: new SimStore({ disk: this.disk, clock: this.clock }),
+      peers: network.join(this.identity.peerKey),
+      clock: this.clock,
+      rng: rng.fork(`life ${this.#livesCount++}`),
+    };
+    const life: Life = { machine, program: undefined };
+    this.#life = life;
+    const program = await startProgram(machine);
+    if (this.#life === life) this.#life = { machine, program };
+  }
+
+  async stop(): Promise<void> {
+    const life = this.#life;
+    if (!life?.program) return;
+    await life.program.stop();
+    if (this.#life?.machine !== life.machine) return;
+    life.machine.peers.stop();
+    await life.machine.store[Symbol.asyncDispose]();
+    this.#life = undefined;
+  }
+
+  /** As by a power cut. `doneRatio`: how much of what was being written is on the disk. */
+  crash(doneRatio: number): void {
+    if (!this.#life) return;
+    const { peers, store } = this.#life.machine;
+    this.#life = undefined;
+    peers.crash();
+    store.crash(doneRatio);
+    // The machine's clock goes on; what waits on it does not.
+    this.clock = this.clock.endAndCopy();
+  }
+
+  /** The machine is gone; another one acts for the site by its kit, with an empty disk. */
+  loseDisk(): void {
+    this.crash(0);
+    this.identity = makeIdentity(this.#origin, this.identity.epoch + 1);
+    this.disk = this.#newDisk();
+  }
+
+  #newDisk(): SimDisk {
+    return new SimDisk({ rng: this.#components.rng.fork(`disk ${this.identity.epoch}`) }, this.#diskInit);
+  }
+}

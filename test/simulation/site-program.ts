@@ -1,0 +1,28 @@
+/** What runs on a simulated machine, and what it is given. */
+import type { Ledger } from "#ledger/ledger.ts";
+import type { SimIdentity } from "./sim-identity.ts";
+import type { SeededRng } from "./seeded-rng.ts";
+import type { SimPeers } from "./sim-peers.ts";
+import type { SimStore } from "./sim-store.ts";
+import type { SiteClock } from "./site-clock.ts";
+import type { SimSnapshot } from "./workload.ts";
+
+/** One life of one machine: all ports that its program has. */
+export interface Machine {
+  readonly identity: SimIdentity;
+  readonly store: SimStore;
+  readonly peers: SimPeers;
+  readonly clock: SiteClock;
+  readonly rng: SeededRng;
+}
+
+export interface SiteProgram {
+  readonly ledger: Ledger;
+  /** Keeps what an agent has backed up; resolves once the agent would be told that it is kept. */
+  commit(snapshot: SimSnapshot): Promise<void>;
+  /** Ends in order. */
+  stop(): Promise<void>;
+}
+
+/** Starts a program; it may serve protocols until `peers.start()`, which it calls itself. */
+export type StartProgram = (machine: Machine) => Promise<SiteProgram>;
