@@ -1,5 +1,6 @@
 /** Which primes an audit asks for, and what its answers say. docs/specs/replication.md, Audits. Pure. */
 import { createHmac, timingSafeEqual } from "node:crypto";
+import type { SiteId } from "#protocol/ids.ts";
 import type { Rng } from "./rng.ts";
 
 /** So many distinct numbers from 0 and below `count`, each set of them as likely as any other, ascending. All of fewer. */
@@ -13,9 +14,11 @@ export function drawIndexes(count: number, drawnCount: number, rng: Rng): number
   return [...drawn].sort((one, other) => one - other);
 }
 
-/** The answer that proves to have a prime: it takes all of its stored bytes. */
-export const auditAnswer = (nonce: Uint8Array, stored: Uint8Array): Buffer =>
-  createHmac("sha256", nonce).update(stored).digest();
+/** The answer that proves that `holder` has a prime: it takes all of its stored bytes, and is of no use to anybody else. */
+export const auditAnswer = (nonce: Uint8Array, holder: SiteId, stored: Uint8Array): Buffer =>
+  createHmac("sha256", Buffer.concat([nonce, Buffer.from(holder, "hex")]))
+    .update(stored)
+    .digest();
 
 export interface AuditCounts {
   readonly askedCount: number;

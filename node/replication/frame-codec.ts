@@ -76,5 +76,8 @@ function expand(compressed: Uint8Array): Uint8Array {
 
 function requireLength(lengthBytes: number): void {
   if (lengthBytes > limits.replicateMessageBytes)
-    throw new CostorError("limit-exceeded", `a message has ${lengthBytes} bytes; at most ${limits.replicateMessageBytes}`);
+    throw new CostorError(
+      "limit-exceeded",
+      `a message has ${lengthBytes} bytes; at most ${limits.replicateMessageBytes}`,
+    );
 }

@@ -39,10 +39,9 @@ interface OpenSlice {
 }
 
 /** What the hash of a copy is compared with. */
-type SignedSet = Pick<
-  StatementOf<"live-set">,
-  "generation" | "count" | "bytes" | "hash" | "snapshots"
-> & { readonly logId: LogId };
+type SignedSet = Pick<StatementOf<"live-set">, "generation" | "count" | "bytes" | "hash" | "snapshots"> & {
+  readonly logId: LogId;
+};
 
 export class HolderRun implements Disposable {
   readonly #components: HolderComponents;
@@ -125,8 +124,10 @@ export class HolderRun implements Disposable {
       const hash = hashOfSet(others);
       if (hash !== signed.hash || others.length !== signed.count)
         return { kind: "differs", count: others.length, hash: Buffer.from(hash, "hex") };
+      // Notes come last: nothing is dropped by a note while an older receipt says that it is here.
+      const receipt = await this.#receipt(owner, slice, signed);
       if (this.#sender === owner) await omissions.note(owner, slice, signed.logId, marked);
-      return { kind: "receipt", entry: await this.#receipt(owner, slice, signed) };
+      return { kind: "receipt", entry: receipt };
     });
   }
 

@@ -22,7 +22,9 @@ const bytes = v.custom<Uint8Array>((value) => value instanceof Uint8Array);
 const schema = v.strictObject({
   log: v.pipe(
     bytes,
-    v.transform((value): LogId => parseLogId(Buffer.from(value.buffer, value.byteOffset, value.length).toString("hex"))),
+    v.transform((value): LogId =>
+      parseLogId(Buffer.from(value.buffer, value.byteOffset, value.length).toString("hex")),
+    ),
   ),
   since: v.pipe(v.number(), v.safeInteger()),
   /** End to end; null for the whole slice. */

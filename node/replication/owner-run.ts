@@ -204,10 +204,7 @@ export class OwnerRun {
     const said = readStatement(parseEntry(bytes));
     const newest = ledger.statement(holder, "receipt", `${owner}/${slice}`)?.statement;
     const isFor = (receipt: typeof newest): boolean =>
-      receipt?.owner === owner &&
-      receipt.slice === slice &&
-      receipt.hash === hash &&
-      receipt.generation === generation;
+      receipt?.owner === owner && receipt.slice === slice && receipt.hash === hash && receipt.generation === generation;
     if (said?.kind !== "receipt" || !isFor(said) || !isFor(newest))
       throw new CostorError("peer-misbehaved", `its receipt is not for what was sent of slice ${slice}`);
   }

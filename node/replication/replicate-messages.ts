@@ -27,8 +27,7 @@ const entry = v.pipe(
   bytes,
   v.check((value) => value.length <= limits.ledgerEntryBytes, "an entry is too large"),
 );
-const hexOf = (value: Uint8Array): string =>
-  Buffer.from(value.buffer, value.byteOffset, value.length).toString("hex");
+const hexOf = (value: Uint8Array): string => Buffer.from(value.buffer, value.byteOffset, value.length).toString("hex");
 export const siteField = v.pipe(
   bytesOf(HASH_BYTES),
   v.transform((value) => parseSiteId(hexOf(value))),
@@ -67,7 +66,7 @@ export type ReplicateRequest = v.InferOutput<typeof replicateRequest>;
 export type ReserveRequest = v.InferOutput<typeof reserve>;
 export type FinishRequest = v.InferOutput<typeof finish>;
 
-const refused = v.strictObject({ kind: v.literal("refused"), code: v.string(), message: v.string() });
+export const refused = v.strictObject({ kind: v.literal("refused"), code: v.string(), message: v.string() });
 const answers = {
   granted: v.strictObject({ kind: v.literal("granted") }),
   compared: v.strictObject({ kind: v.literal("compared"), answers: v.array(v.unknown()) }),

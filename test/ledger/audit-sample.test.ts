@@ -1,10 +1,12 @@
 /** Goal: an audit asks for any prime as likely as for any other, and a loss of 1 % is found within a week. Method: counts over many seeds. */
 import assert from "node:assert/strict";
 import { addAudit, auditAnswer, countAnswers, drawIndexes, failsAudit } from "#ledger/audit-sample.ts";
+import { sampleSiteId } from "#test/support/sample-sites.ts";
 import { seededRng } from "#test/support/seeded-rng.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("audit-sample");
+const holder = sampleSiteId("holder");
 
 test("so many distinct indexes are drawn, ascending, and all of a small set", () => {
   const rng = seededRng(1);
@@ -41,14 +43,16 @@ test("a holder that dropped 1 % is found within seven nights in 98 of 100 cases"
 test("a wrong answer and an admitted lack count as wrong, a missing one as silent", () => {
   const nonce = Buffer.alloc(32, 7);
   const primes = ["a", "b", "c", "d", "e"].map((text) => Buffer.from(text));
-  const expected = primes.map((stored) => auditAnswer(nonce, stored));
+  const expected = primes.map((stored) => auditAnswer(nonce, holder, stored));
   const answers = [expected[0], expected[0], null, undefined, expected[4]!.subarray(0, 31)];
   assert.deepEqual(countAnswers(expected, answers), { askedCount: 5, rightCount: 1, wrongCount: 3, silentCount: 1 });
 });
 
-test("an answer is good for its nonce alone", () => {
+test("an answer is good for its nonce and its holder alone", () => {
   const stored = Buffer.from("stored");
-  assert.notDeepEqual(auditAnswer(Buffer.alloc(32, 1), stored), auditAnswer(Buffer.alloc(32, 2), stored));
+  const answer = auditAnswer(Buffer.alloc(32, 1), holder, stored);
+  assert.notDeepEqual(answer, auditAnswer(Buffer.alloc(32, 2), holder, stored));
+  assert.notDeepEqual(answer, auditAnswer(Buffer.alloc(32, 1), sampleSiteId("other"), stored));
 });
 
 test("counts add up for thirty days and then start anew", () => {
