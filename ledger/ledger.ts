@@ -10,11 +10,13 @@ import type { CborMap } from "#protocol/cbor.ts";
 import { CostorError, assertInvariant } from "#protocol/errors.ts";
 import type { EntryId, LogId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
+import type { Admission, Admitted, LedgerEvent, Offer } from "./admission.ts";
 import { type Entry, type Log, openLog, parseEntry, signEntry, verifyEntry } from "./entry.ts";
 import { entryKey, keepEntry, keepFork, keepLog, readKeptLedger } from "./kept-ledger.ts";
 import type { LedgerChange, LedgerStore } from "./ledger-store.ts";
 import { type ForkProof, type HeldEntry, type LogState, holdEntry } from "./log-state.ts";
 import { Replica } from "./replica.ts";
+import type { Head } from "./roster.ts";
 import type { Stated } from "./site-state.ts";
 import { type Statement, type StatementKind, readStatement } from "./statements.ts";
 
@@ -30,30 +32,6 @@ export interface LedgerComponents {
   readonly store: LedgerStore;
   readonly speakers: Speakers;
   readonly onEvent?: (event: LedgerEvent) => void;
-}
-
-/** What people should be told. */
-export type LedgerEvent =
-  | { readonly event: "fork-found"; readonly siteId: SiteId; readonly logId: LogId; readonly seq: number }
-  | { readonly event: "site-full"; readonly siteId: SiteId };
-
-/** What became of one entry that was offered. */
-export type Admission = "admitted" | "known" | "withdrawn" | "not-allowed" | "site-full" | "fork";
-
-/** An entry that is new here, and durable. */
-export interface Admitted {
-  readonly siteId: SiteId;
-  readonly logId: LogId;
-  readonly seq: number;
-  readonly kind: string;
-  /** Whether this process has written it. */
-  readonly own: boolean;
-}
-
-export interface Offer {
-  readonly certificates?: readonly Uint8Array[];
-  readonly forks?: readonly ForkProof[];
-  readonly entries?: readonly Uint8Array[];
 }
 
 /** What one call has changed in memory, and what it has yet to keep. */
@@ -85,8 +63,8 @@ export class Ledger {
 
   /** Reads the store from its start: also when others may speak, and after a write of which it is not known how far it came. */
   async #load(): Promise<void> {
-    const { logs, entries, forks } = await readKeptLedger(this.#components.store);
-    let waiting = entries;
+    const { logs, forks, ...kept } = await readKeptLedger(this.#components.store);
+    let waiting = kept.entries;
     // From here on nothing waits: nobody sees half of it.
     const replica = new Replica();
     this.#replica = replica;
@@ -120,6 +98,12 @@ export class Ledger {
 
   currentLog(siteId: SiteId): LogState | undefined {
     return this.logsOf(siteId)[0];
+  }
+
+  /** Of each of a site's logs the last seq that is known. */
+  headsOf(siteId: SiteId): Head[] {
+    const heads = this.logsOf(siteId).map(({ log, known }) => ({ logId: log.id, seq: known.last ?? -1 }));
+    return heads.filter(({ seq }) => seq >= 0);
   }
 
   /** The proof that two machines have written the site's current log; one in an older log has ended with it. */
@@ -178,7 +162,7 @@ export class Ledger {
 
   /**
    * Offers certificates, proofs of forks, then entries, whoever sent them; what became of each entry, in order. Certificates
-   * of sites that may not speak are not kept. Throws `bad-encoding`, `bad-id`, `limit-exceeded`, `signature-invalid` for what
+   * of sites that may not speak, or have too many logs, are not kept. Throws `bad-encoding`, `bad-id`, `limit-exceeded`, `signature-invalid` for what
    * no honest peer sends: what came before it is kept.
    */
   offer({ certificates = [], forks = [], entries = [] }: Offer): Promise<Admission[]> {
@@ -261,12 +245,10 @@ export class Ledger {
     const known = this.log(log.id);
     if (known !== undefined) return known;
     const boundary = this.#lastAllowedSeq(log);
-    if (boundary < 0) {
+    if (boundary < 0 || !this.#hasRoomForLog(log)) {
       unkept.set(log.id, log);
       return undefined;
     }
-    if (!this.#hasRoomForLog(log))
-      throw new CostorError("limit-exceeded", `site ${log.certificate.siteId} has too many logs`);
     this.#keepLog(log, changes);
     return this.#replica.addLog(log, boundary);
   }

@@ -95,6 +95,11 @@ export const errorRegistry = {
     false,
     "Another machine may act as this site; find out which one is right before either writes again.",
   ),
+  "ledger-waiting": spec(
+    503,
+    true,
+    "No other site was reached since the start; what is to be told is written as soon as one is.",
+  ),
   // Federation
   "peer-unreachable": spec(503, true, "Check that the other site runs and is reached; it is tried again by itself."),
   "peer-refused": spec(409, false, "The other site refuses; its message says why."),

@@ -132,6 +132,8 @@ export const limits = {
   holdersPerSliceCount: 16,
   /** Most logs of one site: one for each recovery. */
   ledgerLogsPerSiteCount: 256,
+  /** Entries made idle by newer ones after which a site withdraws them: one retire for many. */
+  supersededEntriesCount: 64,
   /** Most members of a federation. */
   rosterMembersCount: 128,
   /** Most sites that a roster lists as expelled. */
@@ -168,6 +170,18 @@ export const limits = {
   auditPrimesCount: 64,
   /** Time for the answer to each prime of an audit, after the one before: a disk's seek and 4 MiB many times over. */
   auditAnswerMs: 10_000,
+  /** Largest frame of a synchronisation. */
+  syncFrameBytes: 1 * MIB,
+  /** A page of an answer ends when it has so many bytes: it and its last item fit a frame. */
+  syncPageBytes: 256 * KIB,
+  /** Logs of a peer that one synchronisation looks at. */
+  syncLogsCount: 32_768,
+  /** Logs whose knowledge is asked for at once: what bounds an asker's memory. */
+  syncLogsAtOnceCount: 16,
+  /** Requests of one synchronisation that are answered. */
+  syncRequestsCount: 20_000,
+  /** Largest message that is spread: an entry and its certificate. */
+  gossipBytes: 66 * KIB,
   /** Least rate that copies to other sites can be limited to: a prime in twenty minutes. */
   leastBytesPerSecond: 4 * KIB,
   /** Open invitations of one site. */

@@ -6,7 +6,8 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { compareLogs, openLog, parseEntry, verifyEntry } from "#ledger/entry.ts";
-import { Ledger, type LedgerEvent, type Speakers } from "#ledger/ledger.ts";
+import type { LedgerEvent } from "#ledger/admission.ts";
+import { Ledger, type Speakers } from "#ledger/ledger.ts";
 import { holdEntry } from "#ledger/log-state.ts";
 import { retireData } from "#ledger/retire.ts";
 import { SeqRanges } from "#ledger/seq-ranges.ts";
@@ -201,7 +202,7 @@ test("a site has so many logs and no more", async () => {
     { length: limits.ledgerLogsPerSiteCount + 1 },
     (_, epoch) => new LedgerAuthor("one", epoch + 1).log,
   );
-  await assert.rejects(ledger.offer({ certificates: logs.map(({ bytes }) => bytes) }), hasCode("limit-exceeded"));
+  await ledger.offer({ certificates: logs.map(({ bytes }) => bytes) });
   assert.equal(ledger.logs().length, limits.ledgerLogsPerSiteCount);
 });
 
