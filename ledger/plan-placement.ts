@@ -40,7 +40,7 @@ export interface PlacementInput {
 }
 
 /** Why a slice needs another holder. */
-export type PlacementReason = "new" | "gone" | "audit-failed" | "silent" | "two-guests" | "one-domain";
+export type PlacementReason = "new" | "gone" | "audit-failed" | "silent" | "refused" | "two-guests" | "one-domain";
 
 export interface PlacementChange {
   readonly slice: number;

@@ -31,6 +31,12 @@ export interface AuditorComponents {
 
 const NONCE_BYTES = 32;
 
+/** A slice of which the holder has given a receipt for exactly these. */
+export interface AuditedPart {
+  readonly count: number;
+  readonly ids: () => Promise<readonly PrimeId[]>;
+}
+
 export class Auditor {
   readonly #components: AuditorComponents;
 
@@ -39,20 +45,20 @@ export class Auditor {
   }
 
   /**
-   * Asks for primes drawn over all of `ids`, lists of what the holder has given receipts for, and adds what came to this
-   * site's `audit` entry. Undefined when there is nothing to ask for. Throws `peer-unreachable` when it cannot be asked.
+   * Asks for primes drawn over all of what the holder has given receipts for, part by part, and adds what came to this site's
+   * `audit` entry. Undefined when there is nothing to ask for. Throws `peer-unreachable` when it cannot be asked.
    */
   async audit(
     holder: SiteId,
     owner: SiteId,
-    ids: readonly (readonly PrimeId[])[],
+    parts: readonly AuditedPart[],
     signal?: AbortSignal,
   ): Promise<AuditCounts | undefined> {
     const { clock, entries, ledger, peers, rng, self, sites } = this.#components;
     const peer = sites.peerOf(holder);
     if (peer === undefined) throw new CostorError("peer-unreachable", `the machine of site ${holder} is not known`);
     const nonce = rng.bytes(NONCE_BYTES);
-    const asked = await this.#expected(this.#draw(ids), nonce, holder);
+    const asked = await this.#expected(await this.#draw(parts), nonce, holder);
     if (asked.length === 0) return undefined;
     const channel = await peers.open(peer, auditProtocol, signal);
     const answers = await this.#ask(channel, { owner, nonce, ids: asked.map(({ id }) => id) }, signal);
@@ -63,13 +69,17 @@ export class Auditor {
     return counts;
   }
 
-  #draw(ids: readonly (readonly PrimeId[])[]): PrimeId[] {
-    const all = ids.reduce((sum, { length }) => sum + length, 0);
+  async #draw(parts: readonly AuditedPart[]): Promise<PrimeId[]> {
+    const all = parts.reduce((sum, { count }) => sum + count, 0);
+    const indexes = drawIndexes(all, limits.auditPrimesCount, this.#components.rng);
     const drawn: PrimeId[] = [];
-    for (const index of drawIndexes(all, limits.auditPrimesCount, this.#components.rng)) {
-      let at = index;
-      const list = ids.find(({ length }) => at < length || ((at -= length), false))!;
-      drawn.push(list[at]!);
+    let first = 0;
+    for (const { count, ids } of parts) {
+      const within = indexes.filter((index) => index >= first && index < first + count);
+      const list = within.length === 0 ? [] : await ids();
+      // What has changed since it was counted is not asked for.
+      drawn.push(...within.map((index) => list[index - first]).filter((id) => id !== undefined));
+      first += count;
     }
     return drawn;
   }

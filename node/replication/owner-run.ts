@@ -110,7 +110,7 @@ export class OwnerRun {
    * Sends one slice after the other, and closes the channel. A refusal of one slice does not end the run. Throws
    * `peer-unreachable`, `peer-misbehaved`, what the holder says otherwise, and the signal's reason.
    */
-  async run(slices: readonly SliceToSend[]): Promise<SliceReport[]> {
+  async run(slices: Iterable<SliceToSend> | AsyncIterable<SliceToSend>): Promise<SliceReport[]> {
     const { channel } = this.#components;
     const { signal } = this.#init;
     const onAbort = (): void => channel.abort();
@@ -118,7 +118,7 @@ export class OwnerRun {
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
       const reports: SliceReport[] = [];
-      for (const slice of slices) {
+      for await (const slice of slices) {
         const report = await this.#send(slice);
         reports.push(report);
         if (report.end === "paused") break;
