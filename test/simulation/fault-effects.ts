@@ -22,6 +22,8 @@ export interface FaultEffectsComponents {
   readonly log: EventLog;
   readonly witness: Witness;
   readonly sites: readonly SimSite[];
+  /** Only what these have counts as a copy. */
+  readonly honest: readonly SimSite[];
 }
 
 /** Undefined when the fault could not strike now. */
@@ -108,8 +110,8 @@ export class FaultEffects {
   }
 
   #loseDisk(site: SimSite): Ending {
-    const { witness, sites } = this.#components;
-    if (!site.program || !witness.canLose(sites, site.disk)) return undefined;
+    const { witness, honest } = this.#components;
+    if (!site.program || !witness.canLose(honest, site.disk)) return undefined;
     site.loseDisk();
     return () => void site.start();
   }
@@ -174,10 +176,10 @@ export class FaultEffects {
   }
 
   #rot({ disk }: SimSite, { label, severityRatio }: Fault): Ending {
-    const { rng, witness, sites } = this.#components;
+    const { rng, witness, honest } = this.#components;
     const details = rng.fork(label);
     const ids = details.sample([...disk.primes.keys()], 1 + Math.floor(severityRatio * 10));
-    const lost = ids.filter((id) => witness.canLose(sites, disk, new Set([id])));
+    const lost = ids.filter((id) => witness.canLose(honest, disk, new Set([id])));
     for (const id of lost) {
       disk.rotten.add(id);
       witness.damaged(disk, id);

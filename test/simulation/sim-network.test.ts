@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import type { Channel, Protocol } from "#ledger/peers.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import { parsePeerKey } from "#protocol/ids.ts";
+import { testPeers } from "#test/conformance/peers.ts";
 import { suite } from "#test/support/suite.ts";
 import { SimNetwork } from "./sim-network.ts";
 
@@ -14,6 +15,16 @@ const protocol: Protocol = { name: "/test/1", maxFrameBytes: 1024, maxChannelsPe
 const keyOf = (number: number) => parsePeerKey(String(number).padStart(64, "0"));
 const unreachable = (error: unknown) => isCostorError(error, "peer-unreachable");
 const textOf = (frame: Uint8Array | undefined) => (frame === undefined ? undefined : Buffer.from(frame).toString());
+
+testPeers(test, async (count) => {
+  const network = new SimNetwork();
+  const peers = Array.from({ length: count }, (_, number) => network.join(keyOf(number)));
+  return {
+    peers,
+    start: async () => peers.forEach((machine) => machine.start()),
+    dispose: async () => peers.forEach((machine) => machine.stop()),
+  };
+});
 
 async function echo(channel: Channel): Promise<void> {
   for (let frame = await channel.receive(); frame; frame = await channel.receive()) await channel.send(frame);

@@ -46,6 +46,8 @@ export interface SimNetworkInit {
   /** How many others a site connects to when it starts; all when it is left out. */
   readonly degreeCount?: number;
   readonly onEvent?: NetworkEventListener;
+  /** What a handler has thrown at `self`. */
+  readonly onHandlerError?: (error: unknown, self: PeerKey) => void;
 }
 
 export interface Traffic {
@@ -193,6 +195,10 @@ export class SimNetwork {
   /** Resolves after so long, without a clock when that is no time. */
   async pass(durationMs: number, signal?: AbortSignal): Promise<void> {
     if (durationMs > 0) await this.#components!.clock.sleep(durationMs, signal);
+  }
+
+  handlerFailed(error: unknown, self: PeerKey): void {
+    this.#init.onHandlerError?.(error, self);
   }
 
   #lineOf(site: PeerKey): Line {

@@ -146,7 +146,8 @@ export class SimPeers implements Peers {
     try {
       await handler(channel);
       channel.finish();
-    } catch {
+    } catch (error) {
+      this.#network.handlerFailed(error, this.self);
       channel.abort();
     } finally {
       this.#servingCounts.set(place, this.#servingCounts.get(place)! - 1);

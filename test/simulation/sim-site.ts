@@ -1,8 +1,11 @@
 /** One simulated site over all its lives: what it keeps through crashes, and how it comes and goes. */
+import type { LedgerChange } from "#ledger/ledger-store.ts";
+import { ROSTER_KEY } from "./genesis.ts";
 import { SimDisk, type SimDiskInit } from "./sim-disk.ts";
 import { type SimIdentity, makeIdentity } from "./sim-identity.ts";
 import type { SeededRng } from "./seeded-rng.ts";
 import type { SimNetwork } from "./sim-network.ts";
+import type { SimPeers } from "./sim-peers.ts";
 import { SimStore } from "./sim-store.ts";
 import { SiteClock } from "./site-clock.ts";
 import type { Machine, SiteProgram, StartProgram } from "./site-program.ts";
@@ -15,8 +18,14 @@ export interface SimSiteComponents {
   readonly startProgram: StartProgram;
 }
 
+export interface SimSiteInit {
+  readonly number: number;
+  readonly seed: number;
+  readonly disk: SimDiskInit;
+}
+
 interface Life {
-  readonly machine: Machine;
+  readonly machine: Machine & { readonly peers: SimPeers };
   readonly program: SiteProgram | undefined;
 }
 
@@ -25,6 +34,8 @@ export class SimSite {
   readonly #components: SimSiteComponents;
   readonly #diskInit: SimDiskInit;
   readonly #origin: string;
+  /** What every new machine of the site is told. */
+  genesis: readonly LedgerChange[] = [];
   identity: SimIdentity;
   disk: SimDisk;
   /** How wrong the machine's clock is; it goes on through crashes. */
@@ -32,7 +43,7 @@ export class SimSite {
   #life: Life | undefined;
   #livesCount = 0;
 
-  constructor(components: SimSiteComponents, init: { number: number; seed: number; disk: SimDiskInit }) {
+  constructor(components: SimSiteComponents, init: SimSiteInit) {
     this.#components = components;
     this.number = init.number;
     this.#diskInit = init.disk;
@@ -61,8 +72,10 @@ export class SimSite {
 
   async start(): Promise<void> {
     if (this.#life) return;
+    if (!this.disk.fact("ledger", ROSTER_KEY))
+      for (const { key, value } of this.genesis) this.disk.setFact({ kind: "ledger", key, value });
     const { network, rng, startProgram } = this.#components;
-    const machine: Machine = {
+    const machine: Life["machine"] = {
       identity: this.identity,
       store: new SimStore({ disk: this.disk, clock: this.clock }),
       peers: network.join(this.identity.peerKey),

@@ -3,14 +3,14 @@
  * disk, and only then are answered; a crash leaves the disk with some first part of what was in the queue.
  */
 import type { Clock } from "#ledger/clock.ts";
-import type { CheckReport, CompactionReport, Fact, PrimeStore } from "#node/store/prime-store.ts";
+import type { CheckReport, CompactionReport, Fact, KeptTotal, PrimeStore } from "#node/store/prime-store.ts";
 import { factRecord } from "#node/store/record-body.ts";
 import { type StoredPrime, parseBatch } from "#protocol/batch.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { verifyPrime } from "#protocol/sealing.ts";
-import type { KeptTotal, SimDisk } from "./sim-disk.ts";
+import type { SimDisk } from "./sim-disk.ts";
 
 const PAGE_COUNT = 1000;
 /** Facts are refused to agents, and primes to all, when less would stay free. */
@@ -94,11 +94,13 @@ export class SimStore implements PrimeStore {
     );
   }
 
-  async release(site: SiteId, ids: readonly PrimeId[]): Promise<CompactionReport> {
+  async release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
+    signal?.throwIfAborted();
     return this.#removeBy(ids, (id) => this.#disk.release(site, id) && this.#disk.remove(id));
   }
 
-  async remove(ids: readonly PrimeId[]): Promise<CompactionReport> {
+  async remove(ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
+    signal?.throwIfAborted();
     return this.#removeBy(ids, (id) => this.#disk.remove(id));
   }
 

@@ -1,8 +1,8 @@
 /** What runs on a simulated machine, and what it is given. */
 import type { Ledger } from "#ledger/ledger.ts";
+import type { Peers } from "#ledger/peers.ts";
 import type { SimIdentity } from "./sim-identity.ts";
 import type { SeededRng } from "./seeded-rng.ts";
-import type { SimPeers } from "./sim-peers.ts";
 import type { SimStore } from "./sim-store.ts";
 import type { SiteClock } from "./site-clock.ts";
 import type { SimSnapshot } from "./workload.ts";
@@ -11,7 +11,8 @@ import type { SimSnapshot } from "./workload.ts";
 export interface Machine {
   readonly identity: SimIdentity;
   readonly store: SimStore;
-  readonly peers: SimPeers;
+  /** Protocols are served before it starts; the program starts it. */
+  readonly peers: Peers & { start(): void };
   readonly clock: SiteClock;
   readonly rng: SeededRng;
 }
@@ -24,5 +25,4 @@ export interface SiteProgram {
   stop(): Promise<void>;
 }
 
-/** Starts a program; it may serve protocols until `peers.start()`, which it calls itself. */
 export type StartProgram = (machine: Machine) => Promise<SiteProgram>;
