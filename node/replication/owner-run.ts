@@ -15,7 +15,7 @@ import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { decodeMessage, encodeMessage } from "./frame-codec.ts";
 import { batchFrames } from "./prime-batches.ts";
-import { type ReplicateAnswer, refusalError, replicateAnswer } from "./replicate-messages.ts";
+import { type ReplicateAnswer, idsToBytes, refusalError, replicateAnswer } from "./replicate-messages.ts";
 import type { LedgerReader } from "./replication-ports.ts";
 
 /** A slice as it is signed: what is sent is what the statement covers, whatever is backed up meanwhile. */
@@ -36,20 +36,16 @@ export interface SliceToSend extends SignedSlice {
   readonly namingEntry: Uint8Array;
 }
 
-/** What a holder lacks, and marks of what it has besides. */
-export interface Differences {
-  readonly missing: readonly PrimeId[];
-  /** 8 bytes each. */
-  readonly extras: Uint8Array;
-}
+/** Ids that the holder lacks, or that only the holder has. */
+export type SetDifference = { readonly missing: readonly PrimeId[] } | { readonly extra: readonly PrimeId[] };
 
-/** Compares a slice with a holder's by asking it about prefixes; ledger/reconcile.ts. */
+/** Compares a slice with a holder's by questions under a key: ledger/reconcile.ts. */
 export type Reconcile = (init: {
   readonly key: Uint8Array;
   readonly slice: number;
   readonly ids: readonly PrimeId[];
-  readonly ask: (prefixes: readonly string[]) => Promise<readonly unknown[]>;
-}) => Promise<Differences>;
+  readonly ask: (question: Uint8Array) => Promise<Uint8Array>;
+}) => AsyncIterable<SetDifference>;
 
 export interface OwnerRunComponents {
   readonly channel: Channel;
@@ -143,16 +139,11 @@ export class OwnerRun {
     expect(reserved, "granted");
     const lacking = new Set<PrimeId>();
     for (let round = 0; round < ROUNDS_COUNT; round++) {
-      const { missing, extras } = await this.#components.reconcile({
-        key: this.#key,
-        slice,
-        ids,
-        ask: (prefixes) => this.#compare(prefixes),
-      });
+      const { missing, extras } = await this.#compare(slice, ids);
       lacking.clear();
       if (!(await this.#sendPrimes(slice, missing, lacking))) return { slice, end: "paused" };
       if (lacking.size > 0) return { slice, end: "lacking", lacking: [...lacking] };
-      const answer = await this.#ask({ kind: "finish", entry, key: this.#key, extras });
+      const answer = await this.#ask({ kind: "finish", entry, extras: idsToBytes(extras) });
       if (answer.kind === "differs") continue;
       await this.#believe(expect(answer, "receipt").entry, toSend);
       return { slice, end: "received" };
@@ -160,11 +151,17 @@ export class OwnerRun {
     throw new CostorError("peer-misbehaved", `slice ${slice} differs at the holder, and it does not say where`);
   }
 
-  async #compare(prefixes: readonly string[]): Promise<readonly unknown[]> {
-    const answer = expect(await this.#ask({ kind: "compare", key: this.#key, prefixes }), "compared");
-    if (answer.answers.length !== prefixes.length)
-      throw new CostorError("peer-misbehaved", "it answers to other prefixes than were asked for");
-    return answer.answers;
+  async #compare(slice: number, ids: readonly PrimeId[]) {
+    const missing: PrimeId[] = [];
+    const extras: PrimeId[] = [];
+    const key = this.#key;
+    const ask = async (question: Uint8Array): Promise<Uint8Array> =>
+      expect(await this.#ask({ kind: "compare", key, question }), "compared").answer;
+    for await (const difference of this.#components.reconcile({ key, slice, ids, ask })) {
+      if ("missing" in difference) for (const id of difference.missing) missing.push(id);
+      else for (const id of difference.extra) extras.push(id);
+    }
+    return { missing, extras };
   }
 
   /** False when the run may not go on; what was sent is kept by then. */

@@ -15,7 +15,7 @@ import { BackOff } from "./back-off.ts";
 import type { Omissions } from "./omissions.ts";
 import { OwnerRun, type Reconcile, type SignedSlice, type SliceToSend } from "./owner-run.ts";
 import { type PlacementKeeper, allSlices } from "./placement-keeper.ts";
-import { hashOfSet } from "./prime-sets.ts";
+import { hashOfSet } from "./prime-set-hash.ts";
 import { replicateProtocol } from "./replicate-messages.ts";
 import type { KeptPrimes, LedgerReader, OwnEntries, Sites } from "./replication-ports.ts";
 import type { Silence } from "./silence.ts";

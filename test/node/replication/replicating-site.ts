@@ -11,7 +11,7 @@ import { HolderService } from "#node/replication/holder-service.ts";
 import { Omissions } from "#node/replication/omissions.ts";
 import { OwnerRun, type OwnerRunInit, type SliceToSend } from "#node/replication/owner-run.ts";
 import { OwnerTurns } from "#node/replication/owner-turns.ts";
-import { hashOfSet } from "#node/replication/prime-sets.ts";
+import { hashOfSet } from "#node/replication/prime-set-hash.ts";
 import { replicateProtocol } from "#node/replication/replicate-messages.ts";
 import type { KeptPrimes, OwnEntries, Sites } from "#node/replication/replication-ports.ts";
 import { Turns } from "#node/replication/turns.ts";
@@ -26,7 +26,7 @@ import { MemoryLedgerStore } from "#test/support/memory-ledger-store.ts";
 import { type MemoryStore, createMemoryStore } from "#test/support/memory-store.ts";
 import { noise } from "#test/support/noise.ts";
 import { seededRng } from "#test/support/seeded-rng.ts";
-import { compareList, plainReconcile } from "./plain-reconcile.ts";
+import { answerWith, plainReconcile } from "./plain-reconcile.ts";
 
 /** One machine's clocks, set by the test. */
 export class TestClock implements Clock {
@@ -55,8 +55,7 @@ export function keptPrimesOf(store: PrimeStore): KeptPrimes {
     put: (owner, batch) => store.putFor(owner, batch),
     release: (owner, ids, signal) => store.release(owner, ids, signal),
     slice,
-    compare: async (owner, key, prefixes) =>
-      compareList(await slice(owner, Number.parseInt(prefixes[0]!.charAt(0), 16)), key, prefixes),
+    compare: async (owner, number) => answerWith(await slice(owner, number)),
   };
 }
 
