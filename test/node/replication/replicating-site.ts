@@ -5,6 +5,8 @@ import { Ledger } from "#ledger/ledger.ts";
 import type { Channel } from "#ledger/peers.ts";
 import { SLICES_COUNT } from "#ledger/slice.ts";
 import { type Statement, statementData, subjectOf } from "#ledger/statements.ts";
+import { serveAudits } from "#node/replication/audit-service.ts";
+import { Auditor } from "#node/replication/auditor.ts";
 import { HeldClock } from "#node/replication/held-clock.ts";
 import { HolderQuota } from "#node/replication/holder-quota.ts";
 import { HolderService } from "#node/replication/holder-service.ts";
@@ -14,6 +16,7 @@ import { OwnerTurns } from "#node/replication/owner-turns.ts";
 import { hashOfSet } from "#node/replication/prime-set-hash.ts";
 import { replicateProtocol } from "#node/replication/replicate-messages.ts";
 import type { KeptPrimes, OwnEntries, Sites } from "#node/replication/replication-ports.ts";
+import { servePrimes } from "#node/replication/primes-service.ts";
 import { Turns } from "#node/replication/turns.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { batchEntry } from "#protocol/batch.ts";
@@ -110,6 +113,7 @@ export class ReplicatingSite {
   readonly peers: SimPeers;
   readonly service: HolderService | undefined;
   readonly stop = new AbortController();
+  readonly rng = seededRng("audits");
   role: Role;
   offeredBytes: number;
   #generation = 0;
@@ -136,6 +140,9 @@ export class ReplicatingSite {
     if (init.serves !== false) {
       this.service = new HolderService({ ...this.holderComponents(), peers: this.peers, sites: this.view });
       this.service.start(this.stop.signal);
+      const served = { self, ledger, store, peers: this.peers, sites: this.view };
+      servePrimes(served);
+      serveAudits(served);
       this.peers.start();
     }
   }
@@ -205,7 +212,7 @@ export class ReplicatingSite {
   /** Backs up so many primes; their ids. */
   async backUp(seed: string, count: number, lengthBytes = 100): Promise<PrimeId[]> {
     const primes = Array.from({ length: count }, (_, at) => {
-      const stored = noise(`${this.name} ${seed} ${at}`, lengthBytes);
+      const stored = Buffer.alloc(lengthBytes, noise(`${this.name} ${seed} ${at}`, 32));
       return { id: primeIdOf(stored), stored };
     });
     for (let at = 0; at < primes.length; at += 500)
@@ -253,6 +260,17 @@ export class ReplicatingSite {
     return new OwnerRun(components, { owner: this.siteId, holder, ...init }).run(slices);
   }
 
+  /** One audit of a holder's copy of these. */
+  audit(holder: ReplicatingSite, owner: SiteId, lists: readonly (readonly PrimeId[])[], clock: Clock = neverLate) {
+    const { ledger, store, entries, siteId: self, view: sites, peers } = this;
+    const auditor = new Auditor({ ledger, store, entries, self, sites, peers, clock, rng: this.rng });
+    return auditor.audit(
+      holder.siteId,
+      owner,
+      lists.map((ids) => ({ count: ids.length, ids: async () => ids })),
+    );
+  }
+
   /** What it keeps for an owner, ascending. */
   async keptFor(owner: SiteId): Promise<PrimeId[]> {
     const slices = await Promise.all(allSlices.map((slice) => this.kept.slice(owner, slice)));
@@ -281,6 +299,16 @@ interface Opened {
 }
 
 export const allSlices: readonly number[] = Array.from({ length: SLICES_COUNT }, (_, slice) => slice);
+
+/** A clock on which nothing is ever late. */
+const neverLate: Clock = {
+  now: () => 0,
+  elapsedMs: () => 0,
+  sleep: (_, signal) =>
+    new Promise((_resolve, reject) => {
+      signal?.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+    }),
+};
 
 const writeTurns = new Turns({ atOnceCount: 2 });
 
