@@ -262,6 +262,14 @@ export const limits = {
   gossipTopicsBytes: 16 * KIB,
   /** Lines of the log about refused peers in a minute; the rest is counted. */
   peerRefusalsLoggedPerMinuteCount: 20,
+  /** Most prefixes in one question of a comparison of sets, and most tags in it: an answer has at most 900 kB. */
+  reconcileAskedCount: 4096,
+  /** Most prefixes that one comparison asks about: those of two sets of 16 million ids each that have none in common. */
+  reconcilePrefixesCount: 1_200_000,
+  /** Most ids that a comparison finds only the holder to have, about 100 bytes of memory each. */
+  reconcileExtrasCount: 500_000,
+  /** Most ids below one prefix that a comparison has in memory. Ids are random: only who makes them on purpose has more. */
+  reconcileLeafIdsCount: 32_768,
   /** Largest segment file of the prime store. */
   segmentBytes: 256 * MIB,
   /** Largest UTF-8 key of a fact in the prime store: an agent id and a path-free name fit many times. */

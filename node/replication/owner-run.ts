@@ -17,6 +17,7 @@ import { decodeMessage, encodeMessage } from "./frame-codec.ts";
 import { batchFrames } from "./prime-batches.ts";
 import { type ReplicateAnswer, idsToBytes, refusalError, replicateAnswer } from "./replicate-messages.ts";
 import type { LedgerReader } from "./replication-ports.ts";
+import { compareSlice } from "./slice-comparison.ts";
 
 /** A slice as it is signed: what is sent is what the statement covers, whatever is backed up meanwhile. */
 export interface SignedSlice {
@@ -36,23 +37,11 @@ export interface SliceToSend extends SignedSlice {
   readonly namingEntry: Uint8Array;
 }
 
-/** Ids that the holder lacks, or that only the holder has. */
-export type SetDifference = { readonly missing: readonly PrimeId[] } | { readonly extra: readonly PrimeId[] };
-
-/** Compares a slice with a holder's by questions under a key: ledger/reconcile.ts. */
-export type Reconcile = (init: {
-  readonly key: Uint8Array;
-  readonly slice: number;
-  readonly ids: readonly PrimeId[];
-  readonly ask: (question: Uint8Array) => Promise<Uint8Array>;
-}) => AsyncIterable<SetDifference>;
-
 export interface OwnerRunComponents {
   readonly channel: Channel;
   readonly ledger: Pick<LedgerReader, "offer" | "statement">;
   readonly store: Pick<PrimeStore, "get" | "getMany">;
   readonly limit: BandwidthLimit;
-  readonly reconcile: Reconcile;
   readonly rng: Rng;
 }
 
@@ -157,7 +146,7 @@ export class OwnerRun {
     const key = this.#key;
     const ask = async (question: Uint8Array): Promise<Uint8Array> =>
       expect(await this.#ask({ kind: "compare", key, question }), "compared").answer;
-    for await (const difference of this.#components.reconcile({ key, slice, ids, ask })) {
+    for await (const difference of compareSlice({ key, slice, ids, ask, signal: this.#init.signal })) {
       if ("missing" in difference) for (const id of difference.missing) missing.push(id);
       else for (const id of difference.extra) extras.push(id);
     }

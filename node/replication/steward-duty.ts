@@ -13,7 +13,7 @@ import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import type { Auditor } from "./auditor.ts";
 import { BackOff } from "./back-off.ts";
 import type { Omissions } from "./omissions.ts";
-import { OwnerRun, type Reconcile, type SignedSlice, type SliceToSend } from "./owner-run.ts";
+import { OwnerRun, type SignedSlice, type SliceToSend } from "./owner-run.ts";
 import { type PlacementKeeper, allSlices } from "./placement-keeper.ts";
 import { hashOfSet } from "./prime-set-hash.ts";
 import { replicateProtocol } from "./replicate-messages.ts";
@@ -34,7 +34,6 @@ export interface StewardComponents {
   readonly silence: Pick<Silence, "of">;
   readonly placement: PlacementKeeper;
   readonly auditor: Auditor;
-  readonly reconcile: Reconcile;
   readonly limit: BandwidthLimit;
   readonly suspicion: () => string | undefined;
   readonly mayMove: () => boolean;

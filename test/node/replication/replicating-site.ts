@@ -3,6 +3,7 @@ import { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
 import type { Clock } from "#ledger/clock.ts";
 import { Ledger } from "#ledger/ledger.ts";
 import type { Channel } from "#ledger/peers.ts";
+import { answerQuestion } from "#ledger/reconcile-answer.ts";
 import { SLICES_COUNT } from "#ledger/slice.ts";
 import { type Statement, statementData, subjectOf } from "#ledger/statements.ts";
 import { serveAudits } from "#node/replication/audit-service.ts";
@@ -17,6 +18,7 @@ import { hashOfSet } from "#node/replication/prime-set-hash.ts";
 import { replicateProtocol } from "#node/replication/replicate-messages.ts";
 import type { KeptPrimes, OwnEntries, Sites } from "#node/replication/replication-ports.ts";
 import { servePrimes } from "#node/replication/primes-service.ts";
+import { setOfList } from "#node/replication/slice-comparison.ts";
 import { Turns } from "#node/replication/turns.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { batchEntry } from "#protocol/batch.ts";
@@ -29,7 +31,6 @@ import { MemoryLedgerStore } from "#test/support/memory-ledger-store.ts";
 import { type MemoryStore, createMemoryStore } from "#test/support/memory-store.ts";
 import { noise } from "#test/support/noise.ts";
 import { seededRng } from "#test/support/seeded-rng.ts";
-import { answerWith, plainReconcile } from "./plain-reconcile.ts";
 
 /** One machine's clocks, set by the test. */
 export class TestClock implements Clock {
@@ -58,7 +59,8 @@ export function keptPrimesOf(store: PrimeStore): KeptPrimes {
     put: (owner, batch) => store.putFor(owner, batch),
     release: (owner, ids, signal) => store.release(owner, ids, signal),
     slice,
-    compare: async (owner, number) => answerWith(await slice(owner, number)),
+    compare: async (owner, number, key, question) =>
+      answerQuestion(setOfList(key, await slice(owner, number)), question),
   };
 }
 
@@ -256,7 +258,7 @@ export class ReplicatingSite {
   runOver(channel: Channel, holder: SiteId, slices: readonly SliceToSend[], init: Partial<OwnerRunInit> = {}) {
     const { ledger, store } = this;
     const limit = new BandwidthLimit({ clock: this.clock }, {});
-    const components = { channel, ledger, store, limit, reconcile: plainReconcile, rng: seededRng(this.name) };
+    const components = { channel, ledger, store, limit, rng: seededRng(this.name) };
     return new OwnerRun(components, { owner: this.siteId, holder, ...init }).run(slices);
   }
 
