@@ -64,6 +64,10 @@ class LedgerProgram implements SiteProgram {
     void this.#attempt(() => this.#state());
   }
 
+  whyNotSettled(): string | undefined {
+    return this.#unstated.length > 0 ? `has ${this.#unstated.length} snapshots to state` : undefined;
+  }
+
   async stop(): Promise<void> {
     this.#stopping.abort(new Error("the site stops"));
   }

@@ -21,6 +21,8 @@ export interface SiteProgram {
   readonly ledger: Ledger;
   /** Keeps what an agent has backed up; resolves once the agent would be told that it is kept. */
   commit(snapshot: SimSnapshot): Promise<void>;
+  /** What the site has yet to do once all is well, such as "has 3 snapshots to state"; undefined when nothing. */
+  whyNotSettled(): string | undefined;
   /** Ends in order. */
   stop(): Promise<void>;
 }
