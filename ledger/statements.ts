@@ -60,6 +60,7 @@ const kinds = {
       count: field.natural(),
       bytes: field.natural(),
       hash: field.hash,
+      snapshots: field.natural(),
     },
     ({ owner, slice }) => `${owner}/${slice}`,
   ),

@@ -152,6 +152,24 @@ export const limits = {
   consentsPerSiteCount: 16,
   /** Most ranges of sequence numbers in one message or entry. */
   ledgerRangesCount: 8192,
+  /** Largest message of replication, expanded: the marks of a million primes that a holder has and the owner's live set has not. */
+  replicateMessageBytes: 9 * MIB,
+  /** Largest frame of replication: a batch and its first byte. */
+  replicateFrameBytes: 16 * MIB + 1,
+  /** Batches that an owner sends ahead of what its holder says to have kept: a long line stays busy, and a cut costs no more. */
+  replicateUnderWayBytes: 32 * MIB,
+  /** Most prefixes in one question about fingerprints: an answer of 16 fingerprints each has 1 MiB. */
+  comparePrefixesCount: 4096,
+  /** Most primes that one `finish` says to be left out, 8 bytes each. */
+  extrasCount: 1_000_000,
+  /** Owners that a holder fills for the first time at once: the first fill takes the longest, and others want their turn. */
+  firstFillsCount: 2,
+  /** Most primes asked for in one message of `/costor/primes/1`. */
+  fetchIdsCount: 4096,
+  /** Primes that one audit asks of a holder: a loss of 1 % is found within a week with a chance of 0.989. */
+  auditPrimesCount: 64,
+  /** Time for the answer to each prime of an audit, after the one before: a disk's seek and 4 MiB many times over. */
+  auditAnswerMs: 10_000,
   /** Largest frame of a synchronisation. */
   syncFrameBytes: 1 * MIB,
   /** A page of an answer ends when it has so many bytes: it and its last item fit a frame. */
@@ -166,6 +184,12 @@ export const limits = {
   gossipBytes: 66 * KIB,
   /** Least rate that copies to other sites can be limited to: a prime in twenty minutes. */
   leastBytesPerSecond: 4 * KIB,
+  /** Longest text of an invitation: 16 addresses of 260 characters in base32. */
+  invitationCharacters: 8192,
+  /** Largest frame of a joiner, which anybody may send: a secret, a certificate and a name. */
+  joinRequestBytes: 4 * KIB,
+  /** Largest answer that a joiner takes: a certificate and a chain of rosters. */
+  joinAnswerBytes: 32 * MIB,
   /** Open invitations of one site. */
   invitationsCount: 16,
   /** Life of an invitation, unless said otherwise. */

@@ -52,7 +52,13 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
   const agents = await AgentRegistry.open(store);
   const snapshots = new SnapshotRegistry({ store, sealer: makeRootSealer(identity, secrets) });
   const clock = await ReceivedClock.open(store, now);
-  const sessions = await UploadSessions.open({ store, snapshots, clock, now });
+  const sessions = await UploadSessions.open({
+    store,
+    snapshots,
+    clock,
+    keep: (ids) => store.keep(identity.siteId, ids),
+    now,
+  });
   const addresses = async (): Promise<readonly string[]> => {
     const value = await store.fact(ADDRESSES.kind, ADDRESSES.key);
     return value === undefined ? [] : readFactValue(value, addressesSchema, "address").addresses;

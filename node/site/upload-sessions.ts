@@ -43,6 +43,8 @@ export interface UploadComponents {
   readonly store: PrimeStore;
   readonly snapshots: SnapshotRegistry;
   readonly clock: ReceivedClock;
+  /** Keeps primes for the site itself; durable when it returns. */
+  readonly keep: (ids: readonly PrimeId[]) => Promise<void>;
   readonly now: () => number;
 }
 
@@ -153,7 +155,7 @@ export class UploadSessions {
     request: CommitRequest,
     commitHash: Buffer,
   ): Promise<CommitResponse> {
-    const { store, snapshots, clock } = this.components;
+    const { store, snapshots, clock, keep } = this.components;
     const snapshot = parseSnapshotId(request.snapshotId);
     const answered = async (): Promise<CommitResponse | undefined> => {
       const completed = await snapshots.completed(agent, snapshot);
@@ -166,7 +168,7 @@ export class UploadSessions {
     if (before) return before;
     if (this.require(agent, id).snapshot !== snapshot)
       throw new CostorError("bad-request", "the session was opened for another snapshot");
-    await verifyClosure(store, agent, nodePointerFromWire(request.root));
+    await verifyClosure({ store, keep }, agent, nodePointerFromWire(request.root));
     passFailpoint("commit.verified");
     return this.queue.run(async () => {
       const meanwhile = await answered();
