@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import type { StoredPrime } from "#protocol/batch.ts";
+import type { Transport } from "#node/federation/transport.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { primeIdOf } from "#protocol/sealing.ts";
 import { suite } from "#test/support/suite.ts";
@@ -38,10 +39,15 @@ function inventedPrime({ rng }: Machine): StoredPrime {
 }
 
 /** Peers to whom nothing comes. */
-function deafPeers({ peers }: Machine): Machine["peers"] {
+function deafPeers({ identity }: Machine): Transport {
   return {
-    self: peers.self,
-    start: () => peers.start(),
+    self: identity.peerKey,
+    start: async () => {},
+    setTopic: () => {},
+    membershipChanged: () => {},
+    addresses: () => [],
+    onAddressesChanged: () => {},
+    dialForJoin: () => Promise.reject(new CostorError("peer-unreachable", "nobody is asked")),
     open: () => Promise.reject(new CostorError("peer-unreachable", "nobody is asked")),
     serve: () => {},
     connected: () => [],
@@ -119,7 +125,7 @@ const bugs: readonly (readonly [what: string, invariant: string, program: StartP
   [
     "hears nobody and asks nobody",
     "I6-convergence",
-    (machine) => startLedgerProgram({ ...machine, peers: deafPeers(machine) }),
+    (machine) => startLedgerProgram({ ...machine, makeTransport: () => deafPeers(machine) }),
   ],
   [
     "looks at the real clock",

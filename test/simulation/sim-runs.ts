@@ -45,7 +45,11 @@ export const runPlan = (plan: SimPlan): Promise<SimOutcome> =>
 const hostile =
   (start: StartProgram): StartProgram =>
   (machine) =>
-    start({ ...machine, peers: new LyingPeers({ peers: machine.peers, rng: machine.rng.fork("lies") }) });
+    start({
+      ...machine,
+      makeTransport: (doorkeeper) =>
+        new LyingPeers({ peers: machine.makeTransport(doorkeeper), rng: machine.rng.fork("lies") }),
+    });
 
 const numberOf = ({ label }: Fault): string => label.slice(label.lastIndexOf(" ") + 1);
 

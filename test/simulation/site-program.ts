@@ -1,6 +1,6 @@
 /** What runs on a simulated machine, and what it is given. */
 import type { Ledger } from "#ledger/ledger.ts";
-import type { Peers } from "#ledger/peers.ts";
+import type { Doorkeeper, Transport } from "#node/federation/transport.ts";
 import type { SimIdentity } from "./sim-identity.ts";
 import type { SeededRng } from "./seeded-rng.ts";
 import type { SimStore } from "./sim-store.ts";
@@ -11,8 +11,8 @@ import type { SimSnapshot } from "./workload.ts";
 export interface Machine {
   readonly identity: SimIdentity;
   readonly store: SimStore;
-  /** Protocols are served before it starts; the program starts it. */
-  readonly peers: Peers & { start(): void };
+  /** Called once. */
+  readonly makeTransport: (doorkeeper?: Doorkeeper) => Transport;
   readonly clock: SiteClock;
   readonly rng: SeededRng;
 }
