@@ -14,12 +14,12 @@ import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import type { FederationEvent } from "./federation-event.ts";
 import { Invitations } from "./invitations.ts";
-import { KnownSites } from "./known-sites.ts";
 import { LedgerSync } from "./ledger-sync.ts";
 import { OwnEntries } from "./own-entries.ts";
 import { ProfileUpkeep } from "./profile-upkeep.ts";
 import { RosterUpkeep } from "./roster-upkeep.ts";
 import { SettingsFact } from "./settings.ts";
+import { SiteProfiles } from "./site-profiles.ts";
 import { SiteStatements } from "./site-statements.ts";
 import type { Doorkeeper, Transport } from "./transport.ts";
 import { Wishes } from "./wishes.ts";
@@ -54,7 +54,7 @@ interface Parts {
   readonly membership: Membership;
   readonly ownLog: OwnLog;
   readonly transport: Transport;
-  readonly sites: KnownSites;
+  readonly profiles: SiteProfiles;
   readonly sync: LedgerSync;
   readonly entries: OwnEntries;
   readonly invitations: Invitations;
@@ -65,6 +65,7 @@ interface Parts {
 
 export class Federation {
   readonly siteId: SiteId;
+  readonly siteName: string;
   readonly parts: Parts;
   readonly rosterUpkeep: RosterUpkeep;
   readonly #profile: ProfileUpkeep;
@@ -79,6 +80,7 @@ export class Federation {
     this.parts = parts;
     const { ledger, membership, ownLog, transport, entries, wishes } = parts;
     this.siteId = ownLog.log.certificate.siteId;
+    this.siteName = init.siteName;
     const putOff = (what: string) => (error: unknown) => components.onEvent({ event: "put-off", what, error });
     this.rosterUpkeep = new RosterUpkeep(
       { ledger, membership, entries, wishes, onFailure: putOff("the roster") },
@@ -102,7 +104,7 @@ export class Federation {
     const { siteId } = log.certificate;
     const membership = await Membership.open({ store: ledgerStore }, { siteId });
     const ledger = await Ledger.open({ store: ledgerStore, speakers: membership, onEvent });
-    const sites = new KnownSites({ ledger, membership }, { self: siteId });
+    const profiles = new SiteProfiles({ ledger, membership });
     const invitations = await Invitations.open({ store, clock, rng });
     const ownLog = await OwnLog.open(
       { ledger, membership, store: ledgerStore, clock, rng },
@@ -112,13 +114,13 @@ export class Federation {
       mayConnect: (peer) => membership.peerMayConnect(peer),
       members: () => membership.sites().flatMap((site) => membership.peerOf(site) ?? []),
       isJoinOpen: () => invitations.isAnyOpen,
-      addressesOf: (peer) => sites.addressesOf(peer),
+      addressesOf: (peer) => profiles.addressesOf(peer),
     });
     serveJoining(transport, { membership, log, invitations, onEvent });
     const sync = new LedgerSync({ ledger, membership, ownLog, peers: transport, clock, rng, onEvent });
     const entries = new OwnEntries({ ownLog, ledger, spread: (entry) => sync.spread(entry) });
     return new Federation(components, init, {
-      ...{ ledger, membership, ownLog, transport, sites, sync, entries, invitations },
+      ...{ ledger, membership, ownLog, transport, profiles, sync, entries, invitations },
       wishes: await Wishes.open(store),
       settings: await SettingsFact.open(store),
       siteStatements: await SiteStatements.open({ store, entries, seal }, { siteId }),
@@ -189,15 +191,20 @@ export class Federation {
   async #readProfile() {
     const { current } = this.parts.settings;
     const { offeredBytes, keptBytes } = await this.room();
-    const announced = current.announcedAddresses;
     return {
       name: this.#init.siteName,
-      addresses: announced.length > 0 ? announced : this.parts.transport.addresses(),
+      addresses: this.ownAddresses(),
       domain: current.place,
       ...{ offeredBytes, keptBytes },
       readKey: Buffer.from(this.#init.readKey),
       readGeneration: this.#init.readGeneration,
     };
+  }
+
+  /** By which others reach this site: those that people have told, or else those that are known. */
+  ownAddresses(): readonly string[] {
+    const announced = this.parts.settings.current.announcedAddresses;
+    return announced.length > 0 ? announced : this.parts.transport.addresses();
   }
 
   /** For other sites: what is offered in all, and what is kept of it. */

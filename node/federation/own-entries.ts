@@ -1,6 +1,6 @@
 /** This site's own entries: written one after the other, spread at once, and withdrawn when newer ones have made them idle. */
 import type { Ledger } from "#ledger/ledger.ts";
-import type { OwnLog } from "#ledger/own-log.ts";
+import type { OwnLog, WithdrawInit } from "#ledger/own-log.ts";
 import type { Statement, StatementKind } from "#ledger/statements.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
 
@@ -30,13 +30,20 @@ export class OwnEntries {
     });
   }
 
-  /** Takes back what this site says of a subject, if it says anything. */
-  withdraw(kind: StatementKind, subject: string): Promise<void> {
+  /** As {@link OwnLog.withdrawIdle}. */
+  withdrawIdle(init?: WithdrawInit): Promise<Uint8Array[]> {
     return this.#queue.run(async () => {
-      const { ownLog, ledger, spread } = this.#components;
-      const stated = ledger.statement(ownLog.log.certificate.siteId, kind, subject);
-      if (stated === undefined) return;
-      for (const retire of await ownLog.withdrawIdle({ also: [stated], leastCount: 1 })) spread(retire);
+      const { ownLog, spread } = this.#components;
+      const retires = await ownLog.withdrawIdle(init);
+      for (const retire of retires) spread(retire);
+      return retires;
     });
+  }
+
+  /** Takes back what this site says of a subject, if it says anything. */
+  async withdraw(kind: StatementKind, subject: string): Promise<void> {
+    const { ownLog, ledger } = this.#components;
+    const stated = ledger.statement(ownLog.log.certificate.siteId, kind, subject);
+    if (stated !== undefined) await this.withdrawIdle({ also: [stated], leastCount: 1 });
   }
 }
