@@ -55,9 +55,9 @@ export class Checkers {
   }
 
   /** Undefined when all honest sites run and have nothing left to do. */
-  whyNotSettled(): string | undefined {
+  async whyNotSettled(): Promise<string | undefined> {
     for (const { name, program } of this.#world.honest) {
-      const why = program ? program.whyNotSettled() : "is not up";
+      const why = program ? await program.whyNotSettled() : "is not up";
       if (why !== undefined) return `${name} ${why}`;
     }
     return undefined;

@@ -86,14 +86,17 @@ class FederationSim {
         degreeCount: 12,
         onEvent: (what, from, to, bytesCount) => this.#log.note(nameOf(from), `${what} ${nameOf(to)} ${bytesCount}`),
         onHandlerError: (error, self) => {
-          if (this.#honest.some(({ identity }) => identity.peerKey === self)) faults.handlerFailed(error);
+          if (this.#honest.some(({ identity }) => identity.peerKey === self)) faults.caught(error);
         },
       },
     );
     network.line = { ...network.line, latencyMs: 20, jitterMs: 40 };
     this.#sites = Array.from({ length: plan.sitesCount }, (_, number) => {
       const startProgram = plan.hostileNumbers.includes(number) ? programs.hostile : programs.honest;
-      const components = { time: this.#time, network, rng: rng.fork(`site ${number}`), startProgram };
+      const onFault = (error: unknown): void => {
+        if (!plan.hostileNumbers.includes(number)) faults.caught(error);
+      };
+      const components = { time: this.#time, network, rng: rng.fork(`site ${number}`), startProgram, onFault };
       return new SimSite(components, { number, seed: plan.seed, disk: { capacityBytes: 2 ** 30, writeMs: 5 } });
     });
     const genesis = makeGenesis(
@@ -149,7 +152,7 @@ class FederationSim {
     const boundMs = 3 * HOUR_MS;
     for (let atMs = endMs; ; atMs += 5 * MINUTE_MS) {
       await this.#time.run(atMs, afterEvent);
-      const why = this.#checkers.whyNotConverged() ?? this.#checkers.whyNotSettled();
+      const why = this.#checkers.whyNotConverged() ?? (await this.#checkers.whyNotSettled());
       if (why === undefined) break;
       if (atMs > endMs + boundMs)
         throw new InvariantViolation("I6-convergence", `${boundMs / HOUR_MS} hours after the last fault: ${why}`);

@@ -67,7 +67,11 @@ class LedgerProgram implements SiteProgram {
     void this.#attempt(() => this.#state());
   }
 
-  whyNotSettled(): string | undefined {
+  async meet(certificate: Uint8Array): Promise<void> {
+    await this.ledger.offer({ certificates: [certificate] });
+  }
+
+  async whyNotSettled(): Promise<string | undefined> {
     return this.#unstated.length > 0 ? `has ${this.#unstated.length} snapshots to state` : undefined;
   }
 

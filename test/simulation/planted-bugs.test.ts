@@ -28,6 +28,7 @@ const withCommit =
     return {
       ledger: program.ledger,
       commit: (snapshot) => commit(machine, snapshot, program),
+      meet: (certificate) => program.meet(certificate),
       whyNotSettled: () => program.whyNotSettled(),
       stop: () => program.stop(),
     };

@@ -16,6 +16,7 @@ export interface SimSiteComponents {
   readonly network: SimNetwork;
   readonly rng: SeededRng;
   readonly startProgram: StartProgram;
+  readonly onFault: (error: unknown) => void;
 }
 
 export interface SimSiteInit {
@@ -75,13 +76,14 @@ export class SimSite {
     if (this.#life) return;
     if (!this.disk.fact("ledger", ROSTER_KEY))
       for (const { key, value } of this.genesis) this.disk.setFact({ kind: "ledger", key, value });
-    const { network, rng, startProgram } = this.#components;
+    const { network, rng, startProgram, onFault } = this.#components;
     const life: Life = {
       machine: {
         identity: this.identity,
         store: new SimStore({ disk: this.disk, clock: this.clock }),
         makeTransport: (doorkeeper) => (life.peers = network.join(this.identity.peerKey, doorkeeper)),
         clock: this.clock,
+        onFault,
         rng: rng.fork(`life ${this.#livesCount++}`),
       },
       peers: undefined,

@@ -14,6 +14,8 @@ export interface Machine {
   /** Called once. */
   readonly makeTransport: (doorkeeper?: Doorkeeper) => Transport;
   readonly clock: SiteClock;
+  /** Errors that are the program's own fault end the run. */
+  readonly onFault: (error: unknown) => void;
   readonly rng: SeededRng;
 }
 
@@ -21,8 +23,10 @@ export interface SiteProgram {
   readonly ledger: Ledger;
   /** Keeps what an agent has backed up; resolves once the agent would be told that it is kept. */
   commit(snapshot: SimSnapshot): Promise<void>;
+  /** People show it the certificate of another site's new machine. */
+  meet(certificate: Uint8Array): Promise<void>;
   /** What the site has yet to do once all is well, such as "has 3 snapshots to state"; undefined when nothing. */
-  whyNotSettled(): string | undefined;
+  whyNotSettled(): Promise<string | undefined>;
   /** Ends in order. */
   stop(): Promise<void>;
 }
