@@ -9,6 +9,8 @@ import type { Rng } from "#ledger/rng.ts";
 
 /** What a record takes besides what it is about. */
 const RECORD_BYTES = 64;
+const SLOW_WRITES_RATIO = 0.1;
+const SLOW_WRITE_MS = 500;
 
 interface Kept {
   readonly ids: Set<PrimeId>;
@@ -42,7 +44,7 @@ export class SimDisk {
   generation: string;
   capacityBytes: number;
   usedBytes = 0;
-  /** How long a group of writes takes. */
+  /** How long a group of writes mostly takes. */
   writeMs: number;
   isOpen = false;
 
@@ -59,6 +61,12 @@ export class SimDisk {
 
   get factsCount(): number {
     return [...this.#facts.values()].reduce((sum, kind) => sum + kind.size, 0);
+  }
+
+  /** How long the next group of writes takes: now and then a disk has other things to do. */
+  drawWriteMs(): number {
+    if (this.writeMs === 0) return 0;
+    return this.#rng.fraction() < SLOW_WRITES_RATIO ? Math.max(this.writeMs, SLOW_WRITE_MS) : this.writeMs;
   }
 
   putPrime({ id, stored }: StoredPrime): void {

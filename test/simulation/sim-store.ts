@@ -30,6 +30,7 @@ export class SimStore implements PrimeStore {
   readonly #clock: Clock | undefined;
   #queue: Write[] = [];
   #isWriting = false;
+  #onPut: (() => void) | undefined;
   #state: "open" | "failed" | "closed" | "crashed" = "open";
 
   /** The clock is for disks that take time. Throws `store-locked`. */
@@ -42,6 +43,11 @@ export class SimStore implements PrimeStore {
 
   get generation(): string {
     return this.#disk.generation;
+  }
+
+  /** Has `listener` called once, when primes are about to be written. */
+  onNextPut(listener: () => void): void {
+    this.#onPut = listener;
   }
 
   /** Ends the process: nothing is answered any more. `doneRatio`, from 0 to 1: how much of what waits has reached the disk. */
@@ -242,6 +248,8 @@ export class SimStore implements PrimeStore {
   }
 
   #writePrimes(primes: readonly StoredPrime[], note: (id: PrimeId) => void): Promise<void> {
+    this.#onPut?.();
+    this.#onPut = undefined;
     const news = primes.filter(({ id }) => !this.#disk.primes.has(id));
     return this.#write(
       primes.map((prime) => () => {
@@ -264,7 +272,7 @@ export class SimStore implements PrimeStore {
     this.#isWriting = true;
     while (this.#queue.length > 0 && this.#state === "open") {
       const groupCount = this.#queue.length;
-      const { writeMs } = this.#disk;
+      const writeMs = this.#disk.drawWriteMs();
       if (writeMs > 0) await this.#clock!.sleep(writeMs);
       if (this.#state !== "open") break;
       for (const { steps, boundedBytes, done, refuse } of this.#queue.splice(0, groupCount)) {
