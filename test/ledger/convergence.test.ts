@@ -123,7 +123,8 @@ test("replicas end with one digest, and nothing that is out of force comes back"
           for (const replica of together) {
             const shuffled = run.archive.map((entry) => ({ entry, at: chance.next().value as number }));
             shuffled.sort((one, other) => one.at - other.at);
-            await replica.ledger.offer({ entries: shuffled.map(({ entry }) => entry) });
+            const certificates = run.replicas.map(({ author }) => author.log.bytes);
+            await replica.ledger.offer({ certificates, entries: shuffled.map(({ entry }) => entry) });
           }
         };
         // Some of it only the expelled one had: after this nothing is new.
