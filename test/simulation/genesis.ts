@@ -32,7 +32,12 @@ export function makeGenesis(rng: SeededRng, identities: readonly SimIdentity[]):
   const invitations = guests.map((guest, number): LedgerChange => {
     const { log, peerSeed } = members[number % members.length]!;
     const seq = Math.floor(number / members.length);
-    const data = statementData({ kind: "guest", site: guest.siteId, name: "", certificate: guest.log.bytes });
+    const data = statementData({
+      kind: "guest",
+      site: guest.siteId,
+      name: "",
+      certificate: Buffer.from(guest.log.bytes),
+    });
     const id = parseEntryId(makeUuidV7(0, (bytes) => bytes.set(rng.bytes(16))));
     return keepEntry(log.id, seq, signEntry({ id, logId: log.id, seq, timeMs: 0, kind: "guest", data }, peerSeed));
   });

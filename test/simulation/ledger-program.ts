@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { admitGossip, gossipMessage } from "#ledger/gossip.ts";
 import { Ledger } from "#ledger/ledger.ts";
+import type { Peers } from "#ledger/peers.ts";
 import { Membership } from "#ledger/membership.ts";
 import { OwnLog } from "#ledger/own-log.ts";
 import { pullFrom } from "#ledger/sync-pull.ts";
@@ -16,22 +17,24 @@ const SYNC_EVERY_MS = 30 * 60 * 1000;
 const SLICES_COUNT = 16;
 
 export async function startLedgerProgram(machine: Machine): Promise<SiteProgram> {
-  const { peers, clock, rng, identity } = machine;
+  const { clock, rng, identity } = machine;
+  const peers = machine.makeTransport();
   const store = new LedgerFacts({ store: machine.store });
   const membership = await Membership.open({ store }, { siteId: identity.siteId });
   const ledger = await Ledger.open({ store, speakers: membership });
   const ownLog = await OwnLog.open({ ledger, membership, store, clock, rng }, identity);
-  const program = new LedgerProgram({ machine, membership, ledger, ownLog });
+  const program = new LedgerProgram({ machine, peers, membership, ledger, ownLog });
   peers.serve(ledgerProtocol, (channel) => answerSync(channel, { ledger, membership }));
   peers.onConnected((peer) => void program.synchronise(peer));
   peers.onPublished((message) => void program.hear(message));
-  peers.start();
+  await peers.start();
   void program.synchroniseNowAndThen();
   return program;
 }
 
 interface LedgerProgramComponents {
   readonly machine: Machine;
+  readonly peers: Peers;
   readonly membership: Membership;
   readonly ledger: Ledger;
   readonly ownLog: OwnLog;
@@ -64,22 +67,31 @@ class LedgerProgram implements SiteProgram {
     void this.#attempt(() => this.#state());
   }
 
+  async meet(certificate: Uint8Array): Promise<void> {
+    await this.ledger.offer({ certificates: [certificate] });
+  }
+
+  async whyNotSettled(): Promise<string | undefined> {
+    return this.#unstated.length > 0 ? `has ${this.#unstated.length} snapshots to state` : undefined;
+  }
+
   async stop(): Promise<void> {
     this.#stopping.abort(new Error("the site stops"));
   }
 
   hear(message: Uint8Array): Promise<void> {
     return this.#attempt(async () => {
-      const { ledger, machine } = this.#components;
+      const { ledger, machine, peers } = this.#components;
       const { syncSoon } = await admitGossip(ledger, message);
-      const connected = machine.peers.connected();
+      const connected = peers.connected();
       if (syncSoon && connected.length > 0) await this.synchronise(machine.rng.pick(connected));
     });
   }
 
   synchroniseNowAndThen(): Promise<void> {
     return this.#attempt(async () => {
-      const { clock, peers, rng } = this.#components.machine;
+      const { machine, peers } = this.#components;
+      const { clock, rng } = machine;
       for (;;) {
         await clock.sleep(SYNC_EVERY_MS * rng.between(0.5, 1.5), this.#stopping.signal);
         const connected = peers.connected();
@@ -93,7 +105,7 @@ class LedgerProgram implements SiteProgram {
     if (this.#asking.has(peer)) return;
     this.#asking.add(peer);
     await this.#attempt(async () => {
-      const channel = await this.#components.machine.peers.open(peer, ledgerProtocol, this.#stopping.signal);
+      const channel = await this.#components.peers.open(peer, ledgerProtocol, this.#stopping.signal);
       await pullFrom(channel, this.#components, this.#stopping.signal);
       this.#components.ownLog.askedPeers(1);
     });
@@ -116,8 +128,8 @@ class LedgerProgram implements SiteProgram {
   }
 
   #spread(entry: Uint8Array): void {
-    const { peers, identity } = this.#components.machine;
-    peers.publish(gossipMessage(entry, identity.log.bytes));
+    const { peers, machine } = this.#components;
+    peers.publish(gossipMessage(entry, machine.identity.log.bytes));
   }
 
   #liveSetOf({ primes }: SimSnapshot): Parameters<OwnLog["write"]>[0] {

@@ -1,19 +1,19 @@
 /** The network as a hostile machine uses it: what it sends is now and then altered, cut short, doubled, old, or nothing at all. */
-import type { Channel, Peers, Protocol } from "#ledger/peers.ts";
+import type { Channel, Protocol } from "#ledger/peers.ts";
+import type { Transport } from "#node/federation/transport.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import type { SeededRng } from "./seeded-rng.ts";
-import type { Machine } from "./site-program.ts";
 
 const LIE_RATIO = 0.1;
 const REMEMBERED_COUNT = 50;
 
-export class LyingPeers implements Peers {
-  readonly #peers: Machine["peers"];
+export class LyingPeers implements Transport {
+  readonly #peers: Transport;
   readonly #rng: SeededRng;
   /** What this machine has sent or heard before. */
   readonly #remembered: Uint8Array[] = [];
 
-  constructor(components: { peers: Machine["peers"]; rng: SeededRng }) {
+  constructor(components: { peers: Transport; rng: SeededRng }) {
     this.#peers = components.peers;
     this.#rng = components.rng;
   }
@@ -22,8 +22,28 @@ export class LyingPeers implements Peers {
     return this.#peers.self;
   }
 
-  start(): void {
-    this.#peers.start();
+  start(): Promise<void> {
+    return this.#peers.start();
+  }
+
+  setTopic(topic: string): void {
+    this.#peers.setTopic(topic);
+  }
+
+  membershipChanged(): void {
+    this.#peers.membershipChanged();
+  }
+
+  addresses(): readonly string[] {
+    return this.#peers.addresses();
+  }
+
+  onAddressesChanged(listener: () => void): void {
+    this.#peers.onAddressesChanged(listener);
+  }
+
+  async dialForJoin(...parameters: Parameters<Transport["dialForJoin"]>): Promise<Channel> {
+    return this.#lying(await this.#peers.dialForJoin(...parameters));
   }
 
   async open(peer: PeerKey, protocol: Protocol, signal?: AbortSignal): Promise<Channel> {

@@ -10,9 +10,9 @@ export class ProgramFaults implements Disposable {
     process.on("unhandledRejection", this.#listener);
   }
 
-  /** What a handler of a protocol throws ends its channel; unless it is a fault of the program. */
-  handlerFailed(error: unknown): void {
-    if (!isCostorError(error) || error.code === "internal") this.#note("handler-error", error);
+  /** What goes wrong in the world has a code; anything else is a fault of the program. */
+  caught(error: unknown): void {
+    if (!isCostorError(error) || error.code === "internal") this.#note("program-fault", error);
   }
 
   /** Throws the first. */

@@ -2,13 +2,15 @@
  * What lies on one machine's disk, in memory: all that outlives a crash. Everything here is at once and whole; what is slow, refused
  * or torn is the store's affair (sim-store.ts).
  */
-import type { Fact, KeptTotal } from "#node/store/prime-store.ts";
+import type { Fact, KeptTotal, SliceTotal } from "#node/store/prime-store.ts";
 import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
 import type { StoredPrime } from "#protocol/batch.ts";
 import type { Rng } from "#ledger/rng.ts";
 
 /** What a record takes besides what it is about. */
 const RECORD_BYTES = 64;
+const SLOW_WRITES_RATIO = 0.1;
+const SLOW_WRITE_MS = 500;
 
 interface Kept {
   readonly ids: Set<PrimeId>;
@@ -42,7 +44,7 @@ export class SimDisk {
   generation: string;
   capacityBytes: number;
   usedBytes = 0;
-  /** How long a group of writes takes. */
+  /** How long a group of writes mostly takes. */
   writeMs: number;
   isOpen = false;
 
@@ -59,6 +61,12 @@ export class SimDisk {
 
   get factsCount(): number {
     return [...this.#facts.values()].reduce((sum, kind) => sum + kind.size, 0);
+  }
+
+  /** How long the next group of writes takes: now and then a disk has other things to do. */
+  drawWriteMs(): number {
+    if (this.writeMs === 0) return 0;
+    return this.#rng.fraction() < SLOW_WRITES_RATIO ? Math.max(this.writeMs, SLOW_WRITE_MS) : this.writeMs;
   }
 
   putPrime({ id, stored }: StoredPrime): void {
@@ -155,6 +163,20 @@ export class SimDisk {
     return [...this.#keeps]
       .map(([site, { ids, bytes, lostCount }]) => ({ site, count: ids.size, bytes, lostCount }))
       .sort((one, other) => (one.site < other.site ? -1 : 1));
+  }
+
+  keptSlices(site: SiteId): SliceTotal[] {
+    const slices = new Map<number, { slice: number; count: number; bytes: number; lostCount: number }>();
+    for (const id of this.kept(site)) {
+      const slice = Number.parseInt(id.charAt(0), 16);
+      const total = slices.get(slice) ?? { slice, count: 0, bytes: 0, lostCount: 0 };
+      slices.set(slice, total);
+      const stored = this.primes.get(id);
+      total.count++;
+      total.bytes += stored?.length ?? 0;
+      if (!stored) total.lostCount++;
+    }
+    return [...slices.values()];
   }
 
   setFact({ kind, key, value }: Fact): void {

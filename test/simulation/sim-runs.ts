@@ -1,6 +1,7 @@
 /** Runs of the simulator by seed: what `sim.ts` and the tests share. */
 import { type Fault, type SimPlan, planFaults } from "./fault-plan.ts";
 import { type SimOutcome, simulate } from "./federation-sim.ts";
+import { startFederationProgram } from "./federation-program.ts";
 import { startLedgerProgram } from "./ledger-program.ts";
 import { LyingPeers } from "./lying-peers.ts";
 import { SeededRng } from "./seeded-rng.ts";
@@ -30,22 +31,42 @@ export function makePlan({ seed, sitesCount, hoursCount, hostileCount = 0, onlyF
 }
 
 /** The command that repeats a plan. */
-export function replayCommand({ seed, sitesCount, hoursCount, faults, hostileNumbers }: SimPlan): string {
+export function replayCommand(
+  { seed, sitesCount, hoursCount, faults, hostileNumbers }: SimPlan,
+  program: ProgramName,
+): string {
   const numbers = faults.map(numberOf).join() || "none";
-  return `npm run sim -- --seed ${seed} --sites ${sitesCount} --hours ${hoursCount} --hostile ${hostileNumbers.length} --only ${numbers}`;
+  const options = {
+    seed,
+    sites: sitesCount,
+    hours: hoursCount,
+    hostile: hostileNumbers.length,
+    program,
+    only: numbers,
+  };
+  const words = Object.entries(options).map(([name, value]) => `--${name} ${value}`);
+  return `npm run sim -- ${words.join(" ")}`;
 }
 
 export const describeFault = ({ kind, atMs, durationMs, siteNumber, severityRatio }: Fault): string =>
   `${minutes(atMs)} to ${minutes(atMs + durationMs)}  ${kind}, site ${siteNumber}, severity ${severityRatio.toFixed(2)}`;
 
-export const runPlan = (plan: SimPlan): Promise<SimOutcome> =>
-  simulate(plan, { honest: startLedgerProgram, hostile: hostile(startLedgerProgram) });
+/** What the sites run: all of their part in a federation, or only its ledger. */
+export const programs = { federation: startFederationProgram, ledger: startLedgerProgram } as const;
+export type ProgramName = keyof typeof programs;
+
+export const runPlan = (plan: SimPlan, name: ProgramName = "federation"): Promise<SimOutcome> =>
+  simulate(plan, { honest: programs[name], hostile: hostile(programs[name]) });
 
 /** The same program on a machine that lies to its peers. */
 const hostile =
   (start: StartProgram): StartProgram =>
   (machine) =>
-    start({ ...machine, peers: new LyingPeers({ peers: machine.peers, rng: machine.rng.fork("lies") }) });
+    start({
+      ...machine,
+      makeTransport: (doorkeeper) =>
+        new LyingPeers({ peers: machine.makeTransport(doorkeeper), rng: machine.rng.fork("lies") }),
+    });
 
 const numberOf = ({ label }: Fault): string => label.slice(label.lastIndexOf(" ") + 1);
 

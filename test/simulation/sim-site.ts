@@ -16,6 +16,7 @@ export interface SimSiteComponents {
   readonly network: SimNetwork;
   readonly rng: SeededRng;
   readonly startProgram: StartProgram;
+  readonly onFault: (error: unknown) => void;
 }
 
 export interface SimSiteInit {
@@ -25,8 +26,9 @@ export interface SimSiteInit {
 }
 
 interface Life {
-  readonly machine: Machine & { readonly peers: SimPeers };
-  readonly program: SiteProgram | undefined;
+  readonly machine: Machine;
+  peers: SimPeers | undefined;
+  program: SiteProgram | undefined;
 }
 
 export class SimSite {
@@ -74,26 +76,29 @@ export class SimSite {
     if (this.#life) return;
     if (!this.disk.fact("ledger", ROSTER_KEY))
       for (const { key, value } of this.genesis) this.disk.setFact({ kind: "ledger", key, value });
-    const { network, rng, startProgram } = this.#components;
-    const machine: Life["machine"] = {
-      identity: this.identity,
-      store: new SimStore({ disk: this.disk, clock: this.clock }),
-      peers: network.join(this.identity.peerKey),
-      clock: this.clock,
-      rng: rng.fork(`life ${this.#livesCount++}`),
+    const { network, rng, startProgram, onFault } = this.#components;
+    const life: Life = {
+      machine: {
+        identity: this.identity,
+        store: new SimStore({ disk: this.disk, clock: this.clock }),
+        makeTransport: (doorkeeper) => (life.peers = network.join(this.identity.peerKey, doorkeeper)),
+        clock: this.clock,
+        onFault,
+        rng: rng.fork(`life ${this.#livesCount++}`),
+      },
+      peers: undefined,
+      program: undefined,
     };
-    const life: Life = { machine, program: undefined };
     this.#life = life;
-    const program = await startProgram(machine);
-    if (this.#life === life) this.#life = { machine, program };
+    life.program = await startProgram(life.machine);
   }
 
   async stop(): Promise<void> {
     const life = this.#life;
     if (!life?.program) return;
     await life.program.stop();
-    if (this.#life?.machine !== life.machine) return;
-    life.machine.peers.stop();
+    if (this.#life !== life) return;
+    life.peers?.stop();
     await life.machine.store[Symbol.asyncDispose]();
     this.#life = undefined;
   }
@@ -101,10 +106,10 @@ export class SimSite {
   /** As by a power cut. `doneRatio`: how much of what was being written is on the disk. */
   crash(doneRatio: number): void {
     if (!this.#life) return;
-    const { peers, store } = this.#life.machine;
+    const { peers, machine } = this.#life;
     this.#life = undefined;
-    peers.crash();
-    store.crash(doneRatio);
+    peers?.crash();
+    machine.store.crash(doneRatio);
     // The machine's clock goes on; what waits on it does not.
     this.clock = this.clock.endAndCopy();
   }

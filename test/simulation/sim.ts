@@ -2,11 +2,11 @@
  * `npm run sim -- --seed S --sites N --hours H --seeds K`: K runs of the simulator, from seed S on. What fails is made small, and
  * the command that repeats it is printed. The exit code is 0 when nothing failed.
  */
-import { Command, InvalidArgumentError } from "commander";
-import { faultKinds, type FaultKind } from "./fault-plan.ts";
+import { Command, Option, InvalidArgumentError } from "commander";
+import { type FaultKind, type SimPlan, faultKinds } from "./fault-plan.ts";
 import type { SimOutcome } from "./federation-sim.ts";
 import { shrink } from "./shrink.ts";
-import { describeFault, makePlan, replayCommand, runPlan } from "./sim-runs.ts";
+import { type ProgramName, describeFault, makePlan, programs, replayCommand, runPlan } from "./sim-runs.ts";
 
 const SHRINK_RUNS_COUNT = 200;
 const DAY_MS = 24 * 3600 * 1000;
@@ -31,6 +31,7 @@ const options = new Command("sim")
   .option("--sites <count>", "sites of the federation", parseCount, 5)
   .option("--hours <count>", "simulated hours under faults", parseCount, 48)
   .option("--hostile <count>", "sites among them that lie", parseCount, 0)
+  .addOption(new Option("--program <name>", "what the sites run").choices(Object.keys(programs)).default("federation"))
   .option("--only <numbers>", "faults of the plan that strike, by their numbers, or none", parseNumbers)
   .option("--no-shrink", "leave a plan that fails as it is")
   .option("--trace", "print what happened last")
@@ -41,6 +42,7 @@ const options = new Command("sim")
     sites: number;
     hours: number;
     hostile: number;
+    program: ProgramName;
     only?: number[];
     shrink: boolean;
     trace?: boolean;
@@ -50,6 +52,8 @@ if (options.hostile * 3 >= options.sites && options.hostile > 0) {
   process.exit(2);
 }
 
+const { program } = options;
+const run = (plan: SimPlan): Promise<SimOutcome> => runPlan(plan, program);
 const total = { simulatedMs: 0, realMs: 0, failedCount: 0, struck: new Map<FaultKind, number>() };
 
 for (let seed = options.seed; seed < options.seed + options.seeds; seed++) {
@@ -58,17 +62,17 @@ for (let seed = options.seed; seed < options.seed + options.seeds; seed++) {
     ...(options.only && { onlyFaults: options.only }),
   });
   const startMs = realNow();
-  const outcome = await runPlan(plan);
+  const outcome = await run(plan);
   const realMs = realNow() - startMs;
   note(seed, outcome, realMs);
   if (!outcome.failure) continue;
   total.failedCount++;
-  say(`  ${outcome.failure.message}\n  again: ${replayCommand(plan)}`);
+  say(`  ${outcome.failure.message}\n  again: ${replayCommand(plan, program)}`);
   if (!options.shrink) continue;
-  const smallest = await shrink(plan, outcome, runPlan, SHRINK_RUNS_COUNT);
-  say(`  smaller: ${replayCommand(smallest)}`);
+  const smallest = await shrink(plan, outcome, run, SHRINK_RUNS_COUNT);
+  say(`  smaller: ${replayCommand(smallest, program)}`);
   for (const fault of smallest.faults) say(`    ${describeFault(fault)}`);
-  say(`  ends with ${(await runPlan(smallest)).failure?.message}`);
+  say(`  ends with ${(await run(smallest)).failure?.message}`);
 }
 
 function note(seed: number, outcome: SimOutcome, realMs: number): void {

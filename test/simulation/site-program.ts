@@ -1,6 +1,6 @@
 /** What runs on a simulated machine, and what it is given. */
 import type { Ledger } from "#ledger/ledger.ts";
-import type { Peers } from "#ledger/peers.ts";
+import type { Doorkeeper, Transport } from "#node/federation/transport.ts";
 import type { SimIdentity } from "./sim-identity.ts";
 import type { SeededRng } from "./seeded-rng.ts";
 import type { SimStore } from "./sim-store.ts";
@@ -11,9 +11,11 @@ import type { SimSnapshot } from "./workload.ts";
 export interface Machine {
   readonly identity: SimIdentity;
   readonly store: SimStore;
-  /** Protocols are served before it starts; the program starts it. */
-  readonly peers: Peers & { start(): void };
+  /** Called once. */
+  readonly makeTransport: (doorkeeper?: Doorkeeper) => Transport;
   readonly clock: SiteClock;
+  /** Errors that are the program's own fault end the run. */
+  readonly onFault: (error: unknown) => void;
   readonly rng: SeededRng;
 }
 
@@ -21,6 +23,10 @@ export interface SiteProgram {
   readonly ledger: Ledger;
   /** Keeps what an agent has backed up; resolves once the agent would be told that it is kept. */
   commit(snapshot: SimSnapshot): Promise<void>;
+  /** People show it the certificate of another site's new machine. */
+  meet(certificate: Uint8Array): Promise<void>;
+  /** What the site has yet to do once all is well, such as "has 3 snapshots to state"; undefined when nothing. */
+  whyNotSettled(): Promise<string | undefined>;
   /** Ends in order. */
   stop(): Promise<void>;
 }
