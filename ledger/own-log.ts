@@ -123,7 +123,24 @@ export class OwnLog {
       const ranges = SeqRanges.empty();
       for (const { seq } of former?.logId === logId ? [...idle, former] : idle) ranges.add(seq);
       ranges.addAll(ledger.log(logId)!.withdrawn);
+      written.push(...(await this.#joinRanges(logId, ranges)));
       written.push(await this.write({ kind: "retire", logId, ranges }));
+    }
+    return written;
+  }
+
+  /** While there are too many, says again at the end what is in force between them, the oldest first. */
+  async #joinRanges(logId: LogId, ranges: SeqRanges): Promise<Uint8Array[]> {
+    const { ledger } = this.#components;
+    const written: Uint8Array[] = [];
+    if (ranges.ranges.length <= limits.retireRangesCount) return written;
+    for (const seq of ledger.log(logId)!.seqs()) {
+      // Half of them, so that it is not so again soon.
+      if (ranges.ranges.length <= limits.retireRangesCount / 2) break;
+      const statement = ranges.has(seq) ? undefined : await ledger.wholeStatement(logId, seq);
+      if (statement === undefined) continue;
+      written.push(await this.write(statement));
+      ranges.add(seq);
     }
     return written;
   }
