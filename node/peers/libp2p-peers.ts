@@ -8,7 +8,6 @@ import { Gossip } from "./gossip.ts";
 import { keepAlive } from "./keep-alive.ts";
 import { KeptConnections } from "./kept-connections.ts";
 import { type Libp2pNode, makeLibp2pNode } from "./libp2p-node.ts";
-import { PeerViolation } from "./muxer-guard.ts";
 import { PeerDialler, unreachable } from "./peer-dialler.ts";
 import { peerIdOf, peerKeyOf, privateKeyFrom } from "./peer-identity.ts";
 import { type PeerLimits, peerLimits } from "./peer-limits.ts";
@@ -252,10 +251,6 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
   }
 
   private onConnection(connection: Connection): void {
-    connection.addEventListener("close", ({ error }) => {
-      if (error instanceof PeerViolation)
-        this.refusals.refused(error.message, peerKeyOf(connection.remotePeer) ?? "unknown");
-    });
     if (this.admission.isMember(connection.remotePeer)) return this.welcome(connection);
     const late = setTimeout(() => {
       if (!this.welcomed.has(connection)) connection.abort(new Error("a connection to join is short"));
