@@ -251,7 +251,10 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
   }
 
   private onConnection(connection: Connection): void {
-    if (this.admission.isMember(connection.remotePeer)) return this.welcome(connection);
+    const { remotePeer } = connection;
+    if (this.admission.isMember(remotePeer)) return this.welcome(connection);
+    if (!this.admission.isInviter(remotePeer) && !this.components.isJoinOpen())
+      return connection.abort(new Error("not a member any more"));
     const late = setTimeout(() => {
       if (!this.welcomed.has(connection)) connection.abort(new Error("a connection to join is short"));
     }, this.limits.peerJoinConnectionMs);
