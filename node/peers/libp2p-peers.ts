@@ -171,7 +171,7 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
     return this.admission.withInviter(peer, async () => {
       const connection = await this.dialler.connectAt(peer, addresses, signal);
       return this.openOn(connection, peer, protocol, signal, () => {
-        if (!this.welcomed.has(connection)) connection.close().catch(() => connection.abort(new Error("left")));
+        if (!this.welcomed.has(connection)) this.dialler.leave(connection);
       });
     });
   }
