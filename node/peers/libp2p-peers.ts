@@ -68,9 +68,9 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
     const refusals = new RefusalLog(components, { limits });
     const admission = new Admission({ ...callable(components), refusals }, { limits });
     const served = new ServedProtocols({ log: components.log, refusals }, { limits });
-    let peers: Libp2pPeers | undefined;
+    const made: { peers?: Libp2pPeers } = {};
     const node = await makeLibp2pNode(
-      { admission, refusals, onFoundOnLan: (found) => peers?.onFoundOnLan(found) },
+      { admission, refusals, onFoundOnLan: (found) => made.peers?.onFoundOnLan(found) },
       {
         privateKey: await privateKeyFrom(init.peerSeed),
         listen: init.listen,
@@ -80,8 +80,7 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
         ownProtocols: served.names,
       },
     );
-    peers = new Libp2pPeers(components, init, { limits, refusals, admission, served, node });
-    return peers;
+    return (made.peers = new Libp2pPeers(components, init, { limits, refusals, admission, served, node }));
   }
 
   private constructor(

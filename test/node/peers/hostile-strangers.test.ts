@@ -9,10 +9,11 @@ import { RELAY_V2_HOP_CODEC, RELAY_V2_STOP_CODEC } from "@libp2p/circuit-relay-v
 import type { Stream } from "@libp2p/interface";
 import { attacked, attackedPeers, attackerOf, ended, rawSocket } from "#test/support/hostile-peer.ts";
 import type { Channel, Protocol } from "#ledger/peers.ts";
+import { joinProtocolName } from "#node/peers/admission.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("hostile strangers", { timeoutMs: 30_000 });
-const join: Protocol = { name: "/costor/join/1", maxFrameBytes: 4096, maxChannelsPerPeerCount: 1 };
+const join: Protocol = { name: joinProtocolName, maxFrameBytes: 4096, maxChannelsPerPeerCount: 1 };
 const localAddress = "127.0.0.3";
 
 async function answerOne(channel: Channel): Promise<void> {
