@@ -11,6 +11,7 @@ import { Auditor } from "#node/replication/auditor.ts";
 import { HeldClock } from "#node/replication/held-clock.ts";
 import { HolderQuota } from "#node/replication/holder-quota.ts";
 import { HolderService } from "#node/replication/holder-service.ts";
+import type { OwnPrimes } from "#node/replication/live-sets.ts";
 import { Omissions } from "#node/replication/omissions.ts";
 import { OwnerRun, type OwnerRunInit, type SliceToSend } from "#node/replication/owner-run.ts";
 import { OwnerTurns } from "#node/replication/owner-turns.ts";
@@ -22,6 +23,7 @@ import { setOfList } from "#node/replication/slice-comparison.ts";
 import { Turns } from "#node/replication/turns.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { batchEntry } from "#protocol/batch.ts";
+import { CostorError } from "#protocol/errors.ts";
 import { type PeerKey, type PrimeId, type SiteId, makeUuidV7, parseEntryId, parsePeerKey } from "#protocol/ids.ts";
 import { primeIdOf } from "#protocol/sealing.ts";
 import { SimNetwork } from "#test/simulation/sim-network.ts";
@@ -118,7 +120,11 @@ export class ReplicatingSite {
   readonly rng = seededRng("audits");
   role: Role;
   offeredBytes: number;
+  /** Backups so far. */
+  snapshotsCount = 0;
+  hasWriteFailure = false;
   #generation = 0;
+  #revision = 0;
 
   private constructor(federation: ReplicatingFederation, name: string, init: SiteInit, opened: Opened) {
     this.federation = federation;
@@ -206,6 +212,7 @@ export class ReplicatingSite {
   };
 
   async say(statement: Statement): Promise<Uint8Array> {
+    if (this.hasWriteFailure) throw new CostorError("ledger-refused", "for a test");
     const id = parseEntryId(makeUuidV7(this.clock.now()));
     const data = statementData(statement);
     return this.ledger.append(this.author.log, this.author.seed, { id, timeMs: 1, kind: statement.kind, data });
@@ -219,12 +226,36 @@ export class ReplicatingSite {
     });
     for (let at = 0; at < primes.length; at += 500)
       await this.store.putFor(this.siteId, Buffer.concat(primes.slice(at, at + 500).flatMap(batchEntry)));
+    this.snapshotsCount++;
+    this.#revision++;
     return primes.map(({ id }) => id).toSorted();
   }
 
   /** Forgets primes of its own, as retention does. */
   async expire(ids: readonly PrimeId[]): Promise<void> {
     await this.store.release(this.siteId, ids);
+    this.#revision++;
+  }
+
+  readonly own: OwnPrimes = {
+    slice: async (slice) => {
+      const ids = (await Array.fromAsync(this.store.kept(this.siteId, slice.toString(16)))).flat();
+      return { ids, bytes: 100 * ids.length };
+    },
+    revision: () => this.#revision,
+    snapshotsCount: () => this.snapshotsCount,
+  };
+
+  /** Its own clock, but that nothing is late by it. */
+  get patientClock(): Clock {
+    return { ...neverLate, now: () => this.clock.now(), elapsedMs: () => this.clock.elapsedMs() };
+  }
+
+  async sayProfile(): Promise<void> {
+    const [addresses, readKey] = [["/ip4/192.0.2.1/tcp/4001"], Buffer.alloc(32, 1)];
+    const { name, offeredBytes } = this;
+    const profile = { name, addresses, domain: "", offeredBytes, keptBytes: 0, readKey, readGeneration: 1 };
+    await this.say({ kind: "profile", ...profile });
   }
 
   /** Names holders for all slices, and signs what there is; what a run is to send to `holder`. */
