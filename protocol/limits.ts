@@ -180,6 +180,12 @@ export const limits = {
   gossipBytes: 66 * KIB,
   /** Least rate that copies to other sites can be limited to: a prime in twenty minutes. */
   leastBytesPerSecond: 4 * KIB,
+  /** Longest text of an invitation: 16 addresses of 260 characters in base32. */
+  invitationCharacters: 8192,
+  /** Largest frame of a joiner, which anybody may send: a secret, a certificate and a name. */
+  joinRequestBytes: 4 * KIB,
+  /** Largest answer that a joiner takes: a certificate and a chain of rosters. */
+  joinAnswerBytes: 32 * MIB,
   /** Open invitations of one site. */
   invitationsCount: 16,
   /** Life of an invitation, unless said otherwise. */

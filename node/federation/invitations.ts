@@ -24,7 +24,7 @@ const newcomerSchema = v.strictObject({
   ),
   /** What it calls itself. */
   name: v.string(),
-  certificate: v.instance(Uint8Array),
+  certificate: v.custom<Uint8Array>((value) => value instanceof Uint8Array),
 });
 const schema = v.strictObject({
   /** What people here call the site that is invited. */

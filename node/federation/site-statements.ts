@@ -8,8 +8,9 @@ import * as v from "valibot";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { readFactValue } from "#node/site/site-facts.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
-import { type CborMap, encodeCbor } from "#protocol/cbor.ts";
+import { encodeCbor } from "#protocol/cbor.ts";
 import { type SiteId, parseAgentId, parseSnapshotId, uuidToBytes } from "#protocol/ids.ts";
+import type { OwnEntries } from "./own-entries.ts";
 
 const PUBLISHED = "published";
 const schema = v.strictObject({ hash: v.instance(Uint8Array) });
@@ -18,8 +19,7 @@ type Kind = (typeof KINDS)[number];
 
 export interface SiteStatementComponents {
   readonly store: Pick<PrimeStore, "appendFacts" | "fact" | "facts">;
-  /** Writes an entry of this site's own; durable when it resolves. */
-  readonly write: (kind: string, data: CborMap) => Promise<unknown>;
+  readonly entries: Pick<OwnEntries, "write">;
   /** Seals to the site's own read key, bound to `context`. */
   readonly seal: (plain: Uint8Array, context: Uint8Array) => Promise<Uint8Array>;
 }
@@ -65,15 +65,24 @@ export class SiteStatements {
     const name = `${kind}/${key}`;
     const hash = hashOf(value);
     if (this.#published.get(name)?.equals(hash)) return;
-    const [agent, snapshot] = key.split("/");
-    const ids =
-      kind === "agent"
-        ? { agent: uuidToBytes(parseAgentId(agent)) }
-        : { agent: uuidToBytes(parseAgentId(agent)), snapshot: uuidToBytes(parseSnapshotId(snapshot)) };
-    const context = Buffer.concat([Buffer.from(`${kind}\0`), Buffer.from(this.#siteId, "hex"), ...Object.values(ids)]);
-    await this.#components.write(kind, { ...ids, sealed: await this.#components.seal(value, context) });
+    const { entries, seal } = this.#components;
+    const [agentText, snapshotText] = key.split("/");
+    const agent = parseAgentId(agentText);
+    if (kind === "agent") {
+      const sealed = await seal(value, this.#contextOf(kind, uuidToBytes(agent)));
+      await entries.write({ kind, agent, sealed: Buffer.from(sealed) });
+    } else {
+      const snapshot = parseSnapshotId(snapshotText);
+      const sealed = await seal(value, this.#contextOf(kind, uuidToBytes(agent), uuidToBytes(snapshot)));
+      await entries.write({ kind, agent, snapshot, sealed: Buffer.from(sealed) });
+    }
     // A crash before this fact writes the entry once more, which supersedes the first.
     await this.#components.store.appendFacts([{ kind: PUBLISHED, key: name, value: encodeCbor({ hash }) }]);
     this.#published.set(name, hash);
+  }
+
+  /** What is sealed for one place opens in no other. */
+  #contextOf(kind: Kind, ...ids: Buffer[]): Buffer {
+    return Buffer.concat([Buffer.from(`${kind}\0`), Buffer.from(this.#siteId, "hex"), ...ids]);
   }
 }

@@ -23,7 +23,6 @@ import {
   decodeTotal,
   encodeKeepPlace,
   encodeTotal,
-  isKeepKey,
   keepKey,
   siteOfTotalKey,
   totalChanges,

@@ -54,6 +54,20 @@ export class Checkers {
     return groups.slice(0, 10).join("; ");
   }
 
+  /** Undefined when all honest sites run and have nothing left to do. */
+  async whyNotSettled(): Promise<string | undefined> {
+    for (const { name, program } of this.#world.honest) {
+      const why = program ? await program.whyNotSettled() : "is not up";
+      if (why !== undefined) return `${name} ${why}`;
+    }
+    return undefined;
+  }
+
+  /** Of a site that has crashed right now: what others have from it is what it will find when it comes back. */
+  afterCrash(site: SimSite): void {
+    this.#neverRunsAheadOf(site);
+  }
+
   /** What a site has acknowledged lies on its disk, unless a fault has taken it. */
   #keepsWhatWasAcknowledged(): void {
     const { witness } = this.#world;
@@ -121,17 +135,19 @@ export class Checkers {
 
   /** Nobody knows more of a log than is durable at its author: it was given out too early, or written twice. */
   #neverRunsAheadOfAuthors(): void {
-    for (const author of this.#world.honest) {
-      const logId = author.identity.log.id;
-      const lastSeq = lastSeqOn(author.disk, logId);
-      for (const { name, program } of this.#world.honest) {
-        const knownSeq = program?.ledger.log(logId)?.lastSeq;
-        if (name !== author.name && knownSeq !== undefined && knownSeq > lastSeq)
-          throw new InvariantViolation(
-            "I3-ahead",
-            `${name} has entry ${knownSeq} of ${author.name}, who has up to ${lastSeq}`,
-          );
-      }
+    for (const author of this.#world.honest) this.#neverRunsAheadOf(author);
+  }
+
+  #neverRunsAheadOf(author: SimSite): void {
+    const logId = author.identity.log.id;
+    const lastSeq = lastSeqOn(author.disk, logId);
+    for (const { name, program } of this.#world.honest) {
+      const knownSeq = program?.ledger.log(logId)?.lastSeq;
+      if (name !== author.name && knownSeq !== undefined && knownSeq > lastSeq)
+        throw new InvariantViolation(
+          "I3-ahead",
+          `${name} has entry ${knownSeq} of ${author.name}, who has up to ${lastSeq}`,
+        );
     }
   }
 }

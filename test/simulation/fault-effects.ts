@@ -13,6 +13,10 @@ const MINUTE_MS = 60 * 1000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 /** What a clock may be wrong by: from seconds to the year 2038. */
 const JUMPS_MS = [1000, -1000, 3600_000, -3600_000, 30 * DAY_MS, -30 * DAY_MS, 12 * 365 * DAY_MS, -60 * 365 * DAY_MS];
+/** In which a write that has begun is mostly done, and known to others. */
+const MOST_WRITE_MS = 4000;
+const SLOW_WRITE_MS = 1000;
+const MOST_WAIT_MS = 12 * 60 * MINUTE_MS;
 const RATES = [0, 0.5, 1.1, 10];
 
 export interface FaultEffectsComponents {
@@ -22,6 +26,9 @@ export interface FaultEffectsComponents {
   readonly log: EventLog;
   readonly witness: Witness;
   readonly sites: readonly SimSite[];
+  /** Only what these have counts as a copy. */
+  readonly honest: readonly SimSite[];
+  readonly afterCrash: (site: SimSite) => void;
 }
 
 /** Undefined when the fault could not strike now. */
@@ -30,6 +37,7 @@ type Ending = (() => void) | undefined;
 export class FaultEffects {
   /** How often each kind has struck. */
   readonly struck = new Map<FaultKind, number>();
+  #isOver = false;
   readonly #components: FaultEffectsComponents;
   readonly #baseLine: Line;
   readonly #lineChanges = new Set<Partial<Line>>();
@@ -37,6 +45,11 @@ export class FaultEffects {
   constructor(components: FaultEffectsComponents) {
     this.#components = components;
     this.#baseLine = components.network.line;
+  }
+
+  /** No fault strikes any more. */
+  end(): void {
+    this.#isOver = true;
   }
 
   /** Has each fault of a plan strike and end in its time. */
@@ -65,7 +78,7 @@ export class FaultEffects {
     const { severityRatio } = fault;
     switch (fault.kind) {
       case "crash":
-        return this.#down(site, () => site.crash(severityRatio));
+        return this.#crash(site, fault);
       case "write-error":
         return this.#down(site, () => site.store!.fail(severityRatio));
       case "disk-loss":
@@ -97,6 +110,35 @@ export class FaultEffects {
     }
   }
 
+  /**
+   * Most wait until something is being written, and then the disk takes its time: there is something to lose. The site is back
+   * as long after the crash as the fault lasts.
+   */
+  #crash(site: SimSite, { label, durationMs, severityRatio }: Fault): Ending {
+    const { rng, time, afterCrash } = this.#components;
+    if (!site.program) return undefined;
+    const details = rng.fork(label);
+    const { disk } = site;
+    const { writeMs } = disk;
+    let isDone = false;
+    const crash = (): void => {
+      if (isDone || this.#isOver) return;
+      isDone = true;
+      disk.writeMs = writeMs;
+      site.crash(severityRatio);
+      afterCrash(site);
+      time.after(durationMs, () => void site.start());
+    };
+    if (details.happens(0.8)) {
+      site.store!.onNextPut(() => {
+        disk.writeMs = Math.max(writeMs, SLOW_WRITE_MS);
+        time.after(details.below(MOST_WRITE_MS), crash);
+      });
+      time.after(MOST_WAIT_MS, crash);
+    } else crash();
+    return () => {};
+  }
+
   #down(site: SimSite, strike: () => void): Ending {
     if (!site.program) return undefined;
     strike();
@@ -108,10 +150,14 @@ export class FaultEffects {
   }
 
   #loseDisk(site: SimSite): Ending {
-    const { witness, sites } = this.#components;
-    if (!site.program || !witness.canLose(sites, site.disk)) return undefined;
+    const { witness, honest } = this.#components;
+    if (!site.program || !witness.canLose(honest, site.disk)) return undefined;
     site.loseDisk();
-    return () => void site.start();
+    return () => {
+      void site.start();
+      // The kit's people show the new machine's certificate to the others; until then it is a stranger to all.
+      for (const other of honest) void other.program?.meet(site.identity.log.bytes).catch(() => {});
+    };
   }
 
   #partition({ label, durationMs, severityRatio }: Fault): Ending {
@@ -174,10 +220,10 @@ export class FaultEffects {
   }
 
   #rot({ disk }: SimSite, { label, severityRatio }: Fault): Ending {
-    const { rng, witness, sites } = this.#components;
+    const { rng, witness, honest } = this.#components;
     const details = rng.fork(label);
     const ids = details.sample([...disk.primes.keys()], 1 + Math.floor(severityRatio * 10));
-    const lost = ids.filter((id) => witness.canLose(sites, disk, new Set([id])));
+    const lost = ids.filter((id) => witness.canLose(honest, disk, new Set([id])));
     for (const id of lost) {
       disk.rotten.add(id);
       witness.damaged(disk, id);

@@ -8,6 +8,8 @@ import { Checkers, InvariantViolation } from "./checkers.ts";
 import { EventLog } from "./event-log.ts";
 import { FaultEffects } from "./fault-effects.ts";
 import type { FaultKind, SimPlan } from "./fault-plan.ts";
+import { makeGenesis } from "./genesis.ts";
+import { ProgramFaults } from "./program-faults.ts";
 import { RememberedCrypto } from "./remembered-crypto.ts";
 import { SeededRng } from "./seeded-rng.ts";
 import { SimNetwork } from "./sim-network.ts";
@@ -41,14 +43,14 @@ export interface SimOutcome {
 export async function simulate(plan: SimPlan, programs: SimPrograms): Promise<SimOutcome> {
   using remembered = new RememberedCrypto();
   using ban = new AmbientBan();
-  using crashes = new UnhandledErrors();
+  using faults = new ProgramFaults();
   void remembered;
-  const sim = new FederationSim(plan, programs);
+  const sim = new FederationSim(plan, programs, faults);
   let failure: InvariantViolation | undefined;
   try {
     await sim.run(() => {
       ban.check();
-      crashes.check();
+      faults.check();
     });
   } catch (error) {
     failure = error instanceof InvariantViolation ? error : new InvariantViolation("unexpected", String(error), error);
@@ -61,12 +63,13 @@ class FederationSim {
   readonly #time = new VirtualTime();
   readonly #log = new EventLog(() => this.#time.elapsedMs);
   readonly #witness = new Witness();
-  readonly #sites: SimSite[];
+  readonly #sites: readonly SimSite[];
+  readonly #honest: readonly SimSite[];
   readonly #workload: Workload;
   readonly #effects: FaultEffects;
   readonly #checkers: Checkers;
 
-  constructor(plan: SimPlan, programs: SimPrograms) {
+  constructor(plan: SimPlan, programs: SimPrograms, faults: ProgramFaults) {
     this.#plan = plan;
     const rng = new SeededRng(String(plan.seed));
     const names = new Map<PeerKey, string>();
@@ -82,26 +85,39 @@ class FederationSim {
         // More connections than this no machine keeps.
         degreeCount: 12,
         onEvent: (what, from, to, bytesCount) => this.#log.note(nameOf(from), `${what} ${nameOf(to)} ${bytesCount}`),
+        onHandlerError: (error, self) => {
+          if (this.#honest.some(({ identity }) => identity.peerKey === self)) faults.caught(error);
+        },
       },
     );
     network.line = { ...network.line, latencyMs: 20, jitterMs: 40 };
     this.#sites = Array.from({ length: plan.sitesCount }, (_, number) => {
       const startProgram = plan.hostileNumbers.includes(number) ? programs.hostile : programs.honest;
-      const components = { time: this.#time, network, rng: rng.fork(`site ${number}`), startProgram };
+      const onFault = (error: unknown): void => {
+        if (!plan.hostileNumbers.includes(number)) faults.caught(error);
+      };
+      const components = { time: this.#time, network, rng: rng.fork(`site ${number}`), startProgram, onFault };
       return new SimSite(components, { number, seed: plan.seed, disk: { capacityBytes: 2 ** 30, writeMs: 5 } });
     });
+    const genesis = makeGenesis(
+      rng.fork("genesis"),
+      this.#sites.map(({ identity }) => identity),
+    );
+    for (const site of this.#sites) site.genesis = genesis;
     const shared = { time: this.#time, log: this.#log, witness: this.#witness };
     const honest = this.#sites.filter(({ number }) => !plan.hostileNumbers.includes(number));
     this.#workload = new Workload(
       { ...shared, rng: rng.fork("workload") },
-      { agentsPerSiteCount: plan.sitesCount > 50 ? 1 : 2, snapshotEveryMs: 8 * HOUR_MS },
+      { agentsPerSiteCount: plan.sitesCount > 50 ? 1 : 2, snapshotEveryMs: 4 * HOUR_MS },
     );
-    this.#effects = new FaultEffects({ ...shared, network, rng: rng.fork("effects"), sites: this.#sites });
+    const effects = { ...shared, network, rng: rng.fork("effects") };
     this.#checkers = new Checkers({ honest, witness: this.#witness });
+    const afterCrash = (site: SimSite): void => {
+      if (honest.includes(site)) this.#checkers.afterCrash(site);
+    };
+    this.#effects = new FaultEffects({ ...effects, sites: this.#sites, honest, afterCrash });
     this.#honest = honest;
   }
-
-  readonly #honest: readonly SimSite[];
 
   async run(afterEvent: () => void): Promise<void> {
     for (const site of this.#sites) void site.start();
@@ -113,6 +129,7 @@ class FederationSim {
       this.#checkers.hourly();
     }
     this.#workload.end();
+    this.#effects.end();
     for (const site of this.#sites) void site.start();
     await this.#settle(endMs, afterEvent);
   }
@@ -135,42 +152,11 @@ class FederationSim {
     const boundMs = 3 * HOUR_MS;
     for (let atMs = endMs; ; atMs += 5 * MINUTE_MS) {
       await this.#time.run(atMs, afterEvent);
-      const why = this.#checkers.whyNotConverged();
-      if (why === undefined && this.#sites.every(({ program }) => program)) break;
+      const why = this.#checkers.whyNotConverged() ?? (await this.#checkers.whyNotSettled());
+      if (why === undefined) break;
       if (atMs > endMs + boundMs)
-        throw new InvariantViolation(
-          "I6-convergence",
-          `sites differ ${boundMs / HOUR_MS} hours after the last fault: ${why}`,
-        );
+        throw new InvariantViolation("I6-convergence", `${boundMs / HOUR_MS} hours after the last fault: ${why}`);
     }
     this.#checkers.hourly();
-  }
-}
-
-/** An error that nobody handles ends a real site. */
-class UnhandledErrors implements Disposable {
-  #first: unknown;
-  #hasAny = false;
-  readonly #listener = (error: unknown): void => {
-    this.#first ??= error;
-    this.#hasAny = true;
-  };
-
-  constructor() {
-    process.on("unhandledRejection", this.#listener);
-  }
-
-  check(): void {
-    if (!this.#hasAny) return;
-    const error = this.#first;
-    throw new InvariantViolation(
-      "unhandled-error",
-      error instanceof Error ? (error.stack ?? error.message) : String(error),
-      error,
-    );
-  }
-
-  [Symbol.dispose](): void {
-    process.off("unhandledRejection", this.#listener);
   }
 }

@@ -1,154 +1,155 @@
-/** A site that only keeps a ledger: it writes an entry for each snapshot, tells the others, and asks them what is new. */
-
+/** A site that only keeps a ledger: it states what it has after each snapshot, tells the others, and asks them what is new. */
+import { createHash } from "node:crypto";
+import { admitGossip, gossipMessage } from "#ledger/gossip.ts";
 import { Ledger } from "#ledger/ledger.ts";
-import type { Channel, Protocol } from "#ledger/peers.ts";
-import { SeqRanges } from "#ledger/seq-ranges.ts";
+import type { Peers } from "#ledger/peers.ts";
+import { Membership } from "#ledger/membership.ts";
+import { OwnLog } from "#ledger/own-log.ts";
+import { pullFrom } from "#ledger/sync-pull.ts";
+import { answerSync, ledgerProtocol } from "#ledger/sync.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
-import { type CborMap, type CborValue, decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { isCostorError } from "#protocol/errors.ts";
-import { type LogId, type PeerKey, makeUuidV7, parseEntryId } from "#protocol/ids.ts";
-import { limits } from "#protocol/limits.ts";
+import type { PeerKey } from "#protocol/ids.ts";
 import type { Machine, SiteProgram } from "./site-program.ts";
 import type { SimSnapshot } from "./workload.ts";
 
-const protocol: Protocol = { name: "/costor/ledger/1", maxFrameBytes: 4 << 20, maxChannelsPerPeerCount: 4 };
 const SYNC_EVERY_MS = 30 * 60 * 1000;
-const MOST_ENTRIES_COUNT = 500;
+const SLICES_COUNT = 16;
 
 export async function startLedgerProgram(machine: Machine): Promise<SiteProgram> {
-  const { store, peers } = machine;
-  const ledger = await Ledger.open({ store: new LedgerFacts({ store }), allows: () => true });
-  const program = new LedgerProgram(machine, ledger);
-  peers.serve(protocol, (channel) => program.answer(channel));
+  const { clock, rng, identity } = machine;
+  const peers = machine.makeTransport();
+  const store = new LedgerFacts({ store: machine.store });
+  const membership = await Membership.open({ store }, { siteId: identity.siteId });
+  const ledger = await Ledger.open({ store, speakers: membership });
+  const ownLog = await OwnLog.open({ ledger, membership, store, clock, rng }, identity);
+  const program = new LedgerProgram({ machine, peers, membership, ledger, ownLog });
+  peers.serve(ledgerProtocol, (channel) => answerSync(channel, { ledger, membership }));
   peers.onConnected((peer) => void program.synchronise(peer));
   peers.onPublished((message) => void program.hear(message));
-  peers.start();
+  await peers.start();
   void program.synchroniseNowAndThen();
   return program;
 }
 
-class LedgerProgram implements SiteProgram {
+interface LedgerProgramComponents {
+  readonly machine: Machine;
+  readonly peers: Peers;
+  readonly membership: Membership;
   readonly ledger: Ledger;
-  readonly #machine: Machine;
+  readonly ownLog: OwnLog;
+}
+
+class LedgerProgram implements SiteProgram {
+  readonly #components: LedgerProgramComponents;
   readonly #stopping = new AbortController();
   readonly #asking = new Set<PeerKey>();
+  /** What has been backed up and not been stated yet. */
+  #unstated: SimSnapshot[] = [];
+  #isStating = false;
 
-  constructor(machine: Machine, ledger: Ledger) {
-    this.#machine = machine;
-    this.ledger = ledger;
+  constructor(components: LedgerProgramComponents) {
+    this.#components = components;
   }
 
-  async commit({ agent, primes }: SimSnapshot): Promise<void> {
-    const { store, identity, clock, rng, peers } = this.#machine;
-    const nowMs = clock.now();
-    await store.put(agent, primes);
+  get ledger(): Ledger {
+    return this.#components.ledger;
+  }
+
+  async commit(snapshot: SimSnapshot): Promise<void> {
+    const { store, identity } = this.#components.machine;
+    await store.put(snapshot.agent, snapshot.primes);
     await store.keep(
       identity.siteId,
-      primes.map(({ id }) => id),
+      snapshot.primes.map(({ id }) => id),
     );
-    const entry = await this.ledger.append(identity.log, identity.peerSeed, {
-      id: parseEntryId(makeUuidV7(nowMs, (bytes) => bytes.set(rng.bytes(16)))),
-      timeMs: nowMs,
-      kind: "note",
-      data: { count: primes.length },
-    });
-    peers.publish(encodeCbor({ certificate: identity.log.bytes, entry }));
+    this.#unstated.push(snapshot);
+    void this.#attempt(() => this.#state());
+  }
+
+  async meet(certificate: Uint8Array): Promise<void> {
+    await this.ledger.offer({ certificates: [certificate] });
+  }
+
+  async whyNotSettled(): Promise<string | undefined> {
+    return this.#unstated.length > 0 ? `has ${this.#unstated.length} snapshots to state` : undefined;
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort(new Error("the site stops"));
   }
 
-  async hear(message: Uint8Array): Promise<void> {
-    try {
-      const { certificate, entry } = decodeCbor(message) as { certificate: Uint8Array; entry: Uint8Array };
-      await this.ledger.offer({ certificates: [certificate], entries: [entry] });
-    } catch (error) {
-      if (!isCostorError(error)) throw error;
-    }
+  hear(message: Uint8Array): Promise<void> {
+    return this.#attempt(async () => {
+      const { ledger, machine, peers } = this.#components;
+      const { syncSoon } = await admitGossip(ledger, message);
+      const connected = peers.connected();
+      if (syncSoon && connected.length > 0) await this.synchronise(machine.rng.pick(connected));
+    });
   }
 
-  async synchroniseNowAndThen(): Promise<void> {
-    const { clock, peers, rng } = this.#machine;
-    try {
+  synchroniseNowAndThen(): Promise<void> {
+    return this.#attempt(async () => {
+      const { machine, peers } = this.#components;
+      const { clock, rng } = machine;
       for (;;) {
         await clock.sleep(SYNC_EVERY_MS * rng.between(0.5, 1.5), this.#stopping.signal);
         const connected = peers.connected();
         if (connected.length > 0) await this.synchronise(rng.pick(connected));
+        await this.#attempt(() => this.#state());
       }
-    } catch (error) {
-      if (!this.#stopping.signal.aborted) throw error;
-    }
+    });
   }
 
   async synchronise(peer: PeerKey): Promise<void> {
     if (this.#asking.has(peer)) return;
     this.#asking.add(peer);
+    await this.#attempt(async () => {
+      const channel = await this.#components.peers.open(peer, ledgerProtocol, this.#stopping.signal);
+      await pullFrom(channel, this.#components, this.#stopping.signal);
+      this.#components.ownLog.askedPeers(1);
+    });
+    this.#asking.delete(peer);
+  }
+
+  async #state(): Promise<void> {
+    const { ownLog } = this.#components;
+    if (this.#isStating || !ownLog.isReady || this.#unstated.length === 0) return;
+    this.#isStating = true;
     try {
-      const channel = await this.#machine.peers.open(peer, protocol, this.#stopping.signal);
-      try {
-        await this.#ask(channel);
-      } finally {
-        await channel.close();
+      for (let snapshot = this.#unstated[0]; snapshot; snapshot = this.#unstated[0]) {
+        this.#spread(await ownLog.write(this.#liveSetOf(snapshot)));
+        this.#unstated.shift();
       }
-    } catch (error) {
-      if (!isCostorError(error) && !this.#stopping.signal.aborted) throw error;
+      for (const retire of await ownLog.withdrawIdle({ leastCount: SLICES_COUNT })) this.#spread(retire);
     } finally {
-      this.#asking.delete(peer);
+      this.#isStating = false;
     }
   }
 
-  async #ask(channel: Channel): Promise<void> {
-    await channel.send(encodeCbor({ digest: this.ledger.digest() }));
-    const summary = await this.#receive(channel);
-    if (summary === undefined || summary["logs"] === undefined) return;
-    const logs = summary["logs"] as unknown as {
-      log: LogId;
-      certificate: Uint8Array;
-      known: CborValue;
-      fork: Uint8Array[];
-    }[];
-    for (const { log, certificate, known, fork } of logs) {
-      await this.ledger.offer({ certificates: [certificate], entries: fork });
-      const theirs = SeqRanges.parse(known, limits.ledgerRangesCount);
-      const mine = this.ledger.log(log)!.known;
-      let wanted = theirs.without(mine);
-      while (!wanted.isEmpty) {
-        await channel.send(encodeCbor({ log, wanted: wanted.ranges as unknown as CborValue }));
-        const answer = await this.#receive(channel);
-        if (answer === undefined) return;
-        await this.ledger.offer({ entries: answer["entries"] as unknown as Uint8Array[] });
-        const rest = theirs.without(this.ledger.log(log)!.known);
-        if (rest.count >= wanted.count) break;
-        wanted = rest;
-      }
-    }
+  #spread(entry: Uint8Array): void {
+    const { peers, machine } = this.#components;
+    peers.publish(gossipMessage(entry, machine.identity.log.bytes));
   }
 
-  async answer(channel: Channel): Promise<void> {
-    const compare = await this.#receive(channel);
-    if (compare === undefined) return;
-    if (compare["digest"] === this.ledger.digest()) return channel.send(encodeCbor({ equal: true }));
-    const logs = this.ledger.logs().map(({ log, known, fork }) => ({
-      ...{ log: log.id, certificate: log.bytes },
-      ...{ known: known.ranges as unknown as CborValue, fork: [...(fork ?? [])] },
-    }));
-    await channel.send(encodeCbor({ logs }));
-    for (;;) {
-      const want = await this.#receive(channel);
-      if (want === undefined) return;
-      const entries: Uint8Array[] = [];
-      for (const seq of SeqRanges.parse(want["wanted"], limits.ledgerRangesCount)) {
-        const entry = await this.ledger.entry(want["log"] as LogId, seq);
-        if (entry) entries.push(entry);
-        if (entries.length === MOST_ENTRIES_COUNT) break;
-      }
-      await channel.send(encodeCbor({ entries }));
-    }
+  #liveSetOf({ primes }: SimSnapshot): Parameters<OwnLog["write"]>[0] {
+    const { ledger, machine } = this.#components;
+    const slice = machine.rng.below(SLICES_COUNT);
+    const former = ledger.statement(machine.identity.siteId, "live-set", `${slice}`)?.statement;
+    const digest = createHash("sha256");
+    for (const { id } of primes) digest.update(id);
+    return {
+      ...{ kind: "live-set", slice, generation: (former?.generation ?? 0) + 1, count: primes.length },
+      ...{ bytes: 0, hash: digest.digest("hex"), snapshots: 1 },
+    } as Parameters<OwnLog["write"]>[0];
   }
 
-  async #receive(channel: Channel): Promise<CborMap | undefined> {
-    const frame = await channel.receive(this.#stopping.signal);
-    return frame && (decodeCbor(frame) as CborMap);
+  async #attempt(action: () => Promise<void>): Promise<void> {
+    try {
+      await action();
+    } catch (error) {
+      const isExpected = isCostorError(error) && error.code !== "internal";
+      if (!isExpected && !this.#stopping.signal.aborted) throw error;
+    }
   }
 }

@@ -2,20 +2,15 @@
  * What lies on one machine's disk, in memory: all that outlives a crash. Everything here is at once and whole; what is slow, refused
  * or torn is the store's affair (sim-store.ts).
  */
-import type { Fact } from "#node/store/prime-store.ts";
+import type { Fact, KeptTotal } from "#node/store/prime-store.ts";
 import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
 import type { StoredPrime } from "#protocol/batch.ts";
 import type { Rng } from "#ledger/rng.ts";
 
 /** What a record takes besides what it is about. */
 const RECORD_BYTES = 64;
-
-export interface KeptTotal {
-  readonly site: SiteId;
-  readonly count: number;
-  readonly bytes: number;
-  readonly lostCount: number;
-}
+const SLOW_WRITES_RATIO = 0.1;
+const SLOW_WRITE_MS = 500;
 
 interface Kept {
   readonly ids: Set<PrimeId>;
@@ -49,7 +44,7 @@ export class SimDisk {
   generation: string;
   capacityBytes: number;
   usedBytes = 0;
-  /** How long a group of writes takes. */
+  /** How long a group of writes mostly takes. */
   writeMs: number;
   isOpen = false;
 
@@ -66,6 +61,12 @@ export class SimDisk {
 
   get factsCount(): number {
     return [...this.#facts.values()].reduce((sum, kind) => sum + kind.size, 0);
+  }
+
+  /** How long the next group of writes takes: now and then a disk has other things to do. */
+  drawWriteMs(): number {
+    if (this.writeMs === 0) return 0;
+    return this.#rng.fraction() < SLOW_WRITES_RATIO ? Math.max(this.writeMs, SLOW_WRITE_MS) : this.writeMs;
   }
 
   putPrime({ id, stored }: StoredPrime): void {
@@ -105,8 +106,7 @@ export class SimDisk {
   }
 
   #drop(id: PrimeId): boolean {
-    this.closedMarks.clear();
-    this.closedEpoch++;
+    this.#reopenTrees();
     const stored = this.primes.get(id);
     if (!stored) return false;
     this.primes.delete(id);
@@ -139,6 +139,7 @@ export class SimDisk {
       if (keepersCount > 0) this.#keepersCounts.set(id, keepersCount);
       else this.#keepersCounts.delete(id);
       if (kept.ids.size === 0) this.#keeps.delete(site);
+      this.#reopenTrees();
     }
     return !this.#keepersCounts.has(id) && !this.#claims.has(id);
   }
@@ -196,6 +197,12 @@ export class SimDisk {
     if (!places) this.#sortedKeys.set(kind, (places = [...(this.#facts.get(kind)?.keys() ?? [])].sort()));
     const start = Buffer.from(prefix).toString("latin1");
     return start === "" ? places : places.filter((place) => place.startsWith(start));
+  }
+
+  /** What was found whole may be so no more. */
+  #reopenTrees(): void {
+    this.closedMarks.clear();
+    this.closedEpoch++;
   }
 
   #count(kept: Kept, id: PrimeId, sign: 1 | -1): void {

@@ -6,6 +6,7 @@
  * published is lost without a word.
  */
 import type { Clock } from "#ledger/clock.ts";
+import type { Doorkeeper } from "#node/federation/transport.ts";
 import type { Rng } from "#ledger/rng.ts";
 import { assertInvariant } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
@@ -46,6 +47,8 @@ export interface SimNetworkInit {
   /** How many others a site connects to when it starts; all when it is left out. */
   readonly degreeCount?: number;
   readonly onEvent?: NetworkEventListener;
+  /** What a handler has thrown at `self`. */
+  readonly onHandlerError?: (error: unknown, self: PeerKey) => void;
 }
 
 export interface Traffic {
@@ -73,8 +76,8 @@ export class SimNetwork {
   }
 
   /** A machine that is not on the net before it starts. A site that comes back after a crash joins again. */
-  join(self: PeerKey): SimPeers {
-    return new SimPeers(this, self);
+  join(self: PeerKey, doorkeeper?: Doorkeeper): SimPeers {
+    return new SimPeers(this, self, doorkeeper);
   }
 
   /** The line of one site; undefined is that of all others. */
@@ -104,8 +107,13 @@ export class SimNetwork {
     return this.#up.has(to) && this.#up.has(from) && !this.#cuts.has(`${from} ${to}`);
   }
 
-  canConnect(one: PeerKey, other: PeerKey): boolean {
+  canReach(one: PeerKey, other: PeerKey): boolean {
     return this.canPass(one, other) && this.canPass(other, one);
+  }
+
+  /** Whether both reach each other and want to. */
+  canConnect(one: PeerKey, other: PeerKey): boolean {
+    return this.canReach(one, other) && this.#up.get(one)!.admits(other) && this.#up.get(other)!.admits(one);
   }
 
   up(key: PeerKey): SimPeers | undefined {
@@ -123,10 +131,20 @@ export class SimNetwork {
   enter(peers: SimPeers): void {
     assertInvariant(!this.#up.has(peers.self), "a machine is on the net once", { self: peers.self });
     this.#up.set(peers.self, peers);
-    const others = [...this.#up.keys()].filter((key) => key !== peers.self);
+    this.meet(peers);
+  }
+
+  /** Connects a machine with others, as long as it has too few. */
+  meet(peers: SimPeers): void {
+    const connected = new Set(peers.connected());
+    const others = [...this.#up.keys()].filter((key) => key !== peers.self && !connected.has(key));
     const { degreeCount = Infinity } = this.#init;
-    while (others.length > degreeCount) others.splice(Math.floor(this.#fraction() * others.length), 1);
-    for (const other of others) this.connect(peers.self, other);
+    while (connected.size < degreeCount && others.length > 0) {
+      const at = degreeCount === Infinity ? 0 : Math.floor(this.#fraction() * others.length);
+      const [other] = others.splice(at, 1) as [PeerKey];
+      this.connect(peers.self, other);
+      if (peers.isConnected(other)) connected.add(other);
+    }
   }
 
   leave(peers: SimPeers): void {
@@ -167,7 +185,7 @@ export class SimNetwork {
   spread(from: SimPeers, message: Uint8Array): void {
     const line = this.#lineOf(from.self);
     for (const to of this.#up.values()) {
-      if (to === from) continue;
+      if (to === from || to.topic !== from.topic || !to.admits(from.self)) continue;
       if (line.gossipLossRatio > 0 && this.#fraction() < line.gossipLossRatio) continue;
       const times = line.gossipDoubleRatio > 0 && this.#fraction() < line.gossipDoubleRatio ? 2 : 1;
       for (let time = 0; time < times; time++) {
@@ -193,6 +211,10 @@ export class SimNetwork {
   /** Resolves after so long, without a clock when that is no time. */
   async pass(durationMs: number, signal?: AbortSignal): Promise<void> {
     if (durationMs > 0) await this.#components!.clock.sleep(durationMs, signal);
+  }
+
+  handlerFailed(error: unknown, self: PeerKey): void {
+    this.#init.onHandlerError?.(error, self);
   }
 
   #lineOf(site: PeerKey): Line {

@@ -1,12 +1,13 @@
 /** One machine on a `SimNetwork`. */
-import type { Channel, Peers, Protocol } from "#ledger/peers.ts";
+import type { Channel, Protocol } from "#ledger/peers.ts";
+import type { Doorkeeper, Transport } from "#node/federation/transport.ts";
 import { CostorError, assertInvariant } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { SimChannel } from "./sim-channel.ts";
 import type { SimNetwork } from "./sim-network.ts";
 
 /** One machine's view of the network, from one start to its end. */
-export class SimPeers implements Peers {
+export class SimPeers implements Transport {
   readonly self: PeerKey;
   readonly #network: SimNetwork;
   readonly #served = new Map<string, { protocol: Protocol; handler: (channel: Channel) => Promise<void> }>();
@@ -16,18 +17,23 @@ export class SimPeers implements Peers {
   readonly #channels = new Set<SimChannel>();
   /** By peer and protocol. */
   readonly #servingCounts = new Map<string, number>();
+  readonly #doorkeeper: Doorkeeper | undefined;
+  /** What the doorkeeper has said; it thinks long. */
+  readonly #admitted = new Map<PeerKey, boolean>();
+  #topic = "";
   #state: "new" | "up" | "gone" | "crashed" = "new";
 
-  constructor(network: SimNetwork, self: PeerKey) {
+  constructor(network: SimNetwork, self: PeerKey, doorkeeper?: Doorkeeper) {
     this.#network = network;
     this.self = self;
+    this.#doorkeeper = doorkeeper;
   }
 
   get isUp(): boolean {
     return this.#state === "up";
   }
 
-  start(): void {
+  async start(): Promise<void> {
     assertInvariant(this.#state === "new", "a machine starts once", { self: this.self });
     this.#state = "up";
     this.#network.enter(this);
@@ -70,8 +76,61 @@ export class SimPeers implements Peers {
     this.#served.set(protocol.name, { protocol, handler });
   }
 
+  async dialForJoin(
+    peer: PeerKey,
+    _addresses: readonly string[],
+    protocol: Protocol,
+    signal?: AbortSignal,
+  ): Promise<Channel> {
+    signal?.throwIfAborted();
+    await this.#network.pass(this.#network.roundTripMs(this.self, peer), signal);
+    if (this.#state === "crashed") await new Promise(() => {});
+    const other = this.#network.up(peer);
+    if (!other || !this.#network.canReach(this.self, peer) || !other.isJoinOpen)
+      throw unreachable(peer, "it is not reached, or lets nobody in");
+    return other.#accept(this, protocol);
+  }
+
+  get isJoinOpen(): boolean {
+    return this.#doorkeeper?.isJoinOpen() ?? false;
+  }
+
+  /** Whether this machine wants to be connected with a peer. */
+  admits(peer: PeerKey): boolean {
+    if (!this.#doorkeeper) return true;
+    let isAdmitted = this.#admitted.get(peer);
+    if (isAdmitted === undefined) this.#admitted.set(peer, (isAdmitted = this.#doorkeeper.mayConnect(peer)));
+    return isAdmitted;
+  }
+
+  /** Who may connect is looked at again, now. */
+  membershipChanged(): void {
+    this.#admitted.clear();
+    if (!this.isUp) return;
+    for (const peer of [...this.#connected]) if (!this.admits(peer)) this.lose(peer);
+    this.#network.meet(this);
+  }
+
+  get topic(): string {
+    return this.#topic;
+  }
+
+  setTopic(topic: string): void {
+    this.#topic = topic;
+  }
+
+  addresses(): readonly string[] {
+    return [];
+  }
+
+  onAddressesChanged(): void {}
+
   connected(): readonly PeerKey[] {
     return [...this.#connected];
+  }
+
+  isConnected(peer: PeerKey): boolean {
+    return this.#connected.has(peer);
   }
 
   onConnected(listener: (peer: PeerKey) => void): void {
@@ -146,7 +205,8 @@ export class SimPeers implements Peers {
     try {
       await handler(channel);
       channel.finish();
-    } catch {
+    } catch (error) {
+      this.#network.handlerFailed(error, this.self);
       channel.abort();
     } finally {
       this.#servingCounts.set(place, this.#servingCounts.get(place)! - 1);

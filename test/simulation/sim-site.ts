@@ -1,8 +1,11 @@
 /** One simulated site over all its lives: what it keeps through crashes, and how it comes and goes. */
+import type { LedgerChange } from "#ledger/ledger-store.ts";
+import { ROSTER_KEY } from "./genesis.ts";
 import { SimDisk, type SimDiskInit } from "./sim-disk.ts";
 import { type SimIdentity, makeIdentity } from "./sim-identity.ts";
 import type { SeededRng } from "./seeded-rng.ts";
 import type { SimNetwork } from "./sim-network.ts";
+import type { SimPeers } from "./sim-peers.ts";
 import { SimStore } from "./sim-store.ts";
 import { SiteClock } from "./site-clock.ts";
 import type { Machine, SiteProgram, StartProgram } from "./site-program.ts";
@@ -13,11 +16,19 @@ export interface SimSiteComponents {
   readonly network: SimNetwork;
   readonly rng: SeededRng;
   readonly startProgram: StartProgram;
+  readonly onFault: (error: unknown) => void;
+}
+
+export interface SimSiteInit {
+  readonly number: number;
+  readonly seed: number;
+  readonly disk: SimDiskInit;
 }
 
 interface Life {
   readonly machine: Machine;
-  readonly program: SiteProgram | undefined;
+  peers: SimPeers | undefined;
+  program: SiteProgram | undefined;
 }
 
 export class SimSite {
@@ -25,6 +36,8 @@ export class SimSite {
   readonly #components: SimSiteComponents;
   readonly #diskInit: SimDiskInit;
   readonly #origin: string;
+  /** What every new machine of the site is told. */
+  genesis: readonly LedgerChange[] = [];
   identity: SimIdentity;
   disk: SimDisk;
   /** How wrong the machine's clock is; it goes on through crashes. */
@@ -32,7 +45,7 @@ export class SimSite {
   #life: Life | undefined;
   #livesCount = 0;
 
-  constructor(components: SimSiteComponents, init: { number: number; seed: number; disk: SimDiskInit }) {
+  constructor(components: SimSiteComponents, init: SimSiteInit) {
     this.#components = components;
     this.number = init.number;
     this.#diskInit = init.disk;
@@ -61,26 +74,31 @@ export class SimSite {
 
   async start(): Promise<void> {
     if (this.#life) return;
-    const { network, rng, startProgram } = this.#components;
-    const machine: Machine = {
-      identity: this.identity,
-      store: new SimStore({ disk: this.disk, clock: this.clock }),
-      peers: network.join(this.identity.peerKey),
-      clock: this.clock,
-      rng: rng.fork(`life ${this.#livesCount++}`),
+    if (!this.disk.fact("ledger", ROSTER_KEY))
+      for (const { key, value } of this.genesis) this.disk.setFact({ kind: "ledger", key, value });
+    const { network, rng, startProgram, onFault } = this.#components;
+    const life: Life = {
+      machine: {
+        identity: this.identity,
+        store: new SimStore({ disk: this.disk, clock: this.clock }),
+        makeTransport: (doorkeeper) => (life.peers = network.join(this.identity.peerKey, doorkeeper)),
+        clock: this.clock,
+        onFault,
+        rng: rng.fork(`life ${this.#livesCount++}`),
+      },
+      peers: undefined,
+      program: undefined,
     };
-    const life: Life = { machine, program: undefined };
     this.#life = life;
-    const program = await startProgram(machine);
-    if (this.#life === life) this.#life = { machine, program };
+    life.program = await startProgram(life.machine);
   }
 
   async stop(): Promise<void> {
     const life = this.#life;
     if (!life?.program) return;
     await life.program.stop();
-    if (this.#life?.machine !== life.machine) return;
-    life.machine.peers.stop();
+    if (this.#life !== life) return;
+    life.peers?.stop();
     await life.machine.store[Symbol.asyncDispose]();
     this.#life = undefined;
   }
@@ -88,10 +106,10 @@ export class SimSite {
   /** As by a power cut. `doneRatio`: how much of what was being written is on the disk. */
   crash(doneRatio: number): void {
     if (!this.#life) return;
-    const { peers, store } = this.#life.machine;
+    const { peers, machine } = this.#life;
     this.#life = undefined;
-    peers.crash();
-    store.crash(doneRatio);
+    peers?.crash();
+    machine.store.crash(doneRatio);
     // The machine's clock goes on; what waits on it does not.
     this.clock = this.clock.endAndCopy();
   }

@@ -3,7 +3,8 @@
  * Method: the conformance suite; crashes at each place of the queue; each fault of the disk alone.
  */
 import assert from "node:assert/strict";
-import { hasCode, testPrimeStore } from "#test/conformance/prime-store.ts";
+import { testKeptPrimes } from "#test/conformance/kept-primes.ts";
+import { type OpenStore, hasCode, testPrimeStore } from "#test/conformance/prime-store.ts";
 import { idsOf, sampleAgent, samplePrime, samplePrimes } from "#test/support/store-samples.ts";
 import { suite } from "#test/support/suite.ts";
 import { SeededRng } from "./seeded-rng.ts";
@@ -17,11 +18,13 @@ const makeDisk = (init: ConstructorParameters<typeof SimDisk>[1] = {}): SimDisk 
   new SimDisk({ rng: new SeededRng("disk") }, init);
 
 const disks = new Map<string, SimDisk>();
-testPrimeStore(test, async (directory) => {
+const open: OpenStore = async (directory) => {
   const disk = disks.get(directory) ?? makeDisk();
   disks.set(directory, disk);
   return new SimStore({ disk });
-});
+};
+testPrimeStore(test, open);
+testKeptPrimes(test, open);
 
 test("after a crash all that was answered is there, and of the rest a first part", async () => {
   const found = new Set<number>();

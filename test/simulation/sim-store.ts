@@ -3,14 +3,14 @@
  * disk, and only then are answered; a crash leaves the disk with some first part of what was in the queue.
  */
 import type { Clock } from "#ledger/clock.ts";
-import type { CheckReport, CompactionReport, Fact, PrimeStore } from "#node/store/prime-store.ts";
+import type { CheckReport, CompactionReport, Fact, KeptTotal, PrimeStore } from "#node/store/prime-store.ts";
 import { factRecord } from "#node/store/record-body.ts";
 import { type StoredPrime, parseBatch } from "#protocol/batch.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { verifyPrime } from "#protocol/sealing.ts";
-import type { KeptTotal, SimDisk } from "./sim-disk.ts";
+import type { SimDisk } from "./sim-disk.ts";
 
 const PAGE_COUNT = 1000;
 /** Facts are refused to agents, and primes to all, when less would stay free. */
@@ -30,6 +30,7 @@ export class SimStore implements PrimeStore {
   readonly #clock: Clock | undefined;
   #queue: Write[] = [];
   #isWriting = false;
+  #onPut: (() => void) | undefined;
   #state: "open" | "failed" | "closed" | "crashed" = "open";
 
   /** The clock is for disks that take time. Throws `store-locked`. */
@@ -42,6 +43,11 @@ export class SimStore implements PrimeStore {
 
   get generation(): string {
     return this.#disk.generation;
+  }
+
+  /** Has `listener` called once, when primes are about to be written. */
+  onNextPut(listener: () => void): void {
+    this.#onPut = listener;
   }
 
   /** Ends the process: nothing is answered any more. `doneRatio`, from 0 to 1: how much of what waits has reached the disk. */
@@ -94,11 +100,13 @@ export class SimStore implements PrimeStore {
     );
   }
 
-  async release(site: SiteId, ids: readonly PrimeId[]): Promise<CompactionReport> {
+  async release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
+    signal?.throwIfAborted();
     return this.#removeBy(ids, (id) => this.#disk.release(site, id) && this.#disk.remove(id));
   }
 
-  async remove(ids: readonly PrimeId[]): Promise<CompactionReport> {
+  async remove(ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
+    signal?.throwIfAborted();
     return this.#removeBy(ids, (id) => this.#disk.remove(id));
   }
 
@@ -240,6 +248,8 @@ export class SimStore implements PrimeStore {
   }
 
   #writePrimes(primes: readonly StoredPrime[], note: (id: PrimeId) => void): Promise<void> {
+    this.#onPut?.();
+    this.#onPut = undefined;
     const news = primes.filter(({ id }) => !this.#disk.primes.has(id));
     return this.#write(
       primes.map((prime) => () => {
@@ -262,7 +272,7 @@ export class SimStore implements PrimeStore {
     this.#isWriting = true;
     while (this.#queue.length > 0 && this.#state === "open") {
       const groupCount = this.#queue.length;
-      const { writeMs } = this.#disk;
+      const writeMs = this.#disk.drawWriteMs();
       if (writeMs > 0) await this.#clock!.sleep(writeMs);
       if (this.#state !== "open") break;
       for (const { steps, boundedBytes, done, refuse } of this.#queue.splice(0, groupCount)) {

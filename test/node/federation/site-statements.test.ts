@@ -2,7 +2,7 @@
 import { deepEqual, equal, rejects } from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { SiteStatements } from "#node/federation/site-statements.ts";
-import type { CborMap } from "#protocol/cbor.ts";
+import type { Statement, StatementOf } from "#ledger/statements.ts";
 import { makeUuidV7, parseSiteId } from "#protocol/ids.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
 import { suite } from "#test/support/suite.ts";
@@ -13,14 +13,17 @@ const agent = makeUuidV7(1);
 const snapshot = makeUuidV7(2);
 
 async function open(store = createMemoryStore()) {
-  const written: { kind: string; data: CborMap }[] = [];
+  const written: Statement[] = [];
   const ledger = { failure: undefined as Error | undefined };
   const statements = await SiteStatements.open(
     {
       store,
-      write: async (kind, data) => {
-        if (ledger.failure) throw ledger.failure;
-        written.push({ kind, data });
+      entries: {
+        write: async (statement) => {
+          if (ledger.failure) throw ledger.failure;
+          written.push(statement);
+          return Buffer.alloc(0);
+        },
       },
       seal: async (plain, context) => Buffer.concat([Buffer.from("sealed"), context, plain.map((byte) => byte ^ 0xff)]),
     },
@@ -65,8 +68,8 @@ test("an entry shows ids and nothing else in plain", async () => {
   const secret = "a name that nobody else reads";
   await store.appendFacts([{ kind: "agent", key: agent, value: Buffer.from(secret) }]);
   await statements.publish();
-  deepEqual(Object.keys(written[0]!.data).toSorted(), ["agent", "sealed"]);
-  equal(Buffer.from(written[0]!.data["sealed"] as Uint8Array).includes(secret), false);
+  deepEqual(Object.keys(written[0]!).toSorted(), ["agent", "kind", "sealed"]);
+  equal((written[0] as StatementOf<"agent">).sealed.includes(secret), false);
 });
 
 test.run();
