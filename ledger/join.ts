@@ -126,25 +126,36 @@ export interface JoinInit {
  * The joiner's side: asks once. Throws `peer-misbehaved` for an answer that is not of the inviter or its federation,
  * `peer-unreachable`, and the signal's reason.
  */
-export async function askToJoin(channel: Channel, { invitation, log, name, signal }: JoinInit): Promise<JoinAnswer> {
-  await channel.send(encodeCbor({ secret: invitation.secret, certificate: log.bytes, name }));
-  const frames: Uint8Array[] = [];
-  let answerBytes = 0;
-  for (let frame = await channel.receive(signal); frame !== undefined; frame = await channel.receive(signal)) {
-    answerBytes += frame.length;
-    if (answerBytes > limits.joinAnswerBytes) throw new CostorError("peer-misbehaved", "a chain without end");
-    frames.push(frame);
-  }
-  await channel.close();
+export async function askToJoin(channel: Channel, init: JoinInit): Promise<JoinAnswer> {
+  const { invitation, log, name, signal } = init;
   try {
-    const [first, ...later] = frames;
+    await channel.send(encodeCbor({ secret: invitation.secret, certificate: log.bytes, name }));
+    const frames: Uint8Array[] = [];
+    let answerBytes = 0;
+    for (let frame = await channel.receive(signal); frame !== undefined; frame = await channel.receive(signal)) {
+      answerBytes += frame.length;
+      if (answerBytes > limits.joinAnswerBytes) throw new CostorError("peer-misbehaved", "a chain without end");
+      frames.push(frame);
+    }
+    const answer = readAnswer(frames, channel, init);
+    await channel.close();
+    return answer;
+  } catch (error) {
+    channel.abort();
+    throw error;
+  }
+}
+
+function readAnswer([first, ...later]: readonly Uint8Array[], { peer }: Channel, init: JoinInit): JoinAnswer {
+  const { federationId, peer: invitingPeer } = init.invitation;
+  try {
     if (first === undefined) throw new CostorError("bad-encoding", "no answer");
     const { state, certificate, roster } = read(answerSchema, first);
     const inviter = openLog(certificate);
-    if (channel.peer !== invitation.peer || peerKeyOf(inviter) !== invitation.peer)
+    if (peer !== invitingPeer || peerKeyOf(inviter) !== invitingPeer)
       throw new CostorError("signature-invalid", "the certificate is not that of the inviter");
     const rosters = [roster, ...later];
-    const chain = checkedChain(rosters, invitation.federationId);
+    const chain = checkedChain(rosters, federationId);
     const isMember = chain.at(-1)!.members.some(({ siteId }) => siteId === inviter.certificate.siteId);
     if (state === "accepted" && !isMember)
       throw new CostorError("roster-invalid", "the inviter is no member of its federation");
@@ -152,7 +163,7 @@ export async function askToJoin(channel: Channel, { invitation, log, name, signa
       state,
       inviter,
       federationName: chain[0]!.name,
-      words: joinWords(invitation.federationId, inviter, log),
+      words: joinWords(federationId, inviter, init.log),
       rosters: state === "accepted" ? rosters : [],
     };
   } catch (cause) {

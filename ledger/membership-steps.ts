@@ -62,13 +62,13 @@ export function membershipSteps(facts: StepFacts): MembershipSteps {
   const fulfilled = facts.wishes.filter(isFulfilled);
   const open = facts.wishes.filter((wish) => !isFulfilled(wish));
   const proposals = proposalsOf(facts, isMember);
+  // One that is out can say nothing more.
+  const own = isMember(siteId) ? facts.consents.filter(({ log }) => log.certificate.siteId === siteId) : [];
   const sign = isMember(siteId) ? open.flatMap((wish) => bodiesToSign(wish, proposals, facts)) : [];
   const wished = new Set(
     proposals.filter(({ change }) => open.some((wish) => isWished(wish, change))).map(({ body }) => body.hash),
   );
-  const withdraw = facts.consents
-    .filter(({ log, consent }) => log.certificate.siteId === siteId && !wished.has(consent.statement.roster))
-    .map(({ consent }) => consent);
+  const withdraw = own.map(({ consent }) => consent).filter(({ statement }) => !wished.has(statement.roster));
   return { sign, withdraw, roster: agreedRoster(proposals, majorityCountOf(roster)), fulfilled };
 }
 

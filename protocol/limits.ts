@@ -153,15 +153,14 @@ export const limits = {
   /** Most ranges of sequence numbers in one message or entry. */
   ledgerRangesCount: 8192,
   /** Largest message of replication, expanded: the marks of a million primes that a holder has and the owner's live set has not. */
+  /** Largest message of replication, expanded: the ids of a quarter of a million primes that an owner has left out. */
   replicateMessageBytes: 9 * MIB,
   /** Largest frame of replication: a batch and its first byte. */
   replicateFrameBytes: 16 * MIB + 1,
   /** Batches that an owner sends ahead of what its holder says to have kept: a long line stays busy, and a cut costs no more. */
   replicateUnderWayBytes: 32 * MIB,
-  /** Most prefixes in one question about fingerprints: an answer of 16 fingerprints each has 1 MiB. */
-  comparePrefixesCount: 4096,
-  /** Most primes that one `finish` says to be left out, 8 bytes each. */
-  extrasCount: 1_000_000,
+  /** Most primes that one `finish` says to be left out: a site that forgets more at once does so in several live sets. */
+  extrasCount: 250_000,
   /** Owners that a holder fills for the first time at once: the first fill takes the longest, and others want their turn. */
   firstFillsCount: 2,
   /** Most primes asked for in one message of `/costor/primes/1`. */
@@ -270,6 +269,14 @@ export const limits = {
   gossipTopicsBytes: 16 * KIB,
   /** Lines of the log about refused peers in a minute; the rest is counted. */
   peerRefusalsLoggedPerMinuteCount: 20,
+  /** Most prefixes in one question of a comparison of sets, and most tags in it: an answer has at most 900 kB. */
+  reconcileAskedCount: 4096,
+  /** Most prefixes that one comparison asks about: those of two sets of 16 million ids each that have none in common. */
+  reconcilePrefixesCount: 1_200_000,
+  /** Most ids that a comparison finds only the holder to have, about 100 bytes of memory each. */
+  reconcileExtrasCount: 500_000,
+  /** Most ids below one prefix that a comparison has in memory. Ids are random: only who makes them on purpose has more. */
+  reconcileLeafIdsCount: 32_768,
   /** Largest segment file of the prime store. */
   segmentBytes: 256 * MIB,
   /** Largest UTF-8 key of a fact in the prime store: an agent id and a path-free name fit many times. */

@@ -81,9 +81,10 @@ export class FederationService implements FederationControl {
     this.#isJoining = true;
     try {
       const { federation } = this.#components;
-      const { membership, ledger, transport, sync } = federation.parts;
+      const { membership, ledger, transport, sync, inviterAddress } = federation.parts;
       await federation.startTransport();
       const { rosters, inviter } = await this.#untilAccepted(invitation, init);
+      await inviterAddress.keep({ peer: invitation.peer, addresses: [...invitation.addresses] });
       await membership.enter(rosters, invitation.federationId);
       // Who is at the other end of the invitation is known from here on; all others come with the ledger.
       await ledger.offer({ certificates: [inviter.bytes] });

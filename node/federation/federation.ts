@@ -14,6 +14,7 @@ import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import type { FederationEvent } from "./federation-event.ts";
 import { Invitations } from "./invitations.ts";
+import { InviterAddress } from "./inviter-address.ts";
 import { LedgerSync } from "./ledger-sync.ts";
 import { OwnEntries } from "./own-entries.ts";
 import { ProfileUpkeep } from "./profile-upkeep.ts";
@@ -58,6 +59,7 @@ interface Parts {
   readonly sync: LedgerSync;
   readonly entries: OwnEntries;
   readonly invitations: Invitations;
+  readonly inviterAddress: InviterAddress;
   readonly wishes: Wishes;
   readonly settings: SettingsFact;
   readonly siteStatements: SiteStatements;
@@ -106,6 +108,7 @@ export class Federation {
     const ledger = await Ledger.open({ store: ledgerStore, speakers: membership, onEvent });
     const profiles = new SiteProfiles({ ledger, membership });
     const invitations = await Invitations.open({ store, clock, rng });
+    const inviterAddress = await InviterAddress.open(store);
     const ownLog = await OwnLog.open(
       { ledger, membership, store: ledgerStore, clock, rng },
       { log, peerSeed: init.peerSeed },
@@ -114,13 +117,13 @@ export class Federation {
       mayConnect: (peer) => membership.peerMayConnect(peer),
       members: () => membership.sites().flatMap((site) => membership.peerOf(site) ?? []),
       isJoinOpen: () => invitations.isAnyOpen,
-      addressesOf: (peer) => profiles.addressesOf(peer),
+      addressesOf: (peer) => [...new Set([...profiles.addressesOf(peer), ...inviterAddress.of(peer)])],
     });
     serveJoining(transport, { membership, log, invitations, onEvent });
     const sync = new LedgerSync({ ledger, membership, ownLog, peers: transport, clock, rng, onEvent });
     const entries = new OwnEntries({ ownLog, ledger, spread: (entry) => sync.spread(entry) });
     return new Federation(components, init, {
-      ...{ ledger, membership, ownLog, transport, profiles, sync, entries, invitations },
+      ...{ ledger, membership, ownLog, transport, profiles, sync, entries, invitations, inviterAddress },
       wishes: await Wishes.open(store),
       settings: await SettingsFact.open(store),
       siteStatements: await SiteStatements.open({ store, entries, seal }, { siteId }),

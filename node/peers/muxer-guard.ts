@@ -5,9 +5,12 @@
  */
 import type { StreamMessageEvent, StreamMuxerFactory } from "@libp2p/interface";
 import type { PeerLimits } from "./peer-limits.ts";
+import { batchWindowUpdates } from "./window-batching.ts";
 
 const headerBytes = 12;
 const dataType = 0;
+const windowUpdateType = 1;
+const openFlag = 1;
 
 /** Why a connection was ended: the message is for the log. */
 export class PeerViolation extends Error {}
@@ -47,12 +50,16 @@ export class MuxerFrames {
 
   private onHeader(): void {
     this.headerFilledBytes = 0;
-    const isData = this.header[1] === dataType;
+    const type = this.header[1];
+    const isData = type === dataType;
     const lengthBytes = this.header.readUInt32BE(8);
     if (isData && lengthBytes > this.limits.peerStreamWindowBytes)
       throw new PeerViolation("a frame larger than any window");
     this.bodyLeftBytes = isData ? lengthBytes : 0;
-    if (!isData || lengthBytes < this.limits.peerSmallFrameBytes) this.countSmall();
+    const isOpening = (this.header.readUInt16BE(2) & openFlag) !== 0;
+    // An update of a window leaves nothing behind, and there is one for each frame of data.
+    const isFree = type === windowUpdateType && !isOpening;
+    if (!isFree && (!isData || lengthBytes < this.limits.peerSmallFrameBytes)) this.countSmall();
   }
 
   private countSmall(): void {
@@ -81,7 +88,9 @@ export function guardMuxer(factory: StreamMuxerFactory, init: { limits: PeerLimi
           stream.abort(error as PeerViolation);
         }
       });
-      return factory.createStreamMuxer(stream);
+      const muxer = factory.createStreamMuxer(stream);
+      batchWindowUpdates(muxer);
+      return muxer;
     },
   };
 }

@@ -15,7 +15,8 @@ import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { decodeMessage, encodeMessage } from "./frame-codec.ts";
-import { auditAnswerMessage, auditProtocol, idsToBytes } from "./primes-messages.ts";
+import { auditAnswerMessage, auditProtocol } from "./primes-messages.ts";
+import { idsToBytes } from "./replicate-messages.ts";
 import type { LedgerReader, OwnEntries, Sites } from "./replication-ports.ts";
 
 export interface AuditorComponents {

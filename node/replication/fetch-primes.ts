@@ -6,8 +6,8 @@ import type { PeerKey, PrimeId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { verifyPrime } from "#protocol/sealing.ts";
 import { batchOf, decodeMessage, encodeMessage, isBatch } from "./frame-codec.ts";
-import { idsToBytes, primesAnswer, primesProtocol } from "./primes-messages.ts";
-import { refusalError } from "./replicate-messages.ts";
+import { primesAnswer, primesProtocol } from "./primes-messages.ts";
+import { idsToBytes, refusalError } from "./replicate-messages.ts";
 
 /**
  * The primes that the peer has of those asked for, each verified by its id, in any order; those that do not come are lacking there.

@@ -14,7 +14,7 @@ import { batchOf, decodeMessage, encodeMessage, isBatch } from "./frame-codec.ts
 import type { HolderQuota, Reservation } from "./holder-quota.ts";
 import type { Omissions } from "./omissions.ts";
 import type { OwnerTurns } from "./owner-turns.ts";
-import { hashOfSet, splitByMarks } from "./prime-sets.ts";
+import { hashOfSet } from "./prime-set-hash.ts";
 import type { KeptPrimes, LedgerReader, OwnEntries } from "./replication-ports.ts";
 import { type FinishRequest, type ReserveRequest, refusalOf, replicateRequest } from "./replicate-messages.ts";
 import type { Turns } from "./turns.ts";
@@ -68,10 +68,8 @@ export class HolderRun implements Disposable {
     }
     if (request.kind === "finish") return encodeMessage(await this.#finish(request));
     const { owner, slice } = this.#required();
-    if (request.prefixes.some((prefix) => Number.parseInt(prefix.charAt(0), 16) !== slice))
-      throw new CostorError("peer-misbehaved", "it compares a slice that is not open");
-    const answers = await this.#components.kept.compare(owner, request.key, request.prefixes);
-    return encodeMessage({ kind: "compared", answers });
+    const answer = await this.#components.kept.compare(owner, slice, request.key, request.question);
+    return encodeMessage({ kind: "compared", answer });
   }
 
   [Symbol.dispose](): void {
@@ -111,7 +109,7 @@ export class HolderRun implements Disposable {
     return { kind: "kept", count: storedCount };
   }
 
-  async #finish({ entry, key, extras }: FinishRequest): Promise<CborMap> {
+  async #finish({ entry, extras }: FinishRequest): Promise<CborMap> {
     const { owner, slice } = this.#required();
     const { kept, ledger, omissions, ownerTurns } = this.#components;
     await ledger.offer({ entries: [entry] });
@@ -120,13 +118,14 @@ export class HolderRun implements Disposable {
       throw new CostorError("peer-misbehaved", "a steward leaves out what only the owner may");
     return ownerTurns.run(owner, async () => {
       const ids = await kept.slice(owner, slice);
-      const { marked, others } = splitByMarks(key, ids, extras);
-      const hash = hashOfSet(others);
-      if (hash !== signed.hash || others.length !== signed.count)
-        return { kind: "differs", count: others.length, hash: Buffer.from(hash, "hex") };
+      const leftOut = new Set(extras);
+      const live = ids.filter((id) => !leftOut.has(id));
+      const hash = hashOfSet(live);
+      if (hash !== signed.hash || live.length !== signed.count)
+        return { kind: "differs", count: live.length, hash: Buffer.from(hash, "hex") };
       // Notes come last: nothing is dropped by a note while an older receipt says that it is here.
       const receipt = await this.#receipt(owner, slice, signed);
-      if (this.#sender === owner) await omissions.note(owner, slice, signed.logId, marked);
+      if (this.#sender === owner) await omissions.note(owner, slice, signed.logId, leftOut.intersection(new Set(ids)));
       return { kind: "receipt", entry: receipt };
     });
   }

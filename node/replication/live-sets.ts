@@ -1,7 +1,7 @@
 /** Signs what of this site's own primes is live, slice by slice. docs/specs/replication.md, Entries */
 import type { LedgerReader, OwnEntries } from "./replication-ports.ts";
 import type { SignedSlice } from "./owner-run.ts";
-import { hashOfSet } from "./prime-sets.ts";
+import { hashOfSet } from "./prime-set-hash.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 
 /** What this site's own snapshots reach, whether or not all of it is here. */

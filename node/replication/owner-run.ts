@@ -15,8 +15,9 @@ import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { decodeMessage, encodeMessage } from "./frame-codec.ts";
 import { batchFrames } from "./prime-batches.ts";
-import { type ReplicateAnswer, refusalError, replicateAnswer } from "./replicate-messages.ts";
+import { type ReplicateAnswer, idsToBytes, refusalError, replicateAnswer } from "./replicate-messages.ts";
 import type { LedgerReader } from "./replication-ports.ts";
+import { compareSlice } from "./slice-comparison.ts";
 
 /** A slice as it is signed: what is sent is what the statement covers, whatever is backed up meanwhile. */
 export interface SignedSlice {
@@ -36,27 +37,11 @@ export interface SliceToSend extends SignedSlice {
   readonly namingEntry: Uint8Array;
 }
 
-/** What a holder lacks, and marks of what it has besides. */
-export interface Differences {
-  readonly missing: readonly PrimeId[];
-  /** 8 bytes each. */
-  readonly extras: Uint8Array;
-}
-
-/** Compares a slice with a holder's by asking it about prefixes; ledger/reconcile.ts. */
-export type Reconcile = (init: {
-  readonly key: Uint8Array;
-  readonly slice: number;
-  readonly ids: readonly PrimeId[];
-  readonly ask: (prefixes: readonly string[]) => Promise<readonly unknown[]>;
-}) => Promise<Differences>;
-
 export interface OwnerRunComponents {
   readonly channel: Channel;
   readonly ledger: Pick<LedgerReader, "offer" | "statement">;
   readonly store: Pick<PrimeStore, "get" | "getMany">;
   readonly limit: BandwidthLimit;
-  readonly reconcile: Reconcile;
   readonly rng: Rng;
 }
 
@@ -143,16 +128,11 @@ export class OwnerRun {
     expect(reserved, "granted");
     const lacking = new Set<PrimeId>();
     for (let round = 0; round < ROUNDS_COUNT; round++) {
-      const { missing, extras } = await this.#components.reconcile({
-        key: this.#key,
-        slice,
-        ids,
-        ask: (prefixes) => this.#compare(prefixes),
-      });
+      const { missing, extras } = await this.#compare(slice, ids);
       lacking.clear();
       if (!(await this.#sendPrimes(slice, missing, lacking))) return { slice, end: "paused" };
       if (lacking.size > 0) return { slice, end: "lacking", lacking: [...lacking] };
-      const answer = await this.#ask({ kind: "finish", entry, key: this.#key, extras });
+      const answer = await this.#ask({ kind: "finish", entry, extras: idsToBytes(extras) });
       if (answer.kind === "differs") continue;
       await this.#believe(expect(answer, "receipt").entry, toSend);
       return { slice, end: "received" };
@@ -160,11 +140,17 @@ export class OwnerRun {
     throw new CostorError("peer-misbehaved", `slice ${slice} differs at the holder, and it does not say where`);
   }
 
-  async #compare(prefixes: readonly string[]): Promise<readonly unknown[]> {
-    const answer = expect(await this.#ask({ kind: "compare", key: this.#key, prefixes }), "compared");
-    if (answer.answers.length !== prefixes.length)
-      throw new CostorError("peer-misbehaved", "it answers to other prefixes than were asked for");
-    return answer.answers;
+  async #compare(slice: number, ids: readonly PrimeId[]) {
+    const missing: PrimeId[] = [];
+    const extras: PrimeId[] = [];
+    const key = this.#key;
+    const ask = async (question: Uint8Array): Promise<Uint8Array> =>
+      expect(await this.#ask({ kind: "compare", key, question }), "compared").answer;
+    for await (const difference of compareSlice({ key, slice, ids, ask, signal: this.#init.signal })) {
+      if ("missing" in difference) for (const id of difference.missing) missing.push(id);
+      else for (const id of difference.extra) extras.push(id);
+    }
+    return { missing, extras };
   }
 
   /** False when the run may not go on; what was sent is kept by then. */

@@ -1,9 +1,8 @@
 /** What is said on `/costor/primes/1` and `/costor/audit/1`. docs/specs/replication.md, Fetching and Audits. */
 import * as v from "valibot";
 import type { Protocol } from "#ledger/peers.ts";
-import { type PrimeId, primeIdFromBytes } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
-import { refused, siteField } from "./replicate-messages.ts";
+import { idsField, refused, siteField } from "./replicate-messages.ts";
 
 export const primesProtocol: Protocol = {
   name: "/costor/primes/1",
@@ -18,29 +17,16 @@ export const auditProtocol: Protocol = {
 
 const ID_BYTES = 32;
 
-/** End to end. */
-const ids = (mostCount: number) =>
-  v.pipe(
-    v.custom<Uint8Array>((value) => value instanceof Uint8Array),
-    v.check((value) => value.length % ID_BYTES === 0 && value.length <= mostCount * ID_BYTES, "too many or broken ids"),
-    v.transform((value): PrimeId[] =>
-      Array.from({ length: value.length / ID_BYTES }, (_, at) =>
-        primeIdFromBytes(value.subarray(at * ID_BYTES, (at + 1) * ID_BYTES)),
-      ),
-    ),
-  );
 const bytes32 = v.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === ID_BYTES);
-
-export const idsToBytes = (list: readonly PrimeId[]): Buffer => Buffer.from(list.join(""), "hex");
 
 export const primesRequest = v.strictObject({
   kind: v.literal("fetch"),
   owner: siteField,
-  ids: ids(limits.fetchIdsCount),
+  ids: idsField(limits.fetchIdsCount),
 });
 /** After the batches: those that are not here. */
 export const primesAnswer = v.variant("kind", [
-  v.strictObject({ kind: v.literal("fetched"), lacking: ids(limits.fetchIdsCount) }),
+  v.strictObject({ kind: v.literal("fetched"), lacking: idsField(limits.fetchIdsCount) }),
   refused,
 ]);
 
@@ -48,7 +34,7 @@ export const auditRequest = v.strictObject({
   kind: v.literal("audit"),
   owner: siteField,
   nonce: bytes32,
-  ids: ids(limits.auditPrimesCount),
+  ids: idsField(limits.auditPrimesCount),
 });
 /** One for each id, in order; null for what is not here. */
 export const auditAnswerMessage = v.variant("kind", [

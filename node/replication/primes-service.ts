@@ -7,8 +7,8 @@ import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { type RightsComponents, mayFetch } from "./fetch-rights.ts";
 import { decodeMessage, encodeMessage } from "./frame-codec.ts";
 import { batchFrames } from "./prime-batches.ts";
-import { idsToBytes, primesProtocol, primesRequest } from "./primes-messages.ts";
-import { refusalOf } from "./replicate-messages.ts";
+import { primesProtocol, primesRequest } from "./primes-messages.ts";
+import { idsToBytes, refusalOf } from "./replicate-messages.ts";
 import type { Sites } from "./replication-ports.ts";
 
 export interface PrimesServiceComponents extends RightsComponents {

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import type { Protocol } from "#ledger/peers.ts";
 import { SLICES_COUNT } from "#ledger/slice.ts";
 import { type ErrorCode, CostorError, errorRegistry, isCostorError } from "#protocol/errors.ts";
-import { parseSiteId } from "#protocol/ids.ts";
+import { type PrimeId, parseSiteId, primeIdFromBytes } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { encodeMessage } from "./frame-codec.ts";
 
@@ -14,7 +14,6 @@ export const replicateProtocol: Protocol = {
 };
 
 const HASH_BYTES = 32;
-const MARK_BYTES = 8;
 
 const natural = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const bytes = v.custom<Uint8Array>((value) => value instanceof Uint8Array);
@@ -32,7 +31,23 @@ export const siteField = v.pipe(
   bytesOf(HASH_BYTES),
   v.transform((value) => parseSiteId(hexOf(value))),
 );
-const prefix = v.pipe(v.string(), v.regex(/^[0-9a-f]{1,7}$/));
+
+/** Ids end to end. */
+export const idsField = (mostCount: number) =>
+  v.pipe(
+    bytes,
+    v.check(
+      (value) => value.length % HASH_BYTES === 0 && value.length <= mostCount * HASH_BYTES,
+      "too many or broken ids",
+    ),
+    v.transform((value): PrimeId[] =>
+      Array.from({ length: value.length / HASH_BYTES }, (_, at) =>
+        primeIdFromBytes(value.subarray(at * HASH_BYTES, (at + 1) * HASH_BYTES)),
+      ),
+    ),
+  );
+
+export const idsToBytes = (list: readonly PrimeId[]): Buffer => Buffer.from(list.join(""), "hex");
 
 /** Opens a slice: what follows is about it until the next one. */
 const reserve = v.strictObject({
@@ -46,19 +61,17 @@ const reserve = v.strictObject({
 });
 const compare = v.strictObject({
   kind: v.literal("compare"),
+  /** Of the fingerprints; the owner chooses it. */
   key: bytesOf(HASH_BYTES),
-  prefixes: v.pipe(v.array(prefix), v.minLength(1), v.maxLength(limits.comparePrefixesCount)),
+  /** ledger/reconcile-messages.ts */
+  question: bytes,
 });
 const finish = v.strictObject({
   kind: v.literal("finish"),
   /** The owner's `live-set`; a steward's own `receipt`. */
   entry,
-  key: bytesOf(HASH_BYTES),
-  /** Marks under the key, 8 bytes each, of what the holder has and the live set has not. */
-  extras: v.pipe(
-    bytes,
-    v.check((value) => value.length % MARK_BYTES === 0 && value.length <= limits.extrasCount * MARK_BYTES),
-  ),
+  /** What the holder has and the live set has not. */
+  extras: idsField(limits.extrasCount),
 });
 /** Frames that are no batch, from the owner. */
 export const replicateRequest = v.variant("kind", [reserve, compare, finish]);
@@ -69,7 +82,7 @@ export type FinishRequest = v.InferOutput<typeof finish>;
 export const refused = v.strictObject({ kind: v.literal("refused"), code: v.string(), message: v.string() });
 const answers = {
   granted: v.strictObject({ kind: v.literal("granted") }),
-  compared: v.strictObject({ kind: v.literal("compared"), answers: v.array(v.unknown()) }),
+  compared: v.strictObject({ kind: v.literal("compared"), answer: bytes }),
   kept: v.strictObject({ kind: v.literal("kept"), count: natural }),
   receipt: v.strictObject({ kind: v.literal("receipt"), entry }),
   differs: v.strictObject({ kind: v.literal("differs"), count: natural, hash: bytesOf(HASH_BYTES) }),

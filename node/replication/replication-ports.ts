@@ -3,7 +3,6 @@ import type { Ledger } from "#ledger/ledger.ts";
 import type { Membership } from "#ledger/membership.ts";
 import type { OwnLog } from "#ledger/own-log.ts";
 import type { CompactionReport } from "#node/store/prime-store.ts";
-import type { CborValue } from "#protocol/cbor.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 
 export type LedgerReader = Pick<Ledger, "currentLog" | "forkOf" | "statement" | "statements" | "entry" | "offer">;
@@ -18,6 +17,6 @@ export interface KeptPrimes {
   release(owner: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport>;
   /** Ascending. */
   slice(owner: SiteId, slice: number): Promise<PrimeId[]>;
-  /** What is answered to each prefix: docs/specs/replication.md, Reconciling. */
-  compare(owner: SiteId, key: Uint8Array, prefixes: readonly string[]): Promise<CborValue[]>;
+  /** The answer to a question of ledger/reconcile.ts about a slice under a key. Throws `bad-encoding`, `limit-exceeded`. */
+  compare(owner: SiteId, slice: number, key: Uint8Array, question: Uint8Array): Promise<Uint8Array>;
 }

@@ -14,7 +14,7 @@ import type { SiteId } from "#protocol/ids.ts";
 import type { Auditor } from "./auditor.ts";
 import { BackOff } from "./back-off.ts";
 import type { LiveSets, OwnPrimes } from "./live-sets.ts";
-import { OwnerRun, type Reconcile, type RunProgress, type SliceReport, type SliceToSend } from "./owner-run.ts";
+import { OwnerRun, type RunProgress, type SliceReport, type SliceToSend } from "./owner-run.ts";
 import { type PlacementKeeper, allSlices } from "./placement-keeper.ts";
 import type { Refusals } from "./refusals.ts";
 import { replicateProtocol } from "./replicate-messages.ts";
@@ -34,7 +34,6 @@ export interface ReplicatorComponents {
   readonly placement: PlacementKeeper;
   readonly refusals: Refusals;
   readonly auditor: Auditor;
-  readonly reconcile: Reconcile;
   readonly limit: BandwidthLimit;
   /** Why this site must sign nothing now; undefined when all is well. */
   readonly suspicion: () => string | undefined;

@@ -38,7 +38,7 @@ const samples: readonly Statement[] = [
   },
   { kind: "placement", slice: 15, holders: sites },
   { kind: "live-set", slice: 0, generation: 1, count: 2, bytes: 3, hash, snapshots: 4 },
-  { kind: "receipt", owner, slice: 7, generation: 1, count: 0, bytes: 0, hash },
+  { kind: "receipt", owner, slice: 7, generation: 1, count: 0, bytes: 0, hash, snapshots: 4 },
   { kind: "loss", owner, slice: 7, count: 9 },
   { kind: "audit", holder, owner, askedCount: 64, rightCount: 62, wrongCount: 1, silentCount: 1, sinceMs: 5 },
   { kind: "steward", owner, slice: 3, holders: [] },

@@ -103,10 +103,13 @@ export class Replica {
         },
       });
       this.wishes = this.wishes.filter((wish) => !steps.fulfilled.includes(wish));
-      for (const body of steps.sign) await this.own.write(consentTo(body, this.author));
-      if (steps.withdraw.length > 0) await this.own.withdrawIdle({ also: steps.withdraw, leastCount: 1 });
+      // A suspect site says nothing.
+      const sign = this.own.suspicion === undefined ? steps.sign : [];
+      for (const body of sign) await this.own.write(consentTo(body, this.author));
+      if (steps.withdraw.length > 0 && this.own.suspicion === undefined)
+        await this.own.withdrawIdle({ also: steps.withdraw, leastCount: 1 });
       const changed = steps.roster !== undefined && (await membership.offer([steps.roster]));
-      if (!changed && steps.sign.length === 0) return;
+      if (!changed && sign.length === 0) return;
     }
   }
 }

@@ -3,17 +3,22 @@ import { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
 import type { Clock } from "#ledger/clock.ts";
 import { Ledger } from "#ledger/ledger.ts";
 import type { Channel } from "#ledger/peers.ts";
+import { answerQuestion } from "#ledger/reconcile-answer.ts";
 import { SLICES_COUNT } from "#ledger/slice.ts";
 import { type Statement, statementData, subjectOf } from "#ledger/statements.ts";
+import { serveAudits } from "#node/replication/audit-service.ts";
+import { Auditor } from "#node/replication/auditor.ts";
 import { HeldClock } from "#node/replication/held-clock.ts";
 import { HolderQuota } from "#node/replication/holder-quota.ts";
 import { HolderService } from "#node/replication/holder-service.ts";
 import { Omissions } from "#node/replication/omissions.ts";
 import { OwnerRun, type OwnerRunInit, type SliceToSend } from "#node/replication/owner-run.ts";
 import { OwnerTurns } from "#node/replication/owner-turns.ts";
-import { hashOfSet } from "#node/replication/prime-sets.ts";
+import { hashOfSet } from "#node/replication/prime-set-hash.ts";
 import { replicateProtocol } from "#node/replication/replicate-messages.ts";
 import type { KeptPrimes, OwnEntries, Sites } from "#node/replication/replication-ports.ts";
+import { servePrimes } from "#node/replication/primes-service.ts";
+import { setOfList } from "#node/replication/slice-comparison.ts";
 import { Turns } from "#node/replication/turns.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { batchEntry } from "#protocol/batch.ts";
@@ -26,7 +31,6 @@ import { MemoryLedgerStore } from "#test/support/memory-ledger-store.ts";
 import { type MemoryStore, createMemoryStore } from "#test/support/memory-store.ts";
 import { noise } from "#test/support/noise.ts";
 import { seededRng } from "#test/support/seeded-rng.ts";
-import { compareList, plainReconcile } from "./plain-reconcile.ts";
 
 /** One machine's clocks, set by the test. */
 export class TestClock implements Clock {
@@ -55,8 +59,8 @@ export function keptPrimesOf(store: PrimeStore): KeptPrimes {
     put: (owner, batch) => store.putFor(owner, batch),
     release: (owner, ids, signal) => store.release(owner, ids, signal),
     slice,
-    compare: async (owner, key, prefixes) =>
-      compareList(await slice(owner, Number.parseInt(prefixes[0]!.charAt(0), 16)), key, prefixes),
+    compare: async (owner, number, key, question) =>
+      answerQuestion(setOfList(key, await slice(owner, number)), question),
   };
 }
 
@@ -111,6 +115,7 @@ export class ReplicatingSite {
   readonly peers: SimPeers;
   readonly service: HolderService | undefined;
   readonly stop = new AbortController();
+  readonly rng = seededRng("audits");
   role: Role;
   offeredBytes: number;
   #generation = 0;
@@ -137,6 +142,9 @@ export class ReplicatingSite {
     if (init.serves !== false) {
       this.service = new HolderService({ ...this.holderComponents(), peers: this.peers, sites: this.view });
       this.service.start(this.stop.signal);
+      const served = { self, ledger, store, peers: this.peers, sites: this.view };
+      servePrimes(served);
+      serveAudits(served);
       this.peers.start();
     }
   }
@@ -206,7 +214,7 @@ export class ReplicatingSite {
   /** Backs up so many primes; their ids. */
   async backUp(seed: string, count: number, lengthBytes = 100): Promise<PrimeId[]> {
     const primes = Array.from({ length: count }, (_, at) => {
-      const stored = noise(`${this.name} ${seed} ${at}`, lengthBytes);
+      const stored = Buffer.alloc(lengthBytes, noise(`${this.name} ${seed} ${at}`, 32));
       return { id: primeIdOf(stored), stored };
     });
     for (let at = 0; at < primes.length; at += 500)
@@ -250,8 +258,19 @@ export class ReplicatingSite {
   runOver(channel: Channel, holder: SiteId, slices: readonly SliceToSend[], init: Partial<OwnerRunInit> = {}) {
     const { ledger, store } = this;
     const limit = new BandwidthLimit({ clock: this.clock }, {});
-    const components = { channel, ledger, store, limit, reconcile: plainReconcile, rng: seededRng(this.name) };
+    const components = { channel, ledger, store, limit, rng: seededRng(this.name) };
     return new OwnerRun(components, { owner: this.siteId, holder, ...init }).run(slices);
+  }
+
+  /** One audit of a holder's copy of these. */
+  audit(holder: ReplicatingSite, owner: SiteId, lists: readonly (readonly PrimeId[])[], clock: Clock = neverLate) {
+    const { ledger, store, entries, siteId: self, view: sites, peers } = this;
+    const auditor = new Auditor({ ledger, store, entries, self, sites, peers, clock, rng: this.rng });
+    return auditor.audit(
+      holder.siteId,
+      owner,
+      lists.map((ids) => ({ count: ids.length, ids: async () => ids })),
+    );
   }
 
   /** What it keeps for an owner, ascending. */
@@ -282,6 +301,16 @@ interface Opened {
 }
 
 export const allSlices: readonly number[] = Array.from({ length: SLICES_COUNT }, (_, slice) => slice);
+
+/** A clock on which nothing is ever late. */
+const neverLate: Clock = {
+  now: () => 0,
+  elapsedMs: () => 0,
+  sleep: (_, signal) =>
+    new Promise((_resolve, reject) => {
+      signal?.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+    }),
+};
 
 const writeTurns = new Turns({ atOnceCount: 2 });
 
