@@ -195,10 +195,10 @@ export class ReplicatingSite {
     write: (statement) => this.say(statement),
     withdrawIdle: async ({ also = [] } = {}) => {
       const written: Uint8Array[] = [];
-      for (const { logId, seq } of also) {
-        const former = this.ledger.statement(this.siteId, "retire", logId)?.statement;
-        const ranges = former?.ranges.copy() ?? this.ledger.log(logId)!.withdrawn;
-        ranges.add(seq);
+      const idle = [...this.ledger.superseded(this.siteId), ...also];
+      for (const logId of new Set(idle.map((place) => place.logId))) {
+        const ranges = this.ledger.log(logId)!.withdrawn.copy();
+        for (const place of idle) if (place.logId === logId) ranges.add(place.seq);
         written.push(await this.say({ kind: "retire", logId, ranges }));
       }
       return written;
@@ -237,6 +237,25 @@ export class ReplicatingSite {
       toSend.push(await this.signed(slice, generation, namingEntry));
     }
     return toSend;
+  }
+
+  /** As {@link slicesFor}, by what is kept and not by what can be read. */
+  async slicesFromKept(holders: readonly ReplicatingSite[]): Promise<SliceToSend[]> {
+    const store: PrimeStore = this.store;
+    const getMany = store.getMany.bind(store);
+    store.getMany = async (ids) => ids.map(() => Buffer.alloc(100));
+    try {
+      return await this.slicesFor(holders);
+    } finally {
+      store.getMany = getMany;
+    }
+  }
+
+  /** Starts the site's current machine on the net: another one than before. */
+  moveTo(network: SimNetwork): void {
+    this.peers.stop();
+    (this as { peers: SimPeers }).peers = network.join(this.peerKey);
+    this.peers.start();
   }
 
   async signed(slice: number, generation: number, namingEntry: Uint8Array): Promise<SliceToSend> {
