@@ -134,6 +134,7 @@ class FederationSim {
     const endMs = this.#plan.hoursCount * HOUR_MS;
     for (let atMs = HOUR_MS; atMs < endMs + HOUR_MS; atMs += HOUR_MS) {
       await this.#time.run(Math.min(atMs, endMs), afterEvent);
+      await this.#askWhatIsSafe();
       this.#checkers.hourly();
     }
     this.#workload.end();
@@ -153,6 +154,11 @@ class FederationSim {
       failure,
       lastLines: this.#log.lastLines(),
     };
+  }
+
+  async #askWhatIsSafe(): Promise<void> {
+    for (const { program } of this.#honest)
+      for (const id of (await program?.safeSnapshots()) ?? []) this.#witness.saidSafe(id);
   }
 
   /** People show the certificates of new machines around; until then these are strangers to all. */
