@@ -30,8 +30,6 @@ import type { SimStore } from "./sim-store.ts";
 
 const MINUTE_MS = 60_000;
 const COPIES_COUNT = 2;
-/** What a prime of the workload takes, about. */
-const PRIME_BYTES = 50;
 
 export interface ReplicationParts {
   start(signal: AbortSignal): void;
@@ -84,7 +82,7 @@ export async function openReplication(
   const own: OwnPrimes = {
     slice: async (slice) => {
       const ids = (await Array.fromAsync(store.kept(self, slice.toString(16)))).flat();
-      return { ids, bytes: ids.length * PRIME_BYTES };
+      return { ids, bytes: store.bytesOf(ids) };
     },
     revision: () => revision,
     snapshotsCount: snapshots,
