@@ -40,12 +40,12 @@ export class LiveSets {
   }
 
   /**
-   * What there is now, and the live set that says so: a new one where something has changed. Runs with several holders that ask at
-   * once get one. Throws like `OwnLog.write`.
+   * What there is now, and the live set that says so: a new one where something has changed. Runs with two holders ask at
+   * once, and get one. Throws like `OwnLog.write`.
    */
   sign(slice: number): Promise<SignedSlice> {
-    const underWay = this.#signing.get(slice);
-    if (underWay !== undefined) return underWay;
+    const under = this.#signing.get(slice);
+    if (under !== undefined) return under;
     const signing = this.#sign(slice).finally(() => this.#signing.delete(slice));
     this.#signing.set(slice, signing);
     return signing;
