@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { FederationEvent } from "#node/federation/federation-event.ts";
 import { FederationService } from "#node/federation/federation-service.ts";
 import { Federation } from "#node/federation/federation.ts";
-import { reportStatus } from "#node/federation/status-report.ts";
+import { receivedTimesOf, reportStatus } from "#node/federation/status-report.ts";
 import { type Doorkeeper, type Transport } from "#node/federation/transport.ts";
 import { Libp2pPeers } from "#node/peers/libp2p-peers.ts";
 import { parseListenAddress } from "#node/site/addresses.ts";
@@ -23,8 +23,9 @@ export interface FederationOptions {
 }
 
 export interface RunningFederation extends AsyncDisposable {
-  readonly federation: Federation;
   readonly service: FederationService;
+  /** For {@link FacadeComponents.copiesOf}. */
+  copiesOf(receivedMs: number): { readonly count: number; readonly isSafe: boolean } | undefined;
 }
 
 /** Throws `listen-failed` when the site is in a federation and cannot listen. */
@@ -66,10 +67,12 @@ export async function startFederation(
     await stop();
     throw error;
   }
-  const status = () => reportStatus({ federation, site });
+  const status = () =>
+    reportStatus({ federation, store: site.store, receivedTimes: () => receivedTimesOf(site), nowMs: site.now });
   return {
-    federation,
     service: new FederationService({ federation, clock, rng, status }, { siteName, peerSeed: site.machine.peerSeed }),
+    copiesOf: (receivedMs) =>
+      federation.parts.membership.roster === undefined ? undefined : replication.copies.of(receivedMs),
     [Symbol.asyncDispose]: stop,
   };
 }

@@ -12,6 +12,7 @@ import type { Rng } from "#ledger/rng.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { SiteId } from "#protocol/ids.ts";
+import { type Alarm, Alarms } from "./alarms.ts";
 import type { FederationEvent } from "./federation-event.ts";
 import { Invitations } from "./invitations.ts";
 import { InviterAddress } from "./inviter-address.ts";
@@ -73,6 +74,7 @@ export class Federation {
   readonly parts: Parts;
   readonly rosterUpkeep: RosterUpkeep;
   readonly #profile: ProfileUpkeep;
+  readonly #alarms: Alarms;
   readonly #components: FederationComponents;
   readonly #init: FederationInit;
   #signal: AbortSignal | undefined;
@@ -82,6 +84,7 @@ export class Federation {
     this.#components = components;
     this.#init = init;
     this.parts = parts;
+    this.#alarms = new Alarms(components);
     const { ledger, membership, ownLog, transport, entries, wishes } = parts;
     this.siteId = ownLog.log.certificate.siteId;
     this.siteName = init.siteName;
@@ -215,6 +218,28 @@ export class Federation {
   ownAddresses(): readonly string[] {
     const announced = this.parts.settings.current.announcedAddresses;
     return announced.length > 0 ? announced : this.parts.transport.addresses();
+  }
+
+  /** What people should look at. */
+  alarms(): Alarm[] {
+    const { ledger, membership, ownLog, profiles, replication } = this.parts;
+    const nameOf = (site: SiteId): string => profiles.of(site)?.name || site.slice(0, 16);
+    const suspicion = ownLog.suspicion;
+    const forks = membership
+      .sites()
+      .filter((site) => site !== this.siteId && ledger.forkOf(site) !== undefined)
+      .map((site) => ({ code: "fork", text: `two machines write as ${nameOf(site)}; nothing of it is dropped` }));
+    const failing = replication.failingHolders().map((site) => ({
+      code: "audit-failed",
+      text: `${nameOf(site)} could not prove that it has what it says; its copies do not count`,
+    }));
+    const own =
+      suspicion === undefined
+        ? replication
+            .blocking()
+            .map((text) => ({ code: "nothing-signed", text: `${text}; no copies are brought up to date` }))
+        : [{ code: "other-machine", text: `another machine may act as this site (${suspicion}); it writes no more` }];
+    return this.#alarms.list([...own, ...forks, ...failing]);
   }
 
   /** For other sites: what is offered in all, and what is kept of it. */

@@ -23,13 +23,15 @@ import { PlacementKeeper } from "#node/replication/placement-keeper.ts";
 import { servePrimes } from "#node/replication/primes-service.ts";
 import { Refusals } from "#node/replication/refusals.ts";
 import { RegularWork } from "#node/replication/regular-work.ts";
-import { Replicator } from "#node/replication/replicator.ts";
+import { Replicator, type ReplicatorEvent } from "#node/replication/replicator.ts";
 import { Silence } from "#node/replication/silence.ts";
 import { StewardDuty } from "#node/replication/steward-duty.ts";
 import { Turns } from "#node/replication/turns.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { SiteId } from "#protocol/ids.ts";
+import { CopiesReport } from "./copies-report.ts";
 import type { FederationEvent } from "./federation-event.ts";
+import type { SendingStatus } from "./federation-status.ts";
 import { KeptPrimeSets } from "./kept-prime-sets.ts";
 import type { OwnEntries } from "./own-entries.ts";
 import { OwnPrimeSets } from "./own-primes.ts";
@@ -66,6 +68,9 @@ export class Replication {
   readonly rules: SendingRules;
   readonly placement: PlacementKeeper;
   readonly heldClock: HeldClock;
+  readonly copies: CopiesReport;
+  readonly #sending = new Map<SiteId, SendingStatus>();
+  #ownLostCount = 0;
   readonly #components: ReplicationComponents;
   readonly #replicator: Replicator;
   readonly #steward: StewardDuty;
@@ -109,8 +114,13 @@ export class Replication {
     this.#replicator = new Replicator({
       ...shared,
       ...{ own: this.own, liveSets: new LiveSets({ self, ledger, entries, own: this.own }) },
-      ...{ placement: this.placement, refusals, onEvent },
+      ...{ placement: this.placement, refusals },
+      onEvent: (event) => {
+        this.#follow(event);
+        onEvent(event);
+      },
     });
+    this.copies = new CopiesReport({ membership, placement: this.placement }, { self, copiesCount: COPIES_COUNT });
     this.#steward = new StewardDuty({
       ...shared,
       ...{ kept, omissions, silence, placement: this.placement },
@@ -151,13 +161,47 @@ export class Replication {
     if (membership.roster === undefined) return "this site is in no federation";
     if (ownLog.suspicion !== undefined) return `another machine may act as this site (${ownLog.suspicion})`;
     if (!ownLog.isReady) return "no other site was asked since the start";
+    // What a new machine does not know of yet must not look as if it were given up.
+    if (ownLog.log.certificate.epoch > 1) return "this site is being recovered";
+    if (ownLog.wasLedBack) return "this site's disk is older than what it has told others";
     if (this.heldClock.state.isSuspect) return "the machine's clock has jumped";
+    if (this.#ownLostCount > 0) return `${this.#ownLostCount} primes of this site's own are lost here`;
     return undefined;
+  }
+
+  /** Of {@link suspicion} what does not pass by itself within a minute. */
+  blocking(): string[] {
+    const { membership, ownLog } = this.#components;
+    const suspicion = membership.roster !== undefined && ownLog.isReady ? this.suspicion() : undefined;
+    return suspicion === undefined ? [] : [suspicion];
+  }
+
+  /** Holders of this site's primes against which an audit tells. */
+  failingHolders(): SiteId[] {
+    const { ownLog } = this.#components;
+    const state = this.placement.stateOf(ownLog.log.certificate.siteId, 0);
+    return state.holders.filter(({ failsAudits }) => failsAudits).map(({ siteId }) => siteId);
+  }
+
+  /** What is under way, by holder. */
+  sending(): SendingStatus[] {
+    return [...this.#sending.values()];
+  }
+
+  #follow(event: ReplicatorEvent): void {
+    if (event.event === "run-progress") {
+      const sinceMs = this.#sending.get(event.holder)?.sinceMs ?? this.#components.clock.now();
+      const { slice, keptBytes } = event.progress;
+      this.#sending.set(event.holder, { holder: event.holder, slice, sentBytes: keptBytes, sinceMs });
+    } else if (event.event !== "audit-failed") this.#sending.delete(event.holder);
   }
 
   async #turn(signal: AbortSignal): Promise<void> {
     this.#silence.count();
     await this.#losses();
+    const { store, ownLog } = this.#components;
+    const self = ownLog.log.certificate.siteId;
+    this.#ownLostCount = (await store.keptTotals()).find(({ site }) => site === self)?.lostCount ?? 0;
     await this.#replicator.turn(signal);
   }
 
