@@ -121,7 +121,7 @@ test("a holder that always differs is given up at a limit, and none of its ids i
     return encodeAnswer({
       sums: sums.map(fingerprint),
       below: below.map(() => ({ children: Array.from({ length: 16 }, fingerprint) })),
-      finds: finds.map(() => undefined),
+      finds: finds.map(() => ({ below: { tags: [] } })),
     });
   };
   const drain = async (ask: typeof lying) => {
@@ -133,7 +133,7 @@ test("a holder that always differs is given up at a limit, and none of its ids i
     return encodeAnswer({
       sums: sums.map(() => ({ high: 1, low: 1, count: 1 })),
       below: below.map(() => ({ tags: [5n] })),
-      finds: finds.map(({ prefix }) => prefix.padEnd(64, "0") as PrimeId),
+      finds: finds.map(({ prefix }) => ({ id: prefix.padEnd(64, "0") as PrimeId })),
     });
   };
   await assert.rejects(drain(inventing), hasCode("bad-encoding"));
@@ -206,7 +206,7 @@ test("a holder with more ids too many than a comparison takes is refused", async
       below: below.map((prefix) =>
         prefix.length < 4 ? { children: Array(16).fill(fingerprint) } : { tags: tagsBelow(prefix) },
       ),
-      finds: finds.map(({ tag }) => byTag.get(tag)),
+      finds: finds.map(({ tag }) => ({ id: byTag.get(tag)! })),
     });
   };
   let extrasCount = 0;
