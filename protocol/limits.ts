@@ -122,10 +122,153 @@ export const limits = {
   epochCertificateBytes: 1 * KIB,
   /** Most entries of one site that are in force: fifty times what fifty agents need in ten years. */
   ledgerEntriesPerSiteCount: 100_000,
+  /** Most bytes of one site's entries in force: a hostile one costs its peers no more memory and disk than so much, by a small factor. */
+  ledgerPerSiteBytes: 64 * MIB,
+  /** Longest name, place or address in an entry, in characters. */
+  ledgerTextCharacters: 260,
+  /** Most addresses in a profile or an invitation. */
+  ledgerAddressesCount: 16,
+  /** Most holders of one slice. */
+  holdersPerSliceCount: 16,
   /** Most logs of one site: one for each recovery. */
   ledgerLogsPerSiteCount: 256,
+  /** Entries made idle by newer ones after which a site withdraws them: one retire for many. */
+  supersededEntriesCount: 64,
+  /** Most members of a federation. */
+  rosterMembersCount: 128,
+  /** Most sites that a roster lists as expelled. */
+  rosterExpelledCount: 256,
+  /** Largest body of a roster: with a signature it fits an entry of the ledger. */
+  rosterBodyBytes: 56 * KIB,
+  /** Largest roster, with signatures of all members. */
+  rosterBytes: 128 * KIB,
+  /** Most rosters of a chain: a hundred changes a year for forty years. */
+  rosterChainCount: 4096,
+  /** Most rosters at once of a chain that leaves one's own. */
+  rosterBranchCount: 256,
+  /** Guests that one member may have let in at a time. */
+  guestsPerMemberCount: 8,
+  /** Consents of one site that are looked at, the newest first. */
+  consentsPerSiteCount: 16,
   /** Most ranges of sequence numbers in one message or entry. */
   ledgerRangesCount: 8192,
+  /** Largest message of replication, expanded: the marks of a million primes that a holder has and the owner's live set has not. */
+  /** Largest message of replication, expanded: the ids of a quarter of a million primes that an owner has left out. */
+  replicateMessageBytes: 9 * MIB,
+  /** Largest frame of replication: a batch and its first byte. */
+  replicateFrameBytes: 16 * MIB + 1,
+  /** Batches that an owner sends ahead of what its holder says to have kept: a long line stays busy, and a cut costs no more. */
+  replicateUnderWayBytes: 32 * MIB,
+  /** Most primes that one `finish` says to be left out: a site that forgets more at once does so in several live sets. */
+  extrasCount: 250_000,
+  /** Owners that a holder fills for the first time at once: the first fill takes the longest, and others want their turn. */
+  firstFillsCount: 2,
+  /** Most primes asked for in one message of `/costor/primes/1`. */
+  fetchIdsCount: 4096,
+  /** Primes that one audit asks of a holder: a loss of 1 % is found within a week with a chance of 0.989. */
+  auditPrimesCount: 64,
+  /** Time for the answer to each prime of an audit, after the one before: a disk's seek and 4 MiB many times over. */
+  auditAnswerMs: 10_000,
+  /** Largest frame of a synchronisation. */
+  syncFrameBytes: 1 * MIB,
+  /** A page of an answer ends when it has so many bytes: it and its last item fit a frame. */
+  syncPageBytes: 256 * KIB,
+  /** Logs of a peer that one synchronisation looks at. */
+  syncLogsCount: 32_768,
+  /** Logs whose knowledge is asked for at once: what bounds an asker's memory. */
+  syncLogsAtOnceCount: 16,
+  /** Requests of one synchronisation that are answered. */
+  syncRequestsCount: 20_000,
+  /** Largest message that is spread: an entry and its certificate. */
+  gossipBytes: 66 * KIB,
+  /** Least rate that copies to other sites can be limited to: a prime in twenty minutes. */
+  leastBytesPerSecond: 4 * KIB,
+  /** Longest text of an invitation: 16 addresses of 260 characters in base32. */
+  invitationCharacters: 8192,
+  /** Largest frame of a joiner, which anybody may send: a secret, a certificate and a name. */
+  joinRequestBytes: 4 * KIB,
+  /** Largest answer that a joiner takes: a certificate and a chain of rosters. */
+  joinAnswerBytes: 32 * MIB,
+  /** Open invitations of one site. */
+  invitationsCount: 16,
+  /** Life of an invitation, unless said otherwise. */
+  invitationLifeMs: 3 * 24 * 3600 * 1000,
+  /** Longest life of an invitation. */
+  invitationLongestLifeMs: 30 * 24 * 3600 * 1000,
+  /** Most connections to other sites' machines: a federation of two hundred, each with a second one for a moment. */
+  peerConnectionsCount: 400,
+  /** Connections of one other machine: both may dial at once. With one more the oldest ends, which may be a dead one. */
+  peerConnectionsPerPeerCount: 2,
+  /** Connections whose peer has not said who it is, each with some 100 kB of memory. */
+  peerConnectionsPendingCount: 64,
+  /** Those from one IPv4 address or one IPv6 /64, so that others find room. */
+  peerConnectionsPendingPerAddressCount: 4,
+  /** Connections that one address may open in a second. */
+  peerConnectionsPerAddressPerSecondCount: 5,
+  /** Longest time until a connection is encrypted and its peer known. */
+  peerHandshakeMs: 10_000,
+  /** Longest time in which a new stream has to name its protocol. */
+  peerProtocolMs: 10_000,
+  /** Longest time for a dial, over all addresses of the peer. */
+  peerDialMs: 20_000,
+  /** Longest time for one address of a dial. */
+  peerAddressDialMs: 6_000,
+  /** Addresses of one peer that a dial tries. */
+  peerAddressesCount: 16,
+  /** Dials at once. */
+  peerDialsCount: 16,
+  /** Streams that a peer may have open on one connection, over all protocols. */
+  peerStreamsCount: 64,
+  /** Most bytes of one stream under way before the other side has to wait: 80 MB/s at 50 ms. */
+  peerStreamWindowBytes: 4 * MIB,
+  /** Received bytes of one channel that nobody has taken yet; from here on the other side is told to wait, and sends a window more at most. */
+  peerUnreadBytes: 1 * MIB,
+  /** Bytes of one connection that its peer does not take; above, it is ended. */
+  peerUnsentBytes: 32 * MIB,
+  /** Frames of the multiplexer below {@link limits.peerSmallFrameBytes}, or without content, that a connection may send within {@link limits.peerFrameWatchMs}: each costs memory many times its bytes. */
+  peerSmallFramesCount: 20_000,
+  /** Frames of the multiplexer from here on pay for themselves. */
+  peerSmallFrameBytes: 1 * KIB,
+  /** A frame that has begun, and somebody waits for, comes at least so fast; else its channel ends. */
+  peerFrameMinBytesPerSecond: 1 * KIB,
+  /** How often that is looked at. */
+  peerFrameWatchMs: 10_000,
+  /** A channel on which nothing moves for so long ends. */
+  peerChannelIdleMs: 300_000,
+  /** How long a channel that was served may take to be closed by the other side too. */
+  peerChannelClosingMs: 10_000,
+  /** Bytes a second of one stream of libp2p's own protocols (identify, ping, gossip); faster ones are slowed down. */
+  peerServiceBytesPerSecond: 1 * MIB,
+  /** How often a connection is asked whether it lives. */
+  peerPingMs: 15_000,
+  /** How long the answer may take; without it the connection ends. */
+  peerPingAnswerMs: 20_000,
+  /** Connections of unknown peers while an invitation is open. */
+  peerJoinConnectionsCount: 4,
+  /** Life of a connection to an unknown peer. */
+  peerJoinConnectionMs: 60_000,
+  /** Members that a site keeps connections to: all of a small federation, and of a large one enough for news to spread. */
+  peerKeptCount: 12,
+  /** Pause before a peer is dialled again; it doubles with each failure. */
+  peerRedialMinMs: 1_000,
+  /** Longest such pause. */
+  peerRedialMaxMs: 300_000,
+  /** Members that may be reached through this site as a relay. */
+  peerRelayedCount: 128,
+  /** Connections through this site at once that one member opens. */
+  peerRelayedConnectionsCount: 16,
+  /** Relays that a site asks to be reached through. */
+  peerRelaysCount: 3,
+  /** Largest message that is spread among members: an entry of the ledger with its certificate. */
+  gossipMessageBytes: 72 * KIB,
+  /** Largest envelope of such messages that is read. */
+  gossipEnvelopeBytes: 512 * KIB,
+  /** Such bytes that a slow peer has not taken; above, its gossip ends. */
+  gossipUnsentBytes: 4 * MIB,
+  /** Memory for the topics that one peer names. */
+  gossipTopicsBytes: 16 * KIB,
+  /** Lines of the log about refused peers in a minute; the rest is counted. */
+  peerRefusalsLoggedPerMinuteCount: 20,
   /** Most prefixes in one question of a comparison of sets, and most tags in it: what it asks is answered with 3.5 MB at most, 1 MB as a rule. */
   reconcileAskedCount: 8192,
   /** Most prefixes that one comparison asks about: those of two sets of 16 million ids each that have none in common. */

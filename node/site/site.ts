@@ -4,6 +4,7 @@ import * as v from "valibot";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
+import { publicKeyOf } from "#protocol/raw-keys.ts";
 import { AgentRegistry } from "./agent-registry.ts";
 import { Enrolments } from "./enrolments.ts";
 import { type SiteIdentity, type SiteSecrets, readIdentity, readSecrets, siteDirectoryOf } from "./identity.ts";
@@ -20,9 +21,21 @@ export interface SiteComponents {
   readonly now: () => number;
 }
 
+export interface Machine {
+  /** Ed25519 seed of its PeerId, 32 bytes. */
+  readonly peerSeed: Uint8Array;
+  /** X25519, 32 bytes. */
+  readonly readKey: Uint8Array;
+  readonly readGeneration: number;
+  /** Seals to the read key, bound to `context`. */
+  seal(plain: Uint8Array, context: Uint8Array): Promise<Uint8Array>;
+}
+
 export interface Site {
   readonly identity: SiteIdentity;
   readonly scopeSecret: Uint8Array;
+  /** What this machine is as the site among others. */
+  readonly machine: Machine;
   readonly store: PrimeStore;
   readonly agents: AgentRegistry;
   readonly enrolments: Enrolments;
@@ -67,6 +80,7 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
   return {
     identity,
     scopeSecret: secrets.scopeSecret,
+    machine: machineOf(secrets),
     store,
     agents,
     enrolments: new Enrolments({ store, agents, now, siteId: identity.siteId, caHash }),
@@ -80,6 +94,19 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
     announce: async (announced) => {
       if (announced.join() === (await addresses()).join()) return;
       await store.appendFacts([{ ...ADDRESSES, value: encodeCbor({ addresses: announced }) }]);
+    },
+  };
+}
+
+function machineOf({ peerSeed, readPrivateKey, readGeneration }: SiteSecrets): Machine {
+  const readKey = publicKeyOf("x25519", readPrivateKey);
+  return {
+    peerSeed,
+    readKey,
+    readGeneration,
+    seal: async (plain, context) => {
+      const { sealToReadKey } = await import("#protocol/read-sealing.ts");
+      return sealToReadKey(plain, readKey, context);
     },
   };
 }

@@ -8,6 +8,7 @@ import {
   type KeepTotal,
   siteOfKeepKey,
   siteOfTotalKey,
+  sliceOfTotalKey,
   totalPrefix,
 } from "./keep-entries.ts";
 import { IndexFault } from "./level-handle.ts";
@@ -45,13 +46,13 @@ export async function* allKeeps(index: StoreIndex): AsyncGenerator<{ site: Buffe
   }
 }
 
-/** In order of the sites. */
-export async function keepTotals(index: StoreIndex): Promise<{ site: Buffer; total: KeepTotal }[]> {
-  const found: { site: Buffer; total: KeepTotal }[] = [];
+/** Of each slice of each site that has something in it, in order. */
+export async function keepTotals(index: StoreIndex): Promise<{ site: Buffer; slice: number; total: KeepTotal }[]> {
+  const found: { site: Buffer; slice: number; total: KeepTotal }[] = [];
   for await (const [key, value] of index.entriesIn(rangeOf(totalPrefix))) {
     const total = decodeTotal(value);
     if (total === undefined) throw new IndexFault("an entry of a total is damaged");
-    found.push({ site: siteOfTotalKey(key), total });
+    found.push({ site: siteOfTotalKey(key), slice: sliceOfTotalKey(key), total });
   }
   return found;
 }

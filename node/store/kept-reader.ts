@@ -49,8 +49,19 @@ export class KeptReader {
 
   async totals(): Promise<KeptTotal[]> {
     await this.#live.verified("rest");
-    const totals = await this.#live.read(keepTotals);
-    return totals.map(({ site, total }) => ({ site: parseSiteId(site.toString("hex")), ...total }));
+    const bySite = new Map<string, Omit<KeptTotal, "site"> & { bytesBySlice: number[] }>();
+    for (const { site, slice, total } of await this.#live.read(keepTotals)) {
+      const text = site.toString("hex");
+      const sum = bySite.get(text) ?? { count: 0, bytes: 0, lostCount: 0, bytesBySlice: new Array<number>(16).fill(0) };
+      sum.bytesBySlice[slice] = total.bytes;
+      bySite.set(text, {
+        count: sum.count + total.count,
+        bytes: sum.bytes + total.bytes,
+        lostCount: sum.lostCount + total.lostCount,
+        bytesBySlice: sum.bytesBySlice,
+      });
+    }
+    return [...bySite].map(([site, total]) => ({ site: parseSiteId(site), ...total }));
   }
 }
 

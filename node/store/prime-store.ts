@@ -90,6 +90,8 @@ export interface KeptTotal {
   readonly count: number;
   /** Stored bytes of those that are here. */
   readonly bytes: number;
+  /** Of each of the sixteen slices, by the first hex digit. */
+  readonly bytesBySlice: readonly number[];
   /** How many are not here. */
   readonly lostCount: number;
 }

@@ -23,9 +23,10 @@ import {
   decodeTotal,
   encodeKeepPlace,
   encodeTotal,
-  isKeepKey,
   keepKey,
   siteOfTotalKey,
+  sliceOfId,
+  sliceOfTotalKey,
   totalChanges,
   totalKey,
   totalPrefix,
@@ -184,8 +185,8 @@ export class Projection {
     await this.#load(totals);
     for (const key of totals) {
       const total = decodeTotal(this.#get(key)!);
-      const site = siteOfTotalKey(key);
-      const ids = total?.lostCount === 0 ? going : [...going, ...coming];
+      const [site, slice] = [siteOfTotalKey(key), sliceOfTotalKey(key)];
+      const ids = (total?.lostCount === 0 ? going : [...going, ...coming]).filter((id) => sliceOfId(id) === slice);
       await this.#load(ids.map((id) => keepKey(site, id)));
     }
   }
@@ -305,7 +306,11 @@ function keysOf(record: PlacedRecord): Buffer[] {
     case recordKind.keep:
     case recordKind.release: {
       const { site, ids } = decodeKeep(bodyOf(record));
-      return [totalKey(site), ...ids.flatMap((id) => [keepKey(site, id), primeKey(id)])];
+      const slices = new Set(ids.map(sliceOfId));
+      return [
+        ...[...slices].map((slice) => totalKey(site, slice)),
+        ...ids.flatMap((id) => [keepKey(site, id), primeKey(id)]),
+      ];
     }
     default:
       return [];

@@ -42,6 +42,7 @@ export function createMemoryStore(): MemoryStore {
   const isKept = (id: PrimeId): boolean => [...keeps.values()].some((kept) => kept.has(id));
   const keptIds = (site: SiteId, prefix = ""): PrimeId[] =>
     [...(keeps.get(site) ?? [])].filter((id) => id.startsWith(prefix)).toSorted();
+  const bytesOf = (ids: readonly PrimeId[]): number => ids.reduce((sum, id) => sum + (primes.get(id)?.length ?? 0), 0);
   /** Removes primes and who has sent them. */
   const remove: PrimeStore["remove"] = async (ids) => {
     const before = primes.size;
@@ -104,7 +105,8 @@ export function createMemoryStore(): MemoryStore {
       [...keeps.keys()].toSorted().map((site) => ({
         site,
         count: keptIds(site).length,
-        bytes: keptIds(site).reduce((sum, id) => sum + (primes.get(id)?.length ?? 0), 0),
+        bytes: bytesOf(keptIds(site)),
+        bytesBySlice: Array.from({ length: 16 }, (_, slice) => bytesOf(keptIds(site, slice.toString(16)))),
         lostCount: keptIds(site).filter((id) => !primes.has(id)).length,
       })),
     async *lostOf(site) {

@@ -3,6 +3,7 @@
  * store answers as the model does, a check finds nothing, and a rebuild gives an equal index.
  */
 import assert from "node:assert/strict";
+import { sliceOf } from "#ledger/slice.ts";
 import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
 import { SegmentStore } from "#node/store/segment-store.ts";
 import { count } from "#test/support/level.ts";
@@ -133,7 +134,10 @@ async function runSequence(seed: number): Promise<number> {
       assert.deepEqual((await Array.fromAsync(store.kept(site))).flat(), [...ids].toSorted());
       assert.deepEqual((await Array.fromAsync(store.lostOf(site))).flat(), lost);
       const bytes = [...ids].reduce((sum, id) => sum + (model.primes.has(id) ? stored.get(id)! : 0), 0);
-      const total = ids.size === 0 ? undefined : { site, count: ids.size, bytes, lostCount: lost.length };
+      const bytesBySlice = Array.from({ length: 16 }, (_, slice) =>
+        [...ids].reduce((sum, id) => sum + (model.primes.has(id) && sliceOf(id) === slice ? stored.get(id)! : 0), 0),
+      );
+      const total = ids.size === 0 ? undefined : { site, count: ids.size, bytes, bytesBySlice, lostCount: lost.length };
       assert.deepEqual(totals.get(site), total);
     }
     assert.ok(totals.size <= sites.length);

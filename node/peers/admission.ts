@@ -1,0 +1,157 @@
+/**
+ * Who may connect, asked at each point where js-libp2p asks: members and guests; unknown peers, few and for a short time,
+ * while an invitation is open, and then for one protocol; and inviters that this site dials to join. Whoever is none of
+ * these is refused as soon as Noise has told who it is, before the multiplexer exists.
+ */
+import type { ConnectionGater, MultiaddrConnection, PeerId } from "@libp2p/interface";
+import { getNetConfig, isNetworkAddress } from "@libp2p/utils";
+import type { Multiaddr } from "@multiformats/multiaddr";
+import { peerKeyOf } from "./peer-identity.ts";
+import type { PeerLimits } from "./peer-limits.ts";
+import type { RefusalLog } from "./refusal-log.ts";
+import type { PeerKey } from "#protocol/ids.ts";
+
+/** The only protocol that unknown peers reach: docs/specs/membership.md. */
+export const joinProtocolName = "/costor/join/1";
+
+export interface AdmissionComponents {
+  /** Members and guests. */
+  mayConnect(peer: PeerKey): boolean;
+  /** Whether an invitation is open here. */
+  isJoinOpen(): boolean;
+  readonly refusals: RefusalLog;
+}
+
+export class Admission {
+  private readonly components: AdmissionComponents;
+  private readonly limits: PeerLimits;
+  private readonly pendingByAddress = new Map<string, number>();
+  /** Connections whose peer is not known yet, with their address. */
+  private readonly pending = new Map<MultiaddrConnection, string>();
+  /** Unknown peers that were let in: their connections, counted from when they are known. */
+  private joinersCount = 0;
+  /** Inviters that are dialled, with how many dials or channels need them. */
+  private readonly inviters = new Map<PeerKey, number>();
+
+  constructor(components: AdmissionComponents, init: { limits: PeerLimits }) {
+    this.components = components;
+    this.limits = init.limits;
+  }
+
+  isMember(peerId: PeerId): boolean {
+    const peer = peerKeyOf(peerId);
+    return peer !== undefined && this.components.mayConnect(peer);
+  }
+
+  isInviter(peerId: PeerId): boolean {
+    const peer = peerKeyOf(peerId);
+    return peer !== undefined && this.inviters.has(peer);
+  }
+
+  /** Whether the peer may open or be asked for this protocol. */
+  allows(peerId: PeerId, protocolName: string): boolean {
+    if (this.isMember(peerId)) return true;
+    return protocolName === joinProtocolName && (this.components.isJoinOpen() || this.isInviter(peerId));
+  }
+
+  /** While `work` lasts, the inviter may be dialled though it is no member here. */
+  async withInviter<T>(peer: PeerKey, work: () => Promise<T>): Promise<T> {
+    this.inviters.set(peer, (this.inviters.get(peer) ?? 0) + 1);
+    try {
+      return await work();
+    } finally {
+      const count = this.inviters.get(peer)! - 1;
+      if (count > 0) this.inviters.set(peer, count);
+      else this.inviters.delete(peer);
+    }
+  }
+
+  gater(): ConnectionGater {
+    return {
+      denyDialPeer: (peerId) => !this.mayDial(peerId),
+      denyInboundConnection: (connection) => this.denyPending(connection),
+      denyInboundEncryptedConnection: (peerId, connection) => this.denyInbound(peerId, connection),
+      denyOutboundEncryptedConnection: (peerId) => !this.mayDial(peerId),
+      denyInboundRelayReservation: (peerId) => this.denyRelay(peerId, "asked to be relayed to"),
+      denyOutboundRelayedConnection: (source, destination) =>
+        this.denyRelay(source, "asked to be relayed") ||
+        this.denyRelay(destination, "somebody asked to be relayed to it"),
+      denyInboundRelayedConnection: (_relay, peerId) => this.denyRelay(peerId, "came through a relay"),
+      filterMultiaddrForPeer: (peerId) => this.isMember(peerId),
+    };
+  }
+
+  private mayDial(peerId: PeerId): boolean {
+    return this.isMember(peerId) || this.isInviter(peerId);
+  }
+
+  /** Nobody knows yet who it is; only what one address may hold is bounded. */
+  private denyPending(connection: MultiaddrConnection): boolean {
+    const address = addressOf(connection.remoteAddr);
+    const count = this.pendingByAddress.get(address) ?? 0;
+    if (count >= this.limits.peerConnectionsPendingPerAddressCount) {
+      this.components.refusals.refused("too many connections that do not say who they are", address);
+      return true;
+    }
+    this.pendingByAddress.set(address, count + 1);
+    this.pending.set(connection, address);
+    connection.addEventListener("close", () => {
+      if (this.endPending(connection)) this.components.refusals.refused("no handshake of a site's machine", address);
+    });
+    return false;
+  }
+
+  private endPending(connection: MultiaddrConnection): boolean {
+    const address = this.pending.get(connection);
+    if (address === undefined) return false;
+    this.pending.delete(connection);
+    const left = this.pendingByAddress.get(address)! - 1;
+    if (left > 0) this.pendingByAddress.set(address, left);
+    else this.pendingByAddress.delete(address);
+    return true;
+  }
+
+  private denyInbound(peerId: PeerId, connection: MultiaddrConnection): boolean {
+    this.endPending(connection);
+    const peer = peerKeyOf(peerId);
+    const address = addressOf(connection.remoteAddr);
+    if (peer !== undefined && this.components.mayConnect(peer)) return false;
+    if (peer === undefined || !this.components.isJoinOpen()) {
+      this.components.refusals.refused("not a member", address);
+      return true;
+    }
+    if (this.joinersCount >= this.limits.peerJoinConnectionsCount) {
+      this.components.refusals.refused("too many that want to join", address);
+      return true;
+    }
+    if (connection.status !== "open") return true;
+    this.joinersCount++;
+    connection.addEventListener("close", () => this.joinersCount--, { once: true });
+    return false;
+  }
+
+  private denyRelay(peerId: PeerId, what: string): boolean {
+    if (this.isMember(peerId)) return false;
+    this.components.refusals.refused(`not a member, ${what}`, peerKeyOf(peerId) ?? peerId.toString());
+    return true;
+  }
+}
+
+/** Whom to hold responsible: an IPv4 address, an IPv6 /64, or the relay it comes through. */
+export function addressOf(address: Multiaddr): string {
+  if (!isNetworkAddress(address)) return "unknown";
+  const { type, host } = getNetConfig(address);
+  return type === "ip6" ? networkOf(host) : host;
+}
+
+/** The first four groups of an IPv6 address. */
+function networkOf(host: string): string {
+  const [head = "", tail] = host.split("::");
+  const groups = head === "" ? [] : head.split(":");
+  if (tail !== undefined) {
+    const tailGroups = tail === "" ? [] : tail.split(":");
+    while (groups.length + tailGroups.length < 8) groups.push("0");
+    groups.push(...tailGroups);
+  }
+  return `${groups.slice(0, 4).join(":")}::/64`;
+}

@@ -1,0 +1,101 @@
+/**
+ * Which members a site keeps connections to, and when it dials them again: all of a few, some at random of many. Pauses
+ * double with each failure, with chance in them, so that not all dial at once when a line comes back.
+ */
+import { randomInt } from "node:crypto";
+import type { PeerLimits } from "./peer-limits.ts";
+import type { PeerKey } from "#protocol/ids.ts";
+
+export interface KeptConnectionsComponents {
+  /** Members and guests but this site's machine itself. */
+  members(): readonly PeerKey[];
+  addressesOf(peer: PeerKey): readonly string[];
+  isConnected(peer: PeerKey): boolean;
+  /** Rejects when the peer is not reached. */
+  dial(peer: PeerKey): Promise<void>;
+}
+
+interface Kept {
+  failuresCount: number;
+  dueMs: number;
+  addresses: string;
+  dialling: boolean;
+}
+
+export class KeptConnections {
+  private readonly components: KeptConnectionsComponents;
+  private readonly limits: PeerLimits;
+  private readonly kept = new Map<PeerKey, Kept>();
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(components: KeptConnectionsComponents, init: { limits: PeerLimits }) {
+    this.components = components;
+    this.limits = init.limits;
+  }
+
+  start(): void {
+    this.timer = setInterval(() => this.look(), this.limits.peerRedialMinMs);
+    this.timer.unref();
+    this.membersChanged();
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+    this.kept.clear();
+  }
+
+  /** Members came, went, or have other addresses, which are tried at once. */
+  membersChanged(): void {
+    const members = this.components.members();
+    const current = new Set(members);
+    for (const peer of this.kept.keys()) if (!current.has(peer)) this.kept.delete(peer);
+    const others = members.filter((peer) => !this.kept.has(peer));
+    while (others.length > 0 && this.kept.size < this.limits.peerKeptCount) {
+      const [peer] = others.splice(randomInt(others.length), 1);
+      this.kept.set(peer!, { failuresCount: 0, dueMs: 0, addresses: "", dialling: false });
+    }
+    for (const [peer, kept] of this.kept) {
+      const addresses = this.components.addressesOf(peer).join(" ");
+      if (addresses === kept.addresses) continue;
+      Object.assign(kept, { addresses, failuresCount: 0, dueMs: 0 });
+    }
+    this.look();
+  }
+
+  /** The peer can be reached in some new way; it is dialled at once. */
+  seen(peer: PeerKey): void {
+    const kept = this.kept.get(peer);
+    if (kept !== undefined) kept.dueMs = 0;
+    this.look();
+  }
+
+  private look(): void {
+    const nowMs = performance.now();
+    for (const [peer, kept] of this.kept) {
+      if (kept.dialling) continue;
+      if (this.components.isConnected(peer)) kept.failuresCount = 0;
+      else if (kept.dueMs <= nowMs) void this.dial(peer, kept);
+    }
+  }
+
+  private async dial(peer: PeerKey, kept: Kept): Promise<void> {
+    kept.dialling = true;
+    try {
+      await this.components.dial(peer);
+      kept.dueMs = performance.now() + this.pauseMs(0);
+    } catch {
+      kept.dueMs = performance.now() + this.pauseMs(kept.failuresCount++);
+    } finally {
+      kept.dialling = false;
+    }
+  }
+
+  /** From half the doubled pause to one and a half of it. */
+  private pauseMs(failuresCount: number): number {
+    const pauseMs = Math.min(
+      this.limits.peerRedialMaxMs,
+      this.limits.peerRedialMinMs * 2 ** Math.min(failuresCount, 30),
+    );
+    return pauseMs * (0.5 + Math.random());
+  }
+}

@@ -1,0 +1,299 @@
+/**
+ * The site's {@link Peers}: libp2p over TCP and WebSockets, Noise and Yamux. Who may connect is {@link Admission}'s to say;
+ * a connection to whoever may no longer ends here. A member that cannot be dialled is reached through members that both know.
+ */
+import type { Connection, PeerInfo } from "@libp2p/interface";
+import { Admission } from "./admission.ts";
+import { Gossip } from "./gossip.ts";
+import { keepAlive } from "./keep-alive.ts";
+import { KeptConnections } from "./kept-connections.ts";
+import { type Libp2pNode, makeLibp2pNode } from "./libp2p-node.ts";
+import { PeerViolation } from "./muxer-guard.ts";
+import { PeerDialler, unreachable } from "./peer-dialler.ts";
+import { peerIdOf, peerKeyOf, privateKeyFrom } from "./peer-identity.ts";
+import { type PeerLimits, peerLimits } from "./peer-limits.ts";
+import { type PeersLog, RefusalLog } from "./refusal-log.ts";
+import { boundRelaying } from "./relay-flow.ts";
+import { ServedProtocols } from "./served-protocols.ts";
+import { StreamChannel } from "./stream-channel.ts";
+import { assertInvariant, CostorError } from "#protocol/errors.ts";
+import type { PeerKey } from "#protocol/ids.ts";
+import type { Channel, Peers, Protocol } from "#ledger/peers.ts";
+
+export interface Libp2pPeersComponents {
+  readonly log: PeersLog;
+  /** Members and guests. */
+  mayConnect(peer: PeerKey): boolean;
+  /** All for which {@link mayConnect} holds. */
+  members(): readonly PeerKey[];
+  /** Whether an invitation is open here. */
+  isJoinOpen(): boolean;
+  /** Multiaddr texts of the peer's profile. */
+  addressesOf(peer: PeerKey): readonly string[];
+}
+
+export interface Libp2pPeersInit {
+  /** Ed25519 seed of this machine's identity, 32 bytes. */
+  readonly peerSeed: Uint8Array;
+  /** Multiaddr texts; none for a site that only dials. */
+  readonly listen: readonly string[];
+  readonly announce?: readonly string[];
+  /** Of the federation's gossip; undefined before there is one. */
+  readonly topic?: string;
+  /** Whether members on the LAN are looked for. */
+  readonly mdns: boolean;
+  readonly limits?: Partial<PeerLimits>;
+}
+
+export class Libp2pPeers implements Peers, AsyncDisposable {
+  readonly self: PeerKey;
+  private readonly components: Libp2pPeersComponents;
+  private readonly limits: PeerLimits;
+  private readonly admission: Admission;
+  private readonly refusals: RefusalLog;
+  private readonly served: ServedProtocols;
+  private readonly node: Libp2pNode;
+  private readonly dialler: PeerDialler;
+  private readonly gossip: Gossip;
+  private readonly kept: KeptConnections;
+  private topic: string | undefined;
+  private readonly connectedListeners: ((peer: PeerKey) => void)[] = [];
+  private readonly publishedListeners: ((message: Uint8Array) => void)[] = [];
+  /** Connections of members. */
+  private readonly welcomed = new Map<Connection, PeerKey>();
+  private isStarted = false;
+
+  /** Does not listen or dial before {@link start}. */
+  static async create(components: Libp2pPeersComponents, init: Libp2pPeersInit): Promise<Libp2pPeers> {
+    const limits = peerLimits(init.limits);
+    const refusals = new RefusalLog(components, { limits });
+    const admission = new Admission({ ...callable(components), refusals }, { limits });
+    const served = new ServedProtocols({ log: components.log, refusals }, { limits });
+    let peers: Libp2pPeers | undefined;
+    const node = await makeLibp2pNode(
+      { admission, refusals, onFoundOnLan: (found) => peers?.onFoundOnLan(found) },
+      {
+        privateKey: await privateKeyFrom(init.peerSeed),
+        listen: init.listen,
+        announce: init.announce ?? [],
+        mdns: init.mdns,
+        limits,
+        ownProtocols: served.names,
+      },
+    );
+    peers = new Libp2pPeers(components, init, { limits, refusals, admission, served, node });
+    return peers;
+  }
+
+  private constructor(
+    components: Libp2pPeersComponents,
+    init: Libp2pPeersInit,
+    parts: {
+      limits: PeerLimits;
+      refusals: RefusalLog;
+      admission: Admission;
+      served: ServedProtocols;
+      node: Libp2pNode;
+    },
+  ) {
+    this.components = components;
+    const { limits, node, admission } = parts;
+    this.limits = limits;
+    this.refusals = parts.refusals;
+    this.admission = admission;
+    this.served = parts.served;
+    this.node = node;
+    this.topic = init.topic;
+    const self = peerKeyOf(node.peerId);
+    assertInvariant(self !== undefined, "this machine has an Ed25519 key");
+    this.self = self;
+    const addressesOf = (peer: PeerKey): readonly string[] => components.addressesOf(peer);
+    this.dialler = new PeerDialler({ node, addressesOf, isMember: (peerId) => admission.isMember(peerId) }, { limits });
+    this.gossip = new Gossip(
+      {
+        gossipsub: node.services.gossip,
+        onMessage: (message) => this.publishedListeners.forEach((listener) => listener(message)),
+      },
+      { limits },
+    );
+    this.kept = new KeptConnections(
+      {
+        members: () => components.members().filter((peer) => peer !== self),
+        addressesOf,
+        isConnected: (peer) => this.dialler.existing(peerIdOf(peer)) !== undefined,
+        dial: async (peer) => void (await this.dialler.connect(peer)),
+      },
+      { limits },
+    );
+  }
+
+  /** Throws `listen-failed`. */
+  async start(): Promise<void> {
+    assertInvariant(!this.isStarted, "the transport is started once");
+    this.isStarted = true;
+    const { node } = this;
+    node.addEventListener("connection:open", ({ detail }) => this.onConnection(detail));
+    await this.served.register((name, onStream) =>
+      node.handle(name, onStream, {
+        maxInboundStreams: this.limits.peerStreamsCount,
+        maxOutboundStreams: this.limits.peerStreamsCount,
+      }),
+    );
+    try {
+      await node.start();
+    } catch (cause) {
+      throw new CostorError("listen-failed", `cannot listen for other sites: ${(cause as Error).message}`, { cause });
+    }
+    this.gossip.setTopic(this.topic);
+    this.kept.start();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.kept.stop();
+    await this.node.stop();
+  }
+
+  async open(peer: PeerKey, protocol: Protocol, signal?: AbortSignal): Promise<Channel> {
+    signal?.throwIfAborted();
+    if (!this.components.mayConnect(peer)) throw unreachable(peer, "the peer is no member");
+    return this.openOn(await this.dialler.connect(peer, signal), peer, protocol, signal);
+  }
+
+  /**
+   * A channel to an inviter that is no member here yet. Its connection ends with the channel, and after a minute. Throws as
+   * {@link open} does.
+   */
+  async dialForJoin(
+    peer: PeerKey,
+    addresses: readonly string[],
+    protocol: Protocol,
+    signal?: AbortSignal,
+  ): Promise<Channel> {
+    return this.admission.withInviter(peer, async () => {
+      const connection = await this.dialler.connectAt(peer, addresses, signal);
+      return this.openOn(connection, peer, protocol, signal, () => {
+        if (!this.welcomed.has(connection)) connection.close().catch(() => connection.abort(new Error("left")));
+      });
+    });
+  }
+
+  serve(protocol: Protocol, handler: (channel: Channel) => Promise<void>): void {
+    assertInvariant(!this.isStarted, "protocols are served before the transport is started", { name: protocol.name });
+    this.served.add(protocol, handler);
+  }
+
+  connected(): readonly PeerKey[] {
+    return [...new Set(this.welcomed.values())];
+  }
+
+  onConnected(listener: (peer: PeerKey) => void): void {
+    this.connectedListeners.push(listener);
+  }
+
+  publish(message: Uint8Array): void {
+    assertInvariant(message.length <= this.limits.gossipMessageBytes, "a message fits", { length: message.length });
+    this.gossip.publish(message).catch((error: unknown) => {
+      this.components.log.info({ err: error }, "a message was not spread");
+    });
+  }
+
+  onPublished(listener: (message: Uint8Array) => void): void {
+    this.publishedListeners.push(listener);
+  }
+
+  /** The federation's topic, once there is a federation; undefined for none. */
+  setTopic(topic: string | undefined): void {
+    this.topic = topic;
+    if (this.node.status === "started") this.gossip.setTopic(topic);
+  }
+
+  /** Members or their addresses are others than before: whoever may not connect any more is disconnected. */
+  membershipChanged(): void {
+    for (const connection of this.node.getConnections()) {
+      const isMember = this.admission.isMember(connection.remotePeer);
+      if (isMember) this.welcome(connection);
+      else if (this.welcomed.has(connection)) {
+        this.refusals.refused("no member any more", this.welcomed.get(connection)!);
+        connection.abort(new Error("not a member any more"));
+      }
+    }
+    this.kept.membersChanged();
+  }
+
+  /** Multiaddr texts by which this site may be reached, for its profile; those through relays with them. */
+  addresses(): readonly string[] {
+    return this.node.getMultiaddrs().map((address) => address.toString());
+  }
+
+  onAddressesChanged(listener: () => void): void {
+    this.node.addEventListener("self:peer:update", () => listener());
+  }
+
+  private async openOn(
+    connection: Connection,
+    peer: PeerKey,
+    protocol: Protocol,
+    signal?: AbortSignal,
+    onClosed?: () => void,
+  ): Promise<Channel> {
+    try {
+      const late = AbortSignal.timeout(this.limits.peerProtocolMs);
+      const stream = await connection.newStream(protocol.name, {
+        signal: signal === undefined ? late : AbortSignal.any([signal, late]),
+        maxOutboundStreams: this.limits.peerStreamsCount,
+      });
+      if (onClosed !== undefined) stream.addEventListener("close", onClosed, { once: true });
+      return new StreamChannel(stream, { peer, protocol, limits: this.limits });
+    } catch (cause) {
+      signal?.throwIfAborted();
+      onClosed?.();
+      throw unreachable(peer, `the peer does not open ${protocol.name}`, cause);
+    }
+  }
+
+  private onConnection(connection: Connection): void {
+    connection.addEventListener("close", ({ error }) => {
+      if (error instanceof PeerViolation)
+        this.refusals.refused(error.message, peerKeyOf(connection.remotePeer) ?? "unknown");
+    });
+    if (this.admission.isMember(connection.remotePeer)) return this.welcome(connection);
+    const late = setTimeout(() => {
+      if (!this.welcomed.has(connection)) connection.abort(new Error("a connection to join is short"));
+    }, this.limits.peerJoinConnectionMs);
+    late.unref();
+    connection.addEventListener("close", () => clearTimeout(late), { once: true });
+  }
+
+  private welcome(connection: Connection): void {
+    const peer = peerKeyOf(connection.remotePeer);
+    if (peer === undefined || this.welcomed.has(connection) || connection.status !== "open") return;
+    const others = [...this.welcomed].filter(([, key]) => key === peer).map(([other]) => other);
+    this.welcomed.set(connection, peer);
+    connection.addEventListener("close", () => this.welcomed.delete(connection), { once: true });
+    // The oldest is the likeliest to be dead.
+    others
+      .slice(0, Math.max(0, others.length + 1 - this.limits.peerConnectionsPerPeerCount))
+      .forEach((other) => other.abort(new Error("one connection too many")));
+    boundRelaying(connection, this.limits.peerUnreadBytes);
+    keepAlive(connection, this.limits);
+    // What it speaks; gossip and relays go by that.
+    this.node.services.identify.identify(connection).catch(() => {});
+    if (others.length === 0) this.connectedListeners.forEach((listener) => listener(peer));
+  }
+
+  private onFoundOnLan({ id, multiaddrs }: PeerInfo): void {
+    const peer = peerKeyOf(id);
+    if (peer === undefined || !this.components.mayConnect(peer)) return;
+    const addresses = multiaddrs.slice(0, this.limits.peerAddressesCount);
+    this.node.peerStore.merge(id, { multiaddrs: addresses }).then(
+      () => this.kept.seen(peer),
+      () => {},
+    );
+  }
+}
+
+/** The functions without their object. */
+const callable = (components: Libp2pPeersComponents) => ({
+  mayConnect: (peer: PeerKey) => components.mayConnect(peer),
+  isJoinOpen: () => components.isJoinOpen(),
+});

@@ -1,0 +1,207 @@
+/**
+ * A channel of frames on a libp2p stream. Bytes that are received lie in a {@link StreamSource} until somebody waits for a
+ * frame; a frame is put together in its final memory. One timer a channel sees whether things move.
+ */
+import type { Stream } from "@libp2p/interface";
+import { encodeFrameHeader, FrameHeader } from "./frame-header.ts";
+import type { PeerLimits } from "./peer-limits.ts";
+import { StreamSource } from "./stream-source.ts";
+import { assertInvariant, CostorError, isCostorError } from "#protocol/errors.ts";
+import type { PeerKey } from "#protocol/ids.ts";
+import type { Channel, Protocol } from "#ledger/peers.ts";
+
+/** The header goes out with so much of the frame: two small writes cost more than this copy. */
+const firstWriteBytes = 32 * 1024;
+
+export interface StreamChannelInit {
+  readonly peer: PeerKey;
+  readonly protocol: Protocol;
+  readonly limits: PeerLimits;
+}
+
+export class StreamChannel implements Channel {
+  readonly peer: PeerKey;
+  private readonly stream: Stream;
+  private readonly protocol: Protocol;
+  private readonly limits: PeerLimits;
+  private readonly source: StreamSource;
+  private readonly header: FrameHeader;
+  private readonly watch: NodeJS.Timeout;
+  private frame: Buffer | undefined;
+  private filledBytes = 0;
+  private receiving = false;
+  private sending: Promise<void> = Promise.resolve();
+  private sentBytes = 0;
+  private failure: CostorError | undefined;
+  private closing: Promise<void> | undefined;
+  private seen = { receivedBytes: 0, takenBytes: 0, sinceMs: performance.now(), frameBegun: false };
+
+  constructor(stream: Stream, init: StreamChannelInit) {
+    this.stream = stream;
+    this.peer = init.peer;
+    this.protocol = init.protocol;
+    this.limits = init.limits;
+    this.source = new StreamSource(stream, { unreadLimitBytes: init.limits.peerUnreadBytes });
+    this.header = new FrameHeader({ maxFrameBytes: init.protocol.maxFrameBytes });
+    this.watch = setInterval(() => this.onWatch(), init.limits.peerFrameWatchMs);
+    this.watch.unref();
+    stream.addEventListener("close", () => clearInterval(this.watch), { once: true });
+    if (stream.status !== "open") clearInterval(this.watch);
+  }
+
+  async send(frame: Uint8Array): Promise<void> {
+    const header = encodeFrameHeader(frame.length, this.protocol.maxFrameBytes);
+    // One after the other, so that no frame comes between the parts of another.
+    const sent = this.sending.then(() => this.write(header, frame));
+    this.sending = sent.catch(() => {});
+    await sent;
+  }
+
+  async receive(signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    assertInvariant(!this.receiving, "one receive at a time");
+    this.receiving = true;
+    try {
+      for (;;) {
+        if (this.failure !== undefined) throw this.failure;
+        const frame = this.takeFrame();
+        if (frame !== undefined) return frame;
+        const { broken, ended } = this.source;
+        if (broken !== undefined) throw this.fail("the channel broke", broken);
+        if (ended) {
+          if (this.frame === undefined && !this.header.begun) return undefined;
+          throw this.fail("the channel ended within a frame");
+        }
+        await this.source.changed(signal);
+      }
+    } catch (error) {
+      if (isCostorError(error, "limit-exceeded") && this.failure === undefined) {
+        this.failure = error;
+        this.abort();
+      }
+      throw error;
+    } finally {
+      this.receiving = false;
+    }
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.sending.then(async () => {
+      if (this.stream.status !== "open") return;
+      try {
+        await this.stream.close();
+      } catch {
+        // It broke before the last frames were out; whoever receives is told.
+      }
+    });
+    return this.closing;
+  }
+
+  abort(): void {
+    clearInterval(this.watch);
+    this.failure ??= new CostorError("peer-unreachable", "the channel was ended here");
+    this.stream.abort(new Error("channel aborted"));
+  }
+
+  /** Ends what its handler is done with: sent frames are still delivered, received ones are not. */
+  async finish(): Promise<void> {
+    this.source.discard();
+    const late = setTimeout(() => this.abort(), this.limits.peerChannelClosingMs);
+    late.unref();
+    this.stream.addEventListener("close", () => clearTimeout(late), { once: true });
+    await this.close();
+    if (this.stream.status !== "open") clearTimeout(late);
+  }
+
+  private async write(header: Buffer, frame: Uint8Array): Promise<void> {
+    if (this.closing !== undefined) throw this.fail("the channel was closed here");
+    const { stream } = this;
+    try {
+      stream.send(Buffer.concat([header, frame.subarray(0, firstWriteBytes)]));
+      if (frame.length > firstWriteBytes) stream.send(frame.subarray(firstWriteBytes));
+      this.sentBytes += frame.length;
+      while (stream.writeBufferLength > 0 || stream.writableNeedsDrain) await movement(stream);
+    } catch (cause) {
+      throw this.fail("the channel broke", cause);
+    }
+  }
+
+  /** Throws `limit-exceeded`. */
+  private takeFrame(): Uint8Array | undefined {
+    for (;;) {
+      if (this.frame !== undefined && this.filledBytes === this.frame.length) {
+        const frame = this.frame;
+        this.frame = undefined;
+        this.filledBytes = 0;
+        return frame;
+      }
+      const piece = this.source.take();
+      if (piece === undefined) return undefined;
+      const usedBytes = this.use(piece);
+      if (usedBytes < piece.length) this.source.putBack(piece.subarray(usedBytes));
+    }
+  }
+
+  private use(piece: Uint8Array): number {
+    let at = 0;
+    while (this.frame === undefined && at < piece.length) {
+      const lengthBytes = this.header.add(piece[at++]!);
+      if (lengthBytes !== undefined) this.frame = Buffer.allocUnsafe(lengthBytes);
+    }
+    if (this.frame === undefined) return at;
+    const takenBytes = Math.min(piece.length - at, this.frame.length - this.filledBytes);
+    this.frame.set(piece.subarray(at, at + takenBytes), this.filledBytes);
+    this.filledBytes += takenBytes;
+    return at + takenBytes;
+  }
+
+  private onWatch(): void {
+    const { source, seen, limits } = this;
+    const nowMs = performance.now();
+    const receivedBytes = source.receivedBytes - seen.receivedBytes;
+    const takenBytes = this.sentBytes - this.stream.writeBufferLength - seen.takenBytes;
+    const frameBegun = this.receiving && (this.frame !== undefined || this.header.begun);
+    const minBytes = (limits.peerFrameMinBytesPerSecond * limits.peerFrameWatchMs) / 1000;
+    if (frameBegun && seen.frameBegun && receivedBytes < minBytes) return this.end("the peer sends too slowly");
+    const moved = receivedBytes > 0 || takenBytes !== 0;
+    if (!moved && nowMs - seen.sinceMs >= limits.peerChannelIdleMs) return this.end("nothing has moved for too long");
+    this.seen = {
+      receivedBytes: source.receivedBytes,
+      takenBytes: this.sentBytes - this.stream.writeBufferLength,
+      sinceMs: moved ? nowMs : seen.sinceMs,
+      frameBegun,
+    };
+  }
+
+  private end(message: string): void {
+    this.failure ??= new CostorError("peer-unreachable", message, { details: { peer: this.peer } });
+    this.stream.abort(this.failure);
+  }
+
+  private fail(message: string, cause?: unknown): CostorError {
+    return this.failure ?? new CostorError("peer-unreachable", message, { cause, details: { peer: this.peer } });
+  }
+}
+
+/**
+ * Resolves when the stream took bytes or may take some; rejects when it ended. `onDrain` would not do: once it has
+ * resolved it always does.
+ */
+function movement(stream: Stream): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const onClose = (): void => reject(new Error("the stream has ended"));
+  const settle = (): void => {
+    stream.removeEventListener("drain", settle);
+    stream.removeEventListener("idle", settle);
+    stream.removeEventListener("close", onClose);
+    resolve();
+  };
+  if (stream.status !== "open") reject(new Error("the stream has ended"));
+  stream.addEventListener("drain", settle);
+  stream.addEventListener("idle", settle);
+  stream.addEventListener("close", onClose, { once: true });
+  promise.catch(() => {
+    stream.removeEventListener("drain", settle);
+    stream.removeEventListener("idle", settle);
+  });
+  return promise;
+}

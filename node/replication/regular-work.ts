@@ -1,0 +1,43 @@
+/** Work that is done again and again, from a start to an end: one turn at a time, and none after the end. */
+import type { Clock } from "#ledger/clock.ts";
+
+export interface RegularWorkInit {
+  readonly everyMs: number;
+  readonly work: (signal: AbortSignal) => Promise<void>;
+  /** What a turn throws, but for the end; the next turn comes all the same. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+export class RegularWork implements AsyncDisposable {
+  readonly #clock: Clock;
+  readonly #init: RegularWorkInit;
+  readonly #end = new AbortController();
+  #done: Promise<void> | undefined;
+
+  constructor(components: { clock: Clock }, init: RegularWorkInit) {
+    this.#clock = components.clock;
+    this.#init = init;
+  }
+
+  /** Once. */
+  start(signal: AbortSignal): void {
+    this.#done = this.#loop(AbortSignal.any([signal, this.#end.signal]));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end.abort();
+    await this.#done;
+  }
+
+  async #loop(signal: AbortSignal): Promise<void> {
+    const { everyMs, work, onFailure } = this.#init;
+    while (!signal.aborted) {
+      try {
+        await work(signal);
+      } catch (error) {
+        if (!signal.aborted) onFailure(error);
+      }
+      await this.#clock.sleep(everyMs, signal).catch(() => undefined);
+    }
+  }
+}
