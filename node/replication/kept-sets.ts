@@ -1,14 +1,13 @@
 /**
- * The one door through which keeps change, so that the fingerprints in memory follow. Changes of one site's set, and the reading of its
- * slices for fingerprints, run one after the other: nothing changes a slice while it is read.
- *
- * What this site keeps for itself counts whether or not it is here; of what it keeps for others only what is here.
+ * What this site keeps for owners and has, with fingerprints in memory. All changes of these sets come through here, so that the
+ * fingerprints follow. Those of one owner, and the reading of its slices for fingerprints, run one after the other: nothing changes a slice
+ * while it is read.
  */
 import { PrimeFingerprints } from "#ledger/prime-fingerprints.ts";
 import { PrimeSet } from "#ledger/prime-set.ts";
 import { answerQuestion } from "#ledger/reconcile-answer.ts";
 import { decodeQuestion } from "#ledger/reconcile-messages.ts";
-import { SLICES_COUNT, sliceOf } from "#ledger/slice.ts";
+import { sliceOf } from "#ledger/slice.ts";
 import type { CompactionReport, PrimeStore } from "#node/store/prime-store.ts";
 import { parseBatch } from "#protocol/batch.ts";
 import { CostorError } from "#protocol/errors.ts";
@@ -17,15 +16,12 @@ import { OwnerTurns } from "./owner-turns.ts";
 import type { KeptPrimes } from "./replication-ports.ts";
 
 export interface KeptSetsComponents {
-  readonly store: Pick<
-    PrimeStore,
-    "keep" | "putFor" | "release" | "kept" | "hasKept" | "lostOf" | "keptTotals" | "generation"
-  >;
+  readonly store: Pick<PrimeStore, "putFor" | "release" | "kept" | "hasKept" | "lostOf" | "keptTotals" | "generation">;
 }
 
 /** One set's fingerprints under one key, of the slices that were asked about. */
 interface LoadedSet {
-  readonly site: SiteId;
+  readonly owner: SiteId;
   readonly fingerprints: PrimeFingerprints;
   readonly slices: Set<number>;
   /** Of the store when the first slice was read. */
@@ -37,20 +33,12 @@ const mostLoadedCount = 16;
 
 export class KeptSets implements KeptPrimes {
   readonly #store: KeptSetsComponents["store"];
-  readonly #self: SiteId;
   readonly #turns = new OwnerTurns();
-  /** By site and key, the least recently used first. */
+  /** By owner and key, the least recently used first. */
   readonly #loaded = new Map<string, LoadedSet>();
-  readonly #revisions = new Array<number>(SLICES_COUNT).fill(0);
 
-  constructor(components: KeptSetsComponents, init: { readonly self: SiteId }) {
+  constructor(components: KeptSetsComponents) {
     this.#store = components.store;
-    this.#self = init.self;
-  }
-
-  /** Keeps primes for this site itself. Throws as `PrimeStore.keep`. */
-  async keep(ids: readonly PrimeId[]): Promise<void> {
-    await this.#change(this.#self, ids, "add", () => this.#store.keep(this.#self, ids));
   }
 
   async put(owner: SiteId, batch: Uint8Array): Promise<{ storedCount: number; storedBytes: number }> {
@@ -64,18 +52,6 @@ export class KeptSets implements KeptPrimes {
 
   async slice(owner: SiteId, slice: number): Promise<PrimeId[]> {
     return (await Array.fromAsync(this.#pages(owner, slice.toString(16)))).flat();
-  }
-
-  /** What this site keeps for itself, and the stored bytes of what is here of it. */
-  async ownSlice(slice: number): Promise<{ ids: PrimeId[]; bytes: number }> {
-    const ids = await this.slice(this.#self, slice);
-    const total = (await this.#store.keptTotals()).find(({ site }) => site === this.#self);
-    return { ids, bytes: total?.bytesBySlice[slice] ?? 0 };
-  }
-
-  /** Changes whenever this site's own slice does. */
-  revision(slice: number): number {
-    return this.#revisions[slice]!;
   }
 
   async compare(owner: SiteId, slice: number, key: Uint8Array, question: Uint8Array): Promise<Uint8Array> {
@@ -94,14 +70,14 @@ export class KeptSets implements KeptPrimes {
       this.#loaded.delete(name);
       const { generation } = this.#store;
       if (loaded?.generation !== generation)
-        loaded = { site: owner, fingerprints: new PrimeFingerprints({ key }), slices: new Set(), generation };
+        loaded = { owner, fingerprints: new PrimeFingerprints({ key }), slices: new Set(), generation };
       const { fingerprints, slices } = loaded;
       if (!slices.has(slice)) {
         for await (const ids of this.#pages(owner, slice.toString(16))) fingerprints.add(ids);
         slices.add(slice);
       }
       // What was lost comes back without a change of keeps, so fingerprints that lack it are used once only.
-      if (owner === this.#self || !(await this.#hasLost(owner))) this.#loaded.set(name, loaded);
+      if (!(await this.#hasLost(owner))) this.#loaded.set(name, loaded);
       const oldest = this.#loaded.keys().next();
       if (this.#loaded.size > mostLoadedCount) this.#loaded.delete(oldest.value!);
       return fingerprints;
@@ -112,36 +88,30 @@ export class KeptSets implements KeptPrimes {
     return (await this.#store.keptTotals()).some(({ site, lostCount }) => site === owner && lostCount > 0);
   }
 
-  #change<T>(site: SiteId, ids: readonly PrimeId[], how: "add" | "remove", action: () => Promise<T>): Promise<T> {
-    return this.#turns.run(site, async () => {
-      const slices = new Set(ids.map(sliceOf));
-      const followers = [...this.#loaded.values()].filter(
-        (loaded) => loaded.site === site && !loaded.slices.isDisjointFrom(slices),
-      );
+  #change<T>(owner: SiteId, ids: readonly PrimeId[], how: "add" | "remove", action: () => Promise<T>): Promise<T> {
+    return this.#turns.run(owner, async () => {
+      const followers = [...this.#loaded.values()].filter((loaded) => loaded.owner === owner);
       const each = followers.length > 0 ? [...new Set(ids)] : [];
-      const wasKept = await this.#store.hasKept(site, each);
+      const wasKept = await this.#store.hasKept(owner, each);
       const changed = each.filter((_, at) => wasKept[at] === (how === "remove"));
       try {
         const result = await action();
-        for (const { fingerprints, slices: loaded } of followers)
-          fingerprints[how](changed.filter((id) => loaded.has(sliceOf(id))));
+        for (const { fingerprints, slices } of followers)
+          fingerprints[how](changed.filter((id) => slices.has(sliceOf(id))));
         return result;
       } catch (error) {
         // It may have had its effect or not.
-        for (const [name, loaded] of this.#loaded) if (loaded.site === site) this.#loaded.delete(name);
+        for (const [name, loaded] of this.#loaded) if (loaded.owner === owner) this.#loaded.delete(name);
         throw error;
-      } finally {
-        if (site === this.#self) for (const slice of slices) this.#revisions[slice]!++;
       }
     });
   }
 
   /** The ids of a set that start with `prefix`, ascending. */
-  async *#pages(site: SiteId, prefix: string): AsyncGenerator<PrimeId[]> {
-    if (site === this.#self) return yield* this.#store.kept(site, prefix);
+  async *#pages(owner: SiteId, prefix: string): AsyncGenerator<PrimeId[]> {
     const lost = new Set<PrimeId>();
-    for await (const page of this.#store.lostOf(site)) for (const id of page) lost.add(id);
-    for await (const page of this.#store.kept(site, prefix))
+    for await (const page of this.#store.lostOf(owner)) for (const id of page) lost.add(id);
+    for await (const page of this.#store.kept(owner, prefix))
       yield lost.size === 0 ? page : page.filter((id) => !lost.has(id));
   }
 }

@@ -34,7 +34,7 @@ export interface StewardComponents {
   readonly silence: Pick<Silence, "of">;
   readonly placement: PlacementKeeper;
   readonly auditor: Auditor;
-  readonly limit: BandwidthLimit;
+  readonly limit: Pick<BandwidthLimit, "take">;
   readonly suspicion: () => string | undefined;
   readonly mayMove: () => boolean;
   readonly onFailure?: ((site: SiteId, error: unknown) => void) | undefined;

@@ -185,9 +185,10 @@ export class Projection {
     await this.#load(totals);
     for (const key of totals) {
       const total = decodeTotal(this.#get(key)!);
-      const [site, slice] = [siteOfTotalKey(key), sliceOfTotalKey(key)];
-      const ids = (total?.lostCount === 0 ? going : [...going, ...coming]).filter((id) => sliceOfId(id) === slice);
-      await this.#load(ids.map((id) => keepKey(site, id)));
+      const site = siteOfTotalKey(key);
+      const slice = sliceOfTotalKey(key);
+      const ids = total?.lostCount === 0 ? going : [...going, ...coming];
+      await this.#load(ids.filter((id) => sliceOfId(id) === slice).map((id) => keepKey(site, id)));
     }
   }
 
@@ -306,11 +307,8 @@ function keysOf(record: PlacedRecord): Buffer[] {
     case recordKind.keep:
     case recordKind.release: {
       const { site, ids } = decodeKeep(bodyOf(record));
-      const slices = new Set(ids.map(sliceOfId));
-      return [
-        ...[...slices].map((slice) => totalKey(site, slice)),
-        ...ids.flatMap((id) => [keepKey(site, id), primeKey(id)]),
-      ];
+      const totals = [...new Set(ids.map(sliceOfId))].map((slice) => totalKey(site, slice));
+      return [...totals, ...ids.flatMap((id) => [keepKey(site, id), primeKey(id)])];
     }
     default:
       return [];

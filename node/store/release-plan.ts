@@ -3,8 +3,8 @@
  * no agent has sent.
  */
 import { claimKey } from "./index-entries.ts";
-import { keepKey, sliceOfId } from "./keep-entries.ts";
-import { hasKeeps, keepTotals } from "./keep-index.ts";
+import { keepKey } from "./keep-entries.ts";
+import { hasKeeps, sitesWithKeeps } from "./keep-index.ts";
 import { deletionRecords, releaseRecords } from "./record-body.ts";
 import type { NewRecord } from "./record.ts";
 import type { StoreIndex } from "./store-index.ts";
@@ -48,8 +48,8 @@ export async function planReleases(
       if (places[at] !== undefined && !claimed.has(textOf(id))) candidates.set(textOf(id), { id, request });
     }
   }
-  for (const { site, slice } of await keepTotals(index)) {
-    const left = [...candidates.values()].flatMap(({ id }) => (sliceOfId(id) === slice ? [id] : []));
+  for (const site of await sitesWithKeeps(index)) {
+    const left = [...candidates.values()].map(({ id }) => id);
     const isKept = await hasKeeps(index, site, left);
     for (const [at, id] of left.entries()) {
       if (isKept[at] && !released.has(textOf(keepKey(site, id)))) candidates.delete(textOf(id));

@@ -42,7 +42,6 @@ export function createMemoryStore(): MemoryStore {
   const isKept = (id: PrimeId): boolean => [...keeps.values()].some((kept) => kept.has(id));
   const keptIds = (site: SiteId, prefix = ""): PrimeId[] =>
     [...(keeps.get(site) ?? [])].filter((id) => id.startsWith(prefix)).toSorted();
-  const bytesOf = (ids: readonly PrimeId[]): number => ids.reduce((sum, id) => sum + (primes.get(id)?.length ?? 0), 0);
   /** Removes primes and who has sent them. */
   const remove: PrimeStore["remove"] = async (ids) => {
     const before = primes.size;
@@ -105,10 +104,16 @@ export function createMemoryStore(): MemoryStore {
       [...keeps.keys()].toSorted().map((site) => ({
         site,
         count: keptIds(site).length,
-        bytes: bytesOf(keptIds(site)),
-        bytesBySlice: Array.from({ length: 16 }, (_, slice) => bytesOf(keptIds(site, slice.toString(16)))),
+        bytes: keptIds(site).reduce((sum, id) => sum + (primes.get(id)?.length ?? 0), 0),
         lostCount: keptIds(site).filter((id) => !primes.has(id)).length,
       })),
+    keptSlices: async (site) =>
+      [..."0123456789abcdef"].flatMap((digit, slice) => {
+        const ids = keptIds(site, digit);
+        const here = ids.flatMap((id) => primes.get(id) ?? []);
+        const bytes = here.reduce((sum, { length }) => sum + length, 0);
+        return ids.length === 0 ? [] : [{ slice, count: ids.length, bytes, lostCount: ids.length - here.length }];
+      }),
     async *lostOf(site) {
       const ids = keptIds(site).filter((id) => !primes.has(id));
       if (ids.length > 0) yield ids;

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import * as fc from "fast-check";
-import { type SetDifference } from "#ledger/reconcile.ts";
+import type { SetDifference } from "#ledger/reconcile.ts";
 import { KeptSets } from "#node/replication/kept-sets.ts";
 import { compareSlice } from "#node/replication/slice-comparison.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
@@ -15,12 +15,12 @@ import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { hasCode } from "#test/conformance/prime-store.ts";
 import { count } from "#test/support/level.ts";
 import { createMemoryStore, type MemoryStore } from "#test/support/memory-store.ts";
-import { idsOf, samplePrime, samplePrimes, sampleSite, wireBatch } from "#test/support/store-samples.ts";
+import { idsOf, samplePrime, sampleSite, wireBatch } from "#test/support/store-samples.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("kept sets");
-const self = sampleSite(1);
-const owner = sampleSite(2);
+const owner = sampleSite(1);
+const other = sampleSite(2);
 const key = createHash("sha256").update("key").digest();
 const samples = Array.from({ length: 60 }, (_, seed) => samplePrime(seed, 20));
 
@@ -38,7 +38,7 @@ function slowly(store: MemoryStore): PrimeStore {
   });
 }
 
-const sets = (store: PrimeStore): KeptSets => new KeptSets({ store }, { self });
+const sets = (store: PrimeStore): KeptSets => new KeptSets({ store });
 
 /** How the fingerprints of a set differ from the ids that the store has. */
 async function differences(kept: KeptSets, site: SiteId, of = key): Promise<SetDifference[]> {
@@ -55,7 +55,7 @@ async function differences(kept: KeptSets, site: SiteId, of = key): Promise<SetD
 
 test("fingerprints follow changes that come before, between and while slices are read", async () => {
   const step = fc.record({
-    what: fc.constantFrom("put", "keep", "release", "read"),
+    what: fc.constantFrom("put", "put for another", "release", "read"),
     ids: fc.subarray(samples, { minLength: 1, maxLength: 12 }),
     isAwaited: fc.boolean(),
   });
@@ -68,36 +68,35 @@ test("fingerprints follow changes that come before, between and while slices are
       const action =
         what === "put"
           ? kept.put(owner, wireBatch(ids))
-          : what === "keep"
-            ? kept.keep(idsOf(ids))
+          : what === "put for another"
+            ? kept.put(other, wireBatch(ids))
             : what === "release"
-              ? Promise.all([kept.release(owner, idsOf(ids)), kept.release(self, idsOf(ids))])
-              : Promise.all([kept.compare(owner, slice, key, question), kept.compare(self, slice, key, question)]);
+              ? kept.release(owner, idsOf(ids))
+              : Promise.all([kept.compare(owner, slice, key, question), kept.compare(other, slice, key, question)]);
       running.push(action);
       if (isAwaited) await action;
     }
     await Promise.all(running);
     assert.deepEqual(await differences(kept, owner), []);
-    assert.deepEqual(await differences(kept, self), []);
+    assert.deepEqual(await differences(kept, other), []);
   });
   await fc.assert(property, { numRuns: count(40, 1000) });
 });
 
-test("what is lost leaves the set of another site at once, stays in its own, and is in again when it comes back", async () => {
+test("what is lost leaves the set at once, and is in it again when it comes back", async () => {
   const store = createMemoryStore();
   const kept = sets(store);
   await kept.put(owner, wireBatch(samples));
-  await kept.put(self, wireBatch(samples));
   await differences(kept, owner);
   const [lost] = samples;
   store.lose(lost!.id);
   const slice = Number.parseInt(lost!.id[0]!, 16);
-  const has = async (site: SiteId): Promise<boolean> => (await kept.slice(site, slice)).includes(lost!.id);
-  assert.deepEqual([await has(owner), await has(self)], [false, true]);
-  for (const site of [owner, self]) assert.deepEqual(await differences(kept, site), []);
+  const isKept = async (): Promise<boolean> => (await kept.slice(owner, slice)).includes(lost!.id);
+  assert.ok(!(await isKept()));
+  assert.deepEqual(await differences(kept, owner), []);
   await kept.put(owner, wireBatch([lost!]));
-  assert.ok(await has(owner));
-  for (const site of [owner, self]) assert.deepEqual(await differences(kept, site), []);
+  assert.ok(await isKept());
+  assert.deepEqual(await differences(kept, owner), []);
 });
 
 test("a change that failed, and may have had its effect, leaves no wrong fingerprints", async () => {
@@ -126,21 +125,6 @@ test("many keys at once are answered right, though few are kept in memory", asyn
   await kept.put(owner, wireBatch(samples));
   await kept.release(owner, idsOf(samples.slice(0, 5)));
   for (const each of keys) assert.deepEqual(await differences(kept, owner, each), []);
-});
-
-test("this site's own slices tell their bytes, and when they change", async () => {
-  const kept = sets(createMemoryStore());
-  const revisions = (): number[] => Array.from({ length: 16 }, (_, slice) => kept.revision(slice));
-  const primes = samplePrimes(5, 40, 30);
-  await kept.put(self, wireBatch(primes));
-  const inSlice = idsOf(primes).filter((id: PrimeId) => id.startsWith("a"));
-  assert.deepEqual(await kept.ownSlice(10), { ids: inSlice.toSorted(), bytes: inSlice.length * 30 });
-  const before = revisions();
-  await kept.keep([samplePrime(1, 1).id]);
-  const changed = revisions().flatMap((revision, slice) => (revision === before[slice] ? [] : [slice]));
-  assert.deepEqual(changed, [Number.parseInt(samplePrime(1, 1).id[0]!, 16)]);
-  await kept.put(owner, wireBatch(samples));
-  assert.deepEqual(await kept.ownSlice(10), { ids: inSlice.toSorted(), bytes: inSlice.length * 30 });
 });
 
 test("a question about another slice than the one that was granted is refused", async () => {

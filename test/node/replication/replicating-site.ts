@@ -136,7 +136,7 @@ export class ReplicatingSite {
       self,
       ledger,
       store: { keptTotals: () => store.keptTotals(), stats: roomyStats(store) },
-      holdingLimits: () => ({ offeredBytes: this.offeredBytes, ownerBytes: () => init.ownerBytes ?? Infinity }),
+      holdingLimits: async () => ({ offeredBytes: this.offeredBytes, ownerBytes: () => init.ownerBytes ?? Infinity }),
     });
     this.peers = federation.network.join(this.peerKey);
     if (init.serves !== false) {

@@ -134,13 +134,21 @@ async function runSequence(seed: number): Promise<number> {
       assert.deepEqual((await Array.fromAsync(store.kept(site))).flat(), [...ids].toSorted());
       assert.deepEqual((await Array.fromAsync(store.lostOf(site))).flat(), lost);
       const bytes = [...ids].reduce((sum, id) => sum + (model.primes.has(id) ? stored.get(id)! : 0), 0);
-      const bytesBySlice = Array.from({ length: 16 }, (_, slice) =>
-        [...ids].reduce((sum, id) => sum + (model.primes.has(id) && sliceOf(id) === slice ? stored.get(id)! : 0), 0),
-      );
-      const total = ids.size === 0 ? undefined : { site, count: ids.size, bytes, bytesBySlice, lostCount: lost.length };
+      const total = ids.size === 0 ? undefined : { site, count: ids.size, bytes, lostCount: lost.length };
       assert.deepEqual(totals.get(site), total);
     }
     assert.ok(totals.size <= sites.length);
+    for (const site of sites) {
+      const bySlice = Map.groupBy(await Array.fromAsync(model.keeps.get(site)!), sliceOf);
+      for (const { slice, ...total } of await store.keptSlices(site)) {
+        const ids = bySlice.get(slice)!;
+        const here = ids.filter((id) => model.primes.has(id));
+        const bytes = here.reduce((sum, id) => sum + stored.get(id)!, 0);
+        assert.deepEqual(total, { count: ids.length, bytes, lostCount: ids.length - here.length });
+        bySlice.delete(slice);
+      }
+      assert.equal(bySlice.size, 0);
+    }
     const before = await store.dump();
     assert.deepEqual((await store.check({ readData: true })).findings, []);
     await store.rebuildIndex();
