@@ -28,7 +28,7 @@ async function belowOf(set: PrimeSet, prefix: string): Promise<Below> {
   const { count } = await set.fingerprint(prefix);
   return count > mostTagsCount
     ? { children: await set.children(prefix) }
-    : { tags: (await set.tagged(prefix)).tags.toSorted() };
+    : { tags: (await set.tagged(prefix)).tags.toSorted(byNumber) };
 }
 
 async function find(set: PrimeSet, { prefix, tag }: TagBelow): Promise<Found> {
@@ -39,6 +39,8 @@ async function find(set: PrimeSet, { prefix, tag }: TagBelow): Promise<Found> {
   const id = ids[tags.indexOf(tag)];
   return id === undefined ? { below: await belowOf(set, prefix) } : { id };
 }
+
+const byNumber = (left: bigint, right: bigint): number => (left < right ? -1 : 1);
 
 async function inOrder<A, T>(asked: readonly A[], answer: (item: A) => Promise<T>): Promise<T[]> {
   const answers: T[] = [];
