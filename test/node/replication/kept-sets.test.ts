@@ -11,7 +11,7 @@ import { KeptSets } from "#node/replication/kept-sets.ts";
 import { compareSlice } from "#node/replication/slice-comparison.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeQuestion } from "#ledger/reconcile-messages.ts";
-import type { PrimeId, SiteId } from "#protocol/ids.ts";
+import type { SiteId } from "#protocol/ids.ts";
 import { hasCode } from "#test/conformance/prime-store.ts";
 import { count } from "#test/support/level.ts";
 import { createMemoryStore, type MemoryStore } from "#test/support/memory-store.ts";
