@@ -119,6 +119,7 @@ class SlicePlan {
       this.holders.push(holder);
       if (candidate.failsAudits) this.#leaving.set(holder, "audit-failed");
       else if (candidate.silentMs > replacedSilentMs(input.owner, holder, slice)) this.#leaving.set(holder, "silent");
+      else if (candidate.refuses && !toPlace.stored.has(holder)) this.#leaving.set(holder, "refused");
     }
     this.#judgeGuests();
     this.#judgeDomains();
@@ -142,8 +143,7 @@ class SlicePlan {
   #judgeDomains(): void {
     const domains = this.#domains();
     const isMended =
-      domains.size >= this.#init.input.copiesCount ||
-      this.#eligible().some((site) => !domains.has(site.domain));
+      domains.size >= this.#init.input.copiesCount || this.#eligible().some((site) => !domains.has(site.domain));
     if (!isMended) return;
     const met = new Set<string>();
     for (const holder of this.#byWorth(this.#staying())) {

@@ -12,8 +12,8 @@ import { limits } from "#protocol/limits.ts";
 export interface HoldingLimits {
   /** For all others together. */
   readonly offeredBytes: number;
-  /** For one owner. */
-  ownerBytes(owner: SiteId): number;
+  /** For each owner. */
+  readonly ownerBytes: number;
 }
 
 interface QuotaComponents {
@@ -21,7 +21,7 @@ interface QuotaComponents {
   readonly ledger: Pick<LedgerReader, "statement" | "statements">;
   readonly store: Pick<PrimeStore, "keptTotals" | "stats">;
   /** Asked each time: people change it while the site runs. */
-  readonly holdingLimits: () => HoldingLimits;
+  readonly holdingLimits: () => Promise<HoldingLimits>;
 }
 
 export class HolderQuota {
@@ -70,7 +70,7 @@ export class HolderQuota {
 
   async #requireRoom(owner: SiteId, bytes: number, own?: Reservation): Promise<void> {
     const { self, store, holdingLimits } = this.#components;
-    const { offeredBytes, ownerBytes } = holdingLimits();
+    const { offeredBytes, ownerBytes } = await holdingLimits();
     let [ownersBytes, allBytes] = [bytes, bytes];
     const add = (site: SiteId, added: number): void => {
       allBytes += added;
@@ -78,8 +78,8 @@ export class HolderQuota {
     };
     for (const total of await store.keptTotals()) if (total.site !== self) add(total.site, total.bytes);
     for (const other of this.#reservations) if (other !== own) add(other.owner, other.growthBytes);
-    if (ownersBytes > ownerBytes(owner))
-      throw new CostorError("quota-exceeded", `this site keeps ${ownerBytes(owner)} bytes for this owner`);
+    if (ownersBytes > ownerBytes)
+      throw new CostorError("quota-exceeded", `this site keeps ${ownerBytes} bytes for this owner`);
     if (allBytes > offeredBytes)
       throw new CostorError("quota-exceeded", `this site offers ${offeredBytes} bytes to all others`);
   }
