@@ -36,7 +36,7 @@ export interface ReplicatorComponents {
   readonly auditor: Auditor;
   readonly limit: BandwidthLimit;
   /** Why this site must sign nothing now; undefined when all is well. */
-  readonly suspicion: () => Promise<string | undefined>;
+  readonly suspicion: () => string | undefined;
   /** Whether data may be moved now: the window is open, and nobody has paused it. */
   readonly mayMove: () => boolean;
   readonly onEvent?: ((event: ReplicatorEvent) => void) | undefined;
@@ -68,7 +68,7 @@ export class Replicator {
   /** One turn. Throws what the ledger or the store throws; a holder's faults are told as events. */
   async turn(signal: AbortSignal): Promise<void> {
     const { suspicion, mayMove, placement } = this.#components;
-    if ((await suspicion()) !== undefined) return;
+    if (suspicion() !== undefined) return;
     let { table } = await placement.keep();
     if (mayMove()) {
       const turns = new Turns({ atOnceCount: RUNS_AT_ONCE_COUNT });

@@ -35,7 +35,7 @@ export interface StewardComponents {
   readonly placement: PlacementKeeper;
   readonly auditor: Auditor;
   readonly limit: BandwidthLimit;
-  readonly suspicion: () => Promise<string | undefined>;
+  readonly suspicion: () => string | undefined;
   readonly mayMove: () => boolean;
   readonly onFailure?: ((site: SiteId, error: unknown) => void) | undefined;
 }
@@ -59,7 +59,7 @@ export class StewardDuty {
 
   async turn(signal: AbortSignal): Promise<void> {
     const { self, store, suspicion } = this.#components;
-    if ((await suspicion()) !== undefined) return;
+    if (suspicion() !== undefined) return;
     for (const { site: owner } of await store.keptTotals()) {
       signal.throwIfAborted();
       if (owner === self) continue;
@@ -87,9 +87,14 @@ export class StewardDuty {
     if (slices.length === 0) return;
     const added = placement.planFor(owner);
     for (const slice of slices) {
-      if (added[slice]!.length === 0) continue;
       const before = ledger.statement(self, "steward", `${owner}/${slice}`)?.statement.holders ?? [];
-      await entries.write({ kind: "steward", owner, slice, holders: [...before, ...added[slice]!].sort() });
+      // Also those that the owner has named and did not come to fill.
+      const empty = silent.table[slice]!.filter(
+        (site) => isLive(site) && ledger.statement(site, "receipt", `${owner}/${slice}`) === undefined,
+      );
+      const further = [...added[slice]!, ...empty].filter((site) => site !== self && !before.includes(site));
+      if (further.length > 0)
+        await entries.write({ kind: "steward", owner, slice, holders: [...before, ...further].sort() });
     }
     await this.#sendTo(owner, slices, signal);
   }
