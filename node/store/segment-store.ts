@@ -23,6 +23,7 @@ import type {
   FactCause,
   FactKind,
   KeptTotal,
+  SliceTotal,
   PrimeStore,
   StoreStats,
 } from "./prime-store.ts";
@@ -167,6 +168,10 @@ export class SegmentStore implements PrimeStore {
 
   keptTotals(): Promise<KeptTotal[]> {
     return this.#kept.totals();
+  }
+
+  keptSlices(site: SiteId): Promise<SliceTotal[]> {
+    return this.#kept.slices(site);
   }
 
   lostOf(site: SiteId): AsyncGenerator<PrimeId[]> {
