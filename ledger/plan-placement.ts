@@ -142,8 +142,7 @@ class SlicePlan {
   #judgeDomains(): void {
     const domains = this.#domains();
     const isMended =
-      domains.size >= this.#init.input.copiesCount ||
-      this.#eligible().some((site) => !domains.has(site.domain));
+      domains.size >= this.#init.input.copiesCount || this.#eligible().some((site) => !domains.has(site.domain));
     if (!isMended) return;
     const met = new Set<string>();
     for (const holder of this.#byWorth(this.#staying())) {
