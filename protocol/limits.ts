@@ -154,15 +154,12 @@ export const limits = {
   consentsPerSiteCount: 16,
   /** Most ranges of sequence numbers in one message or entry. */
   ledgerRangesCount: 8192,
-  /** Largest message of replication, expanded: the marks of a million primes that a holder has and the owner's live set has not. */
-  /** Largest message of replication, expanded: the ids of a quarter of a million primes that an owner has left out. */
-  replicateMessageBytes: 9 * MIB,
+  /** Largest message of replication, expanded: {@link limits.reconcileExtrasCount} ids that an owner has left out. */
+  replicateMessageBytes: 16 * MIB,
   /** Largest frame of replication: a batch and its first byte. */
   replicateFrameBytes: 16 * MIB + 1,
   /** Batches that an owner sends ahead of what its holder says to have kept: a long line stays busy, and a cut costs no more. */
   replicateUnderWayBytes: 32 * MIB,
-  /** Most primes that one `finish` says to be left out: a site that forgets more at once does so in several live sets. */
-  extrasCount: 250_000,
   /** Owners that a holder fills for the first time at once: the first fill takes the longest, and others want their turn. */
   firstFillsCount: 2,
   /** Most primes asked for in one message of `/costor/primes/1`. */

@@ -49,6 +49,12 @@ export async function startFederation(
     { store: site.store, clock, rng, makeTransport, seal: site.machine.seal, onEvent: (event) => tell(log, event) },
     { siteName, epochCertificate, ...site.machine },
   );
+  const { replication } = federation.parts;
+  replication.own.received(site.receivedMs());
+  site.changes.onChange((change) => {
+    if (change.kind === "snapshot") replication.own.received(change.receivedMs);
+    void federation.siteChanged(change.kind, change.key);
+  });
   const end = new AbortController();
   const stop = async (): Promise<void> => {
     end.abort(new Error("the site stops"));
@@ -95,6 +101,16 @@ function tell(log: Logger, event: FederationEvent): void {
       );
     case "roster":
       return log.info(event, "the roster of the federation");
+    case "run-progress":
+      return log.debug(event, "copies are sent");
+    case "run-ended":
+      return log.info({ holder: event.holder, slices: event.reports.length }, "copies were sent");
+    case "run-failed":
+    case "audit-failed":
+      return log[isCostorError(event.error, "peer-unreachable") ? "debug" : "warn"](
+        { event: event.event, holder: event.holder, err: event.error },
+        "a holder did not do its part; it is tried again",
+      );
     case "fault":
       return log.error({ err: event.error }, "a fault in the federation");
   }

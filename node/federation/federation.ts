@@ -18,6 +18,7 @@ import { InviterAddress } from "./inviter-address.ts";
 import { LedgerSync } from "./ledger-sync.ts";
 import { OwnEntries } from "./own-entries.ts";
 import { ProfileUpkeep } from "./profile-upkeep.ts";
+import { Replication } from "./replication.ts";
 import { RosterUpkeep } from "./roster-upkeep.ts";
 import { SettingsFact } from "./settings.ts";
 import { SiteProfiles } from "./site-profiles.ts";
@@ -63,6 +64,7 @@ interface Parts {
   readonly wishes: Wishes;
   readonly settings: SettingsFact;
   readonly siteStatements: SiteStatements;
+  readonly replication: Replication;
 }
 
 export class Federation {
@@ -122,10 +124,14 @@ export class Federation {
     serveJoining(transport, { membership, log, invitations, onEvent });
     const sync = new LedgerSync({ ledger, membership, ownLog, peers: transport, clock, rng, onEvent });
     const entries = new OwnEntries({ ownLog, ledger, spread: (entry) => sync.spread(entry) });
+    const settings = await SettingsFact.open(store);
+    const room = (): Promise<Room> => roomFor({ store, settings, siteId });
     return new Federation(components, init, {
-      ...{ ledger, membership, ownLog, transport, profiles, sync, entries, invitations, inviterAddress },
+      ...{ ledger, membership, ownLog, transport, profiles, sync, entries, invitations, inviterAddress, settings },
       wishes: await Wishes.open(store),
-      settings: await SettingsFact.open(store),
+      replication: await Replication.open({
+        ...{ store, clock, rng, peers: transport, ledger, membership, ownLog, entries, settings, room, onEvent },
+      }),
       siteStatements: await SiteStatements.open({ store, entries, seal }, { siteId }),
     });
   }
@@ -135,6 +141,7 @@ export class Federation {
     this.#signal = signal;
     if (this.parts.membership.roster !== undefined) await this.startTransport();
     this.parts.sync.start(signal);
+    this.parts.replication.start(signal);
     void this.#goOn(signal);
   }
 
@@ -211,15 +218,27 @@ export class Federation {
   }
 
   /** For other sites: what is offered in all, and what is kept of it. */
-  async room(): Promise<{ offeredBytes: number; keptBytes: number }> {
-    const { store } = this.#components;
-    const totals = await store.keptTotals();
-    const keptBytes = totals.reduce((sum, { site, bytes }) => sum + (site === this.siteId ? 0 : bytes), 0);
-    const asked = this.parts.settings.current.offeredBytes;
-    if (asked !== null) return { offeredBytes: asked, keptBytes };
-    const { freeBytes, reserveBytes } = await store.stats();
-    return { offeredBytes: keptBytes + Math.floor(Math.max(0, freeBytes - reserveBytes) / 2), keptBytes };
+  room(): Promise<Room> {
+    return roomFor({ store: this.#components.store, settings: this.parts.settings, siteId: this.siteId });
   }
+}
+
+interface Room {
+  readonly offeredBytes: number;
+  readonly keptBytes: number;
+}
+
+async function roomFor({
+  store,
+  settings,
+  siteId,
+}: Pick<FederationComponents, "store"> & Pick<Parts, "settings"> & { siteId: SiteId }): Promise<Room> {
+  const totals = await store.keptTotals();
+  const keptBytes = totals.reduce((sum, { site, bytes }) => sum + (site === siteId ? 0 : bytes), 0);
+  const asked = settings.current.offeredBytes;
+  if (asked !== null) return { offeredBytes: asked, keptBytes };
+  const { freeBytes, reserveBytes } = await store.stats();
+  return { offeredBytes: keptBytes + Math.floor(Math.max(0, freeBytes - reserveBytes) / 2), keptBytes };
 }
 
 /** Answers those who show an invitation. */

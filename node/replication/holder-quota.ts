@@ -21,7 +21,7 @@ interface QuotaComponents {
   readonly ledger: Pick<LedgerReader, "statement" | "statements">;
   readonly store: Pick<PrimeStore, "keptTotals" | "stats">;
   /** Asked each time: people change it while the site runs. */
-  readonly holdingLimits: () => HoldingLimits;
+  readonly holdingLimits: () => Promise<HoldingLimits>;
 }
 
 export class HolderQuota {
@@ -70,7 +70,7 @@ export class HolderQuota {
 
   async #requireRoom(owner: SiteId, bytes: number, own?: Reservation): Promise<void> {
     const { self, store, holdingLimits } = this.#components;
-    const { offeredBytes, ownerBytes } = holdingLimits();
+    const { offeredBytes, ownerBytes } = await holdingLimits();
     let [ownersBytes, allBytes] = [bytes, bytes];
     const add = (site: SiteId, added: number): void => {
       allBytes += added;

@@ -71,7 +71,7 @@ const finish = v.strictObject({
   /** The owner's `live-set`; a steward's own `receipt`. */
   entry,
   /** What the holder has and the live set has not. */
-  extras: idsField(limits.extrasCount),
+  extras: idsField(limits.reconcileExtrasCount),
 });
 /** Frames that are no batch, from the owner. */
 export const replicateRequest = v.variant("kind", [reserve, compare, finish]);

@@ -34,7 +34,7 @@ export interface StewardComponents {
   readonly silence: Pick<Silence, "of">;
   readonly placement: PlacementKeeper;
   readonly auditor: Auditor;
-  readonly limit: BandwidthLimit;
+  readonly limit: Pick<BandwidthLimit, "take">;
   readonly suspicion: () => string | undefined;
   readonly mayMove: () => boolean;
   readonly onFailure?: ((site: SiteId, error: unknown) => void) | undefined;
@@ -77,11 +77,13 @@ export class StewardDuty {
   }
 
   async #actFor(silent: SilentOwner, signal: AbortSignal): Promise<void> {
-    const { self, entries, ledger, placement, silence } = this.#components;
+    const { self, entries, ledger, placement, silence, sites } = this.#components;
     const { owner } = silent;
     this.#backMs.delete(owner);
     await this.#auditCoHolders(silent, signal);
-    const isLive = (site: SiteId): boolean => site === self || silence.of(site) < LIVE_SILENT_MS;
+    const here = new Set(sites.sites());
+    const isLive = (site: SiteId): boolean =>
+      site === self || (here.has(site) && silence.of(site) < LIVE_SILENT_MS);
     const slices = stewardedSlices(silent, self, isLive);
     if (slices.length === 0) return;
     const added = placement.planFor(owner);
