@@ -75,7 +75,6 @@ const finish = v.strictObject({
 });
 /** Frames that are no batch, from the owner. */
 export const replicateRequest = v.variant("kind", [reserve, compare, finish]);
-export type ReplicateRequest = v.InferOutput<typeof replicateRequest>;
 export type ReserveRequest = v.InferOutput<typeof reserve>;
 export type FinishRequest = v.InferOutput<typeof finish>;
 

@@ -51,7 +51,7 @@ export class TestClock implements Clock {
 
 export const DAY_MS = 24 * 3_600_000;
 
-export function keptPrimesOf(store: PrimeStore): KeptPrimes {
+function keptPrimesOf(store: PrimeStore): KeptPrimes {
   const slice = async (owner: SiteId, number: number): Promise<PrimeId[]> => {
     const lost = new Set((await Array.fromAsync(store.lostOf(owner))).flat());
     const kept = (await Array.fromAsync(store.kept(owner, number.toString(16)))).flat();
@@ -84,10 +84,11 @@ export class ReplicatingFederation {
   async spread(): Promise<void> {
     for (const from of this.sites)
       for (const to of this.sites) {
-        if (from === to) continue;
+        if (from === to || from.ledger.digest() === to.ledger.digest()) continue;
         const entries: Uint8Array[] = [];
         for (const { log } of from.ledger.logs())
-          for (const seq of from.ledger.log(log.id)!.seqs()) entries.push((await from.ledger.entry(log.id, seq))!);
+          for (const seq of from.ledger.log(log.id)!.seqs())
+            if (to.ledger.log(log.id)?.known.has(seq) !== true) entries.push((await from.ledger.entry(log.id, seq))!);
         await to.ledger.offer({ certificates: from.ledger.logs().map(({ log }) => log.bytes), entries });
       }
   }
@@ -142,7 +143,7 @@ export class ReplicatingSite {
       self,
       ledger,
       store: { keptTotals: () => store.keptTotals(), stats: roomyStats(store) },
-      holdingLimits: async () => ({ offeredBytes: this.offeredBytes, ownerBytes: () => init.ownerBytes ?? Infinity }),
+      holdingLimits: async () => ({ offeredBytes: this.offeredBytes, ownerBytes: init.ownerBytes ?? Infinity }),
     });
     this.peers = federation.network.join(this.peerKey);
     if (init.serves !== false) {
@@ -246,6 +247,14 @@ export class ReplicatingSite {
     snapshotsCount: () => this.snapshotsCount,
   };
 
+  /** Its store, which says to have room. */
+  get roomyStore(): PrimeStore {
+    const { store } = this;
+    return new Proxy<PrimeStore>(store, {
+      get: (target, name: keyof PrimeStore) => (name === "stats" ? roomyStats(store) : target[name]),
+    });
+  }
+
   /** Its own clock, but that nothing is late by it. */
   get patientClock(): Clock {
     return { ...neverLate, now: () => this.clock.now(), elapsedMs: () => this.clock.elapsedMs() };
@@ -307,7 +316,7 @@ export class ReplicatingSite {
 
   runOver(channel: Channel, holder: SiteId, slices: readonly SliceToSend[], init: Partial<OwnerRunInit> = {}) {
     const { ledger, store } = this;
-    const limit = new BandwidthLimit({ clock: this.clock }, {});
+    const limit = new BandwidthLimit({ clock: this.clock }, { bytesPerSecond: () => undefined });
     const components = { channel, ledger, store, limit, rng: seededRng(this.name) };
     return new OwnerRun(components, { owner: this.siteId, holder, ...init }).run(slices);
   }
@@ -350,7 +359,7 @@ interface Opened {
   readonly heldClock: HeldClock;
 }
 
-export const allSlices: readonly number[] = Array.from({ length: SLICES_COUNT }, (_, slice) => slice);
+const allSlices: readonly number[] = Array.from({ length: SLICES_COUNT }, (_, slice) => slice);
 
 /** A clock on which nothing is ever late. */
 const neverLate: Clock = {

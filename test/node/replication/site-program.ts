@@ -32,7 +32,13 @@ function partsOf(site: ReplicatingSite, silentMs: ReadonlyMap<SiteId, number>) {
   const placement = new PlacementKeeper({ ...base, refuses: (siteId) => refusals.refuses(siteId) }, { copiesCount: 2 });
   // Audits wait by a clock on which nothing is late.
   const auditor = new Auditor({ ...base, clock: { ...site.patientClock } });
-  return { ...base, refusals, placement, auditor, limit: new BandwidthLimit({ clock }, {}) };
+  return {
+    ...base,
+    refusals,
+    placement,
+    auditor,
+    limit: new BandwidthLimit({ clock }, { bytesPerSecond: () => undefined }),
+  };
 }
 
 export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram> {
@@ -54,7 +60,7 @@ export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram>
     ...parts,
     own,
     liveSets: new LiveSets({ ...parts, own }),
-    suspicion: () => program.suspicion,
+    suspicion: async () => program.suspicion,
     mayMove: () => program.mayMove,
     onEvent: (event) => {
       program.events.push(event);
@@ -65,5 +71,5 @@ export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram>
 }
 
 export function stewardDutyOf(site: ReplicatingSite, silentMs: ReadonlyMap<SiteId, number>): StewardDuty {
-  return new StewardDuty({ ...partsOf(site, silentMs), suspicion: () => undefined, mayMove: () => true });
+  return new StewardDuty({ ...partsOf(site, silentMs), suspicion: async () => undefined, mayMove: () => true });
 }
