@@ -31,7 +31,8 @@ async function relayedNode(target: Attacked, init: { member: boolean; listens: b
     addresses: { listen: init.listens ? [`${addressOf(target).toString()}/p2p-circuit`] : [] },
     transports: [tcp(), circuitRelayTransport()],
     connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
+    // Smaller than what a stream keeps unread, or one that does not read would break.
+    streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: 1024 * 1024 } })],
     connectionMonitor: { enabled: false },
     services: { identify: identify() },
   });
@@ -71,6 +72,7 @@ test("what is sent through a relay and not taken waits at its sender", async () 
     const sending = rawStreamOf(await source.dial(through(target, destination)));
     rawStreamOf(await opened).pause();
     const takenBytes = await pour(target, sending, 32 * 1024 * 1024);
+    assert.equal(sending.status, "open");
     assert.ok(takenBytes < 12 * 1024 * 1024, `${takenBytes} bytes were taken from the sender`);
   } finally {
     await source.stop();
