@@ -6,6 +6,8 @@ import assert from "node:assert/strict";
 import { multiaddr } from "@multiformats/multiaddr";
 import { isCostorError } from "#protocol/errors.ts";
 import type { Channel, Protocol } from "#ledger/peers.ts";
+import type { Libp2pNode } from "#node/peers/libp2p-node.ts";
+import { peerIdOf } from "#node/peers/peer-identity.ts";
 import type { Libp2pPeersInit } from "#node/peers/libp2p-peers.ts";
 import {
   startTestPeers,
@@ -110,6 +112,25 @@ test("two sites that cannot be dialled reach each other through one that can", a
   for (let count = 0; count < 4; count++) await assertEchoes(channel, Buffer.alloc(1024 * 1024, count));
   await channel.close();
   assert.equal(await channel.receive(), undefined);
+});
+
+test("a connection through a relay gives way to a direct one once an address is known", async () => {
+  await using sites = new Sites();
+  await sites.start(testMachine());
+  const one = await sites.start(testMachine(), { limits: { peerKeptCount: 1, peerRelaysCount: 1 } });
+  const addresses = one.peers.addresses();
+  sites.membership.addresses.delete(one.peers.self);
+  const two = await sites.start(testMachine(), { listen: [] });
+  const { node } = two.peers as unknown as { node: Libp2pNode };
+  const isDirect = (direct: boolean): boolean =>
+    node.getConnections(peerIdOf(one.peers.self)).some((connection) => connection.direct === direct);
+  await until(() => isDirect(false));
+  sites.membership.addresses.set(one.peers.self, addresses);
+  two.peers.membershipChanged();
+  await until(() => isDirect(true));
+  const channel = await two.peers.open(one.peers.self, echo);
+  await assertEchoes(channel, Buffer.from("directly"));
+  await channel.close();
 });
 
 test("a site that is relayed to tells its addresses through the relay", async () => {
