@@ -13,4 +13,8 @@ await runProgram(process.argv, {
     description: "run and look after a site",
     addCommands: async (program) => (await import("./node/cli/program.ts")).addSiteCommands(program),
   },
+  federation: {
+    description: "sites that keep each other's backups",
+    addCommands: async (program) => (await import("./node/cli/federation-commands.ts")).addFederationCommands(program),
+  },
 });

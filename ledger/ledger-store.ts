@@ -5,7 +5,7 @@
 export interface LedgerChange {
   /** ASCII, at most 200 characters. */
   readonly key: string;
-  /** At most 128 KiB. */
+  /** At most 256 KiB. */
   readonly value: Uint8Array;
 }
 
@@ -16,7 +16,7 @@ export interface LedgerStore {
   get(key: string): Promise<Uint8Array | undefined>;
   /**
    * Resolves once all of it survives a crash of the machine; when it rejects, any of it may be there or not. A later value of
-   * a key counts. Calls do not overlap. Throws `store-full`, `store-failed`.
+   * a key counts. Calls may overlap; then their keys differ. Throws `store-full`, `store-failed`.
    */
   write(changes: readonly LedgerChange[]): Promise<void>;
 }

@@ -2,56 +2,52 @@
  * A replica of the ledger: admits entries by the rules of docs/specs/ledger.md, applies withdrawals, keeps proofs of forks, and
  * writes this site's own entries. What it answers is durable before.
  *
- * Invariants: an entry is in force only when its author has signed it and has not withdrawn it; nothing but a retire takes it
- * out of force; what was offered in any order ends equal. Calls may overlap: changes run one after the other.
+ * Invariants: an entry is in force only when its author has signed it, has not withdrawn it, and may speak; nothing but a
+ * retire or the membership takes it out of force; what was offered in any order ends equal. Calls may overlap: changes run one
+ * after the other.
  */
-import { createHash } from "node:crypto";
-import { type CborMap, decodeCbor, encodeCbor } from "#protocol/cbor.ts";
+import type { CborMap } from "#protocol/cbor.ts";
 import { CostorError, assertInvariant } from "#protocol/errors.ts";
 import type { EntryId, LogId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
-import { type Entry, type Log, compareLogs, openLog, parseEntry, signEntry, verifyEntry } from "./entry.ts";
+import type { Admission, Admitted, LedgerEvent, Offer } from "./admission.ts";
+import { type Entry, type Log, openLog, parseEntry, signEntry, verifyEntry } from "./entry.ts";
+import { entryKey, keepEntry, keepFork, keepLog, readKeptLedger } from "./kept-ledger.ts";
 import type { LedgerChange, LedgerStore } from "./ledger-store.ts";
-import { type ForkProof, LogState } from "./log-state.ts";
-import { readRetire } from "./retire.ts";
-import type { SeqRanges } from "./seq-ranges.ts";
+import { type ForkProof, type HeldEntry, type LogState, holdEntry } from "./log-state.ts";
+import { Replica } from "./replica.ts";
+import type { Head } from "./roster.ts";
+import type { Stated } from "./site-state.ts";
+import { type Statement, type StatementKind, readStatement } from "./statements.ts";
+
+/** Who may speak: ledger/membership.ts. */
+export interface Speakers {
+  /** Called once, before anything is asked: guests are let in by entries. */
+  follow(ledger: Ledger): void;
+  /** The last seq of the log that is allowed: -1 for none, Infinity for all. */
+  lastAllowedSeq(siteId: SiteId, logId: LogId): number;
+}
 
 export interface LedgerComponents {
   readonly store: LedgerStore;
-  /** Whether the membership allows a site's entry at this place. */
-  readonly allows: (siteId: SiteId, logId: LogId, seq: number) => boolean;
+  readonly speakers: Speakers;
   readonly onEvent?: (event: LedgerEvent) => void;
 }
 
-/** What people should be told. */
-export type LedgerEvent =
-  | { readonly event: "fork-found"; readonly siteId: SiteId; readonly logId: LogId; readonly seq: number }
-  | { readonly event: "site-full"; readonly siteId: SiteId };
-
-/** What became of one entry that was offered. */
-export type Admission = "admitted" | "known" | "withdrawn" | "not-allowed" | "site-full" | "fork";
-
-export interface Offer {
-  readonly certificates?: readonly Uint8Array[];
-  readonly entries?: readonly Uint8Array[];
+/** What one call has changed in memory, and what it has yet to keep. */
+interface Round {
+  readonly changes: LedgerChange[];
+  readonly admitted: HeldEntry[];
+  /** Those whose sites may not speak, or not yet. */
+  readonly unkept: Map<LogId, Log>;
 }
-
-interface Withdrawal {
-  /** Of the author. */
-  readonly siteId: SiteId;
-  readonly ranges: SeqRanges;
-}
-
-const PREFIX = { log: "log/", entry: "entry/", fork: "fork/" } as const;
-const SEQ_DIGITS = 16;
-const entryKey = (logId: LogId, seq: number): string =>
-  `${PREFIX.entry}${logId}/${String(seq).padStart(SEQ_DIGITS, "0")}`;
 
 export class Ledger {
   readonly #components: LedgerComponents;
-  #logs = new Map<LogId, LogState>();
-  /** Withdrawals from logs whose certificates are not known yet. */
-  readonly #pending = new Map<LogId, Withdrawal[]>();
+  readonly #listeners: ((admitted: Admitted) => void)[] = [];
+  #replica = new Replica();
+  /** Logs whose certificates are in the store. */
+  #keptLogs = new Set<LogId>();
   #turn: Promise<unknown> = Promise.resolve();
 
   private constructor(components: LedgerComponents) {
@@ -60,70 +56,128 @@ export class Ledger {
 
   static async open(components: LedgerComponents): Promise<Ledger> {
     const ledger = new Ledger(components);
+    components.speakers.follow(ledger);
     await ledger.#load();
     return ledger;
   }
 
-  /** Reads the store from its start: also after a write of which it is not known how far it came. */
+  /** Reads the store from its start: also when others may speak, and after a write of which it is not known how far it came. */
   async #load(): Promise<void> {
-    this.#logs = new Map();
-    this.#pending.clear();
-    const entries: Entry[] = [];
-    const forks: [LogId, Uint8Array][] = [];
-    for await (const { key, value } of this.#components.store.all()) {
-      if (key.startsWith(PREFIX.log)) this.#addLog(openLog(value));
-      else if (key.startsWith(PREFIX.entry)) entries.push(parseEntry(value));
-      else if (key.startsWith(PREFIX.fork)) forks.push([key.slice(PREFIX.fork.length) as LogId, value]);
+    const { logs, forks, ...kept } = await readKeptLedger(this.#components.store);
+    let waiting = kept.entries;
+    // From here on nothing waits: nobody sees half of it.
+    const replica = new Replica();
+    this.#replica = replica;
+    this.#keptLogs = new Set(logs.map(({ id }) => id));
+    const applyAllowed = (): void => {
+      waiting = waiting.filter((held) => {
+        const state = replica.log(held.logId);
+        if (state === undefined || held.seq > state.boundary) return true;
+        replica.apply(held);
+        return false;
+      });
+    };
+    const isAllowed = (log: Log): boolean => this.#lastAllowedSeq(log) >= 0;
+    const later = logs.filter((log) => !isAllowed(log));
+    for (const log of logs.filter(isAllowed)) replica.addLog(log, this.#lastAllowedSeq(log));
+    applyAllowed();
+    // Guests may speak by entries of members, which are there now.
+    for (const log of later) replica.addLog(log, this.#lastAllowedSeq(log));
+    applyAllowed();
+    this.#meetGuests();
+    for (const { logId, seq, proof } of forks) {
+      const state = replica.log(logId)!;
+      if (seq <= state.boundary) state.fork = proof;
     }
-    for (const entry of entries) this.#apply(entry);
-    for (const [logId, value] of forks) this.#logs.get(logId)!.fork = decodeCbor(value) as unknown as ForkProof;
   }
 
-  /** Logs by the newest of each site first; a site's own current log is its first. */
-  logsOf(siteId: SiteId): LogState[] {
-    const logs = [...this.#logs.values()].filter(({ log }) => log.certificate.siteId === siteId);
-    return logs.sort((one, other) => compareLogs(one.log, other.log));
+  /** The newest first: it is the site's current log. */
+  logsOf(siteId: SiteId): readonly LogState[] {
+    return this.#replica.site(siteId)?.logs ?? [];
+  }
+
+  currentLog(siteId: SiteId): LogState | undefined {
+    return this.logsOf(siteId)[0];
+  }
+
+  /** Of each of a site's logs the last seq that is known. */
+  headsOf(siteId: SiteId): Head[] {
+    const heads = this.logsOf(siteId).map(({ log, known }) => ({ logId: log.id, seq: known.last ?? -1 }));
+    return heads.filter(({ seq }) => seq >= 0);
+  }
+
+  /** The proof that two machines have written the site's current log; one in an older log has ended with it. */
+  forkOf(siteId: SiteId): ForkProof | undefined {
+    return this.currentLog(siteId)?.fork;
   }
 
   log(logId: LogId): LogState | undefined {
-    return this.#logs.get(logId);
+    return this.#replica.log(logId);
   }
 
   /** By ascending LogId. */
   logs(): LogState[] {
-    return [...this.#logs.values()].sort((one, other) => (one.log.id < other.log.id ? -1 : 1));
+    return this.#replica.logs();
   }
 
-  /** As in docs/specs/ledger.md, 64 hex digits. */
   digest(): string {
-    const digest = createHash("sha256");
-    for (const state of this.logs())
-      if (state.inForceCount > 0 || state.fork) digest.update(state.log.id, "hex").update(state.digest);
-    return digest.digest("hex");
+    return this.#replica.digest();
+  }
+
+  /** What a site's entries in force say: the newest of each subject. `agent` and `snapshot` without what is sealed. */
+  statements<Name extends StatementKind>(siteId: SiteId, kind: Name): Stated<Name>[] {
+    return this.#replica.site(siteId)?.statements(kind) ?? [];
+  }
+
+  statement<Name extends StatementKind>(siteId: SiteId, kind: Name, subject: string): Stated<Name> | undefined {
+    return this.#replica.site(siteId)?.statement(kind, subject);
+  }
+
+  /** A site's entries in force that newer ones have made idle. */
+  superseded(siteId: SiteId): HeldEntry[] {
+    return this.#replica.site(siteId)?.superseded() ?? [];
   }
 
   /** The bytes of an entry in force. */
   async entry(logId: LogId, seq: number): Promise<Uint8Array | undefined> {
-    if (this.#logs.get(logId)?.held(seq) === undefined) return undefined;
+    if (this.log(logId)?.held(seq) === undefined) return undefined;
     return this.#components.store.get(entryKey(logId, seq));
   }
 
+  /** What an entry in force says, with what is sealed in it. */
+  async wholeStatement(logId: LogId, seq: number): Promise<Statement | undefined> {
+    const bytes = await this.entry(logId, seq);
+    return bytes && readStatement(parseEntry(bytes));
+  }
+
+  /** Listeners are called in the order of admission, once the entry is durable; they must not throw. */
+  onAdmitted(listener: (admitted: Admitted) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** Hides what is not allowed any more, and brings back what is allowed again. */
+  membershipChanged(): Promise<void> {
+    return this.#inTurn(() => this.#settle());
+  }
+
   /**
-   * Offers certificates, then entries, whoever sent them; what became of each entry, in order. Throws `bad-encoding`,
-   * `bad-id`, `limit-exceeded`, `signature-invalid` for what no honest peer sends: what came before it is kept.
+   * Offers certificates, proofs of forks, then entries, whoever sent them; what became of each entry, in order. Certificates
+   * of sites that may not speak, or have too many logs, are not kept. Throws `bad-encoding`, `bad-id`, `limit-exceeded`, `signature-invalid` for what
+   * no honest peer sends: what came before it is kept.
    */
-  offer({ certificates = [], entries = [] }: Offer): Promise<Admission[]> {
+  offer({ certificates = [], forks = [], entries = [] }: Offer): Promise<Admission[]> {
     return this.#inTurn(async () => {
-      const changes: LedgerChange[] = [];
+      const round: Round = { changes: [], admitted: [], unkept: new Map() };
       const admissions: Admission[] = [];
       let failure: unknown;
       try {
-        for (const bytes of certificates) this.#offerCertificate(bytes, changes);
-        for (const bytes of entries) admissions.push(await this.#offerEntry(bytes, changes));
+        for (const bytes of certificates) this.#offerCertificate(openLog(bytes), round);
+        for (const proof of forks) this.#offerFork(proof, round);
+        for (const bytes of entries) admissions.push(await this.#offerEntry(bytes, round));
       } catch (error) {
         failure = error;
       }
-      await this.#write(changes);
+      await this.#finish(round, false);
       if (failure !== undefined) throw failure;
       return admissions;
     });
@@ -136,95 +190,130 @@ export class Ledger {
     own: { id: EntryId; timeMs: number; kind: string; data: CborMap },
   ): Promise<Uint8Array> {
     return this.#inTurn(async () => {
-      const seq = (this.#logs.get(log.id)?.known.last ?? -1) + 1;
+      const seq = (this.log(log.id)?.known.last ?? -1) + 1;
       const bytes = signEntry({ ...own, logId: log.id, seq }, peerSeed);
-      const changes: LedgerChange[] = [];
-      this.#offerCertificate(log.bytes, changes);
-      const admission = await this.#offerEntry(bytes, changes);
-      await this.#write(changes);
+      const round: Round = { changes: [], admitted: [], unkept: new Map() };
+      this.#offerCertificate(log, round);
+      const admission = await this.#offerEntry(bytes, round);
+      await this.#finish(round, true);
       if (admission !== "admitted") throw new CostorError("ledger-refused", `the ledger takes no entry: ${admission}`);
       return bytes;
     });
   }
 
-  async #write(changes: readonly LedgerChange[]): Promise<void> {
-    if (changes.length === 0) return;
-    try {
-      await this.#components.store.write(changes);
-    } catch (error) {
-      // What is in memory may be more than what is kept.
-      await this.#load();
-      throw error;
+  async #finish({ changes, admitted }: Round, own: boolean): Promise<void> {
+    if (changes.length > 0) {
+      try {
+        await this.#components.store.write(changes);
+      } catch (error) {
+        // What is in memory may be more than what is kept.
+        await this.#load();
+        throw error;
+      }
+    }
+    if (admitted.some(({ kind }) => kind === "guest" || kind === "retire")) await this.#settle();
+    for (const { logId, seq, kind } of admitted) {
+      const { siteId } = this.log(logId)!.log.certificate;
+      for (const listener of this.#listeners) listener({ siteId, logId, seq, kind, own });
     }
   }
 
-  #offerCertificate(bytes: Uint8Array, changes: LedgerChange[]): void {
-    const log = openLog(bytes);
-    if (this.#logs.has(log.id)) return;
-    if (this.logsOf(log.certificate.siteId).length >= limits.ledgerLogsPerSiteCount)
-      throw new CostorError("limit-exceeded", `site ${log.certificate.siteId} has too many logs`);
-    this.#addLog(log);
-    changes.push({ key: `${PREFIX.log}${log.id}`, value: bytes });
+  async #settle(): Promise<void> {
+    if (this.logs().some(({ log, boundary }) => boundary !== this.#lastAllowedSeq(log))) await this.#load();
+    else this.#meetGuests();
   }
 
-  #addLog(log: Log): void {
-    const state = new LogState(log);
-    this.#logs.set(log.id, state);
-    // Another log of the site may have withdrawn some of this one before its certificate came.
-    for (const pending of this.#pending.get(log.id) ?? []) withdraw(state, pending);
-    this.#pending.delete(log.id);
+  /** Whoever knows the entry that lets a guest in knows its machine. The certificate is kept with the guest's first entry. */
+  #meetGuests(): void {
+    for (const { statement } of this.#replica.statements("guest")) {
+      const log = openLog(statement.certificate);
+      const boundary = this.#lastAllowedSeq(log);
+      if (boundary >= 0 && this.log(log.id) === undefined && this.#hasRoomForLog(log))
+        this.#replica.addLog(log, boundary);
+    }
   }
 
-  async #offerEntry(bytes: Uint8Array, changes: LedgerChange[]): Promise<Admission> {
+  #hasRoomForLog({ certificate }: Log): boolean {
+    return this.logsOf(certificate.siteId).length < limits.ledgerLogsPerSiteCount;
+  }
+
+  #lastAllowedSeq({ id, certificate }: Log): number {
+    return this.#components.speakers.lastAllowedSeq(certificate.siteId, id);
+  }
+
+  #offerCertificate(log: Log, { changes, unkept }: Round): LogState | undefined {
+    const known = this.log(log.id);
+    if (known !== undefined) return known;
+    const boundary = this.#lastAllowedSeq(log);
+    if (boundary < 0 || !this.#hasRoomForLog(log)) {
+      unkept.set(log.id, log);
+      return undefined;
+    }
+    this.#keepLog(log, changes);
+    return this.#replica.addLog(log, boundary);
+  }
+
+  #keepLog(log: Log, changes: LedgerChange[]): void {
+    if (this.#keptLogs.has(log.id)) return;
+    this.#keptLogs.add(log.id);
+    changes.push(keepLog(log));
+  }
+
+  async #offerEntry(bytes: Uint8Array, round: Round): Promise<Admission> {
     const entry = parseEntry(bytes);
-    const state = this.#logs.get(entry.logId);
-    if (state === undefined)
-      throw new CostorError(
-        "signature-invalid",
-        `entry ${entry.seq} is of log ${entry.logId}, whose certificate is not known`,
-      );
-    const { siteId } = state.log.certificate;
-    if (state.held(entry.seq)?.hash === entry.hash) return "known";
-    verifyEntry(entry, state.log);
-    if (!this.#components.allows(siteId, entry.logId, entry.seq)) return "not-allowed";
+    const unkept = round.unkept.get(entry.logId);
+    const state = unkept === undefined ? this.log(entry.logId) : this.#offerCertificate(unkept, round);
+    const log = state?.log ?? unkept;
+    if (log === undefined) throw unknownLog(entry);
+    if (state?.held(entry.seq)?.hash === entry.hash) return "known";
+    verifyEntry(entry, log);
+    if (state === undefined || entry.seq > this.#lastAllowedSeq(log)) return "not-allowed";
     if (state.isWithdrawn(entry.seq)) return "withdrawn";
-    if (state.held(entry.seq) !== undefined) return this.#keepFork(state, entry, changes);
-    if (this.#inForceCountOf(siteId) >= limits.ledgerEntriesPerSiteCount) {
+    if (state.held(entry.seq) !== undefined) {
+      if (state.fork === undefined) this.#keepFork(state, [await this.#firstOf(entry, round), bytes], entry.seq, round);
+      return "fork";
+    }
+    const { siteId } = log.certificate;
+    if (!this.#replica.site(siteId)!.hasRoomFor(bytes)) {
       this.#components.onEvent?.({ event: "site-full", siteId });
       return "site-full";
     }
-    this.#apply(entry);
-    changes.push({ key: entryKey(entry.logId, entry.seq), value: bytes });
+    const held = holdEntry(entry);
+    this.#replica.apply(held);
+    round.admitted.push(held);
+    this.#keepLog(log, round.changes);
+    round.changes.push(keepEntry(entry.logId, entry.seq, bytes));
+    if (held.kind === "guest") this.#meetGuests();
     return "admitted";
   }
 
-  /** Two entries of one place: one proof a log is enough. */
-  async #keepFork(state: LogState, { logId, seq, bytes }: Entry, changes: LedgerChange[]): Promise<Admission> {
-    if (state.fork !== undefined) return "fork";
+  /** The bytes of the entry that holds the place which `entry` wants. */
+  async #firstOf({ logId, seq }: Entry, { changes }: Round): Promise<Uint8Array> {
     const key = entryKey(logId, seq);
     const first = changes.find((change) => change.key === key)?.value ?? (await this.#components.store.get(key));
     assertInvariant(first !== undefined, "an entry in force is in the store", { logId, seq });
-    state.fork = [first, bytes];
-    changes.push({ key: `${PREFIX.fork}${logId}`, value: encodeCbor([first, bytes]) });
-    this.#components.onEvent?.({ event: "fork-found", siteId: state.log.certificate.siteId, logId, seq });
-    return "fork";
+    return first;
   }
 
-  /** Enters an entry that was found good, and what it withdraws. */
-  #apply(entry: Entry): void {
-    const state = this.#logs.get(entry.logId)!;
-    state.admit(entry);
-    const retire = readRetire(entry);
-    if (retire === undefined) return;
-    const { siteId } = state.log.certificate;
-    const target = this.#logs.get(retire.logId);
-    if (target !== undefined) return withdraw(target, { siteId, ranges: retire.ranges });
-    const waiting = this.#pending.get(retire.logId) ?? [];
-    this.#pending.set(retire.logId, [...waiting, { siteId, ranges: retire.ranges }]);
+  /** Proofs are good also where the entries are withdrawn: so replicas that saw the retire first learn of the fork too. */
+  #offerFork(proof: ForkProof, round: Round): void {
+    const [first, second] = proof.map(parseEntry) as [Entry, Entry];
+    const state = this.log(first.logId);
+    if (state === undefined) throw unknownLog(first);
+    for (const entry of [first, second]) verifyEntry(entry, state.log);
+    if (first.seq !== second.seq || first.hash === second.hash)
+      throw new CostorError("bad-encoding", "two entries that do not exclude each other prove no fork");
+    if (state.fork === undefined && first.seq <= this.#lastAllowedSeq(state.log))
+      this.#keepFork(state, proof, first.seq, round);
   }
 
-  #inForceCountOf(siteId: SiteId): number {
-    return this.logsOf(siteId).reduce((sum, state) => sum + state.inForceCount, 0);
+  /** One proof a log is enough. */
+  #keepFork(state: LogState, proof: ForkProof, seq: number, { changes }: Round): void {
+    const { id: logId, certificate } = state.log;
+    state.fork = proof;
+    this.#keepLog(state.log, changes);
+    changes.push(keepFork(logId, proof));
+    this.#components.onEvent?.({ event: "fork-found", siteId: certificate.siteId, logId, seq });
   }
 
   #inTurn<T>(action: () => Promise<T>): Promise<T> {
@@ -234,7 +323,5 @@ export class Ledger {
   }
 }
 
-/** A site withdraws its own entries and nobody else's. */
-function withdraw(target: LogState, { siteId, ranges }: Withdrawal): void {
-  if (target.log.certificate.siteId === siteId) target.withdraw(ranges);
-}
+const unknownLog = ({ logId, seq }: Entry): CostorError =>
+  new CostorError("signature-invalid", `entry ${seq} is of log ${logId}, whose certificate is not known`);

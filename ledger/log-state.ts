@@ -1,29 +1,56 @@
 /** What a replica has of one log. */
 import { createHash } from "node:crypto";
+import type { LogId } from "#protocol/ids.ts";
 import type { Entry, Log } from "./entry.ts";
+import { RETIRE_KIND } from "./retire.ts";
 import { SeqRanges } from "./seq-ranges.ts";
+import { type HeldStatement, readStatement, withoutSealed } from "./statements.ts";
 
 /** Two entries of one place in a log, each signed by its author, as they came. */
 export type ForkProof = readonly [first: Uint8Array, second: Uint8Array];
 
 /** In memory of each entry in force. */
 export interface HeldEntry {
+  readonly logId: LogId;
+  readonly seq: number;
   readonly hash: string;
   readonly kind: string;
+  readonly timeMs: number;
+  /** Of the signed entry. */
+  readonly lengthBytes: number;
+  /** Undefined for an entry that says nothing. */
+  readonly statement: HeldStatement | undefined;
 }
 
-const forkDigest = Buffer.alloc(32);
+export function holdEntry(entry: Entry): HeldEntry {
+  const { logId, seq, hash, kind, timeMs, bytes } = entry;
+  const statement = readStatement(entry);
+  return {
+    logId,
+    seq,
+    hash,
+    kind,
+    timeMs,
+    lengthBytes: bytes.length,
+    statement: statement && withoutSealed(statement),
+  };
+}
+
+const noHash = Buffer.alloc(32);
 
 export class LogState {
   readonly log: Log;
-  fork: ForkProof | undefined;
+  /** The last seq that the membership allows: -1 for none, Infinity for all. Nothing beyond it is here. */
+  readonly boundary: number;
+  #fork: ForkProof | undefined;
   readonly #inForce = new Map<number, HeldEntry>();
   readonly #admitted = SeqRanges.empty();
   readonly #withdrawn = SeqRanges.empty();
   #digest: Buffer | undefined;
 
-  constructor(log: Log) {
+  constructor(log: Log, boundary: number) {
     this.log = log;
+    this.boundary = boundary;
   }
 
   get inForceCount(): number {
@@ -37,9 +64,22 @@ export class LogState {
     return known;
   }
 
+  get withdrawn(): SeqRanges {
+    return this.#withdrawn.copy();
+  }
+
   /** The seq of the newest entry that was admitted, withdrawn since or not. */
   get lastSeq(): number | undefined {
     return this.#admitted.last;
+  }
+
+  get fork(): ForkProof | undefined {
+    return this.#fork;
+  }
+
+  set fork(proof: ForkProof) {
+    this.#fork = proof;
+    this.#digest = undefined;
   }
 
   isWithdrawn(seq: number): boolean {
@@ -50,36 +90,60 @@ export class LogState {
     return this.#inForce.get(seq);
   }
 
-  /** Seqs in force, ascending. */
-  seqs(): number[] {
-    return [...this.#inForce.keys()].sort((one, other) => one - other);
+  /** Seqs in force, ascending; of `kind` when one is given. */
+  seqs(kind?: string): number[] {
+    const entries = [...this.#inForce.values()].filter((held) => kind === undefined || held.kind === kind);
+    return entries.map(({ seq }) => seq).sort((one, other) => one - other);
   }
 
-  admit({ seq, hash, kind }: Entry): void {
-    this.#admitted.add(seq);
-    if (this.isWithdrawn(seq)) return;
-    this.#inForce.set(seq, { hash, kind });
-    this.#digest = undefined;
+  /** Seqs of the retires in force. */
+  retireSeqs(): SeqRanges {
+    const seqs = SeqRanges.empty();
+    for (const seq of this.seqs(RETIRE_KIND)) seqs.add(seq);
+    return seqs;
   }
 
-  withdraw(ranges: SeqRanges): void {
-    this.#withdrawn.addAll(ranges);
-    for (const seq of this.#inForce.keys()) if (ranges.has(seq)) this.#inForce.delete(seq);
+  /** Whether the entry is in force then. */
+  admit(held: HeldEntry): boolean {
+    this.#admitted.add(held.seq);
+    if (this.isWithdrawn(held.seq)) return false;
+    this.#inForce.set(held.seq, held);
     this.#digest = undefined;
+    return true;
+  }
+
+  /** What goes out of force by it. */
+  withdraw(ranges: SeqRanges): HeldEntry[] {
+    const fresh = ranges.without(this.#withdrawn);
+    if (fresh.isEmpty) return [];
+    this.#withdrawn.addAll(fresh);
+    const gone = [...this.#inForce.values()].filter(({ seq }) => fresh.has(seq));
+    for (const { seq } of gone) this.#inForce.delete(seq);
+    this.#digest = undefined;
+    return gone;
   }
 
   /** As in docs/specs/ledger.md, 32 bytes; computed again only after a change. */
   get digest(): Buffer {
-    if (this.fork) return forkDigest;
-    return (this.#digest ??= this.#computeDigest());
+    return (this.#digest ??= this.#digestOf(this.seqs(), this.#fork === undefined));
   }
 
-  #computeDigest(): Buffer {
+  /** The digest of those entries in force that are in `ranges`, whether there is a fork or not. */
+  digestOf(ranges: SeqRanges): Buffer {
+    return this.#digestOf(
+      this.seqs().filter((seq) => ranges.has(seq)),
+      true,
+    );
+  }
+
+  #digestOf(seqs: readonly number[], withHashes: boolean): Buffer {
     const digest = createHash("sha256");
     const place = Buffer.alloc(8);
-    for (const seq of this.seqs()) {
+    for (const seq of seqs) {
       place.writeBigUInt64BE(BigInt(seq));
-      digest.update(place).update(this.#inForce.get(seq)!.hash, "hex");
+      digest.update(place);
+      if (withHashes) digest.update(this.#inForce.get(seq)!.hash, "hex");
+      else digest.update(noHash);
     }
     return digest.digest();
   }

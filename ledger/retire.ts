@@ -6,7 +6,7 @@ import { limits } from "#protocol/limits.ts";
 import type { Entry } from "./entry.ts";
 import { SeqRanges } from "./seq-ranges.ts";
 
-const RETIRE_KIND = "retire";
+export const RETIRE_KIND = "retire";
 
 export interface Retire {
   readonly logId: LogId;

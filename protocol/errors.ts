@@ -95,6 +95,11 @@ export const errorRegistry = {
     false,
     "Another machine may act as this site; find out which one is right before either writes again.",
   ),
+  "ledger-waiting": spec(
+    503,
+    true,
+    "No other site was reached since the start; what is to be told is written as soon as one is.",
+  ),
   // Federation
   "peer-unreachable": spec(503, true, "Check that the other site runs and is reached; it is tried again by itself."),
   "peer-refused": spec(409, false, "The other site refuses; its message says why."),
@@ -105,6 +110,11 @@ export const errorRegistry = {
     400,
     false,
     "Copy the whole line of the invitation, or ask for a new one: each works once, for a limited time.",
+  ),
+  "roster-invalid": spec(
+    409,
+    false,
+    "The list of members is not one that this federation's members have signed; ask the other site's people where it is from.",
   ),
   "member-unknown": spec(404, false, "List the members with `costor federation members`."),
   "quota-exceeded": spec(507, true, "The other site keeps no more for this one; it is placed elsewhere."),

@@ -92,6 +92,8 @@ export const snapshotSummary = v.object({
   ...snapshotFacts,
   /** When the site received it, on the site's monotonic floor. */
   receivedMs: timeMs,
+  /** Copies at other sites; left out by a site that is in no federation. Safe: as many as the site wants. */
+  copies: v.optional(v.object({ count, isSafe: v.boolean() })),
 });
 export const snapshotsResponse = v.object({ snapshots: v.array(snapshotSummary) });
 export const snapshotResponse = v.object({ ...snapshotSummary.entries, root: nodePointer });

@@ -21,6 +21,10 @@ export type EntryId = Brand<string, "EntryId">;
 export type LogId = Brand<string, "LogId">;
 /** The Ed25519 public key of one machine's libp2p identity, 64 lower-case hex digits. */
 export type PeerKey = Brand<string, "PeerKey">;
+/** SHA-256 of the body of a roster, 64 lower-case hex digits: docs/specs/membership.md. */
+export type RosterHash = Brand<string, "RosterHash">;
+/** The hash of a federation's first roster, 64 lower-case hex digits. */
+export type FederationId = Brand<string, "FederationId">;
 /** UUIDv7, canonical lower-case text. */
 export type SessionId = Brand<string, "SessionId">;
 
@@ -56,6 +60,11 @@ export const parseEntryId = (value: unknown): EntryId => parseUuidV7(value, "Ent
 export const parsePeerKey = (value: unknown): PeerKey => parseHex256(value, "PeerKey") as PeerKey;
 /** Throws `bad-id`. */
 export const parseLogId = (value: unknown): LogId => parseHex256(value, "LogId") as LogId;
+
+/** Throws `bad-id`. */
+export const parseRosterHash = (value: unknown): RosterHash => parseHex256(value, "RosterHash") as RosterHash;
+/** Throws `bad-id`. */
+export const parseFederationId = (value: unknown): FederationId => parseHex256(value, "FederationId") as FederationId;
 
 /** The PrimeId of a 32-byte digest. Throws `bad-id` for any other length. */
 export function primeIdFromBytes(digest: Uint8Array): PrimeId {

@@ -122,10 +122,78 @@ export const limits = {
   epochCertificateBytes: 1 * KIB,
   /** Most entries of one site that are in force: fifty times what fifty agents need in ten years. */
   ledgerEntriesPerSiteCount: 100_000,
+  /** Most bytes of one site's entries in force: a hostile one costs its peers no more memory and disk than so much, by a small factor. */
+  ledgerPerSiteBytes: 64 * MIB,
+  /** Longest name, place or address in an entry, in characters. */
+  ledgerTextCharacters: 260,
+  /** Most addresses in a profile or an invitation. */
+  ledgerAddressesCount: 16,
+  /** Most holders of one slice. */
+  holdersPerSliceCount: 16,
   /** Most logs of one site: one for each recovery. */
   ledgerLogsPerSiteCount: 256,
+  /** Entries made idle by newer ones after which a site withdraws them: one retire for many. */
+  supersededEntriesCount: 64,
+  /** Ranges of a retire that a site writes; with more it first says again what is in force between them, so that a retire fits an entry. */
+  retireRangesCount: 4096,
+  /** Most members of a federation. */
+  rosterMembersCount: 128,
+  /** Most sites that a roster lists as expelled. */
+  rosterExpelledCount: 256,
+  /** Largest body of a roster: with a signature it fits an entry of the ledger. */
+  rosterBodyBytes: 56 * KIB,
+  /** Largest roster, with signatures of all members. */
+  rosterBytes: 128 * KIB,
+  /** Most rosters of a chain: a hundred changes a year for forty years. */
+  rosterChainCount: 4096,
+  /** Most rosters at once of a chain that leaves one's own. */
+  rosterBranchCount: 256,
+  /** Guests that one member may have let in at a time. */
+  guestsPerMemberCount: 8,
+  /** Consents of one site that are looked at, the newest first. */
+  consentsPerSiteCount: 16,
   /** Most ranges of sequence numbers in one message or entry. */
   ledgerRangesCount: 8192,
+  /** Largest message of replication, expanded: {@link limits.reconcileExtrasCount} ids that an owner has left out. */
+  replicateMessageBytes: 16 * MIB,
+  /** Largest frame of replication: a batch and its first byte. */
+  replicateFrameBytes: 16 * MIB + 1,
+  /** Batches that an owner sends ahead of what its holder says to have kept: a long line stays busy, and a cut costs no more. */
+  replicateUnderWayBytes: 32 * MIB,
+  /** Owners that a holder fills for the first time at once: the first fill takes the longest, and others want their turn. */
+  firstFillsCount: 2,
+  /** Most primes asked for in one message of `/costor/primes/1`. */
+  fetchIdsCount: 4096,
+  /** Primes that one audit asks of a holder: a loss of 1 % is found within a week with a chance of 0.989. */
+  auditPrimesCount: 64,
+  /** Time for the answer to each prime of an audit, after the one before: a disk's seek and 4 MiB many times over. */
+  auditAnswerMs: 10_000,
+  /** Largest frame of a synchronisation. */
+  syncFrameBytes: 1 * MIB,
+  /** A page of an answer ends when it has so many bytes: it and its last item fit a frame. */
+  syncPageBytes: 256 * KIB,
+  /** Logs of a peer that one synchronisation looks at. */
+  syncLogsCount: 32_768,
+  /** Logs whose knowledge is asked for at once: what bounds an asker's memory. */
+  syncLogsAtOnceCount: 16,
+  /** Requests of one synchronisation that are answered. */
+  syncRequestsCount: 20_000,
+  /** Largest message that is spread: an entry and its certificate. */
+  gossipBytes: 66 * KIB,
+  /** Least rate that copies to other sites can be limited to: a prime in twenty minutes. */
+  leastBytesPerSecond: 4 * KIB,
+  /** Longest text of an invitation: 16 addresses of 260 characters in base32. */
+  invitationCharacters: 8192,
+  /** Largest frame of a joiner, which anybody may send: a secret, a certificate and a name. */
+  joinRequestBytes: 4 * KIB,
+  /** Largest answer that a joiner takes: a certificate and a chain of rosters. */
+  joinAnswerBytes: 32 * MIB,
+  /** Open invitations of one site. */
+  invitationsCount: 16,
+  /** Life of an invitation, unless said otherwise. */
+  invitationLifeMs: 3 * 24 * 3600 * 1000,
+  /** Longest life of an invitation. */
+  invitationLongestLifeMs: 30 * 24 * 3600 * 1000,
   /** Most connections to other sites' machines: a federation of two hundred, each with a second one for a moment. */
   peerConnectionsCount: 400,
   /** Connections of one other machine: both may dial at once. With one more the oldest ends, which may be a dead one. */
@@ -202,6 +270,14 @@ export const limits = {
   gossipTopicsBytes: 16 * KIB,
   /** Lines of the log about refused peers in a minute; the rest is counted. */
   peerRefusalsLoggedPerMinuteCount: 20,
+  /** Most prefixes in one question of a comparison of sets, and most tags in it: what it asks is answered with 3.5 MB at most, 1 MB as a rule. */
+  reconcileAskedCount: 8192,
+  /** Most prefixes that one comparison asks about: those of two sets of 16 million ids each that have none in common. */
+  reconcilePrefixesCount: 1_200_000,
+  /** Most ids that a comparison finds only the holder to have, about 100 bytes of memory each. */
+  reconcileExtrasCount: 500_000,
+  /** Most ids below one prefix that a comparison has in memory. Ids are random: only who makes them on purpose has more. */
+  reconcileLeafIdsCount: 32_768,
   /** Largest segment file of the prime store. */
   segmentBytes: 256 * MIB,
   /** Largest UTF-8 key of a fact in the prime store: an agent id and a path-free name fit many times. */

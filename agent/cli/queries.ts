@@ -7,6 +7,7 @@ import type { SnapshotTree } from "#agent/query/snapshot-tree.ts";
 import { listVersions } from "#agent/query/versions.ts";
 import { type ByteString, byteStringFromText, displayName } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
+import type { SnapshotSummary } from "#protocol/http.ts";
 import type { TreeObject } from "#protocol/tree.ts";
 import { exitCodes } from "#terminal/exit-codes.ts";
 import { printJson, printLine, printTable, withoutEscapes } from "#terminal/output.ts";
@@ -44,6 +45,7 @@ export async function showSnapshots(init: QueryInit): Promise<void> {
       align: "right",
       text: (snapshot) => (snapshot.unreadableCount > 0 ? formatCount(snapshot.unreadableCount) : ""),
     },
+    ...(snapshots.some(({ copies }) => copies !== undefined) ? [{ title: "STATE", text: stateOf }] : []),
     {
       title: "ROOTS",
       text: (snapshot) =>
@@ -53,6 +55,10 @@ export async function showSnapshots(init: QueryInit): Promise<void> {
     },
   ]);
 }
+
+/** Stored: durable at the site. Safe: at enough other sites as well. */
+const stateOf = ({ copies = { count: 0, isSafe: false } }: SnapshotSummary): string =>
+  `${copies.isSafe ? "safe" : "stored"}, ${formatCount(copies.count)} elsewhere`;
 
 export async function showListing(
   init: QueryInit,

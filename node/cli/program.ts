@@ -8,15 +8,11 @@ import { exitCodes } from "#terminal/exit-codes.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { createProgress } from "#terminal/progress.ts";
 import { formatBytes, formatCount, formatCountOf } from "#terminal/quantities.ts";
+import { type DataOptions, onData } from "./data-command.ts";
 import { addKitCommands } from "./kit-commands.ts";
 import { kitReminderOnce } from "./kit-text.ts";
 import { callOn } from "./site-access.ts";
 import { addStartCommand } from "./start.ts";
-
-interface DataOptions {
-  readonly data: string;
-  readonly json?: true;
-}
 
 export function addSiteCommands(program: Command): void {
   const site = program.command("site").description("run and look after a site");
@@ -25,13 +21,6 @@ export function addSiteCommands(program: Command): void {
   addKitCommands(site);
   addStoreCommands(site);
 }
-
-const onData = (parent: Command, name: string, description: string): Command =>
-  parent
-    .command(name)
-    .description(description)
-    .requiredOption("--data <dir>", "the site's data directory")
-    .option("--json", "print JSON");
 
 function addEnrolCommands(site: Command): void {
   onData(site, "enrol-token", "make a token that enrols one machine within a day")

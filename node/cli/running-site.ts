@@ -14,8 +14,9 @@ import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import { kitReminderOnce } from "./kit-text.ts";
 import { createLog } from "./log.ts";
+import { type FederationOptions, startFederation } from "./running-federation.ts";
 
-export interface StartOptions {
+export interface StartOptions extends FederationOptions {
   readonly data: string;
   readonly listen: string;
   readonly name?: string;
@@ -57,10 +58,11 @@ export async function runSite(options: StartOptions): Promise<void> {
   const site = await openSite(dataDirectory, { store, now: Date.now });
   const hostsFor = (port: number) => reachableAddresses({ host: listen.host, port }, options.address ?? []);
   const credentials = await site.credentials(hostsFor(listen.port).map(({ host }) => host));
-  const facade = stack.use(await startFacade({ site, log }, { ...listen, credentials }));
+  const running = stack.use(await startFederation({ site, log }, options));
+  const facade = stack.use(await startFacade({ site, log, copiesOf: running.copiesOf }, { ...listen, credentials }));
   const addresses = hostsFor(facade.address.port).map(formatAddress);
   await site.announce(addresses);
-  stack.use(await serveControl(dataDirectory, site));
+  stack.use(await serveControl(dataDirectory, { site, federation: running.service }));
 
   const upkeep = setInterval(async () => {
     try {

@@ -39,7 +39,12 @@ export async function callOn<Name extends CallName>(
       ]);
       await using store = await openSiteStore(directory);
       const site = await openSite(directory, { store, now: Date.now });
-      return await callSite(call, args, { site, signal, onProgress: onProgress ?? (() => {}) });
+      return await callSite(call, args, {
+        site,
+        federation: undefined,
+        signal,
+        onProgress: onProgress ?? (() => {}),
+      });
     } catch (error) {
       if (!isCostorError(error, "store-locked") || Date.now() > giveUpMs) throw error;
       await setTimeout(LOCK_RETRY_MS, undefined, { signal });

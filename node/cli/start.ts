@@ -14,6 +14,9 @@ export function addStartCommand(site: Command): void {
       "--address <host:port...>",
       "where agents find the site, when that is not where it listens; the port can be left out",
     )
+    .option("--peer-listen <host:port>", "where to listen for other sites", "0.0.0.0:8444")
+    .option("--peer-websocket <host:port>", "the same by WebSockets; off for none", "0.0.0.0:8445")
+    .option("--no-lan-discovery", "do not look for other sites on the LAN")
     .option("--log-level <level>", "trace, debug, info, warn, error or silent", "info")
     .option("--json", "print one JSON line when the site is ready")
     .action(async (options: StartOptions) => {

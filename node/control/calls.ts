@@ -3,28 +3,25 @@
  * directory while it does not. Arguments are checked here, whichever way they came.
  */
 import * as v from "valibot";
+import type { FederationControl } from "#node/federation/federation-control.ts";
 import type { Site } from "#node/site/site.ts";
 import type { AgentRecord } from "#node/site/agent-registry.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { parseAgentId } from "#protocol/ids.ts";
+import { type FederationResults, federationHandlers, federationSchemas } from "./federation-calls.ts";
+import { personalName } from "./personal-name.ts";
 
 export interface CallContext {
   readonly site: Site;
+  /** Undefined while the site does not run. */
+  readonly federation: FederationControl | undefined;
   readonly signal: AbortSignal;
   /** Tells how far a long call is; may be called often. */
   onProgress(progress: unknown): void;
 }
 
-const name = v.pipe(
-  v.string(),
-  v.trim(),
-  v.minLength(1),
-  v.maxLength(100),
-  v.regex(/^[^\p{C}]*$/u, "a name holds no control characters"),
-);
-
 const argumentSchemas = {
-  enrolToken: v.strictObject({ name, addresses: v.optional(v.array(v.string())) }),
+  enrolToken: v.strictObject({ name: personalName, addresses: v.optional(v.array(v.string())) }),
   agents: v.strictObject({}),
   revoke: v.strictObject({ agent: v.string() }),
   kit: v.strictObject({}),
@@ -34,6 +31,7 @@ const argumentSchemas = {
   stats: v.strictObject({}),
   check: v.strictObject({ readData: v.boolean() }),
   rebuildIndex: v.strictObject({}),
+  ...federationSchemas,
 } as const;
 
 export type CallName = keyof typeof argumentSchemas;
@@ -47,7 +45,7 @@ export interface KitState {
   readonly confirmedMs?: number;
 }
 
-export interface CallResults {
+export interface CallResults extends FederationResults {
   enrolToken: { token: string; name: string; expiresMs: number; addresses: readonly string[] };
   agents: { agents: AgentRecord[] };
   revoke: { revoked: string };
@@ -126,6 +124,7 @@ const handlers: Handlers = {
     await site.store.rebuildIndex();
     return { rebuilt: true };
   },
+  ...federationHandlers,
 };
 
 export const isCallName = (text: unknown): text is CallName =>

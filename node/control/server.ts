@@ -6,15 +6,17 @@
 import { chmod, rm } from "node:fs/promises";
 import { type Socket, createServer } from "node:net";
 import { createInterface } from "node:readline";
-import type { Site } from "#node/site/site.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
-import { callSite, isCallName } from "./calls.ts";
+import { type CallContext, callSite, isCallName } from "./calls.ts";
 import { socketPlaceOf } from "./socket-path.ts";
 
 /** A request is short; whoever sends more is no client of ours. */
 const REQUEST_BYTES = 64 * 1024;
 
-export async function serveControl(dataDirectory: string, site: Site): Promise<AsyncDisposable> {
+export async function serveControl(
+  dataDirectory: string,
+  served: Pick<CallContext, "site" | "federation">,
+): Promise<AsyncDisposable> {
   const place = await socketPlaceOf(dataDirectory);
   // The store's lock is held, so a socket that is there was left by a site that was killed.
   await rm(place.file, { force: true });
@@ -22,7 +24,7 @@ export async function serveControl(dataDirectory: string, site: Site): Promise<A
   const server = createServer((socket) => {
     open.add(socket);
     socket.once("close", () => open.delete(socket));
-    void answer(socket, site);
+    void answer(socket, served);
   });
   const mask = process.umask(0o177);
   try {
@@ -45,7 +47,7 @@ export async function serveControl(dataDirectory: string, site: Site): Promise<A
   };
 }
 
-async function answer(socket: Socket, site: Site): Promise<void> {
+async function answer(socket: Socket, served: Pick<CallContext, "site" | "federation">): Promise<void> {
   const gone = new AbortController();
   socket.on("error", () => gone.abort());
   socket.on("close", () => gone.abort());
@@ -60,7 +62,11 @@ async function answer(socket: Socket, site: Site): Promise<void> {
     if (!isCallName(call))
       throw new CostorError("bad-usage", "this site does not know that call; is the command newer than the site?");
     send({
-      result: await callSite(call, args, { site, signal: gone.signal, onProgress: (progress) => send({ progress }) }),
+      result: await callSite(call, args, {
+        ...served,
+        signal: gone.signal,
+        onProgress: (progress) => send({ progress }),
+      }),
     });
   } catch (error) {
     const known = isCostorError(error)

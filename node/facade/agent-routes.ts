@@ -23,7 +23,21 @@ interface IdInPath {
   Params: { id: string };
 }
 
-export function addAgentRoutes(server: FastifyInstance, site: Site, countFailure: FailureCounter): void {
+/** What is known of the copies of a snapshot that was received at that time; undefined outside of a federation. */
+export type CopiesOf = (receivedMs: number) => SnapshotSummary["copies"];
+
+export interface AgentRoutesComponents {
+  readonly site: Site;
+  readonly copiesOf: CopiesOf;
+  readonly countFailure: FailureCounter;
+}
+
+export function addAgentRoutes(server: FastifyInstance, { site, copiesOf, countFailure }: AgentRoutesComponents): void {
+  const withCopies = <Summary extends SnapshotSummary>(summary: Summary): Summary => {
+    const copies = copiesOf(summary.receivedMs);
+    return copies === undefined ? summary : { ...summary, copies };
+  };
+
   server.post(paths.enrol, async (request): Promise<EnrolResponse> => {
     const { secret, hostName } = v.parse(enrolRequest, request.body);
     try {
@@ -60,11 +74,12 @@ export function addAgentRoutes(server: FastifyInstance, site: Site, countFailure
   });
 
   server.get(paths.snapshots, async (request): Promise<{ snapshots: SnapshotSummary[] }> => {
-    return { snapshots: await site.snapshots.list(agentOf(request).id) };
+    const snapshots = await site.snapshots.list(agentOf(request).id);
+    return { snapshots: snapshots.map(withCopies) };
   });
 
   server.get<IdInPath>(paths.snapshot(":id"), async (request): Promise<SnapshotResponse> => {
-    return site.snapshots.get(agentOf(request).id, parseSnapshotPath(request.params.id));
+    return withCopies(await site.snapshots.get(agentOf(request).id, parseSnapshotPath(request.params.id)));
   });
 }
 

@@ -12,7 +12,7 @@ import type { Site } from "#node/site/site.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { contentTypes } from "#protocol/http.ts";
 import { limits } from "#protocol/limits.ts";
-import { addAgentRoutes } from "./agent-routes.ts";
+import { type CopiesOf, addAgentRoutes } from "./agent-routes.ts";
 import { authenticate, makeFailureCounter } from "./authentication.ts";
 import { BodyReader } from "./bodies.ts";
 import { BodyBudget } from "./body-budget.ts";
@@ -26,6 +26,8 @@ import { addServiceRoutes, publicPaths } from "./service-routes.ts";
 
 export interface FacadeComponents {
   readonly site: Site;
+  /** Left out where there is no federation. */
+  readonly copiesOf?: CopiesOf;
   readonly log: FastifyBaseLogger;
 }
 
@@ -62,7 +64,7 @@ export interface Facade extends AsyncDisposable {
 
 /** Listens when it returns. Throws `listen-failed`. Disposing it answers what is under way and closes every connection. */
 export async function startFacade(components: FacadeComponents, init: FacadeInit): Promise<Facade> {
-  const { site, log } = components;
+  const { site, log, copiesOf = () => undefined } = components;
   const patience = init.patience ?? usualPatience;
   const https = {
     ...tlsOptions(init.credentials),
@@ -85,7 +87,7 @@ export async function startFacade(components: FacadeComponents, init: FacadeInit
     clientErrorHandler: answerBrokenRequest,
   });
   capConnections(server.server);
-  await addRoutes(server as unknown as FastifyInstance, site, new BodyReader(patience.bodyWatchMs));
+  await addRoutes(server as unknown as FastifyInstance, { site, copiesOf }, new BodyReader(patience.bodyWatchMs));
   try {
     await server.listen({ host: init.host, port: init.port });
   } catch (cause) {
@@ -112,7 +114,11 @@ async function closeServer(server: FastifyInstance, raw: Server): Promise<void> 
   }
 }
 
-async function addRoutes(server: FastifyInstance, site: Site, bodies: BodyReader): Promise<void> {
+async function addRoutes(
+  server: FastifyInstance,
+  { site, copiesOf }: { site: Site; copiesOf: CopiesOf },
+  bodies: BodyReader,
+): Promise<void> {
   const counts: FacadeCounts = { requestsByStatus: new Map(), receivedBytes: 0 };
   await server.register(rateLimit, { global: false });
   const countFailure = makeFailureCounter(server);
@@ -158,7 +164,7 @@ async function addRoutes(server: FastifyInstance, site: Site, bodies: BodyReader
   );
 
   addServiceRoutes(server, site, counts);
-  addAgentRoutes(server, site, countFailure);
+  addAgentRoutes(server, { site, copiesOf, countFailure });
   const answers = new BodyBudget(limits.answersInMemoryBytes);
   addPrimeRoutes(server, site, bodies, answers);
   addExportRoutes(server, site, answers);

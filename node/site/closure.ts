@@ -3,7 +3,7 @@
  * agent has sent counts as missing, so that nobody learns what others hold, or gets at it.
  *
  * A tree slice is *closed* for an agent once everything below it was found. Closed marks are kept by the store, which
- * clears them whenever it loses anything, so a commit walks only what is new. Marks are set only after a whole walk
+ * clears them whenever it loses or ends anything, so a commit walks only what is new, and keeps it for the site as it goes. Marks are set only after a whole walk
  * without a gap. The walk is iterative and goes down before it goes on: it holds pointers to slices that wait, a mark of each
  * that it met, at most one page's inlined nodes, and ids in batches. All of them have limits, since trees come from agents.
  */
@@ -23,7 +23,11 @@ const ASKED_AT_ONCE_COUNT = 4096;
 /** Pages of references over pages of references: more levels than any real file needs. */
 const REFERENCE_DEPTH_COUNT = 8;
 
-type ClosureStore = Pick<PrimeStore, "hasSent" | "get" | "areClosed" | "markClosed" | "closedEpoch">;
+export interface ClosureComponents {
+  readonly store: Pick<PrimeStore, "hasSent" | "get" | "areClosed" | "markClosed" | "closedEpoch">;
+  /** Keeps primes for the site itself; durable when it returns. */
+  readonly keep: (ids: readonly PrimeId[]) => Promise<void>;
+}
 
 interface TreeSlice {
   readonly slice: ContentSlice;
@@ -37,7 +41,7 @@ interface MetSlice extends TreeSlice {
 
 /** The mark of a slice: it names the agent and everything that decides what the slice decodes to. */
 function markOf(agent: AgentId, { slice, depth }: TreeSlice): string {
-  const place = `${agent} ${slice.prime.id} ${slice.prime.lengthBytes} ${slice.offsetBytes} ${slice.lengthBytes} ${depth} `;
+  const place = `kept ${agent} ${slice.prime.id} ${slice.prime.lengthBytes} ${slice.offsetBytes} ${slice.lengthBytes} ${depth} `;
   return createHash("sha256").update(place).update(slice.prime.key).digest("base64url").slice(0, 27);
 }
 
@@ -47,20 +51,24 @@ function withOwnKey({ prime, offsetBytes, lengthBytes }: ContentSlice): ContentS
 }
 
 class ClosureWalk {
-  private readonly store: ClosureStore;
+  private readonly store: ClosureComponents["store"];
+  private readonly keep: ClosureComponents["keep"];
   private readonly agent: AgentId;
   private readonly reader: TreeReader;
   /** Marks of all slices that were met. */
   private readonly visited = new Set<string>();
   private readonly missing = new Set<PrimeId>();
   private unasked = new Set<PrimeId>();
+  /** Found, and not kept yet. */
+  private unkept: PrimeId[] = [];
   /** Not asked about yet. */
   private readonly met: MetSlice[] = [];
   /** Sent, and not closed: to be entered, the last one first. */
   private readonly open: TreeSlice[] = [];
 
-  constructor(store: ClosureStore, agent: AgentId) {
+  constructor({ store, keep }: ClosureComponents, agent: AgentId) {
     this.store = store;
+    this.keep = keep;
     this.agent = agent;
     this.reader = new TreeReader({ fetchPrime: (id) => store.get(id) });
   }
@@ -77,6 +85,7 @@ class ClosureWalk {
       else break;
     }
     await this.ask();
+    await this.keepFound();
     if (this.missing.size === 0) await this.store.markClosed([...this.visited], epoch);
     return [...this.missing].slice(0, limits.commitMissingCount);
   }
@@ -103,9 +112,12 @@ class ClosureWalk {
       unclosed.map(({ slice }) => slice.prime.id),
     );
     for (const [index, { slice, depth }] of unclosed.entries()) {
-      if (sent[index]) this.open.push({ slice, depth });
-      else this.missing.add(slice.prime.id);
+      if (sent[index]) {
+        this.open.push({ slice, depth });
+        this.unkept.push(slice.prime.id);
+      } else this.missing.add(slice.prime.id);
     }
+    if (this.unkept.length >= ASKED_AT_ONCE_COUNT) await this.keepFound();
   }
 
   private async enter({ slice, depth }: TreeSlice): Promise<void> {
@@ -143,18 +155,28 @@ class ClosureWalk {
     this.unasked = new Set();
     if (ids.length === 0) return;
     const sent = await this.store.hasSent(this.agent, ids);
-    for (const [index, id] of ids.entries()) if (!sent[index]) this.missing.add(id);
+    for (const [index, id] of ids.entries()) {
+      if (sent[index]) this.unkept.push(id);
+      else this.missing.add(id);
+    }
+    if (this.unkept.length >= ASKED_AT_ONCE_COUNT) await this.keepFound();
+  }
+
+  private async keepFound(): Promise<void> {
+    const ids = this.unkept;
+    this.unkept = [];
+    if (ids.length > 0) await this.keep(ids);
   }
 }
 
 /**
- * Returns when everything that `root` reaches is durable and was sent by `agent`. Throws `commit-incomplete` with the
+ * Returns when everything that `root` reaches is durable, was sent by `agent`, and is kept for the site. Throws `commit-incomplete` with the
  * missing primes in `details.missing` (hex, the first of them), and `tree-invalid` for what is no tree.
  */
-export async function verifyClosure(store: ClosureStore, agent: AgentId, root: NodePointer): Promise<void> {
+export async function verifyClosure(components: ClosureComponents, agent: AgentId, root: NodePointer): Promise<void> {
   let missing: PrimeId[];
   try {
-    missing = await new ClosureWalk(store, agent).run(root);
+    missing = await new ClosureWalk(components, agent).run(root);
   } catch (error) {
     throw asTreeError(error);
   }

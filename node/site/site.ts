@@ -4,6 +4,7 @@ import * as v from "valibot";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
+import { publicKeyOf } from "#protocol/raw-keys.ts";
 import { AgentRegistry } from "./agent-registry.ts";
 import { Enrolments } from "./enrolments.ts";
 import { type SiteIdentity, type SiteSecrets, readIdentity, readSecrets, siteDirectoryOf } from "./identity.ts";
@@ -11,6 +12,7 @@ import { type KitCheck, confirmKit, readKitCheck } from "./kit-check.ts";
 import { type ServerCredentials, provideLeaf } from "./leaf.ts";
 import { ReceivedClock } from "./received-clock.ts";
 import { makeRootSealer } from "./root-sealer.ts";
+import { SiteChanges } from "./site-changes.ts";
 import { readFactValue } from "./site-facts.ts";
 import { SnapshotRegistry } from "./snapshot-registry.ts";
 import { UploadSessions } from "./upload-sessions.ts";
@@ -20,14 +22,29 @@ export interface SiteComponents {
   readonly now: () => number;
 }
 
+export interface Machine {
+  /** Ed25519 seed of its PeerId, 32 bytes. */
+  readonly peerSeed: Uint8Array;
+  /** X25519, 32 bytes. */
+  readonly readKey: Uint8Array;
+  readonly readGeneration: number;
+  /** Seals to the read key, bound to `context`. */
+  seal(plain: Uint8Array, context: Uint8Array): Promise<Uint8Array>;
+}
+
 export interface Site {
   readonly identity: SiteIdentity;
   readonly scopeSecret: Uint8Array;
+  /** What this machine is as the site among others. */
+  readonly machine: Machine;
   readonly store: PrimeStore;
   readonly agents: AgentRegistry;
   readonly enrolments: Enrolments;
   readonly sessions: UploadSessions;
   readonly snapshots: SnapshotRegistry;
+  readonly changes: SiteChanges;
+  /** When the newest snapshot was received; 0 before the first. */
+  receivedMs(): number;
   /** Milliseconds since 1970, by the machine's clock. */
   now(): number;
   /** Throws `identity-damaged`: the file serves nothing but the reminder, so a site is opened without it. */
@@ -49,10 +66,18 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
   const identity = await readIdentity(siteDirectory);
   const secrets: SiteSecrets = await readSecrets(siteDirectory);
   const caHash = createHash("sha256").update(identity.caCertificate).digest();
-  const agents = await AgentRegistry.open(store);
+  const changes = new SiteChanges();
+  const agents = await AgentRegistry.open(store, changes);
   const snapshots = new SnapshotRegistry({ store, sealer: makeRootSealer(identity, secrets) });
   const clock = await ReceivedClock.open(store, now);
-  const sessions = await UploadSessions.open({ store, snapshots, clock, now });
+  const sessions = await UploadSessions.open({
+    changes,
+    store,
+    snapshots,
+    clock,
+    keep: (ids) => store.keep(identity.siteId, ids),
+    now,
+  });
   const addresses = async (): Promise<readonly string[]> => {
     const value = await store.fact(ADDRESSES.kind, ADDRESSES.key);
     return value === undefined ? [] : readFactValue(value, addressesSchema, "address").addresses;
@@ -61,11 +86,14 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
   return {
     identity,
     scopeSecret: secrets.scopeSecret,
+    machine: machineOf(secrets),
     store,
     agents,
     enrolments: new Enrolments({ store, agents, now, siteId: identity.siteId, caHash }),
     sessions,
     snapshots,
+    changes,
+    receivedMs: () => clock.floorMs,
     now,
     kitCheck: () => readKitCheck(siteDirectory),
     confirmKit: (words) => confirmKit(siteDirectory, words, now()),
@@ -74,6 +102,19 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
     announce: async (announced) => {
       if (announced.join() === (await addresses()).join()) return;
       await store.appendFacts([{ ...ADDRESSES, value: encodeCbor({ addresses: announced }) }]);
+    },
+  };
+}
+
+function machineOf({ peerSeed, readPrivateKey, readGeneration }: SiteSecrets): Machine {
+  const readKey = publicKeyOf("x25519", readPrivateKey);
+  return {
+    peerSeed,
+    readKey,
+    readGeneration,
+    seal: async (plain, context) => {
+      const { sealToReadKey } = await import("#protocol/read-sealing.ts");
+      return sealToReadKey(plain, readKey, context);
     },
   };
 }

@@ -23,6 +23,7 @@ import { limits } from "#protocol/limits.ts";
 import { nodePointerFromWire } from "#protocol/node-pointer.ts";
 import { verifyClosure } from "./closure.ts";
 import type { ReceivedClock } from "./received-clock.ts";
+import type { SiteChanges } from "./site-changes.ts";
 import { SerialQueue } from "./serial-queue.ts";
 import { type SiteFact, readFactValue } from "./site-facts.ts";
 import type { SnapshotRegistry } from "./snapshot-registry.ts";
@@ -43,7 +44,10 @@ export interface UploadComponents {
   readonly store: PrimeStore;
   readonly snapshots: SnapshotRegistry;
   readonly clock: ReceivedClock;
+  /** Keeps primes for the site itself; durable when it returns. */
+  readonly keep: (ids: readonly PrimeId[]) => Promise<void>;
   readonly now: () => number;
+  readonly changes?: SiteChanges;
 }
 
 export class UploadSessions {
@@ -153,7 +157,7 @@ export class UploadSessions {
     request: CommitRequest,
     commitHash: Buffer,
   ): Promise<CommitResponse> {
-    const { store, snapshots, clock } = this.components;
+    const { store, snapshots, clock, keep } = this.components;
     const snapshot = parseSnapshotId(request.snapshotId);
     const answered = async (): Promise<CommitResponse | undefined> => {
       const completed = await snapshots.completed(agent, snapshot);
@@ -166,7 +170,7 @@ export class UploadSessions {
     if (before) return before;
     if (this.require(agent, id).snapshot !== snapshot)
       throw new CostorError("bad-request", "the session was opened for another snapshot");
-    await verifyClosure(store, agent, nodePointerFromWire(request.root));
+    await verifyClosure({ store, keep }, agent, nodePointerFromWire(request.root));
     passFailpoint("commit.verified");
     return this.queue.run(async () => {
       const meanwhile = await answered();
@@ -176,6 +180,7 @@ export class UploadSessions {
       const sessions = this.live(agent).filter((session) => session.id !== id);
       await store.appendFacts([fact, clockFact, this.factOf(agent, sessions)], "agent");
       passFailpoint("commit.recorded");
+      this.components.changes?.tell({ kind: "snapshot", key: fact.key, receivedMs });
       this.byAgent.set(agent, sessions);
       return { snapshotId: snapshot, receivedMs };
     });

@@ -7,6 +7,8 @@
  */
 import { passFailpoint } from "#protocol/failpoint.ts";
 import { claimKey } from "./index-entries.ts";
+import { decodeKeepPlace, keepKey } from "./keep-entries.ts";
+import { allKeeps, hasKeeps } from "./keep-index.ts";
 import type { Disk } from "./disk.ts";
 import type { LiveIndex } from "./live-index.ts";
 import { unhealedDamage } from "./prime-reader.ts";
@@ -18,9 +20,12 @@ import {
   decodeClaimSet,
   decodeDeletion,
   decodeFact,
+  decodeKeep,
   decodeQuarantine,
   deletionRecords,
+  keepRecords,
   quarantineRecord,
+  releaseRecords,
   segmentRemovalRecord,
 } from "./record-body.ts";
 import { type NewRecord, recordBytes, recordKind, segmentHeaderBytes } from "./record.ts";
@@ -54,6 +59,8 @@ export interface CompactionResult {
 
 /** A segment is emptied when less than this part of it is live. */
 const liveShare = 1 / 2;
+/** What one keep takes in its record. */
+const keepBytes = 32;
 /** Largest group of moved records. */
 const moveGroupBytes = 16 * 1024 * 1024;
 
@@ -95,10 +102,10 @@ export async function compactSegments(
 
 async function countLive(index: StoreIndex): Promise<Map<number, number>> {
   const bytes = new Map<number, number>();
-  const count = (segment: number, length: number) =>
-    bytes.set(segment, (bytes.get(segment) ?? 0) + recordBytes(length));
-  for await (const { location } of index.primes()) count(location.segment, location.bodyBytes);
-  for await (const { place, value } of index.allFacts()) count(place.segment, value.length);
+  const count = (segment: number, length: number) => bytes.set(segment, (bytes.get(segment) ?? 0) + length);
+  for await (const { location } of index.primes()) count(location.segment, recordBytes(location.bodyBytes));
+  for await (const { place, value } of index.allFacts()) count(place.segment, recordBytes(value.length));
+  for await (const { place } of allKeeps(index)) count(place.segment, keepBytes);
   return bytes;
 }
 
@@ -203,8 +210,25 @@ class SegmentEmptying {
         const kept = decodeQuarantine(body).filter(({ segment }) => segment !== this.#segment && !isRemoved(segment));
         return kept.length > 0 ? [quarantineRecord(kept)] : [];
       }
+      case recordKind.keep: {
+        const { site, ids } = decodeKeep(body);
+        const entries = await index.getMany(ids.map((id) => keepKey(site, id)));
+        const isCurrent = (entry: Buffer | undefined) => entry !== undefined && isHere(decodeKeepPlace(entry));
+        return keepRecords(
+          site,
+          ids.filter((_, at) => isCurrent(entries[at])),
+        );
+      }
+      case recordKind.release: {
+        if (this.#isOldest) return [];
+        const { site, ids } = decodeKeep(body);
+        const isKept = await hasKeeps(index, site, ids);
+        return releaseRecords(
+          site,
+          ids.filter((_, at) => !isKept[at]),
+        );
+      }
       case recordKind.segmentRemoval:
-      case recordKind.placementClaim:
         return [same];
     }
   }

@@ -1,14 +1,20 @@
-/** Decides what a group of requests writes: only primes and claims that are not there yet, and only what has room. */
+/** Decides what a group of requests writes: only primes, claims and keeps that are not there yet, and only what has room. */
 import { CostorError } from "#protocol/errors.ts";
+import { hasKeeps } from "./keep-index.ts";
+import { keepKey } from "./keep-entries.ts";
 import type { FactCause } from "./prime-store.ts";
-import { claimRecords, primeRecord } from "./record-body.ts";
+import { claimRecords, keepRecords, primeRecord } from "./record-body.ts";
+import { planReleases, type ReleaseRequest } from "./release-plan.ts";
 import { type NewRecord, recordBytes, recordHeaderBytes, segmentHeaderBytes } from "./record.ts";
 import type { StoreIndex } from "./store-index.ts";
 
-export interface PutRequest {
-  readonly type: "put";
-  /** 16 bytes. */
-  readonly agent: Buffer;
+/** Primes that an agent has sent, or that are kept for a site. */
+export interface ClaimRequest {
+  readonly type: "claim";
+  /** 16 or 32 bytes. */
+  readonly by: { readonly agent: Buffer } | { readonly site: Buffer };
+  readonly ids: readonly Buffer[];
+  /** Those of them that come with the request. */
   readonly primes: readonly { readonly digest: Buffer; readonly stored: Uint8Array }[];
 }
 
@@ -19,12 +25,14 @@ export interface RecordsRequest {
   readonly cause: FactCause;
 }
 
-export type StoreRequest = PutRequest | RecordsRequest;
+export type StoreRequest = ClaimRequest | ReleaseRequest | RecordsRequest;
 
-export const requestBytes = (request: StoreRequest): number =>
-  request.type === "put"
-    ? request.primes.reduce((sum, { stored }) => sum + recordBytes(stored.length), 0)
-    : request.records.reduce((sum, { body }) => sum + recordBytes(body.length), 0);
+export function requestBytes(request: StoreRequest): number {
+  if (request.type === "records") return request.records.reduce((sum, { body }) => sum + recordBytes(body.length), 0);
+  const idsBytes = request.ids.length * idBytes;
+  if (request.type === "release") return idsBytes;
+  return request.primes.reduce((sum, { stored }) => sum + recordBytes(stored.length), idsBytes);
+}
 
 export interface GroupPlan {
   readonly records: readonly NewRecord[];
@@ -42,22 +50,25 @@ export interface GroupRoom {
 
 /** A fact is in a segment, in Level's log, and in the table that is made from that. */
 const factCopiesCount = 3;
+const idBytes = 32;
 
 /** Whether it may use the last part of the reserve. */
-export const isOfSite = (request: StoreRequest): boolean => request.type === "records" && request.cause === "site";
+export const isOfSite = (request: StoreRequest): boolean =>
+  request.type === "release" || (request.type === "records" && request.cause === "site");
 
 export async function planGroup(
   index: StoreIndex,
   requests: readonly StoreRequest[],
   room: GroupRoom,
 ): Promise<GroupPlan> {
-  const puts = requests.filter((request) => request.type === "put");
-  const ids = puts.flatMap(({ primes }) => primes.map(({ digest }) => digest));
-  const places = await index.locate(ids);
-  const held = new Set(ids.filter((_, at) => places[at] !== undefined).map(textOf));
-  const claims = (
-    await Promise.all(puts.map(({ agent, primes }) => index.hasClaims(primes.map(digestOf), agent)))
-  ).values();
+  const claiming = requests.filter((request) => request.type === "claim");
+  const sent = claiming.flatMap(({ primes }) => primes.map(({ digest }) => digest));
+  const places = await index.locate(sent);
+  const held = new Set(sent.filter((_, at) => places[at] !== undefined).map(textOf));
+  const claims = (await Promise.all(claiming.map((request) => areThere(index, request)))).values();
+  /** What a release of the same group must not take away. */
+  const claimed = new Set<string>();
+  const kept = new Set<string>();
 
   const primes: NewRecord[] = [];
   const others: NewRecord[] = [];
@@ -78,18 +89,20 @@ export async function planGroup(
       refusals.push(refused);
       continue;
     }
-    const hasClaim = claims.next().value!;
+    if (request.type === "release") {
+      refusals.push(undefined);
+      continue;
+    }
+    const isThere = claims.next().value!;
     const wanted = new Map<string, NewRecord>();
     for (const { digest, stored } of request.primes) {
       const text = textOf(digest);
       if (!held.has(text)) wanted.set(text, primeRecord(digest, stored));
     }
-    const unclaimed = new Map(
-      request.primes.filter((_, at) => !hasClaim[at]).map(({ digest }) => [textOf(digest), digest]),
-    );
+    const unclaimed = new Map(request.ids.filter((_, at) => !isThere[at]).map((id) => [textOf(id), id]));
     const needBytes = [...wanted.values()].reduce(
       (sum, { body }) => sum + recordBytes(body.length),
-      unclaimed.size * 32,
+      unclaimed.size * idBytes,
     );
     const refused = refusal(needBytes, wanted.size > 0 ? room.primesBytes : room.agentsBytes);
     refusals.push(refused);
@@ -98,10 +111,21 @@ export async function planGroup(
       held.add(text);
       primes.push(record);
     }
-    others.push(...claimRecords(request.agent, [...unclaimed.values()]));
+    others.push(...recordsOf(request, [...unclaimed.values()]));
+    for (const id of request.ids) {
+      claimed.add(textOf(id));
+      if ("site" in request.by) kept.add(textOf(keepKey(request.by.site, id)));
+    }
   }
+  const releases = requests.filter((request) => request.type === "release");
+  if (releases.length > 0) others.push(...(await planReleases(index, releases, { claimed, kept })));
   return { records: [...primes, ...others], refusals };
 }
 
+const areThere = (index: StoreIndex, { by, ids }: ClaimRequest): Promise<boolean[]> =>
+  "agent" in by ? index.hasClaims(ids, by.agent) : hasKeeps(index, by.site, ids);
+
+const recordsOf = ({ by }: ClaimRequest, ids: readonly Buffer[]): NewRecord[] =>
+  "agent" in by ? claimRecords(by.agent, ids) : keepRecords(by.site, ids);
+
 const textOf = (id: Buffer): string => id.toString("latin1");
-const digestOf = ({ digest }: { digest: Buffer }): Buffer => digest;

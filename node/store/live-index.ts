@@ -9,7 +9,7 @@ import type { DamagedStretch } from "./record-body.ts";
 import type { NewRecord, StoreSalt } from "./record.ts";
 import { findSegments, foldSegments } from "./segment-fold.ts";
 import type { LogEnd, SegmentClosing } from "./segment-writer.ts";
-import { salvageFacts } from "./fact-salvage.ts";
+import { salvageIndex } from "./index-salvage.ts";
 import { IndexFault, isForWantOfSpace } from "./level-handle.ts";
 import type { StoreIndex } from "./store-index.ts";
 import { rebuild } from "./store-opening.ts";
@@ -214,11 +214,11 @@ export class LiveIndex {
       throw new CostorError("store-failed", "another process has written to the store");
   }
 
-  /** What a rebuild from damaged segments would get wrong of the facts, to be made durable before it. */
+  /** What a rebuild from damaged segments would get wrong, to be made durable before it. */
   async salvageInTurn(): Promise<readonly NewRecord[]> {
     const segments = await findSegments(this.#disk);
     const init = { salt: this.#init.salt, segments, provenEnds: this.#provenEnds() };
-    return (await this.readInTurn((index) => salvageFacts({ disk: this.#disk, index }, init)))?.records ?? [];
+    return (await this.readInTurn((index) => salvageIndex({ disk: this.#disk, index }, init)))?.records ?? [];
   }
 
   #provenEnds(): Map<number, number> {

@@ -1,12 +1,12 @@
 /**
- * The port through which a site keeps what must last: primes, who sent them, and small facts. `SegmentStore` implements
+ * The port through which a site keeps what must last: primes, who sent them, for which sites they are kept, and small facts. `SegmentStore` implements
  * it; `StoreProxy` passes the calls to one in a worker thread. Contract tests: `test/conformance/prime-store.ts`.
  *
  * Calls may overlap. A call that writes resolves once its effect survives a crash of the machine, and not before; when
  * it rejects, its effect may or may not be there, except that `store-full` and all refusals of input leave none.
  * Reads see all writes that were acknowledged before the read was called.
  */
-import type { AgentId, PrimeId } from "#protocol/ids.ts";
+import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
 import type { DamagedStretch } from "./record-body.ts";
 
 /** What a fact is about: lower-case letters, digits and `-`, at most 32. */
@@ -84,6 +84,24 @@ export interface CompactionReport {
   readonly freedBytes: number;
 }
 
+/** What is kept of one slice: of the ids with one first hex digit. */
+export interface SliceTotal {
+  readonly slice: number;
+  readonly count: number;
+  readonly bytes: number;
+  readonly lostCount: number;
+}
+
+/** What is kept for one site. */
+export interface KeptTotal {
+  readonly site: SiteId;
+  readonly count: number;
+  /** Stored bytes of those that are here. */
+  readonly bytes: number;
+  /** How many are not here. */
+  readonly lostCount: number;
+}
+
 export interface PrimeStore extends AsyncDisposable {
   /** 32 hex digits. Another value than before means that acknowledged data may be missing: senders ask for all of theirs. */
   readonly generation: string;
@@ -108,6 +126,37 @@ export interface PrimeStore extends AsyncDisposable {
 
   /** The primes in the order asked for, read in the order they lie on the disk. Throws like `get`. */
   getMany(ids: readonly PrimeId[]): Promise<Buffer[]>;
+
+  /**
+   * Notes that these primes are kept for `site`. Idempotent. A keep is about the id alone: what is not here is kept all the same, and
+   * what is lost stays kept. Throws `store-full`, `store-failed`.
+   */
+  keep(site: SiteId, ids: readonly PrimeId[]): Promise<void>;
+
+  /**
+   * Puts the primes of a batch as `putBatch` does and keeps them for `site`, both or neither. What is counted is the whole
+   * batch, whether or not it was here before. Throws as `putBatch`.
+   */
+  putFor(site: SiteId, batch: Uint8Array): Promise<{ storedCount: number; storedBytes: number }>;
+
+  /**
+   * Ends keeps of `site`. Primes that then are kept for no site and that no agent has sent are removed as by `remove`. A prime that is
+   * put, or kept, by a call that overlaps this one stays.
+   */
+  release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport>;
+
+  /**
+   * What is kept for `site`, ascending, in pages of at most a few thousand; of ids that start with `prefix`, hex digits. What
+   * changes meanwhile may be missed or not.
+   */
+  kept(site: SiteId, prefix?: string): AsyncIterable<PrimeId[]>;
+  hasKept(site: SiteId, ids: readonly PrimeId[]): Promise<boolean[]>;
+  /** One entry for each site that something is kept for, ascending; kept up to date with each write, so it costs nothing. */
+  keptTotals(): Promise<KeptTotal[]>;
+  /** The same of one site by slice: none for a slice of which nothing is kept. */
+  keptSlices(site: SiteId): Promise<SliceTotal[]>;
+  /** What is kept for `site` and is not here, ascending, in pages as `kept`. At once when nothing is lost. */
+  lostOf(site: SiteId): AsyncIterable<PrimeId[]>;
 
   /**
    * Facts are written in their order; the newest of a kind and key is the one that counts. Those that an agent causes are
@@ -135,7 +184,7 @@ export interface PrimeStore extends AsyncDisposable {
 
   /**
    * Removes primes for ever, whoever has sent them, and gives back the space of segments that are mostly dead.
-   * The caller answers for nothing reaching them.
+   * The caller answers for nothing reaching them. Keeps stay: a prime that is still kept counts as lost.
    */
   remove(ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport>;
 }

@@ -20,10 +20,23 @@ import {
   segmentKey,
 } from "./index-entries.ts";
 import {
+  decodeTotal,
+  encodeKeepPlace,
+  encodeTotal,
+  keepKey,
+  siteOfTotalKey,
+  sliceOfId,
+  sliceOfTotalKey,
+  totalChanges,
+  totalKey,
+  totalPrefix,
+} from "./keep-entries.ts";
+import {
   decodeClaims,
   decodeClaimSet,
   decodeDeletion,
   decodeFact,
+  decodeKeep,
   decodeQuarantine,
   decodeSegmentRemoval,
   decodeStatement,
@@ -79,6 +92,7 @@ export class Projection {
 
   async apply(records: readonly PlacedRecord[]): Promise<void> {
     await this.#load(records.flatMap(keysOf));
+    await this.#loadKeepsOf(records);
     for (const record of records) {
       await this.#applyOne(record);
       this.#meta.position = { segment: record.segment, offset: record.offset + 64 + record.bodyBytes };
@@ -87,6 +101,7 @@ export class Projection {
 
   /** The changes of the entries, and the meta entry that goes with them. */
   finish(): { changes: EntryChange[]; meta: IndexMeta } {
+    this.#updateTotals();
     const changes: EntryChange[] = [];
     const meta = this.#meta;
     for (const { key, before, after } of this.#touched.values()) {
@@ -141,8 +156,51 @@ export class Projection {
       case recordKind.clean:
         this.#meta.receivedMs = Math.max(this.#meta.receivedMs, decodeStatement(bodyOf(record)).receivedMs);
         return;
-      case recordKind.placementClaim:
+      case recordKind.keep: {
+        const { site, ids } = decodeKeep(bodyOf(record));
+        const value = encodeKeepPlace({ segment, offset });
+        for (const id of ids) this.#set(keepKey(site, id), value);
         return;
+      }
+      case recordKind.release: {
+        const { site, ids } = decodeKeep(bodyOf(record));
+        for (const id of ids) this.#set(keepKey(site, id), undefined);
+        // What a walk would have kept again may now be kept no more.
+        this.#meta.closedEpoch += 1;
+        return;
+      }
+    }
+  }
+
+  /** The keeps of all primes that may come or go: only a site that has lost some can keep one that is not here. */
+  async #loadKeepsOf(records: readonly PlacedRecord[]): Promise<void> {
+    const coming: Buffer[] = [];
+    const going: Buffer[] = [];
+    for (const record of records) {
+      for (const id of primesOf(record)) (this.#get(primeKey(id)) === undefined ? coming : going).push(id);
+    }
+    if (coming.length + going.length === 0) return;
+    const totals: Buffer[] = [];
+    for await (const key of this.#reader.keysWith(totalPrefix)) totals.push(key);
+    await this.#load(totals);
+    for (const key of totals) {
+      const total = decodeTotal(this.#get(key)!);
+      const site = siteOfTotalKey(key);
+      const slice = sliceOfTotalKey(key);
+      const ids = total?.lostCount === 0 ? going : [...going, ...coming];
+      await this.#load(ids.filter((id) => sliceOfId(id) === slice).map((id) => keepKey(site, id)));
+    }
+  }
+
+  #updateTotals(): void {
+    const primeOf = (key: Buffer): Touched => this.#touched.get(textOf(key))!;
+    for (const [key, change] of totalChanges(this.#touched.values(), primeOf)) {
+      const value = this.#get(key);
+      const total = (value === undefined ? undefined : decodeTotal(value)) ?? { count: 0, bytes: 0, lostCount: 0 };
+      total.count += change.count;
+      total.bytes += change.bytes;
+      total.lostCount += change.lostCount;
+      this.#set(key, total.count === 0 ? undefined : encodeTotal(total));
     }
   }
 
@@ -246,7 +304,21 @@ function keysOf(record: PlacedRecord): Buffer[] {
       return decodeDeletion(bodyOf(record)).map(primeKey);
     case recordKind.segmentRemoval:
       return decodeSegmentRemoval(bodyOf(record)).map(segmentKey);
+    case recordKind.keep:
+    case recordKind.release: {
+      const { site, ids } = decodeKeep(bodyOf(record));
+      const totals = [...new Set(ids.map(sliceOfId))].map((slice) => totalKey(site, slice));
+      return [...totals, ...ids.flatMap((id) => [keepKey(site, id), primeKey(id)])];
+    }
     default:
       return [];
   }
+}
+
+/** The primes that a record brings or takes away. */
+function primesOf(record: PlacedRecord): Buffer[] {
+  if (record.kind === recordKind.prime) return [record.digest];
+  if (record.kind === recordKind.deletion) return decodeDeletion(bodyOf(record));
+  if (record.kind !== recordKind.quarantine) return [];
+  return decodeQuarantine(bodyOf(record)).flatMap(({ id }) => (id === undefined ? [] : [primeIdToBytes(id)]));
 }

@@ -1,6 +1,13 @@
 /** Bodies of the small records. Decoders get bodies whose SHA-256 was verified, so a wrong form is a broken invariant. */
 import { assertInvariant, CostorError } from "#protocol/errors.ts";
-import { type AgentId, type PrimeId, primeIdFromBytes, primeIdToBytes, uuidToBytes } from "#protocol/ids.ts";
+import {
+  type AgentId,
+  type PrimeId,
+  type SiteId,
+  primeIdFromBytes,
+  primeIdToBytes,
+  uuidToBytes,
+} from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { makeRecord, type NewRecord, recordKind, type RecordPlace } from "./record.ts";
 
@@ -52,6 +59,7 @@ export function decodeClaims(body: Buffer): { agent: Buffer; ids: Buffer[] } {
   return { agent: body.subarray(0, agentBytes), ids: splitIds(body.subarray(agentBytes)) };
 }
 
+export const siteIdToBytes = (site: SiteId): Buffer => Buffer.from(site, "hex");
 export const agentIdToBytes = (agent: AgentId): Buffer => uuidToBytes(agent);
 
 export const deletionRecords = (ids: readonly Buffer[]): NewRecord[] =>
@@ -67,6 +75,19 @@ export function decodeClaimSet(body: Buffer): { id: Buffer; agents: Buffer[] } {
     body.subarray(idBytes + at * agentBytes, idBytes + (at + 1) * agentBytes),
   );
   return { id: body.subarray(0, idBytes), agents };
+}
+
+/** Keeps for one site, in as many records as are needed. */
+export const keepRecords = (site: Buffer, ids: readonly Buffer[]): NewRecord[] =>
+  inParts(ids, (part) => makeRecord(recordKind.keep, Buffer.concat([site, ...part])));
+
+export const releaseRecords = (site: Buffer, ids: readonly Buffer[]): NewRecord[] =>
+  inParts(ids, (part) => makeRecord(recordKind.release, Buffer.concat([site, ...part])));
+
+/** Of a keep or a release. */
+export function decodeKeep(body: Buffer): { site: Buffer; ids: Buffer[] } {
+  assertInvariant(body.length >= idBytes, "keeps name a site");
+  return { site: body.subarray(0, idBytes), ids: splitIds(body.subarray(idBytes)) };
 }
 
 export const decodeDeletion = (body: Buffer): Buffer[] => splitIds(body);

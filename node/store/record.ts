@@ -19,8 +19,9 @@ export const recordKind = {
   quarantine: 8,
   deletion: 9,
   segmentRemoval: 10,
-  placementClaim: 11,
+  keep: 11,
   claimSet: 12,
+  release: 13,
 } as const;
 export type RecordKind = (typeof recordKind)[keyof typeof recordKind];
 
@@ -99,7 +100,7 @@ export function decodeHeader(bytes: Buffer, salt: StoreSalt, place: RecordPlace)
   if (recordCheck(salt, place, bytes).compare(bytes, 48, 64) !== 0) return undefined;
   const kind = bytes[4]!;
   const bodyBytes = bytes.readUInt32BE(8);
-  if (kind < recordKind.batch || kind > recordKind.claimSet || bodyBytes > maxBodyBytes) return undefined;
+  if (kind < recordKind.batch || kind > recordKind.release || bodyBytes > maxBodyBytes) return undefined;
   const bodyCrc = bytes.readUInt32BE(12);
   return { kind: kind as RecordKind, bodyBytes, bodyCrc, digest: Buffer.from(bytes.subarray(16, 48)) };
 }

@@ -5,12 +5,14 @@
  * not durable; nothing is acknowledged before it is in both; no body leaves unverified.
  */
 import { join } from "node:path";
-import { parseBatch } from "#protocol/batch.ts";
+import type { StoredPrime } from "#protocol/batch.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
-import { type AgentId, type PrimeId, primeIdFromBytes, primeIdToBytes } from "#protocol/ids.ts";
+import { type AgentId, type PrimeId, type SiteId, primeIdToBytes } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { compactSegments } from "./compaction.ts";
 import type { Disk } from "./disk.ts";
+import type { ClaimRequest } from "./group-plan.ts";
+import { keptIdPages, KeptReader, lostIdPages, type LostPage } from "./kept-reader.ts";
 import { NodeDisk } from "./node-disk.ts";
 import { PrimeReader, unhealedDamage } from "./prime-reader.ts";
 import type {
@@ -20,18 +22,20 @@ import type {
   Fact,
   FactCause,
   FactKind,
+  KeptTotal,
+  SliceTotal,
   PrimeStore,
   StoreStats,
 } from "./prime-store.ts";
-import { agentIdToBytes, deletionRecords, factRecord } from "./record-body.ts";
+import { agentIdToBytes, deletionRecords, factRecord, siteIdToBytes } from "./record-body.ts";
 import { RecordLog, type StoreEvent } from "./record-log.ts";
-import { sha256 } from "./record.ts";
+import type { ReleaseRequest } from "./release-plan.ts";
 import { SegmentReader } from "./segment-reader.ts";
-import { segmentsDirectory } from "./segment-writer.ts";
 import { SpaceReserve } from "./space-reserve.ts";
+import { primesOfBatch, verifiedPrimes } from "./sent-primes.ts";
 import { checkStore } from "./store-check.ts";
 import { isForWantOfSpace } from "./level-handle.ts";
-import { openLog, type OpenedLog, type OpeningInit } from "./store-opening.ts";
+import { type OpenedLog, openWithReserve } from "./store-opening.ts";
 
 export interface SegmentStoreInit {
   readonly directory: string;
@@ -49,12 +53,15 @@ export interface SegmentStoreComponents {
 const defaultReserveFileBytes = 8 * 1024 * 1024;
 /** A page of facts ends with the one that reaches either. */
 const factPageLimits = { count: 256, bytes: 1024 * 1024 };
+/** Ids released in one turn of the writer. */
+const releasedAtOnceCount = 4096;
 
 export class SegmentStore implements PrimeStore {
   readonly #disk: Disk;
   readonly #log: RecordLog;
   readonly #reader: SegmentReader;
   readonly #primes: PrimeReader;
+  readonly #kept: KeptReader;
   readonly #reserve: SpaceReserve;
   /** What the index held at opening is known to be complete, so "not there" can be believed. */
   #isVerified = false;
@@ -66,6 +73,7 @@ export class SegmentStore implements PrimeStore {
     this.#reserve = reserve;
     this.#log = log;
     this.#reader = reader;
+    this.#kept = new KeptReader({ live: log.live });
     this.#primes = new PrimeReader(
       { live: log.live, reader, runAlone: (action) => log.runAlone(action) },
       { quarantine: (damage) => log.recordDamageInTurn(damage) },
@@ -105,30 +113,72 @@ export class SegmentStore implements PrimeStore {
     return this.#log.generation;
   }
 
-  async put(sender: AgentId, primes: readonly { readonly id: PrimeId; readonly stored: Uint8Array }[]): Promise<void> {
-    const verified: { digest: Buffer; stored: Uint8Array }[] = [];
-    for (const [index, { id, stored }] of primes.entries()) {
-      if (stored.length > limits.primeStoredBytes) {
-        throw new CostorError("limit-exceeded", `prime ${id} has ${stored.length} bytes`, { details: { index } });
-      }
-      const digest = sha256(stored);
-      const found = primeIdFromBytes(digest);
-      if (found !== id) {
-        throw new CostorError("prime-mismatch", `prime ${index} of the batch, ${id}, has the bytes of ${found}`, {
-          details: { index, expected: id, found },
-        });
-      }
-      verified.push({ digest, stored });
-    }
-    if (verified.length > 0) await this.#log.submit({ type: "put", agent: agentIdToBytes(sender), primes: verified });
+  put(sender: AgentId, primes: readonly { readonly id: PrimeId; readonly stored: Uint8Array }[]): Promise<void> {
+    return this.#claim({ agent: agentIdToBytes(sender) }, primes);
+  }
+
+  async #claim(by: ClaimRequest["by"], sent: readonly StoredPrime[]): Promise<void> {
+    const primes = verifiedPrimes(sent);
+    if (primes.length > 0)
+      await this.#log.submit({ type: "claim", by, ids: primes.map(({ digest }) => digest), primes });
   }
 
   async putBatch(sender: AgentId, batch: Uint8Array): Promise<{ storedCount: number }> {
-    if (batch.length > limits.batchBytes)
-      throw new CostorError("limit-exceeded", `a batch has at most ${limits.batchBytes} bytes`);
-    const primes = [...parseBatch(batch)];
+    const primes = primesOfBatch(batch);
     await this.put(sender, primes);
     return { storedCount: primes.length };
+  }
+
+  async putFor(site: SiteId, batch: Uint8Array): Promise<{ storedCount: number; storedBytes: number }> {
+    const primes = primesOfBatch(batch);
+    await this.#claim({ site: siteIdToBytes(site) }, primes);
+    return { storedCount: primes.length, storedBytes: primes.reduce((sum, { stored }) => sum + stored.length, 0) };
+  }
+
+  async keep(site: SiteId, ids: readonly PrimeId[]): Promise<void> {
+    if (ids.length === 0) return;
+    const by = { site: siteIdToBytes(site) };
+    await this.#log.submit({ type: "claim", by, ids: ids.map(primeIdToBytes), primes: [] });
+  }
+
+  async release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
+    let removedPrimesCount = 0;
+    for (let at = 0; at < ids.length; at += releasedAtOnceCount) {
+      signal?.throwIfAborted();
+      const part = ids.slice(at, at + releasedAtOnceCount).map(primeIdToBytes);
+      const request: ReleaseRequest = { type: "release", site: siteIdToBytes(site), ids: part, removedPrimesCount: 0 };
+      await this.#log.submit(request);
+      removedPrimesCount += request.removedPrimesCount;
+    }
+    return this.#compact(removedPrimesCount, signal);
+  }
+
+  kept(site: SiteId, prefix = ""): AsyncGenerator<PrimeId[]> {
+    return keptIdPages((...args) => this.keptPage(...args), site, prefix);
+  }
+
+  keptPage(site: SiteId, prefix: string, after: Uint8Array | undefined): Promise<Buffer> {
+    return this.#kept.page(site, prefix, after);
+  }
+
+  hasKept(site: SiteId, ids: readonly PrimeId[]): Promise<boolean[]> {
+    return this.#kept.has(site, ids);
+  }
+
+  keptTotals(): Promise<KeptTotal[]> {
+    return this.#kept.totals();
+  }
+
+  keptSlices(site: SiteId): Promise<SliceTotal[]> {
+    return this.#kept.slices(site);
+  }
+
+  lostOf(site: SiteId): AsyncGenerator<PrimeId[]> {
+    return lostIdPages((...args) => this.lostPage(...args), site);
+  }
+
+  lostPage(site: SiteId, after: Uint8Array | undefined): Promise<LostPage | undefined> {
+    return this.#kept.lostPage(site, after);
   }
 
   async hasSent(sender: AgentId, ids: readonly PrimeId[]): Promise<boolean[]> {
@@ -218,6 +268,10 @@ export class SegmentStore implements PrimeStore {
     if (digests.length > 0)
       await this.#log.submit({ type: "records", records: deletionRecords(digests), cause: "site" });
     const removedPrimesCount = before - (await this.#log.live.read(async (index) => index.meta.primeCount));
+    return this.#compact(removedPrimesCount, signal);
+  }
+
+  async #compact(removedPrimesCount: number, signal: AbortSignal | undefined): Promise<CompactionReport> {
     const moved = await compactSegments(
       {
         disk: this.#disk,
@@ -278,16 +332,6 @@ export class SegmentStore implements PrimeStore {
 }
 
 const ignore = (): void => {};
-
-/** A new store first takes the room that it will need to be opened again. */
-async function openWithReserve(
-  { disk, reserve, nowMs }: { disk: Disk; reserve: SpaceReserve; nowMs: () => number },
-  init: OpeningInit,
-): Promise<OpenedLog> {
-  await disk.makeDirectory(segmentsDirectory);
-  if ((await disk.list(segmentsDirectory)).length === 0) await reserve.fillForOpening();
-  return reserve.opening(() => openLog({ disk, nowMs }, init));
-}
 
 function openingError(error: unknown): unknown {
   if (isCostorError(error)) return error;

@@ -32,6 +32,15 @@ import type { RecordPlace, StoreSalt } from "./record.ts";
 
 const lookUpsPerCallCount = 4096;
 
+/** From `gte`, or after `gt`; to before `lt`, or to `lte`; at most `limit` entries. */
+export interface IndexRange {
+  readonly gt?: Buffer;
+  readonly gte?: Buffer;
+  readonly lt?: Buffer;
+  readonly lte?: Buffer;
+  readonly limit?: number;
+}
+
 export interface IndexInit {
   readonly location: string;
 }
@@ -279,7 +288,7 @@ export class StoreIndex implements EntryReader {
   async *dump(): AsyncGenerator<string> {
     const { generation, primeCount, primeBytes, facts, rest } = this.#meta;
     yield JSON.stringify({ generation, primeCount, primeBytes, facts, rest });
-    for (const prefix of ["c", "f", "p", "q", "s"]) {
+    for (const prefix of ["c", "f", "h", "p", "q", "s", "t"]) {
       for await (const [key, value] of this.#entries(Buffer.from(prefix)))
         yield `${key.toString("hex")} ${value.toString("hex")}`;
     }
@@ -290,9 +299,14 @@ export class StoreIndex implements EntryReader {
     return guard("reading the index", () => this.#level.approximateSize(Buffer.from("a"), Buffer.from("z")));
   }
 
+  /** Entries in byte order of their keys. */
+  entriesIn(range: IndexRange): AsyncGenerator<[Buffer, Buffer]> {
+    return entriesOf(this.#level, range);
+  }
+
   #entries(prefix: Buffer, after?: Buffer): AsyncGenerator<[Buffer, Buffer]> {
     const end = Buffer.concat([prefix, Buffer.alloc(64, 0xff)]);
-    return entriesOf(this.#level, after === undefined ? { gte: prefix, lt: end } : { gt: after, lt: end });
+    return this.entriesIn(after === undefined ? { gte: prefix, lt: end } : { gt: after, lt: end });
   }
 }
 

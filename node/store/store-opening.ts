@@ -1,12 +1,13 @@
 /** Brings the index up to the segments when a store is opened, and from nothing when it is rebuilt. */
 import { randomBytes } from "node:crypto";
 import type { Disk } from "./disk.ts";
-import { salvageFacts } from "./fact-salvage.ts";
+import { salvageIndex } from "./index-salvage.ts";
 import type { DamagedStretch } from "./record-body.ts";
 import { parseSegmentName, saltBytes, type StoreSalt } from "./record.ts";
 import { findSegments, foldSegments, type FoundSegment } from "./segment-fold.ts";
 import { type LogEnd, segmentPath, segmentsDirectory, SegmentWriter } from "./segment-writer.ts";
 import { IndexFault } from "./level-handle.ts";
+import type { SpaceReserve } from "./space-reserve.ts";
 import { StoreIndex } from "./store-index.ts";
 
 export interface OpeningInit {
@@ -32,13 +33,23 @@ export interface OpenedLog {
 /** Length of a stretch that is a whole segment of unknown length. */
 const unknownLengthBytes = 0xffffffff;
 
-export interface OpeningComponents {
+interface OpeningComponents {
   readonly disk: Disk;
   readonly nowMs: () => number;
 }
 
+/** A new store first takes the room that it will need to be opened again. */
+export async function openWithReserve(
+  { disk, reserve, nowMs }: OpeningComponents & { reserve: SpaceReserve },
+  init: OpeningInit,
+): Promise<OpenedLog> {
+  await disk.makeDirectory(segmentsDirectory);
+  if ((await disk.list(segmentsDirectory)).length === 0) await reserve.fillForOpening();
+  return reserve.opening(() => openLog({ disk, nowMs }, init));
+}
+
 /** The directory of segments is there. Throws `store-locked`, `store-full`, `store-failed`. */
-export async function openLog(components: OpeningComponents, init: OpeningInit): Promise<OpenedLog> {
+async function openLog(components: OpeningComponents, init: OpeningInit): Promise<OpenedLog> {
   const index = await StoreIndex.open({ location: init.indexLocation });
   const provenEnds = new Map<number, number>();
   let reason = "there was none that could be used";
@@ -47,7 +58,7 @@ export async function openLog(components: OpeningComponents, init: OpeningInit):
       const found = await catchUp(components.disk, index, provenEnds, init);
       if (!("reason" in found)) return found;
       reason = found.reason;
-      if (found.isDamage) await saveFacts(components, index, provenEnds, init);
+      if (found.isDamage) await saveFromIndex(components, index, provenEnds, init);
     } catch (error) {
       if (!(error instanceof IndexFault) || error.isForWantOfSpace) {
         await index.close();
@@ -60,8 +71,8 @@ export async function openLog(components: OpeningComponents, init: OpeningInit):
   return rebuild(components, { ...init, provenEnds, salt: index?.meta.salt, reason });
 }
 
-/** Makes durable what only the index still knows of facts, before it is deleted. */
-async function saveFacts(
+/** Makes durable what only the index still knows, before it is deleted. */
+async function saveFromIndex(
   { disk, nowMs }: OpeningComponents,
   index: StoreIndex,
   provenEnds: ReadonlyMap<number, number>,
@@ -69,7 +80,7 @@ async function saveFacts(
 ): Promise<void> {
   const { salt, receivedMs } = index.meta;
   const segments = await findSegments(disk);
-  const salvage = await salvageFacts({ disk, index }, { salt, segments, provenEnds, signal });
+  const salvage = await salvageIndex({ disk, index }, { salt, segments, provenEnds, signal });
   if (salvage === undefined || salvage.records.length === 0) return;
   const nextSegment = numberAfter(segments, provenEnds, await index.quarantined(), await index.segments());
   const writer = new SegmentWriter({ disk }, { salt, segmentBytes, end: salvage.end, nextSegment });

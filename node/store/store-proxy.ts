@@ -2,7 +2,8 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { CostorError } from "#protocol/errors.ts";
-import type { AgentId, PrimeId } from "#protocol/ids.ts";
+import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
+import { keptIdPages, lostIdPages } from "./kept-reader.ts";
 import type {
   CheckInit,
   CheckReport,
@@ -10,6 +11,8 @@ import type {
   Fact,
   FactCause,
   FactKind,
+  KeptTotal,
+  SliceTotal,
   PrimeStore,
   StoreStats,
 } from "./prime-store.ts";
@@ -84,9 +87,40 @@ export class StoreProxy implements PrimeStore {
   }
 
   putBatch(sender: AgentId, batch: Uint8Array): Promise<{ storedCount: number }> {
-    const { buffer } = batch;
-    const isWhole = buffer instanceof ArrayBuffer && batch.byteLength === buffer.byteLength;
-    return this.#call("putBatch", [sender, batch], isWhole ? [buffer] : []);
+    return this.#call("putBatch", [sender, batch], memoryOf(batch));
+  }
+
+  putFor(site: SiteId, batch: Uint8Array): Promise<{ storedCount: number; storedBytes: number }> {
+    return this.#call("putFor", [site, batch], memoryOf(batch));
+  }
+
+  keep(site: SiteId, ids: readonly PrimeId[]): Promise<void> {
+    return this.#call("keep", [site, ids]);
+  }
+
+  release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
+    return this.#call("release", [site, ids], [], signal);
+  }
+
+  kept(site: SiteId, prefix = ""): AsyncGenerator<PrimeId[]> {
+    const keptPage = (...args: StoreArguments<"keptPage">) => this.#call("keptPage", args);
+    return keptIdPages(keptPage, site, prefix);
+  }
+
+  hasKept(site: SiteId, ids: readonly PrimeId[]): Promise<boolean[]> {
+    return this.#call("hasKept", [site, ids]);
+  }
+
+  keptTotals(): Promise<KeptTotal[]> {
+    return this.#call("keptTotals", []);
+  }
+
+  keptSlices(site: SiteId): Promise<SliceTotal[]> {
+    return this.#call("keptSlices", [site]);
+  }
+
+  lostOf(site: SiteId): AsyncGenerator<PrimeId[]> {
+    return lostIdPages((...args: StoreArguments<"lostPage">) => this.#call("lostPage", args), site);
   }
 
   hasSent(sender: AgentId, ids: readonly PrimeId[]): Promise<boolean[]> {
@@ -223,4 +257,9 @@ export class StoreProxy implements PrimeStore {
     this.#pending.clear();
     if (!this.#isClosing) this.#init.onFailure?.(this.#failure);
   }
+}
+
+/** What of a batch can change threads without a copy. */
+function memoryOf({ buffer, byteLength }: Uint8Array): ArrayBuffer[] {
+  return buffer instanceof ArrayBuffer && byteLength === buffer.byteLength ? [buffer] : [];
 }

@@ -30,7 +30,7 @@ async function answer(store: SegmentStore, call: number, method: StoreMethod, ar
     say({ type: "error", call, error: encodeError(error), generation: store.generation });
   } finally {
     aborts.delete(call);
-    if (method === "putBatch") freeBuffer(args[1] as Uint8Array);
+    if (method === "putBatch" || method === "putFor") freeBuffer(args[1] as Uint8Array);
   }
 }
 
@@ -42,6 +42,7 @@ function withSignal(
   signal: AbortSignal,
 ): readonly unknown[] {
   if (method === "remove") return [args[0], signal];
+  if (method === "release") return [args[0], args[1], signal];
   if (method !== "check") return args;
   const init = args[0] as Pick<CheckInit, "readData"> & { wantsProgress: boolean };
   if (!init.wantsProgress) return [{ readData: init.readData, signal }];

@@ -33,10 +33,10 @@ export function testLedgerStore(
     }
   });
 
-  test("values of up to 128 KiB and a thousand keys at once are taken", async () => {
+  test("values of up to 256 KiB and a thousand keys at once are taken", async () => {
     const { store, reopen, close } = await open();
     try {
-      const value = Buffer.alloc(128 * 1024, 7);
+      const value = Buffer.alloc(256 * 1024, 7);
       const changes = Array.from({ length: 1000 }, (_, index) => ({
         key: `entry/${"0".repeat(64)}/${String(index).padStart(16, "0")}`,
         value: index % 100 === 0 ? value : Buffer.from(`${index}`),

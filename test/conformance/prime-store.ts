@@ -1,11 +1,10 @@
 /** What every `PrimeStore` must do. A test file opens its own kind of store and calls `testPrimeStore`. */
 import assert from "node:assert/strict";
-import { batchEntry } from "#protocol/batch.ts";
 import type { CostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
-import { idsOf, sampleAgent, samplePrime, samplePrimes } from "#test/support/store-samples.ts";
+import { idsOf, sampleAgent, samplePrime, samplePrimes, wireBatch } from "#test/support/store-samples.ts";
 import type { Suite } from "#test/support/suite.ts";
 
 export type OpenStore = (directory: string) => Promise<PrimeStore>;
@@ -14,9 +13,6 @@ export const hasCode = (code: string) => (error: unknown) => {
   assert.equal((error as CostorError).code, code);
   return true;
 };
-
-const wireBatch = (primes: readonly { id: ReturnType<typeof samplePrime>["id"]; stored: Uint8Array }[]): Uint8Array =>
-  Uint8Array.from(Buffer.concat(primes.flatMap(batchEntry)));
 
 export function testPrimeStore(test: Suite, open: OpenStore): void {
   const agent = sampleAgent(1);

@@ -4,18 +4,18 @@
  * restarts and failing writes; one case for each rule of docs/specs/ledger.md.
  */
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import * as fc from "fast-check";
-import { type EntryFields, type Log, compareLogs, openLog, parseEntry, signEntry, verifyEntry } from "#ledger/entry.ts";
-import { Ledger, type LedgerEvent } from "#ledger/ledger.ts";
+import { compareLogs, openLog, parseEntry, verifyEntry } from "#ledger/entry.ts";
+import type { LedgerEvent } from "#ledger/admission.ts";
+import { Ledger, type Speakers } from "#ledger/ledger.ts";
+import { holdEntry } from "#ledger/log-state.ts";
 import { retireData } from "#ledger/retire.ts";
 import { SeqRanges } from "#ledger/seq-ranges.ts";
-import { signEpochCertificate } from "#protocol/epoch-certificate.ts";
+import { SiteState } from "#ledger/site-state.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import { makeUuidV7, parseEntryId } from "#protocol/ids.ts";
-import { deriveRecoveryKey, siteIdOf } from "#protocol/keys.ts";
 import { limits } from "#protocol/limits.ts";
-import { publicKeyOf } from "#protocol/raw-keys.ts";
+import { LedgerAuthor } from "#test/support/ledger-author.ts";
 import { MemoryLedgerStore } from "#test/support/memory-ledger-store.ts";
 import { suite } from "#test/support/suite.ts";
 import { fromHex, readVectors } from "#test/support/vectors.ts";
@@ -35,40 +35,11 @@ interface Vector {
 
 const test = suite("ledger");
 
-/** A machine that acts as a site for one epoch. */
-class Author {
-  readonly log: Log;
-  readonly seed: Buffer;
-  private nextSeq = 0;
-
-  constructor(site: string, epoch = 1, machine = "machine") {
-    const recovery = deriveRecoveryKey(createHash("sha256").update(site).digest());
-    this.seed = createHash("sha256").update(`${site} ${epoch} ${machine}`).digest();
-    const certificate = {
-      siteId: siteIdOf(recovery.publicKey),
-      peerPublicKey: publicKeyOf("ed25519", this.seed),
-      epoch,
-      previousHead: null,
-    };
-    this.log = openLog(signEpochCertificate(certificate, recovery.seed));
-  }
-
-  entry(changes: Partial<EntryFields> = {}): Buffer {
-    const id = parseEntryId(makeUuidV7(1_700_000_000_000));
-    const fields = { id, logId: this.log.id, seq: this.nextSeq++, timeMs: 1, kind: "note", data: {} };
-    return signEntry({ ...fields, ...changes }, this.seed);
-  }
-
-  retire(target: Log, ...ranges: [number, number][]): Buffer {
-    const data = retireData({ logId: target.id, ranges: SeqRanges.parse(ranges, 10) });
-    return this.entry({ kind: "retire", data });
-  }
-}
-
-async function openLedger(init: { store?: MemoryLedgerStore; allows?: () => boolean } = {}) {
-  const { store = new MemoryLedgerStore(), allows = () => true } = init;
+async function openLedger(init: { store?: MemoryLedgerStore; lastAllowedSeq?: Speakers["lastAllowedSeq"] } = {}) {
+  const { store = new MemoryLedgerStore(), lastAllowedSeq = () => Infinity } = init;
   const events: LedgerEvent[] = [];
-  const open = () => Ledger.open({ store, allows, onEvent: (event) => void events.push(event) });
+  const speakers = { follow: () => undefined, lastAllowedSeq };
+  const open = () => Ledger.open({ store, speakers, onEvent: (event) => void events.push(event) });
   return { store, events, open, ledger: await open() };
 }
 
@@ -101,7 +72,7 @@ for (const vector of readVectors<Vector>("ledger")) {
 }
 
 test("replicas that are offered the same entries in any order, more than once, are equal", async () => {
-  const [one, other, next] = [new Author("one"), new Author("other"), new Author("one", 2)];
+  const [one, other, next] = [new LedgerAuthor("one"), new LedgerAuthor("other"), new LedgerAuthor("one", 2)];
   const certificates = [one, other, next].map(({ log }) => log.bytes);
   const entries = [one, other, one, one, other, one, next, next].map((author) => author.entry());
   entries.push(one.retire(one.log, [0, 1], [3, 3]), next.retire(one.log, [0, 1], [3, 6]));
@@ -126,7 +97,7 @@ test("replicas that are offered the same entries in any order, more than once, a
 });
 
 test("a retire whose target's certificate comes later withdraws all the same", async () => {
-  const [former, next] = [new Author("one"), new Author("one", 2)];
+  const [former, next] = [new LedgerAuthor("one"), new LedgerAuthor("one", 2)];
   const { ledger, open } = await openLedger();
   await ledger.offer({ certificates: [next.log.bytes], entries: [next.retire(former.log, [0, 0])] });
   const reopened = await open();
@@ -137,7 +108,7 @@ test("a retire whose target's certificate comes later withdraws all the same", a
 });
 
 test("nobody withdraws another site's entries", async () => {
-  const [victim, thief] = [new Author("victim"), new Author("thief")];
+  const [victim, thief] = [new LedgerAuthor("victim"), new LedgerAuthor("thief")];
   const { ledger } = await openLedger();
   const certificates = [victim.log.bytes, thief.log.bytes];
   await ledger.offer({ certificates, entries: [victim.entry(), thief.retire(victim.log, [0, 100])] });
@@ -146,7 +117,7 @@ test("nobody withdraws another site's entries", async () => {
 });
 
 test("an entry that arrives after its retirement stays out, and its seq need not be asked for", async () => {
-  const author = new Author("one");
+  const author = new LedgerAuthor("one");
   const { ledger } = await openLedger();
   const late = author.entry();
   await ledger.offer({ certificates: [author.log.bytes], entries: [author.retire(author.log, [0, 0])] });
@@ -156,7 +127,7 @@ test("an entry that arrives after its retirement stays out, and its seq need not
 });
 
 test("two different entries of one place are kept as proof, once, and the first stays in force", async () => {
-  const author = new Author("one");
+  const author = new LedgerAuthor("one");
   const { ledger, events, open } = await openLedger();
   const [first, second, third] = [
     author.entry({ seq: 5 }),
@@ -180,7 +151,7 @@ test("two different entries of one place are kept as proof, once, and the first 
 });
 
 test("the same body with another signature is the same entry", async () => {
-  const author = new Author("one");
+  const author = new LedgerAuthor("one");
   const { ledger } = await openLedger();
   const entry = author.entry();
   const forged = Buffer.from(entry);
@@ -191,7 +162,7 @@ test("the same body with another signature is the same entry", async () => {
 });
 
 test("what is not valid is refused by its code, and what came before it in the same offer is kept", async () => {
-  const [author, stranger] = [new Author("one"), new Author("stranger")];
+  const [author, stranger] = [new LedgerAuthor("one"), new LedgerAuthor("stranger")];
   const { ledger, open } = await openLedger();
   const forged = Buffer.from(author.entry({ seq: 1 }));
   forged[forged.length - 1]! ^= 1;
@@ -211,33 +182,35 @@ test("what is not valid is refused by its code, and what came before it in the s
 });
 
 test("an entry is no longer than its limit", () => {
-  const author = new Author("one");
+  const author = new LedgerAuthor("one");
   const data = { long: Buffer.alloc(limits.ledgerEntryBytes) };
   assert.throws(() => author.entry({ data }), hasCode("limit-exceeded"));
 });
 
 test("a site that the membership does not allow adds nothing", async () => {
-  const author = new Author("one");
-  const { ledger } = await openLedger({ allows: () => false });
+  const author = new LedgerAuthor("one");
+  const { ledger } = await openLedger({ lastAllowedSeq: () => -1 });
   assert.deepEqual(await ledger.offer({ certificates: [author.log.bytes], entries: [author.entry()] }), [
     "not-allowed",
   ]);
-  assert.equal(ledger.log(author.log.id)!.inForceCount, 0);
+  assert.deepEqual(ledger.logs(), []);
 });
 
 test("a site has so many logs and no more", async () => {
   const { ledger } = await openLedger();
   const logs = Array.from(
     { length: limits.ledgerLogsPerSiteCount + 1 },
-    (_, epoch) => new Author("one", epoch + 1).log,
+    (_, epoch) => new LedgerAuthor("one", epoch + 1).log,
   );
-  await assert.rejects(ledger.offer({ certificates: logs.map(({ bytes }) => bytes) }), hasCode("limit-exceeded"));
+  await ledger.offer({ certificates: logs.map(({ bytes }) => bytes) });
   assert.equal(ledger.logs().length, limits.ledgerLogsPerSiteCount);
 });
 
 test("of a site's logs the higher epoch is newer, and of two with one epoch the lower id", async () => {
-  const twins = [new Author("one", 2, "a").log, new Author("one", 2, "b").log].sort((a, b) => (a.id < b.id ? -1 : 1));
-  const sorted = [new Author("one", 3).log, ...twins, new Author("one").log];
+  const twins = [new LedgerAuthor("one", 2, "a").log, new LedgerAuthor("one", 2, "b").log].sort((a, b) =>
+    a.id < b.id ? -1 : 1,
+  );
+  const sorted = [new LedgerAuthor("one", 3).log, ...twins, new LedgerAuthor("one").log];
   assert.deepEqual(sorted.toReversed().sort(compareLogs), sorted);
   const { ledger } = await openLedger();
   await ledger.offer({ certificates: sorted.toReversed().map(({ bytes }) => bytes) });
@@ -249,7 +222,7 @@ test("of a site's logs the higher epoch is newer, and of two with one epoch the 
 });
 
 test("own entries get seqs that were never used, also after a withdrawal and a restart", async () => {
-  const author = new Author("one");
+  const author = new LedgerAuthor("one");
   const { ledger, open } = await openLedger();
   const own = (kind: string, data = {}) => ({ id: parseEntryId(makeUuidV7(1)), timeMs: 1, kind, data });
   for (const expected of [0, 1])
@@ -265,7 +238,7 @@ test("own entries get seqs that were never used, also after a withdrawal and a r
 });
 
 test("after a write that failed halfway the ledger says what is kept, and goes on", async () => {
-  const author = new Author("one");
+  const author = new LedgerAuthor("one");
   const { store, ledger, open } = await openLedger();
   const entries = Array.from({ length: 6 }, () => author.entry());
   for (const afterCount of [0, 1, 3]) {
@@ -278,24 +251,39 @@ test("after a write that failed halfway the ledger says what is kept, and goes o
   assert.deepEqual(ledger.log(author.log.id)!.seqs(), [0, 1, 2, 3, 4, 5]);
 });
 
-test("a site with as many entries in force as it may have adds no more before it withdraws some", async () => {
-  const author = new Author("one");
+test("a site with as many bytes in force as it may have adds no more before it withdraws some", async () => {
+  const author = new LedgerAuthor("one");
   const { ledger, events } = await openLedger();
-  const certificates = [author.log.bytes];
-  const state = async (): Promise<number> => ledger.log(author.log.id)!.inForceCount;
-  await ledger.offer({ certificates });
-  // Signing as many would take long: the replica's memory of them is what counts.
-  const held = parseEntry(author.entry());
-  for (let seq = 0; seq < limits.ledgerEntriesPerSiteCount; seq++) ledger.log(author.log.id)!.admit({ ...held, seq });
-  const late = author.entry({ seq: limits.ledgerEntriesPerSiteCount });
+  const long = { data: { long: Buffer.alloc(limits.ledgerEntryBytes - 300) } };
+  const { length } = author.entry(long);
+  const mostCount = Math.floor(limits.ledgerPerSiteBytes / length);
+  const entries = Array.from({ length: mostCount }, () => author.entry(long));
+  const admissions = await ledger.offer({ certificates: [author.log.bytes], entries });
+  assert.ok(admissions.every((admission) => admission === "admitted"));
+  const late = author.entry(long);
   assert.deepEqual(await ledger.offer({ entries: [late] }), ["site-full"]);
   assert.deepEqual(
     events.map(({ event }) => event),
     ["site-full"],
   );
-  assert.equal(await state(), limits.ledgerEntriesPerSiteCount);
-  ledger.log(author.log.id)!.withdraw(SeqRanges.parse([[0, 10]], 1));
-  assert.deepEqual(await ledger.offer({ entries: [late] }), ["admitted"]);
+  const admittedLater = await ledger.offer({ entries: [author.retire(author.log, [0, 10]), late] });
+  assert.deepEqual(admittedLater, ["admitted", "admitted"]);
+});
+
+test("a site has so many entries in force and no more, before it withdraws some", () => {
+  const author = new LedgerAuthor("one");
+  const site = new SiteState();
+  const log = site.addLog(author.log, Infinity);
+  // Signing as many would take long: the replica's memory of them is what counts.
+  const held = holdEntry(parseEntry(author.entry()));
+  const next = Buffer.alloc(100);
+  for (let seq = 0; seq < limits.ledgerEntriesPerSiteCount; seq++) {
+    assert.ok(site.hasRoomFor(next));
+    site.admit(log, { ...held, seq });
+  }
+  assert.ok(!site.hasRoomFor(next));
+  site.withdraw(log, SeqRanges.parse([[0, 10]], 1));
+  assert.ok(site.hasRoomFor(next));
 });
 
 test.run();

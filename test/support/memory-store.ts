@@ -3,9 +3,10 @@ import { randomBytes } from "node:crypto";
 import type { Fact, PrimeStore } from "#node/store/prime-store.ts";
 import { parseBatch } from "#protocol/batch.ts";
 import { CostorError } from "#protocol/errors.ts";
-import type { PrimeId } from "#protocol/ids.ts";
+import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { verifyPrime } from "#protocol/sealing.ts";
 
+const keptPageCount = 1000;
 const bytewise = (left: string, right: string): number => Buffer.compare(Buffer.from(left), Buffer.from(right));
 
 export interface MemoryStore extends PrimeStore {
@@ -21,6 +22,7 @@ export function createMemoryStore(): MemoryStore {
   const primes = new Map<PrimeId, Buffer>();
   const claims = new Set<string>();
   const facts = new Map<string, Map<string, Buffer>>();
+  const keeps = new Map<SiteId, Set<PrimeId>>();
   const marks = new Set<string>();
   const appended: Fact[] = [];
   const read: PrimeId[] = [];
@@ -31,6 +33,24 @@ export function createMemoryStore(): MemoryStore {
     if (!stored) throw new CostorError("prime-missing", `prime ${id} is not held`);
     return stored;
   };
+  const keep: PrimeStore["keep"] = async (site, ids) => {
+    const kept = keeps.get(site) ?? new Set<PrimeId>();
+    if (ids.length > 0) keeps.set(site, kept);
+    for (const id of ids) kept.add(id);
+  };
+  const isClaimed = (id: PrimeId): boolean => [...claims].some((claim) => claim.endsWith(id));
+  const isKept = (id: PrimeId): boolean => [...keeps.values()].some((kept) => kept.has(id));
+  const keptIds = (site: SiteId, prefix = ""): PrimeId[] =>
+    [...(keeps.get(site) ?? [])].filter((id) => id.startsWith(prefix)).toSorted();
+  /** Removes primes and who has sent them. */
+  const remove: PrimeStore["remove"] = async (ids) => {
+    const before = primes.size;
+    for (const id of ids) primes.delete(id);
+    for (const claim of claims) if (ids.some((id) => claim.endsWith(id))) claims.delete(claim);
+    marks.clear();
+    epoch++;
+    return { removedPrimesCount: before - primes.size, removedSegmentsCount: 0, movedBytes: 0, freedBytes: 0 };
+  };
   const put: PrimeStore["put"] = async (sender, batch) => {
     for (const { id, stored } of batch) verifyPrime(stored, id);
     for (const { id, stored } of batch) {
@@ -38,14 +58,18 @@ export function createMemoryStore(): MemoryStore {
       claims.add(`${sender} ${id}`);
     }
   };
+  let generation = randomBytes(16).toString("hex");
   return {
-    generation: randomBytes(16).toString("hex"),
+    get generation() {
+      return generation;
+    },
     appended,
     read,
     lose: (id) => {
       primes.delete(id);
       marks.clear();
       epoch++;
+      generation = randomBytes(16).toString("hex");
     },
     put,
     putBatch: async (sender, batch) => {
@@ -54,6 +78,46 @@ export function createMemoryStore(): MemoryStore {
       return { storedCount: parsed.length };
     },
     hasSent: async (sender, ids) => ids.map((id) => primes.has(id) && claims.has(`${sender} ${id}`)),
+    keep,
+    putFor: async (site, batch) => {
+      const parsed = [...parseBatch(batch)];
+      for (const { id, stored } of parsed) verifyPrime(stored, id);
+      for (const { id, stored } of parsed) primes.set(id, Buffer.from(stored));
+      await keep(
+        site,
+        parsed.map(({ id }) => id),
+      );
+      return { storedCount: parsed.length, storedBytes: parsed.reduce((sum, { stored }) => sum + stored.length, 0) };
+    },
+    release: async (site, ids, signal) => {
+      signal?.throwIfAborted();
+      for (const id of ids) keeps.get(site)?.delete(id);
+      if (keeps.get(site)?.size === 0) keeps.delete(site);
+      return remove(ids.filter((id) => !isKept(id) && !isClaimed(id)));
+    },
+    async *kept(site, prefix) {
+      const ids = keptIds(site, prefix);
+      for (let at = 0; at < ids.length; at += keptPageCount) yield ids.slice(at, at + keptPageCount);
+    },
+    hasKept: async (site, ids) => ids.map((id) => keeps.get(site)?.has(id) ?? false),
+    keptTotals: async () =>
+      [...keeps.keys()].toSorted().map((site) => ({
+        site,
+        count: keptIds(site).length,
+        bytes: keptIds(site).reduce((sum, id) => sum + (primes.get(id)?.length ?? 0), 0),
+        lostCount: keptIds(site).filter((id) => !primes.has(id)).length,
+      })),
+    keptSlices: async (site) =>
+      [..."0123456789abcdef"].flatMap((digit, slice) => {
+        const ids = keptIds(site, digit);
+        const here = ids.flatMap((id) => primes.get(id) ?? []);
+        const bytes = here.reduce((sum, { length }) => sum + length, 0);
+        return ids.length === 0 ? [] : [{ slice, count: ids.length, bytes, lostCount: ids.length - here.length }];
+      }),
+    async *lostOf(site) {
+      const ids = keptIds(site).filter((id) => !primes.has(id));
+      if (ids.length > 0) yield ids;
+    },
     get,
     getMany: (ids) => Promise.all(ids.map(get)),
     appendFacts: async (batch) => {
@@ -97,7 +161,7 @@ export function createMemoryStore(): MemoryStore {
       quarantinedCount: 0,
       isFailed: false,
     }),
-    remove: async () => ({ removedPrimesCount: 0, removedSegmentsCount: 0, movedBytes: 0, freedBytes: 0 }),
+    remove,
     [Symbol.asyncDispose]: async () => {},
   };
 }

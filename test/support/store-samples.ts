@@ -1,6 +1,15 @@
 /** Primes, agents and stores for tests of the store. */
 import { createCipheriv, createHash } from "node:crypto";
-import { type AgentId, makeUuidV7, parseAgentId, parsePrimeId, type PrimeId } from "#protocol/ids.ts";
+import {
+  type AgentId,
+  makeUuidV7,
+  parseAgentId,
+  parsePrimeId,
+  parseSiteId,
+  type PrimeId,
+  type SiteId,
+} from "#protocol/ids.ts";
+import { batchEntry, type StoredPrime } from "#protocol/batch.ts";
 import { seededRandom } from "#test/support/recording-disk.ts";
 
 export interface SamplePrime {
@@ -29,4 +38,10 @@ export function sampleAgent(seed: number): AgentId {
   );
 }
 
+export const sampleSite = (seed: number): SiteId =>
+  parseSiteId(createHash("sha256").update(`site ${seed}`).digest("hex"));
+
 export const idsOf = (primes: readonly SamplePrime[]): PrimeId[] => primes.map(({ id }) => id);
+
+export const wireBatch = (primes: readonly StoredPrime[]): Uint8Array =>
+  Uint8Array.from(Buffer.concat(primes.flatMap(batchEntry)));

@@ -4,7 +4,7 @@ import { isCostorError } from "#protocol/errors.ts";
 import { SegmentStore } from "#node/store/segment-store.ts";
 import { type FaultChoice, type RecordingDisk } from "#test/support/recording-disk.ts";
 import type { StoreOracle } from "#test/support/store-oracle.ts";
-import { sampleAgent, samplePrimes } from "#test/support/store-samples.ts";
+import { idsOf, sampleAgent, samplePrimes, sampleSite } from "#test/support/store-samples.ts";
 
 /** `directory` is where the index is. */
 export const openOn = (directory: string, disk: RecordingDisk): Promise<SegmentStore> =>
@@ -41,6 +41,8 @@ export async function work(store: SegmentStore, oracle: StoreOracle): Promise<st
   for (let round = 0; round < 6; round++) {
     await attempt(oracle.put(store, sampleAgent(1), samplePrimes(200 + round, 4, 700)));
     await attempt(oracle.setFact(store, `key ${round % 2}`, `value ${round}`));
+    await attempt(oracle.putFor(store, sampleSite(1), samplePrimes(300 + round, 2, 400)));
+    await attempt(oracle.keep(store, sampleSite(2), idsOf(samplePrimes(200 + round, 2, 700))));
   }
   return codes;
 }

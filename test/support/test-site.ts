@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { connect as tlsConnect, type TLSSocket } from "node:tls";
 import { pino } from "pino";
+import type { CopiesOf } from "#node/facade/agent-routes.ts";
 import { type Facade, type FacadePatience, startFacade } from "#node/facade/facade.ts";
 import { ensureIdentity } from "#node/site/first-run.ts";
 import { certificatePem } from "#node/site/pem.ts";
@@ -48,7 +49,13 @@ export interface TestSite extends AsyncDisposable {
 }
 
 export async function startTestSite(
-  init: { store?: PrimeStore; dataDirectory?: string; now?: () => number; patience?: FacadePatience } = {},
+  init: {
+    store?: PrimeStore;
+    dataDirectory?: string;
+    now?: () => number;
+    patience?: FacadePatience;
+    copiesOf?: CopiesOf;
+  } = {},
 ): Promise<TestSite> {
   const { store = createMemoryStore(), dataDirectory = await scratchDirectory("site"), now = Date.now } = init;
   const log: string[] = [];
@@ -56,8 +63,9 @@ export async function startTestSite(
   const site = await openSite(dataDirectory, { store, now });
   const credentials = await site.credentials(["127.0.0.1"]);
   const logger = pino({ level: "debug" }, { write: (line: string) => void log.push(line) });
+  const { copiesOf } = init;
   const facade = await startFacade(
-    { site, log: logger },
+    { site, log: logger, ...(copiesOf ? { copiesOf } : {}) },
     { credentials, host: "127.0.0.1", port: 0, patience: init.patience },
   );
   const { port } = facade.address;

@@ -16,9 +16,11 @@ import { TreeMaker } from "#test/support/trees.ts";
 
 const test = suite("agent API");
 let site: TestSite;
+/** What the federation says of every snapshot. */
+let copies: contract.SnapshotSummary["copies"];
 
 test.before(async () => {
-  site = await startTestSite();
+  site = await startTestSite({ copiesOf: () => copies });
 });
 test.after(() => site[Symbol.asyncDispose]());
 
@@ -306,6 +308,23 @@ test("no log line holds a token, a secret or a path", async () => {
   assert.equal(log.includes(token.slice(33)), false);
   assert.equal(log.includes("/home"), false);
   assert.equal(log.includes("authorization"), false);
+});
+
+test("a snapshot tells its copies elsewhere, where there is a federation", async () => {
+  const { token } = await site.enrol();
+  const { commit } = await backUp(token);
+  const read = async (): Promise<unknown[]> => [
+    v.parse(contract.snapshotsResponse, (await site.ask({ path: contract.paths.snapshots, token })).json()).snapshots[0]
+      ?.copies,
+    v.parse(
+      contract.snapshotResponse,
+      (await site.ask({ path: contract.paths.snapshot(commit.snapshotId), token })).json(),
+    ).copies,
+  ];
+  assert.deepEqual(await read(), [undefined, undefined]);
+  copies = { count: 2, isSafe: true };
+  assert.deepEqual(await read(), [copies, copies]);
+  copies = undefined;
 });
 
 test.run();

@@ -1,7 +1,8 @@
 /** A commit is complete only when the agent itself has sent everything that the root reaches. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { verifyClosure } from "#node/site/closure.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { type ClosureComponents, verifyClosure } from "#node/site/closure.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { type AgentId, type PrimeId, makeUuidV7 } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
@@ -9,20 +10,21 @@ import type { PrimeReference } from "#protocol/sealing.ts";
 import { type ContentSlice, type NodePointer, encodeIndex, encodeReferencePage } from "#protocol/tree.ts";
 import { type ByteString, byteStringFromText } from "#protocol/byte-string.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
+import { sampleSite } from "#test/support/store-samples.ts";
 import { suite } from "#test/support/suite.ts";
 import { TreeMaker, whole } from "#test/support/trees.ts";
 
 const test = suite("closure of a commit");
 const agent = makeUuidV7(1) as AgentId;
+const home = sampleSite(1);
 const other = makeUuidV7(2) as AgentId;
 
-async function missingOf(
-  store: Parameters<typeof verifyClosure>[0],
-  root: NodePointer,
-  asker = agent,
-): Promise<PrimeId[]> {
+const keeping = (store: PrimeStore): ClosureComponents => ({ store, keep: (ids) => store.keep(home, ids) });
+const keptIn = async (store: PrimeStore): Promise<PrimeId[]> => (await Array.fromAsync(store.kept(home))).flat();
+
+async function missingOf(store: PrimeStore, root: NodePointer, asker = agent): Promise<PrimeId[]> {
   try {
-    await verifyClosure(store, asker, root);
+    await verifyClosure(keeping(store), asker, root);
     return [];
   } catch (error) {
     if (isCostorError(error, "commit-incomplete")) return error.details["missing"] as PrimeId[];
@@ -72,6 +74,24 @@ test("a tree that was sent whole is complete, and one that lacks any single reac
     const isUnreached = absent.id === maker.primes[7]!.id;
     assert.deepEqual(missing, isUnreached ? [] : [absent.id]);
   }
+});
+
+test("everything that a root reaches is kept, and nothing else, before any of it is closed", async () => {
+  const { maker, root } = makeTree();
+  const store = createMemoryStore();
+  await store.put(agent, maker.primes);
+  const failure = new Error("no room");
+  const failing = { store, keep: () => Promise.reject(failure) };
+  await assert.rejects(verifyClosure(failing, agent, root), failure);
+  const readCount = store.read.length;
+  await verifyClosure(keeping(store), agent, root);
+  assert.ok(store.read.length > readCount, "nothing was closed");
+  const reached = maker.primes.filter((_, at) => at !== 7).map(({ id }) => id);
+  assert.deepEqual(await keptIn(store), reached.toSorted());
+  assert.equal(reached.length, maker.primes.length - 1, "the content that the pages replaced is not reached");
+  await store.release(home, reached);
+  await verifyClosure(keeping(store), agent, root);
+  assert.deepEqual(await keptIn(store), reached.toSorted(), "what was released is kept again");
 });
 
 test("what only another agent has sent is missing", async () => {
@@ -147,7 +167,7 @@ test("a tree with more slices than a walk may meet is refused, though every one 
   );
   const root = maker.node(directories);
   await store.put(agent, maker.primes);
-  await assert.rejects(verifyClosure(store, agent, root), /that no earlier snapshot has/);
+  await assert.rejects(verifyClosure(keeping(store), agent, root), /that no earlier snapshot has/);
 });
 
 test("a tree of which too much waits while the walk goes down is refused, and none waits for what was entered", async () => {
@@ -162,8 +182,8 @@ test("a tree of which too much waits while the walk goes down is refused, and no
   const levelsCount = Math.ceil(limits.commitWaitingCount / wideCount);
   const [fitting, tooMuch] = [make(levelsCount - 1), make(levelsCount)];
   await store.put(agent, maker.primes);
-  await assert.rejects(verifyClosure(store, agent, fitting), /CBOR, byte/);
-  await assert.rejects(verifyClosure(store, agent, tooMuch), /that wait/);
+  await assert.rejects(verifyClosure(keeping(store), agent, fitting), /CBOR, byte/);
+  await assert.rejects(verifyClosure(keeping(store), agent, tooMuch), /that wait/);
 });
 
 test("garbage, nesting bombs and wrong keys are an invalid tree, not a failure of the site", async () => {
@@ -187,7 +207,7 @@ test("garbage, nesting bombs and wrong keys are an invalid tree, not a failure o
   ];
   for (const root of roots)
     await assert.rejects(
-      verifyClosure(store, agent, root),
+      verifyClosure(keeping(store), agent, root),
       (error) => error instanceof CostorError && error.code === "tree-invalid",
     );
 });

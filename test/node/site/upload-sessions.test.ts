@@ -9,6 +9,7 @@ import { type AgentId, type SessionId, type SnapshotId, makeUuidV7 } from "#prot
 import { limits } from "#protocol/limits.ts";
 import { nodePointerToWire } from "#protocol/node-pointer.ts";
 import { type MemoryStore, createMemoryStore } from "#test/support/memory-store.ts";
+import { sampleSite } from "#test/support/store-samples.ts";
 import { suite } from "#test/support/suite.ts";
 import { TreeMaker } from "#test/support/trees.ts";
 
@@ -23,7 +24,18 @@ async function make(store: MemoryStore = createMemoryStore(), clockMs = { now: 1
   const now = () => clockMs.now;
   const snapshots = new SnapshotRegistry({ store, sealer });
   const clock = await ReceivedClock.open(store, now);
-  return { store, snapshots, clockMs, sessions: await UploadSessions.open({ store, snapshots, clock, now }) };
+  return {
+    store,
+    snapshots,
+    clockMs,
+    sessions: await UploadSessions.open({
+      store,
+      snapshots,
+      clock,
+      keep: (ids) => store.keep(sampleSite(1), ids),
+      now,
+    }),
+  };
 }
 
 function commitOf(snapshotId: SnapshotId, maker: TreeMaker, names = ["a", "b"]): CommitRequest {

@@ -12,7 +12,7 @@ import { count } from "#test/support/level.ts";
 import { RecordingDisk, seededRandom } from "#test/support/recording-disk.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { StoreOracle } from "#test/support/store-oracle.ts";
-import { sampleAgent, samplePrimes } from "#test/support/store-samples.ts";
+import { idsOf, sampleAgent, samplePrimes, sampleSite } from "#test/support/store-samples.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("flipped bits", { timeoutMs: count(120_000, 1_800_000) });
@@ -34,7 +34,10 @@ async function makeSample(): Promise<Sample> {
   for (let round = 0; round < 4; round++) {
     await oracle.put(store, agent, samplePrimes(400 + round, 4, 600 + round));
     await oracle.setFact(store, `key ${round % 2}`, `value ${round}`);
+    await oracle.putFor(store, sampleSite(1), samplePrimes(420 + round, 2, 300));
+    await oracle.keep(store, sampleSite(2), idsOf(samplePrimes(400 + round, 3, 600 + round)));
   }
+  await oracle.release(store, sampleSite(2), idsOf(samplePrimes(400, 1, 600)));
   const dump = await store.dump();
   await store[Symbol.asyncDispose]();
   return { disk, directory, oracle, dump };
@@ -125,10 +128,14 @@ test("a check names what a flipped bit hit, the rest is whole, and what is sent 
         const found = await store.get(id).catch(() => stored);
         assert.ok(found.equals(stored));
       }
-      for (let again = 0; again < 4; again++) await oracle.put(store, agent, samplePrimes(400 + again, 4, 600 + again));
+      for (let again = 0; again < 4; again++) {
+        await oracle.put(store, agent, samplePrimes(400 + again, 4, 600 + again));
+        await oracle.putFor(store, sampleSite(1), samplePrimes(420 + again, 2, 300));
+      }
       await oracle.verify(store, {
         claims: oracle.promises().claims,
         facts: round % 3 > 0 ? oracle.promises().facts : new Map(),
+        keeps: round % 3 > 0 ? oracle.promises().keeps : undefined,
       });
       const now = await store.dump();
       await store.rebuildIndex();

@@ -20,7 +20,7 @@ import {
 } from "#test/support/recording-disk.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { type Promises, StoreOracle } from "#test/support/store-oracle.ts";
-import { idsOf, sampleAgent, samplePrimes } from "#test/support/store-samples.ts";
+import { idsOf, sampleAgent, samplePrimes, sampleSite } from "#test/support/store-samples.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("store after a crash", { timeoutMs: count(120_000, 3_600_000) });
@@ -73,6 +73,8 @@ async function record(): Promise<Recording> {
       oracle.put(store, sampleAgent(1), primes.slice(0, 4)),
       oracle.put(store, sampleAgent(2), primes.slice(2)),
       oracle.setFact(store, `key ${round % 3}`, `value ${round}`),
+      oracle.putFor(store, sampleSite(1), samplePrimes(130 + round, 3, 400)),
+      oracle.keep(store, sampleSite(2), idsOf(primes.slice(0, 2))),
     ]);
     await note();
     await oracle.setFact(store, "gone", round % 2 === 0 ? "here" : undefined);
@@ -83,6 +85,11 @@ async function record(): Promise<Recording> {
       );
       for (const id of ids) removed.add(id);
       removedSegmentsCount += (await oracle.remove(store, ids)).removedSegmentsCount;
+      await note();
+      const kept = [5, 4, 3].flatMap((before) => idsOf(samplePrimes(130 + round - before, 3, 400)));
+      removedSegmentsCount += (await oracle.release(store, sampleSite(1), kept)).removedSegmentsCount;
+      await note();
+      await oracle.keep(store, sampleSite(1), kept.slice(0, 2));
       await note();
     }
     if (round % 4 === 3) {

@@ -1,22 +1,27 @@
 /**
  * Segments that are missing, cut short or damaged, with an index that is up to date, lags, or is gone: the damage is named, what is
- * left is kept, and no fact is lost or changed that the index or an intact segment still knows, whatever fails meanwhile.
+ * left is kept, and no fact or keep is lost or changed that the index or an intact segment still knows, whatever fails meanwhile.
  */
 import assert from "node:assert/strict";
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { isCostorError } from "#protocol/errors.ts";
 import { segmentHeaderBytes } from "#node/store/record.ts";
+import type { SegmentStore } from "#node/store/segment-store.ts";
 import { count } from "#test/support/level.ts";
 import { diskError, type FaultChoice, RecordingDisk } from "#test/support/recording-disk.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { StoreOracle } from "#test/support/store-oracle.ts";
-import { sampleAgent, samplePrimes } from "#test/support/store-samples.ts";
+import { idsOf, sampleAgent, samplePrimes, sampleSite } from "#test/support/store-samples.ts";
 import { failAt, openOn, work } from "#test/support/store-work.ts";
 import { suite } from "#test/support/suite.ts";
 
-const test = suite("facts in damaged segments", { timeoutMs: count(60_000, 600_000) });
+const test = suite("facts and keeps in damaged segments", { timeoutMs: count(60_000, 600_000) });
 const agent = sampleAgent(1);
+const ended = { site: sampleSite(3), ids: idsOf(samplePrimes(800, 3, 40)) };
+
+const verifyWithoutPrimes = (store: SegmentStore, oracle: StoreOracle, promises = oracle.promises()): Promise<void> =>
+  oracle.verify(store, { ...promises, claims: [] }, new Set(oracle.primes.keys()));
 
 test("a segment that is missing or cut short is damage, named once, the rest is kept, and facts come back from the index", async () => {
   for (const damage of ["missing", "short", "first-missing", "last-missing"] as const) {
@@ -28,8 +33,10 @@ test("a segment that is missing or cut short is damage, named once, the rest is 
       let store = await openOn(directory, disk);
       const oracle = new StoreOracle();
       await oracle.setFact(store, "removed", "early");
+      await oracle.keep(store, ended.site, ended.ids);
       await work(store, oracle);
       await oracle.setFact(store, "removed", undefined);
+      await oracle.release(store, ended.site, ended.ids);
       await work(store, oracle);
       const generation = store.generation;
       await store[Symbol.asyncDispose]();
@@ -54,10 +61,7 @@ test("a segment that is missing or cut short is damage, named once, the rest is 
         assert.ok(found.equals(stored));
       }
       // The index still knows the facts, also one that was removed and whose removal is lost.
-      if (hasIndex)
-        await oracle
-          .verify(store, { claims: [], facts: oracle.promises().facts })
-          .catch((error: Error) => assert.fail(error));
+      if (hasIndex) await verifyWithoutPrimes(store, oracle).catch((error: Error) => assert.fail(error));
       await work(store, oracle);
       await oracle.verify(store, oracle.promises());
       const now = store.generation;
@@ -85,8 +89,10 @@ async function makeLagging(): Promise<{ disk: RecordingDisk; oracle: StoreOracle
     ["removed later", "early"],
   ] as const)
     await oracle.setFact(store, key, value);
+  await oracle.keep(store, ended.site, ended.ids);
   await work(store, oracle);
   await oracle.setFact(store, "removed", undefined);
+  await oracle.release(store, ended.site, ended.ids.slice(1));
   await store[Symbol.asyncDispose]();
   const index = await scratchDirectory("faults");
   await cp(join(directory, "index"), join(index, "index"), { recursive: true });
@@ -95,6 +101,8 @@ async function makeLagging(): Promise<{ disk: RecordingDisk; oracle: StoreOracle
   await oracle.put(store, agent, samplePrimes(700, 4, 4000));
   await oracle.setFact(store, "changed", "late");
   await oracle.setFact(store, "removed later", undefined);
+  await oracle.release(store, ended.site, ended.ids.slice(0, 1));
+  await oracle.keep(store, ended.site, ended.ids.slice(2));
   await oracle.setFact(store, "new", "late");
   await store[Symbol.asyncDispose]();
   return { disk, oracle, index, oldCount };
@@ -114,12 +122,37 @@ test("facts newer than a lagging index stay when older segments are damaged", as
     const { disk, oracle, index } = await makeLagging();
     damageOld(disk, segment, oldCount);
     const store = await openOn(index, disk);
-    await oracle.verify(store, { claims: [], facts: oracle.promises().facts });
+    await verifyWithoutPrimes(store, oracle);
     const dump = await store.dump();
     await store.rebuildIndex();
     assert.deepEqual(await store.dump(), dump);
     await store[Symbol.asyncDispose]();
   }
+});
+
+test("what ended, and whose segments were emptied since, stays ended for an index that lags", async () => {
+  const disk = new RecordingDisk();
+  const oracle = new StoreOracle();
+  const directory = await scratchDirectory("faults");
+  const index = await scratchDirectory("faults");
+  const filling = Array.from({ length: 6 }, (_, round) => samplePrimes(710 + round, 4, 2500));
+  let store = await openOn(directory, disk);
+  await oracle.setFact(store, "ended", "early");
+  await oracle.keep(store, ended.site, ended.ids);
+  for (const primes of filling.slice(0, 3)) await oracle.put(store, agent, primes);
+  await oracle.setFact(store, "still there", "early");
+  await store[Symbol.asyncDispose]();
+  await cp(join(directory, "index"), join(index, "index"), { recursive: true });
+  store = await openOn(directory, disk);
+  await oracle.setFact(store, "ended", undefined);
+  await oracle.release(store, ended.site, ended.ids);
+  for (const primes of filling.slice(3)) await oracle.put(store, agent, primes);
+  const { removedSegmentsCount } = await oracle.remove(store, idsOf(filling.flat()));
+  assert.ok(removedSegmentsCount > 4);
+  await store[Symbol.asyncDispose]();
+  store = await openOn(index, disk);
+  await oracle.verify(store, oracle.promises());
+  await store[Symbol.asyncDispose]();
 });
 
 test("a segment that is missing beyond a lagging index is damage too", async () => {
@@ -144,7 +177,7 @@ test("a segment that is missing beyond a lagging index is damage too", async () 
 test("a disk that fails or is full anywhere in a recovery loses no fact that the index still knew", async () => {
   const facts = async (disk: RecordingDisk, directory: string, oracle: StoreOracle): Promise<void> => {
     const store = await openOn(directory, disk);
-    await oracle.verify(store, { claims: [], facts: oracle.promises().facts });
+    await verifyWithoutPrimes(store, oracle);
     await store[Symbol.asyncDispose]();
   };
   const { disk, oracle, index, oldCount } = await makeLagging();
@@ -170,11 +203,13 @@ test("damage that a check finds on a full disk is recorded, and the index made a
   const store = await openOn(await scratchDirectory("faults"), disk);
   const oracle = new StoreOracle();
   await oracle.setFact(store, "removed", "early");
+  await oracle.keep(store, ended.site, ended.ids);
   await work(store, oracle);
   await oracle.setFact(store, "removed", undefined);
+  await oracle.release(store, ended.site, ended.ids);
   await work(store, oracle);
   const generation = store.generation;
-  const facts = { claims: [], facts: oracle.promises().facts };
+  const promises = oracle.promises();
   disk.files.delete([...disk.files.keys()].toSorted()[1]!);
   const isLonger = (call: Parameters<FaultChoice>[0]): boolean =>
     call.type === "create" ||
@@ -182,10 +217,10 @@ test("damage that a check finds on a full disk is recorded, and the index made a
   disk.chooseFault = (call) => (isLonger(call) ? { error: diskError("ENOSPC") } : undefined);
   await store.check();
   assert.notEqual(store.generation, generation);
-  await oracle.verify(store, facts);
+  await verifyWithoutPrimes(store, oracle, promises);
   disk.chooseFault = () => undefined;
   await oracle.setFact(store, "late", "1");
-  await oracle.verify(store, { claims: [], facts: oracle.promises().facts });
+  await verifyWithoutPrimes(store, oracle);
   const dump = await store.dump();
   await store.rebuildIndex();
   assert.deepEqual(await store.dump(), dump);

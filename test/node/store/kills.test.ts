@@ -11,17 +11,22 @@ import { count } from "#test/support/level.ts";
 import { seededRandom } from "#test/support/recording-disk.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { StoreOracle } from "#test/support/store-oracle.ts";
-import { sampleAgent, samplePrimes } from "#test/support/store-samples.ts";
+import { idsOf, sampleAgent, type SamplePrime, samplePrimes, sampleSite } from "#test/support/store-samples.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("store under kill -9", { timeoutMs: count(120_000, 3_600_000) });
 
 interface Acknowledged {
   readonly puts: Map<number, Set<number>>;
+  /** Rounds whose primes for a site were kept, and those of which some may be released. */
+  readonly kept: Set<number>;
+  readonly releasing: Set<number>;
   round: number;
   nextRound: number;
   readonly removing: Set<number>;
 }
+
+const siteRound = (round: number): SamplePrime[] => samplePrimes(round + 1_000_000, 2, 3000);
 
 /** Runs the process until it is killed; returns the phase it was in. */
 async function runAndKill(directory: string, lifeMs: number, known: Acknowledged): Promise<string> {
@@ -49,6 +54,8 @@ async function runAndKill(directory: string, lifeMs: number, known: Acknowledged
       for (let index = from; index < to; index++) at.add(index);
       known.puts.set(first, at);
     } else if (what === "fact") known.round = first;
+    else if (what === "kept") known.kept.add(first);
+    else if (what === "releasing") known.releasing.add(first);
     else if (what === "removing") for (const round of [first, first + 1, first + 2]) known.removing.add(round);
     if (what === "put" || what === "fact") known.nextRound = Math.max(known.nextRound, first + 1);
   }
@@ -74,6 +81,13 @@ async function verify(directory: string, known: Acknowledged): Promise<void> {
       const found = await store.getMany(primes.map(({ id }) => id));
       assert.ok(found.every((bytes, at) => bytes.equals(primes[at]!.stored)));
     }
+    for (const round of known.kept) {
+      const primes = siteRound(round).filter((_, at) => at === 0 || !known.releasing.has(round));
+      assert.ok(!(await store.hasKept(sampleSite(1), idsOf(primes))).includes(false), `kept in round ${round}`);
+      const found = await store.getMany(idsOf(primes));
+      assert.ok(found.every((bytes, at) => bytes.equals(primes[at]!.stored)));
+    }
+    assert.ok((await store.keptTotals()).every(({ lostCount }) => lostCount === 0));
     const fact = await store.fact("test", "round");
     if (known.round >= 0) assert.ok(Number(fact?.toString()) >= known.round);
     await store.whenVerified();
@@ -89,7 +103,14 @@ async function verify(directory: string, known: Acknowledged): Promise<void> {
 
 test("nothing acknowledged is lost, whenever it is killed", async () => {
   const directory = await scratchDirectory("kills");
-  const known: Acknowledged = { puts: new Map(), round: -1, nextRound: 0, removing: new Set() };
+  const known: Acknowledged = {
+    puts: new Map(),
+    kept: new Set(),
+    releasing: new Set(),
+    round: -1,
+    nextRound: 0,
+    removing: new Set(),
+  };
   const random = seededRandom(Number(process.env["COSTOR_KILL_SEED"] ?? 1));
   const phases = new Map<string, number>();
   for (let kill = 0; kill < count(15, 1000); kill++) {
@@ -98,6 +119,7 @@ test("nothing acknowledged is lost, whenever it is killed", async () => {
     await verify(directory, known);
     // Only the newest are looked at again.
     for (const round of known.puts.keys()) if (round < known.nextRound - 60) known.puts.delete(round);
+    for (const round of known.kept) if (round < known.nextRound - 60) known.kept.delete(round);
   }
   process.stdout.write(`\n  kills by phase: ${[...phases].map(([phase, kills]) => `${phase} ${kills}`).join(", ")}\n`);
 });
@@ -108,11 +130,14 @@ test("a recovery that is killed anywhere loses no fact that the index still knew
   const oracle = new StoreOracle();
   const store = await SegmentStore.open({ directory, segmentBytes, reserveFileBytes: 0 });
   await oracle.setFact(store, "removed", "early");
+  await oracle.keep(store, sampleSite(2), idsOf(samplePrimes(0, 1, 40)));
   for (let round = 0; round < 3; round++) {
     await oracle.put(store, sampleAgent(1), samplePrimes(round, 3, 4000));
     await oracle.setFact(store, `key ${round}`, "only once");
+    await oracle.keep(store, sampleSite(1), idsOf(samplePrimes(round, 3, 4000)));
   }
   await oracle.setFact(store, "removed", undefined);
+  await oracle.release(store, sampleSite(2), idsOf(samplePrimes(0, 1, 40)));
   for (let round = 3; round < 5; round++) await oracle.put(store, sampleAgent(1), samplePrimes(round, 3, 4000));
   await store[Symbol.asyncDispose]();
   const program = new URL("./opening-process.ts", import.meta.url).pathname;
@@ -130,7 +155,7 @@ test("a recovery that is killed anywhere loses no fact that the index still knew
       isKilled = code === null;
       if (!isKilled) assert.equal(code, 0);
       const opened = await SegmentStore.open({ directory: copy, segmentBytes, reserveFileBytes: 0 });
-      await oracle.verify(opened, { claims: [], facts: oracle.promises().facts });
+      await oracle.verify(opened, { ...oracle.promises(), claims: [] }, new Set(oracle.primes.keys()));
       const dump = await opened.dump();
       await opened.rebuildIndex();
       assert.deepEqual(await opened.dump(), dump);

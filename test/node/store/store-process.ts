@@ -1,7 +1,7 @@
 /** A process that works on a store and says on its standard output what was acknowledged; to be killed at any moment. */
 import { parentPort } from "node:worker_threads";
 import { SegmentStore } from "#node/store/segment-store.ts";
-import { idsOf, sampleAgent, samplePrimes } from "#test/support/store-samples.ts";
+import { idsOf, sampleAgent, samplePrimes, sampleSite, wireBatch } from "#test/support/store-samples.ts";
 import { writeSync } from "node:fs";
 
 if (parentPort !== null) throw new Error("this is a program of its own");
@@ -15,6 +15,7 @@ for (let round = Number(startText); ; round++) {
   await Promise.all([
     store.put(sampleAgent(1), primes.slice(0, 3)).then(() => say(`put ${round} 0 3`)),
     store.put(sampleAgent(1), primes.slice(3)).then(() => say(`put ${round} 3 6`)),
+    store.putFor(sampleSite(1), wireBatch(samplePrimes(round + 1_000_000, 2, 3000))).then(() => say(`kept ${round}`)),
   ]);
   await store.appendFacts([{ kind: "test", key: "round", value: Buffer.from(String(round)) }]);
   say(`fact ${round}`);
@@ -22,6 +23,9 @@ for (let round = Number(startText); ; round++) {
     say(`removing ${round - 5}`);
     say("phase compaction");
     await store.remove([round - 5, round - 4, round - 3].flatMap((old) => idsOf(samplePrimes(old, 6, 4000)).slice(1)));
+    say("phase release");
+    say(`releasing ${round - 4}`);
+    await store.release(sampleSite(1), idsOf(samplePrimes(round - 4 + 1_000_000, 2, 3000)).slice(1));
     say("phase upload");
   }
   if (round % 20 === 19) {

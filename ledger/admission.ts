@@ -1,0 +1,27 @@
+/** What is offered to a ledger, and what becomes of it. */
+import type { LogId, SiteId } from "#protocol/ids.ts";
+import type { ForkProof } from "./log-state.ts";
+
+/** What people should be told. */
+export type LedgerEvent =
+  | { readonly event: "fork-found"; readonly siteId: SiteId; readonly logId: LogId; readonly seq: number }
+  | { readonly event: "site-full"; readonly siteId: SiteId };
+
+/** What became of one entry that was offered. */
+export type Admission = "admitted" | "known" | "withdrawn" | "not-allowed" | "site-full" | "fork";
+
+/** An entry that is new here, and durable. */
+export interface Admitted {
+  readonly siteId: SiteId;
+  readonly logId: LogId;
+  readonly seq: number;
+  readonly kind: string;
+  /** Whether this process has written it. */
+  readonly own: boolean;
+}
+
+export interface Offer {
+  readonly certificates?: readonly Uint8Array[];
+  readonly forks?: readonly ForkProof[];
+  readonly entries?: readonly Uint8Array[];
+}

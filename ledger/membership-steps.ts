@@ -1,0 +1,162 @@
+/**
+ * What a member does for a change of the roster: which bodies it signs, which of its consents it withdraws, and which roster
+ * can be put together. Pure: the same facts give the same steps. docs/specs/membership.md
+ */
+import type { RosterHash, SiteId } from "#protocol/ids.ts";
+import { isCostorError } from "#protocol/errors.ts";
+import { limits } from "#protocol/limits.ts";
+import type { Log } from "./entry.ts";
+import { type RosterChange, applyChange, changeOf, majorityCountOf } from "./roster-chain.ts";
+import {
+  type Head,
+  type Roster,
+  type RosterBody,
+  encodeRoster,
+  encodeRosterBody,
+  isRosterSignature,
+  parseRosterBody,
+} from "./roster.ts";
+import type { Stated } from "./site-state.ts";
+
+/** What people have decided at this site: kept until a roster has it. */
+export type Wish =
+  | { readonly action: "admit"; readonly siteId: SiteId }
+  /** With the heads that were known when it was decided. */
+  | { readonly action: "remove"; readonly siteId: SiteId; readonly heads: readonly Head[] };
+
+export interface StepFacts {
+  readonly roster: Roster;
+  /** This site's own. */
+  readonly siteId: SiteId;
+  readonly wishes: readonly Wish[];
+  /** In force, of a member's current log. */
+  readonly consents: readonly { readonly log: Log; readonly consent: Stated<"consent"> }[];
+  /** What is known of a site's logs now. */
+  readonly headsOf: (siteId: SiteId) => readonly Head[];
+  /** The member that has let a guest in. */
+  readonly inviterOf: (siteId: SiteId) => SiteId | null;
+}
+
+export interface MembershipSteps {
+  /** Bodies for which this site writes a consent. */
+  readonly sign: readonly Uint8Array[];
+  /** This site's consents that serve no wish any more. */
+  readonly withdraw: readonly Stated<"consent">[];
+  /** The roster that has been agreed. */
+  readonly roster: Uint8Array | undefined;
+  /** Wishes that the roster has: they need not be kept. */
+  readonly fulfilled: readonly Wish[];
+}
+
+/** A next roster that somebody has signed. */
+interface Proposal {
+  readonly body: RosterBody;
+  readonly change: RosterChange;
+  readonly signatures: Map<SiteId, { readonly log: Log; readonly consent: Stated<"consent"> }>;
+}
+
+export function membershipSteps(facts: StepFacts): MembershipSteps {
+  const { roster, siteId } = facts;
+  const isMember = (site: SiteId): boolean => roster.members.some((member) => member.siteId === site);
+  const isFulfilled = ({ action, siteId: site }: Wish): boolean => isMember(site) === (action === "admit");
+  const fulfilled = facts.wishes.filter(isFulfilled);
+  const open = facts.wishes.filter((wish) => !isFulfilled(wish));
+  const proposals = proposalsOf(facts, isMember);
+  // One that is out can say nothing more.
+  const own = isMember(siteId) ? facts.consents.filter(({ log }) => log.certificate.siteId === siteId) : [];
+  const sign = isMember(siteId) ? open.flatMap((wish) => bodiesToSign(wish, proposals, facts)) : [];
+  const wished = new Set(
+    proposals.filter(({ change }) => open.some((wish) => isWished(wish, change))).map(({ body }) => body.hash),
+  );
+  const withdraw = own.map(({ consent }) => consent).filter(({ statement }) => !wished.has(statement.roster));
+  return { sign, withdraw, roster: agreedRoster(proposals, majorityCountOf(roster)), fulfilled };
+}
+
+const isWished = (wish: Wish, change: RosterChange): boolean =>
+  wish.action === change.action && wish.siteId === change.siteId;
+
+/** The bodies that follow the roster, by ascending hash, with the members that have signed them. */
+function proposalsOf({ roster, consents }: StepFacts, isMember: (siteId: SiteId) => boolean): Proposal[] {
+  const proposals = new Map<RosterHash, Proposal>();
+  for (const { log, consent } of newestOfEach(consents)) {
+    const { roster: hash, body, signature } = consent.statement;
+    const { siteId } = log.certificate;
+    if (!isMember(siteId)) continue;
+    const proposal = proposals.get(hash) ?? readProposal(roster, hash, body);
+    if (proposal === undefined || !isRosterSignature(proposal.body.body, signature, log)) continue;
+    proposals.set(hash, proposal);
+    proposal.signatures.set(siteId, { log, consent });
+  }
+  return [...proposals.values()].sort((one, other) => (one.body.hash < other.body.hash ? -1 : 1));
+}
+
+/** Of each site no more than so many: what a hostile one writes costs the others little. */
+function newestOfEach(consents: StepFacts["consents"]): StepFacts["consents"] {
+  const counts = new Map<SiteId, number>();
+  const newestFirst = consents.toSorted((one, other) => other.consent.seq - one.consent.seq);
+  return newestFirst.filter(({ log }) => {
+    const count = (counts.get(log.certificate.siteId) ?? 0) + 1;
+    counts.set(log.certificate.siteId, count);
+    return count <= limits.consentsPerSiteCount;
+  });
+}
+
+function readProposal(roster: Roster, hash: RosterHash, bytes: Uint8Array): Proposal | undefined {
+  try {
+    const body = parseRosterBody(bytes);
+    const change = body.hash === hash ? changeOf(roster, body) : undefined;
+    return change && { body, change, signatures: new Map() };
+  } catch (error) {
+    if (isCostorError(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Every body of others that grants the wish, or one of its own while there is none. */
+function bodiesToSign(wish: Wish, proposals: readonly Proposal[], facts: StepFacts): Uint8Array[] {
+  const acceptable = proposals.filter(({ change }) => isWished(wish, change) && isAcceptable(wish, change, facts));
+  const unsigned = acceptable.filter(({ signatures }) => !signatures.has(facts.siteId));
+  if (acceptable.length > 0) return unsigned.map(({ body }) => body.body);
+  const { inviterOf, roster } = facts;
+  const change: RosterChange =
+    wish.action === "admit" ? { ...wish, inviter: memberOrNull(roster, inviterOf(wish.siteId)) } : wish;
+  const next = applyChange(roster, change);
+  if (next === undefined) return [];
+  try {
+    return [encodeRosterBody(next)];
+  } catch (error) {
+    // The federation is as large as it may be.
+    if (isCostorError(error, "limit-exceeded")) return [];
+    throw error;
+  }
+}
+
+const memberOrNull = ({ members }: Roster, siteId: SiteId | null): SiteId | null =>
+  members.some((member) => member.siteId === siteId) ? siteId : null;
+
+/**
+ * Of a guest, that the right member stands for it. Of a removal, that it hides nothing that was known when it was decided,
+ * and lets in nothing that is not known now.
+ */
+function isAcceptable(wish: Wish, change: RosterChange, { roster, inviterOf, headsOf }: StepFacts): boolean {
+  if (change.action === "admit") return change.inviter === memberOrNull(roster, inviterOf(change.siteId));
+  if (wish.action !== "remove") return false;
+  const seqIn = (heads: readonly Head[], { logId }: Head): number =>
+    heads.find((head) => head.logId === logId)?.seq ?? -1;
+  const known = headsOf(change.siteId);
+  return (
+    wish.heads.every((head) => seqIn(change.heads, head) >= head.seq) &&
+    change.heads.every((head) => head.seq <= seqIn(known, head))
+  );
+}
+
+/** Of several, the one whose hash is lower. */
+function agreedRoster(proposals: readonly Proposal[], majorityCount: number): Uint8Array | undefined {
+  const agreed = proposals.find(({ signatures }) => signatures.size >= majorityCount);
+  if (agreed === undefined) return undefined;
+  const signers = [...agreed.signatures.entries()].sort(([one], [other]) => (one < other ? -1 : 1));
+  return encodeRoster(
+    agreed.body.body,
+    signers.map(([, { log, consent }]) => ({ certificate: log.bytes, signature: consent.statement.signature })),
+  );
+}

@@ -1,0 +1,241 @@
+/**
+ * Who is in the federation, and who may speak: by the chain of rosters, which it keeps, and by the guests that members have let
+ * in by entries of the ledger. docs/specs/membership.md
+ *
+ * Calls may overlap: changes run one after the other, and the ledger has followed each when it resolves.
+ */
+import { CostorError, assertInvariant } from "#protocol/errors.ts";
+import {
+  type FederationId,
+  type LogId,
+  type PeerKey,
+  type RosterHash,
+  type SiteId,
+  parseFederationId,
+  parsePeerKey,
+} from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
+import type { Log } from "./entry.ts";
+import type { LedgerStore } from "./ledger-store.ts";
+import type { Ledger, Speakers } from "./ledger.ts";
+import { checkFirst, checkSuccessor, isPreferred } from "./roster-chain.ts";
+import { type Head, type Roster, parseRoster } from "./roster.ts";
+import type { Stated } from "./site-state.ts";
+
+export type Role =
+  | { readonly role: "member"; readonly inviter: SiteId | null }
+  | { readonly role: "guest"; readonly inviter: SiteId }
+  | { readonly role: "expelled"; readonly heads: readonly Head[] }
+  | { readonly role: "none" };
+
+const PREFIX = "roster/";
+const NUMBER_DIGITS = 16;
+const rosterKey = (number: number): string => `${PREFIX}${String(number).padStart(NUMBER_DIGITS, "0")}`;
+const NONE: Role = { role: "none" };
+
+export class Membership implements Speakers {
+  readonly #store: LedgerStore;
+  readonly #siteId: SiteId;
+  readonly #listeners: (() => void)[] = [];
+  #ledger: Ledger | undefined;
+  /** Hashes of the whole chain, by number. */
+  #hashes: RosterHash[] = [];
+  #roster: Roster | undefined;
+  /** Roles that the roster states. */
+  #stated = new Map<SiteId, Role>();
+  #turn: Promise<unknown> = Promise.resolve();
+
+  private constructor({ store }: { store: LedgerStore }, { siteId }: { siteId: SiteId }) {
+    this.#store = store;
+    this.#siteId = siteId;
+  }
+
+  /** `siteId` is this site's own. Then the ledger is opened with it. */
+  static async open(components: { store: LedgerStore }, init: { siteId: SiteId }): Promise<Membership> {
+    const membership = new Membership(components, init);
+    // One that a crash has left behind a newer one of another branch ends the chain: peers have what follows.
+    for (let number = 0; ; number++) {
+      const bytes = await components.store.get(rosterKey(number));
+      const roster = bytes && parseRoster(bytes);
+      if (roster === undefined || roster.previous !== (membership.#roster?.hash ?? null)) break;
+      membership.#add(roster);
+    }
+    return membership;
+  }
+
+  follow(ledger: Ledger): void {
+    this.#ledger = ledger;
+  }
+
+  /** The newest; undefined while the site is in no federation. */
+  get roster(): Roster | undefined {
+    return this.#roster;
+  }
+
+  get federationId(): FederationId | undefined {
+    return this.#hashes[0] && parseFederationId(this.#hashes[0]);
+  }
+
+  /** The hash of the chain's roster of that number. */
+  hashAt(number: number): RosterHash | undefined {
+    return this.#hashes[number];
+  }
+
+  /** The chain from `number` on. */
+  async *rosters(number = 0): AsyncGenerator<Uint8Array> {
+    for (let at = number; at < this.#hashes.length; at++) {
+      const bytes = await this.#store.get(rosterKey(at));
+      assertInvariant(bytes !== undefined, "a roster of the chain is in the store", { at });
+      yield bytes;
+    }
+  }
+
+  /** Called after each change of the chain. */
+  onChanged(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /**
+   * Enters a federation by its whole chain, from number 0: one's own first roster, or what the inviter has sent. Throws
+   * `federation-exists`, `roster-invalid`, and what {@link parseRoster} throws.
+   */
+  enter(chain: readonly Uint8Array[], federationId: FederationId): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#roster !== undefined)
+        throw new CostorError("federation-exists", "this site is in a federation already");
+      await this.#adopt(0, checkedChain(chain, federationId));
+    });
+  }
+
+  /**
+   * Offers rosters that follow each other, whoever sent them; the first follows one of this site's chain. Whether the chain
+   * has changed. Throws `roster-invalid`, `signature-invalid`, and what {@link parseRoster} throws.
+   */
+  offer(offered: readonly Uint8Array[]): Promise<boolean> {
+    return this.#inTurn(async () => {
+      if (offered.length > limits.rosterBranchCount)
+        throw new CostorError("limit-exceeded", `at most ${limits.rosterBranchCount} rosters are looked at at once`);
+      const rosters = offered.map(parseRoster).filter(({ number, hash }) => this.#hashes[number] !== hash);
+      const [first] = rosters;
+      const current = this.#roster;
+      if (first === undefined || current === undefined) return false;
+      let previous = await this.#rosterAt(first.number - 1);
+      if (previous === undefined || previous.hash !== first.previous)
+        throw new CostorError("roster-invalid", `roster ${first.number} follows none of this site's chain`);
+      const signers = new Set<SiteId>();
+      for (const roster of rosters) {
+        for (const signer of checkSuccessor(previous, roster)) signers.add(signer);
+        previous = roster;
+      }
+      if (first.number <= current.number && !isPreferred(current, { rosters, signers })) return false;
+      await this.#adopt(first.number, rosters);
+      return true;
+    });
+  }
+
+  roleOf(siteId: SiteId): Role {
+    const stated = this.#stated.get(siteId);
+    if (stated !== undefined) return stated;
+    const inviter = this.#roster?.members.find(({ siteId: member }) =>
+      this.guestsOf(member).some((guest) => guest.statement.site === siteId),
+    );
+    return inviter ? { role: "guest", inviter: inviter.siteId } : NONE;
+  }
+
+  /** Those that count of the entries by which a member has let guests in: the oldest first. */
+  guestsOf(member: SiteId): Stated<"guest">[] {
+    if (this.#stated.get(member)?.role !== "member" || this.#ledger === undefined) return [];
+    const logs = this.#ledger.logsOf(member);
+    const ageOf = ({ logId }: Stated<"guest">): number => logs.findIndex(({ log }) => log.id === logId);
+    const guests = this.#ledger
+      .statements(member, "guest")
+      .filter(({ statement }) => !this.#stated.has(statement.site));
+    guests.sort((one, other) => ageOf(other) - ageOf(one) || one.seq - other.seq);
+    return guests.slice(0, limits.guestsPerMemberCount);
+  }
+
+  /** Members and guests, ascending. */
+  sites(): SiteId[] {
+    const members = this.#roster?.members.map(({ siteId }) => siteId) ?? [];
+    const guests = members.flatMap((member) => this.guestsOf(member).map(({ statement }) => statement.site));
+    return [...new Set([...members, ...guests])].sort();
+  }
+
+  lastAllowedSeq(siteId: SiteId, logId: LogId): number {
+    const role = this.roleOf(siteId);
+    if (role.role === "expelled") return role.heads.find((head) => head.logId === logId)?.seq ?? -1;
+    // A site speaks in its own ledger before it is in a federation, and before the entry that lets it in has come.
+    return role.role === "none" && siteId !== this.#siteId ? -1 : Infinity;
+  }
+
+  /** The member or guest whose current machine has this key. */
+  siteOfPeer(peer: PeerKey): SiteId | undefined {
+    return this.sites().find((siteId) => this.peerOf(siteId) === peer);
+  }
+
+  /** The key of a site's current machine, as far as its certificate is known. */
+  peerOf(siteId: SiteId): PeerKey | undefined {
+    const log = this.#ledger?.currentLog(siteId)?.log;
+    return log && peerKeyOf(log);
+  }
+
+  peerMayConnect(peer: PeerKey): boolean {
+    return this.siteOfPeer(peer) !== undefined;
+  }
+
+  /** What may fail together: the place that a member names, or itself; of a guest that of its inviter. */
+  failureDomainOf(siteId: SiteId): string {
+    const role = this.roleOf(siteId);
+    if (role.role === "guest") return this.failureDomainOf(role.inviter);
+    return this.#ledger?.statement(siteId, "profile", "")?.statement.domain || `site:${siteId}`;
+  }
+
+  async #rosterAt(number: number): Promise<Roster | undefined> {
+    if (number < 0 || number >= this.#hashes.length) return undefined;
+    const bytes = await this.#store.get(rosterKey(number));
+    return bytes && parseRoster(bytes);
+  }
+
+  async #adopt(first: number, rosters: readonly Roster[]): Promise<void> {
+    const changes = rosters.map(({ number, bytes }) => ({ key: rosterKey(number), value: bytes }));
+    for (let at = 0; at < changes.length; at += limits.rosterBranchCount)
+      await this.#store.write(changes.slice(at, at + limits.rosterBranchCount));
+    this.#hashes.length = first;
+    for (const roster of rosters) this.#add(roster);
+    await this.#ledger?.membershipChanged();
+    for (const listener of this.#listeners) listener();
+  }
+
+  #add(roster: Roster): void {
+    this.#hashes.push(roster.hash);
+    this.#roster = roster;
+    this.#stated = new Map<SiteId, Role>([
+      ...roster.expelled.map(({ siteId, heads }) => [siteId, { role: "expelled", heads }] as const),
+      ...roster.members.map(({ siteId, inviter }) => [siteId, { role: "member", inviter }] as const),
+    ]);
+  }
+
+  #inTurn<T>(action: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(action);
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+}
+
+/** The chain of a federation, each roster checked. Throws `roster-invalid` and what {@link parseRoster} throws. */
+export function checkedChain(chain: readonly Uint8Array[], federationId: FederationId): Roster[] {
+  if (chain.length === 0 || chain.length > limits.rosterChainCount)
+    throw new CostorError("roster-invalid", `a federation has 1 to ${limits.rosterChainCount} rosters`);
+  const rosters: Roster[] = [];
+  for (const bytes of chain) {
+    const roster = parseRoster(bytes);
+    const previous = rosters.at(-1);
+    if (previous === undefined) checkFirst(roster, federationId);
+    else checkSuccessor(previous, roster);
+    rosters.push(roster);
+  }
+  return rosters;
+}
+
+export const peerKeyOf = ({ certificate }: Log): PeerKey =>
+  parsePeerKey(Buffer.from(certificate.peerPublicKey).toString("hex"));

@@ -1,0 +1,76 @@
+/** A ledger in memory: logs by their sites, and withdrawals, also those that came before what they withdraw. */
+import { createHash } from "node:crypto";
+import type { LogId, SiteId } from "#protocol/ids.ts";
+import type { Log } from "./entry.ts";
+import type { HeldEntry, LogState } from "./log-state.ts";
+import type { SeqRanges } from "./seq-ranges.ts";
+import { SiteState, type Stated } from "./site-state.ts";
+import type { StatementKind } from "./statements.ts";
+
+interface Withdrawal {
+  /** Of the author. */
+  readonly siteId: SiteId;
+  readonly ranges: SeqRanges;
+}
+
+export class Replica {
+  readonly #sites = new Map<SiteId, SiteState>();
+  readonly #logs = new Map<LogId, LogState>();
+  /** Withdrawals from logs whose certificates are not known yet. */
+  readonly #pending = new Map<LogId, Withdrawal[]>();
+
+  site(siteId: SiteId): SiteState | undefined {
+    return this.#sites.get(siteId);
+  }
+
+  log(logId: LogId): LogState | undefined {
+    return this.#logs.get(logId);
+  }
+
+  /** By ascending LogId. */
+  logs(): LogState[] {
+    return [...this.#logs.values()].sort((one, other) => (one.log.id < other.log.id ? -1 : 1));
+  }
+
+  /** Of all sites. */
+  statements<Name extends StatementKind>(kind: Name): Stated<Name>[] {
+    return [...this.#sites.values()].flatMap((site) => site.statements(kind));
+  }
+
+  addLog(log: Log, boundary: number): LogState {
+    const { siteId } = log.certificate;
+    const site = this.#sites.get(siteId) ?? new SiteState();
+    this.#sites.set(siteId, site);
+    const state = site.addLog(log, boundary);
+    this.#logs.set(log.id, state);
+    // Another log of the site may have withdrawn some of this one before its certificate came.
+    for (const pending of this.#pending.get(log.id) ?? []) this.#withdraw(state, pending);
+    this.#pending.delete(log.id);
+    return state;
+  }
+
+  /** Enters an entry that was found good, of a log that is here, and what it withdraws. */
+  apply(held: HeldEntry): void {
+    const state = this.#logs.get(held.logId)!;
+    const { siteId } = state.log.certificate;
+    this.#sites.get(siteId)!.admit(state, held);
+    if (held.statement?.kind !== "retire") return;
+    const { logId, ranges } = held.statement;
+    const target = this.#logs.get(logId);
+    if (target !== undefined) return this.#withdraw(target, { siteId, ranges });
+    this.#pending.set(logId, [...(this.#pending.get(logId) ?? []), { siteId, ranges }]);
+  }
+
+  /** As in docs/specs/ledger.md, 64 hex digits. */
+  digest(): string {
+    const digest = createHash("sha256");
+    for (const state of this.logs())
+      if (state.inForceCount > 0 || state.fork) digest.update(state.log.id, "hex").update(state.digest);
+    return digest.digest("hex");
+  }
+
+  /** A site withdraws its own entries and nobody else's. */
+  #withdraw(target: LogState, { siteId, ranges }: Withdrawal): void {
+    if (target.log.certificate.siteId === siteId) this.#sites.get(siteId)!.withdraw(target, ranges);
+  }
+}

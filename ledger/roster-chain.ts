@@ -1,0 +1,110 @@
+/**
+ * Which roster may follow which, and which of two chains counts. docs/specs/membership.md
+ *
+ * Invariant: whoever was once a majority and is none now cannot make its own chain count at those who know a longer one.
+ */
+import { CostorError } from "#protocol/errors.ts";
+import type { FederationId, SiteId } from "#protocol/ids.ts";
+import { type Head, type Roster, type RosterFields, encodeRosterBody, signersOf } from "./roster.ts";
+
+/** The one thing in which a roster differs from the one before. */
+export type RosterChange =
+  | { readonly action: "admit"; readonly siteId: SiteId; readonly inviter: SiteId | null }
+  | { readonly action: "remove"; readonly siteId: SiteId; readonly heads: readonly Head[] };
+
+/** More than half of the members. */
+export const majorityCountOf = ({ members }: RosterFields): number => Math.floor(members.length / 2) + 1;
+
+const bySite = (one: { siteId: SiteId }, other: { siteId: SiteId }): number => (one.siteId < other.siteId ? -1 : 1);
+
+/** The roster that follows by one change; undefined when it cannot be made. */
+export function applyChange(
+  previous: RosterFields & { readonly hash: NonNullable<RosterFields["previous"]> },
+  change: RosterChange,
+): RosterFields | undefined {
+  const { name, salt, number, hash, members, expelled } = previous;
+  const { siteId } = change;
+  const isMember = members.some((member) => member.siteId === siteId);
+  const others = expelled.filter((site) => site.siteId !== siteId);
+  const next = { name, salt, number: number + 1, previous: hash };
+  if (change.action === "admit") {
+    const { inviter } = change;
+    if (isMember || (inviter !== null && !members.some((member) => member.siteId === inviter))) return undefined;
+    return { ...next, members: [...members, { siteId, inviter }].sort(bySite), expelled: others };
+  }
+  if (!isMember || members.length === 1) return undefined;
+  const heads = change.heads.toSorted((one, other) => (one.logId < other.logId ? -1 : 1));
+  return {
+    ...next,
+    members: members.filter((member) => member.siteId !== siteId),
+    expelled: [...others, { siteId, heads }].sort(bySite),
+  };
+}
+
+/** How `next` differs from `previous`; undefined unless it follows by exactly one change. */
+export function changeOf(
+  previous: Parameters<typeof applyChange>[0],
+  next: RosterFields & { readonly body: Uint8Array },
+): RosterChange | undefined {
+  const change = findChange(previous, next);
+  const expected = change && applyChange(previous, change);
+  return expected && encodeRosterBody(expected).equals(next.body) ? change : undefined;
+}
+
+function findChange(previous: RosterFields, next: RosterFields): RosterChange | undefined {
+  const had = new Set(previous.members.map(({ siteId }) => siteId));
+  const has = new Set(next.members.map(({ siteId }) => siteId));
+  const added = next.members.find(({ siteId }) => !had.has(siteId));
+  if (added !== undefined) return { action: "admit", ...added };
+  const removed = previous.members.find(({ siteId }) => !has.has(siteId));
+  const heads = next.expelled.find(({ siteId }) => siteId === removed?.siteId)?.heads;
+  return removed && heads && { action: "remove", siteId: removed.siteId, heads };
+}
+
+/** Throws `roster-invalid` unless it is the federation's first, and `signature-invalid`. */
+export function checkFirst(roster: Roster, federationId: FederationId): void {
+  const [founder] = roster.members;
+  const isFirst =
+    (roster.hash as string) === federationId &&
+    roster.number === 0 &&
+    roster.previous === null &&
+    roster.members.length === 1 &&
+    founder!.inviter === null &&
+    roster.expelled.length === 0;
+  if (!isFirst || signersOf(roster).join() !== founder!.siteId)
+    throw invalid(roster, "it is not the federation's first");
+}
+
+/** Whoever has signed it. Throws `roster-invalid` unless it may follow, and `signature-invalid`. */
+export function checkSuccessor(previous: Roster, next: Roster): SiteId[] {
+  if (changeOf(previous, next) === undefined)
+    throw invalid(next, "it does not follow from the one before by one change");
+  const members = new Set(previous.members.map(({ siteId }) => siteId));
+  const signers = signersOf(next);
+  if (signers.some((siteId) => !members.has(siteId)) || signers.length < majorityCountOf(previous))
+    throw invalid(next, "it is not signed by more than half of the members before it");
+  return signers;
+}
+
+/** What leaves one's own chain. */
+export interface Branch {
+  /** Those after the last common one, each checked. */
+  readonly rosters: readonly Roster[];
+  /** Whoever has signed any of them. */
+  readonly signers: ReadonlySet<SiteId>;
+}
+
+/**
+ * Whether the branch counts more than the chain that ends with `current`. It must be longer, or as long with a lower last
+ * hash; and it must either contest nothing but the newest roster, or be signed by more than half of its members.
+ */
+export function isPreferred(current: Roster, { rosters, signers }: Branch): boolean {
+  const last = rosters.at(-1)!;
+  if (last.number < current.number || (last.number === current.number && last.hash >= current.hash)) return false;
+  const contestsNewest = rosters[0]!.number === current.number;
+  const endorsedCount = current.members.filter(({ siteId }) => signers.has(siteId)).length;
+  return contestsNewest || endorsedCount >= majorityCountOf(current);
+}
+
+const invalid = ({ number }: RosterFields, reason: string): CostorError =>
+  new CostorError("roster-invalid", `roster ${number} cannot be kept: ${reason}`);

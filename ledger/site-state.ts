@@ -1,0 +1,91 @@
+/** What a replica has of one site: its logs, and what their entries in force say. */
+import { limits } from "#protocol/limits.ts";
+import { type Log, compareLogs } from "./entry.ts";
+import { type HeldEntry, LogState } from "./log-state.ts";
+import type { SeqRanges } from "./seq-ranges.ts";
+import { type HeldStatementOf, type StatementKind, subjectOf } from "./statements.ts";
+
+/** An entry in force, and what it says. */
+export interface Stated<Name extends StatementKind> extends HeldEntry {
+  readonly statement: HeldStatementOf<Name>;
+}
+
+export class SiteState {
+  readonly #logs: LogState[] = [];
+  /** By kind and subject; the newest is the last. */
+  readonly #subjects = new Map<StatementKind, Map<string, HeldEntry[]>>();
+  #inForceCount = 0;
+  #inForceBytes = 0;
+
+  /** The newest first: it is the current one. */
+  get logs(): readonly LogState[] {
+    return this.#logs;
+  }
+
+  /** Whether one more entry may be in force. */
+  hasRoomFor({ length }: Uint8Array): boolean {
+    return (
+      this.#inForceCount < limits.ledgerEntriesPerSiteCount && this.#inForceBytes + length <= limits.ledgerPerSiteBytes
+    );
+  }
+
+  addLog(log: Log, boundary: number): LogState {
+    const state = new LogState(log, boundary);
+    this.#logs.push(state);
+    this.#logs.sort((one, other) => compareLogs(one.log, other.log));
+    return state;
+  }
+
+  admit(state: LogState, held: HeldEntry): void {
+    if (!state.admit(held)) return;
+    this.#inForceCount++;
+    this.#inForceBytes += held.lengthBytes;
+    const { statement } = held;
+    if (statement === undefined) return;
+    const subject = subjectOf(statement);
+    const subjects = this.#subjects.get(statement.kind) ?? new Map<string, HeldEntry[]>();
+    this.#subjects.set(statement.kind, subjects);
+    const entries = subjects.get(subject) ?? [];
+    subjects.set(subject, entries);
+    let at = entries.length;
+    while (at > 0 && this.#isNewer(entries[at - 1]!, held)) at--;
+    entries.splice(at, 0, held);
+  }
+
+  withdraw(state: LogState, ranges: SeqRanges): void {
+    for (const held of state.withdraw(ranges)) {
+      this.#inForceCount--;
+      this.#inForceBytes -= held.lengthBytes;
+      if (held.statement === undefined) continue;
+      const subject = subjectOf(held.statement);
+      const subjects = this.#subjects.get(held.statement.kind)!;
+      const left = subjects.get(subject)!.filter((entry) => entry !== held);
+      if (left.length === 0) subjects.delete(subject);
+      else subjects.set(subject, left);
+    }
+  }
+
+  /** The newest of each subject. */
+  statements<Name extends StatementKind>(kind: Name): Stated<Name>[] {
+    const subjects = this.#subjects.get(kind)?.values() ?? [];
+    return [...subjects].map((entries) => entries.at(-1) as Stated<Name>);
+  }
+
+  /** The newest about one subject: docs/specs/replication.md. */
+  statement<Name extends StatementKind>(kind: Name, subject: string): Stated<Name> | undefined {
+    return this.#subjects.get(kind)?.get(subject)?.at(-1) as Stated<Name> | undefined;
+  }
+
+  /** The entries in force that a newer one of their subject has made idle. */
+  superseded(): HeldEntry[] {
+    const subjects = [...this.#subjects.values()].flatMap((bySubject) => [...bySubject.values()]);
+    return subjects.flatMap((entries) => entries.slice(0, -1));
+  }
+
+  /** Whether `one` is newer than `other`: by the order of logs, then by seq. */
+  #isNewer(one: HeldEntry, other: HeldEntry): boolean {
+    if (one.logId === other.logId) return one.seq > other.seq;
+    const ageOf = ({ logId }: HeldEntry): number => this.#logs.findIndex(({ log }) => log.id === logId);
+    return ageOf(one) < ageOf(other);
+  }
+}

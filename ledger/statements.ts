@@ -1,0 +1,157 @@
+/**
+ * What entries say, by kind, and about what: of the entries with one subject the newest counts. docs/specs/replication.md,
+ * docs/specs/membership.md
+ *
+ * An entry of an unknown kind, or whose data is not what its kind asks for, says nothing. Fields that a kind does not name are
+ * passed over: a later version may add some.
+ */
+import { createHash } from "node:crypto";
+import * as v from "valibot";
+import type { CborMap } from "#protocol/cbor.ts";
+import { isCostorError } from "#protocol/errors.ts";
+import { limits } from "#protocol/limits.ts";
+import { type Entry, openLog } from "./entry.ts";
+import { RETIRE_KIND, type Retire, readRetire, retireData } from "./retire.ts";
+import * as field from "./statement-fields.ts";
+
+interface Kind<Fields> {
+  readonly fields: Fields;
+  readonly schema: v.GenericSchema<unknown, field.Values<Fields>>;
+  readonly subject: (values: field.Values<Fields>) => string;
+}
+
+function kind<Fields extends field.Fields>(
+  fields: Fields,
+  subject: (values: field.Values<Fields>) => string,
+): Kind<Fields> {
+  const schemas = Object.fromEntries(Object.entries(fields).map(([name, { schema }]) => [name, schema]));
+  return { fields, schema: v.object(schemas) as unknown as Kind<Fields>["schema"], subject };
+}
+
+const kinds = {
+  profile: kind(
+    {
+      name: field.text,
+      addresses: field.addresses,
+      domain: field.text,
+      offeredBytes: field.natural(),
+      keptBytes: field.natural(),
+      readKey: field.bytes(32),
+      readGeneration: field.natural(1),
+    },
+    () => "",
+  ),
+  placement: kind({ slice: field.slice, holders: field.holders }, ({ slice }) => `${slice}`),
+  "live-set": kind(
+    {
+      slice: field.slice,
+      generation: field.natural(1),
+      count: field.natural(),
+      bytes: field.natural(),
+      hash: field.hash,
+      snapshots: field.natural(),
+    },
+    ({ slice }) => `${slice}`,
+  ),
+  receipt: kind(
+    {
+      owner: field.site,
+      slice: field.slice,
+      generation: field.natural(1),
+      count: field.natural(),
+      bytes: field.natural(),
+      hash: field.hash,
+      snapshots: field.natural(),
+    },
+    ({ owner, slice }) => `${owner}/${slice}`,
+  ),
+  loss: kind(
+    { owner: field.site, slice: field.slice, count: field.natural() },
+    ({ owner, slice }) => `${owner}/${slice}`,
+  ),
+  audit: kind(
+    {
+      holder: field.site,
+      owner: field.site,
+      askedCount: field.natural(),
+      rightCount: field.natural(),
+      wrongCount: field.natural(),
+      silentCount: field.natural(),
+      sinceMs: field.natural(),
+    },
+    ({ holder, owner }) => `${holder}/${owner}`,
+  ),
+  steward: kind(
+    { owner: field.site, slice: field.slice, holders: field.holders },
+    ({ owner, slice }) => `${owner}/${slice}`,
+  ),
+  /** The certificate is the guest's own, so that whoever knows the entry knows its machine. */
+  guest: kind({ site: field.site, name: field.text, certificate: field.bytes() }, ({ site }) => site),
+  /** A signature of the body of a next roster. */
+  consent: kind({ roster: field.rosterHash, body: field.bytes(), signature: field.bytes(64) }, ({ roster }) => roster),
+  agent: kind({ agent: field.agent, sealed: field.bytes() }, ({ agent }) => agent),
+  snapshot: kind(
+    { agent: field.agent, snapshot: field.snapshot, sealed: field.bytes() },
+    ({ agent, snapshot }) => `${agent}/${snapshot}`,
+  ),
+};
+
+type Kinds = typeof kinds;
+type Plain = { [Name in keyof Kinds]: { readonly kind: Name } & field.Values<Kinds[Name]["fields"]> }[keyof Kinds];
+
+/** What an entry says: a union by `kind`. */
+export type Statement = Plain | ({ readonly kind: "retire" } & Retire);
+export type StatementKind = Statement["kind"];
+export type StatementOf<Name extends StatementKind> = Extract<Statement, { readonly kind: Name }>;
+
+const isKind = (name: string): name is keyof Kinds => Object.hasOwn(kinds, name);
+
+/** Undefined for an entry that says nothing. */
+export function readStatement(entry: Entry): Statement | undefined {
+  if (entry.kind === RETIRE_KIND) {
+    const retire = readRetire(entry);
+    return retire && { kind: "retire", ...retire };
+  }
+  if (!isKind(entry.kind)) return undefined;
+  try {
+    const parsed = v.safeParse(kinds[entry.kind].schema as v.GenericSchema, { ...entry.data });
+    if (!parsed.success) return undefined;
+    const statement = { kind: entry.kind, ...(parsed.output as object) } as Statement;
+    return isTrue(statement) ? statement : undefined;
+  } catch (error) {
+    if (isCostorError(error)) return undefined;
+    throw error;
+  }
+}
+
+/** What no schema says of one field alone. Throws `bad-encoding`, `signature-invalid`. */
+function isTrue(statement: Statement): boolean {
+  if (statement.kind === "consent")
+    return createHash("sha256").update(statement.body).digest("hex") === statement.roster;
+  if (statement.kind !== "guest") return true;
+  const { certificate, site } = statement;
+  return certificate.length <= limits.epochCertificateBytes && openLog(certificate).certificate.siteId === site;
+}
+
+/** The data of an entry that says so. */
+export const statementData = (statement: Statement): CborMap =>
+  statement.kind === "retire" ? retireData(statement) : field.encodeFields(kinds[statement.kind].fields, statement);
+
+/** What it is about, within its author and kind. */
+export const subjectOf = (statement: HeldStatement): string =>
+  statement.kind === "retire" ? statement.logId : kinds[statement.kind].subject(statement as never);
+
+/** The kinds whose `sealed` bytes are left in the store until they are asked for. */
+type SealedKind = "agent" | "snapshot";
+
+/** A statement as a ledger has it in memory. */
+export type HeldStatement =
+  | Exclude<Statement, { readonly kind: SealedKind }>
+  | { [Name in SealedKind]: Omit<StatementOf<Name>, "sealed"> }[SealedKind];
+export type HeldStatementOf<Name extends StatementKind> = Extract<HeldStatement, { readonly kind: Name }>;
+
+export function withoutSealed(statement: Statement): HeldStatement {
+  if (!("sealed" in statement)) return statement;
+  const { sealed: _, ...held } = statement;
+  return held;
+}

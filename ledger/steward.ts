@@ -1,0 +1,26 @@
+/** Who acts for an owner that is silent. docs/specs/replication.md, Stewards. Pure. */
+import type { SiteId } from "#protocol/ids.ts";
+
+const SILENT_OWNER_MS = 7 * 24 * 3_600_000;
+
+export interface SilentOwner {
+  readonly owner: SiteId;
+  /** How long nothing was heard of the owner while others were heard. */
+  readonly silentMs: number;
+  /** By slice: whom the owner's placement names. */
+  readonly table: readonly (readonly SiteId[])[];
+}
+
+/** Whether its holders act for it. */
+export const isSilentOwner = ({ silentMs }: Pick<SilentOwner, "silentMs">): boolean => silentMs >= SILENT_OWNER_MS;
+
+/** The lowest of the holders that are live; undefined while the owner is not silent, or when none is live. */
+export function stewardOf(owner: SilentOwner, slice: number, isLive: (siteId: SiteId) => boolean): SiteId | undefined {
+  if (!isSilentOwner(owner)) return undefined;
+  return [...(owner.table[slice] ?? [])].sort().find(isLive);
+}
+
+/** The slices of which `self` is the steward, ascending. */
+export function stewardedSlices(owner: SilentOwner, self: SiteId, isLive: (siteId: SiteId) => boolean): number[] {
+  return [...owner.table.keys()].filter((slice) => stewardOf(owner, slice, isLive) === self);
+}

@@ -1,0 +1,64 @@
+/** `costor federation status`: is everything held elsewhere, and if not, what is behind. */
+import type { Command } from "commander";
+import type { FederationStatus } from "#node/federation/federation-status.ts";
+import { printJson, printLine, printTable } from "#terminal/output.ts";
+import { formatBytes, formatCount, formatCountOf } from "#terminal/quantities.ts";
+import { type DataOptions, onData } from "./data-command.ts";
+import { callOn } from "./site-access.ts";
+
+export function addFederationStatus(federation: Command): void {
+  onData(federation, "status", "is everything held at two other sites, and if not, what is behind")
+    .option("--slices", "show each slice and its holders")
+    .action(async ({ data, json, slices }: DataOptions & { slices?: true }) => {
+      const status = await callOn(data, "federationStatus", {});
+      if (json) return printJson(status);
+      printStatus(status);
+      if (slices) printSlices(status);
+    });
+}
+
+const dateOf = (timeMs: number): string => new Date(timeMs).toISOString().slice(0, 16).replace("T", " ");
+
+function printStatus(status: FederationStatus): void {
+  const { snapshots } = status;
+  printLine(
+    `Federation ${status.name}: ${formatCountOf(status.membersCount, "member")}${status.guestsCount > 0 ? `, ${formatCountOf(status.guestsCount, "guest")}` : ""}; ${formatCountOf(status.connectedCount, "other site")} reached`,
+  );
+  printLine(`This site: ${status.siteName}, ${status.role}`);
+  printLine(
+    snapshots.safeCount === snapshots.storedCount
+      ? `Snapshots: ${formatCount(snapshots.storedCount)} stored, all safe: each is held at two other sites`
+      : `Snapshots: ${formatCount(snapshots.storedCount)} stored, ${formatCount(snapshots.safeCount)} safe (at two other sites), ${formatCount(snapshots.onceCount)} at one or more`,
+  );
+  if (snapshots.unsafeSinceMs !== undefined)
+    printLine(
+      `Not safe yet: since ${dateOf(snapshots.unsafeSinceMs)} (UTC); ${formatBytes(status.behindBytes)} are to be sent${status.doneAtMs === undefined ? "" : `, until about ${dateOf(status.doneAtMs)}`}`,
+    );
+  for (const { slice, holder, sentBytes } of status.sending)
+    printLine(`Sending: slice ${slice.toString(16)} to ${holder.slice(0, 16)}, ${formatBytes(sentBytes)} so far`);
+  if (status.waiting !== undefined) printLine(`Nothing is sent now: ${status.waiting}`);
+  const keptBytes = status.kept.reduce((sum, { bytes }) => sum + bytes, 0);
+  printLine(
+    `Kept for ${formatCountOf(status.kept.length, "other site")}: ${formatBytes(keptBytes)} of ${formatBytes(status.offeredBytes)} offered`,
+  );
+  for (const { text, sinceMs } of status.alarms) printLine(`ATTENTION, since ${dateOf(sinceMs)}: ${text}`);
+}
+
+function printSlices({ slices }: FederationStatus): void {
+  printTable(slices, [
+    { title: "SLICE", text: ({ slice }) => slice.toString(16) },
+    { title: "PRIMES", text: ({ count }) => formatCount(count) },
+    { title: "SIZE", text: ({ bytes }) => formatBytes(bytes) },
+    {
+      title: "STATE",
+      text: (slice) => (slice.generation > 0 && slice.safeGeneration === slice.generation ? "safe" : "behind"),
+    },
+    {
+      title: "HOLDERS",
+      text: ({ copies }) =>
+        copies
+          .map(({ holder, reason }) => `${holder.slice(0, 8)}${reason === undefined ? "" : ` (${reason})`}`)
+          .join(", "),
+    },
+  ]);
+}

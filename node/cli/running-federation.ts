@@ -1,0 +1,119 @@
+/** Puts the federation of a running site together: libp2p, the machine's clock and chance, the site's keys. */
+import type { Logger } from "pino";
+import type { FederationEvent } from "#node/federation/federation-event.ts";
+import { FederationService } from "#node/federation/federation-service.ts";
+import { Federation } from "#node/federation/federation.ts";
+import { receivedTimesOf, reportStatus } from "#node/federation/status-report.ts";
+import { type Doorkeeper, type Transport } from "#node/federation/transport.ts";
+import { Libp2pPeers } from "#node/peers/libp2p-peers.ts";
+import { parseListenAddress } from "#node/site/addresses.ts";
+import type { Site } from "#node/site/site.ts";
+import { systemClock } from "#node/site/system-clock.ts";
+import { systemRng } from "#node/site/system-rng.ts";
+import { isCostorError } from "#protocol/errors.ts";
+import { isIPv6 } from "node:net";
+
+export interface FederationOptions {
+  /** `host:port` for TCP. */
+  readonly peerListen: string;
+  /** `host:port` for WebSockets; "off" for none. */
+  readonly peerWebsocket: string;
+  /** Whether other sites are looked for on the LAN. */
+  readonly lanDiscovery: boolean;
+}
+
+export interface RunningFederation extends AsyncDisposable {
+  readonly service: FederationService;
+  /** For {@link FacadeComponents.copiesOf}. */
+  copiesOf(receivedMs: number): { readonly count: number; readonly isSafe: boolean } | undefined;
+}
+
+/** Throws `listen-failed` when the site is in a federation and cannot listen. */
+export async function startFederation(
+  { site, log }: { readonly site: Site; readonly log: Logger },
+  options: FederationOptions,
+): Promise<RunningFederation> {
+  const listen = [
+    multiaddrOf(options.peerListen),
+    ...(options.peerWebsocket === "off" ? [] : [`${multiaddrOf(options.peerWebsocket)}/ws`]),
+  ];
+  let peers: Libp2pPeers | undefined;
+  const makeTransport = async (doorkeeper: Doorkeeper): Promise<Transport> =>
+    (peers = await Libp2pPeers.create(
+      { log, ...doorkeeper },
+      { peerSeed: site.machine.peerSeed, listen, mdns: options.lanDiscovery },
+    ));
+  const clock = systemClock;
+  const rng = systemRng;
+  const { epochCertificate, siteName } = site.identity;
+  const federation = await Federation.open(
+    { store: site.store, clock, rng, makeTransport, seal: site.machine.seal, onEvent: (event) => tell(log, event) },
+    { siteName, epochCertificate, ...site.machine },
+  );
+  const { own, copies, membership } = federation.parts;
+  own.received(site.receivedMs());
+  site.changes.onChange((change) => {
+    if (change.kind === "snapshot") own.received(change.receivedMs);
+    void federation.siteChanged(change.kind, change.key);
+  });
+  const end = new AbortController();
+  const stop = async (): Promise<void> => {
+    end.abort(new Error("the site stops"));
+    await peers?.[Symbol.asyncDispose]();
+  };
+  try {
+    await federation.start(end.signal);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const status = () =>
+    reportStatus({ federation, store: site.store, receivedTimes: () => receivedTimesOf(site), nowMs: site.now });
+  return {
+    service: new FederationService({ federation, clock, rng, status }, { siteName, peerSeed: site.machine.peerSeed }),
+    copiesOf: (receivedMs) => (membership.roster === undefined ? undefined : copies.of(receivedMs)),
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+function multiaddrOf(text: string): string {
+  const { host, port } = parseListenAddress(text);
+  return `/${isIPv6(host) ? "ip6" : "ip4"}/${host}/tcp/${port}`;
+}
+
+function tell(log: Logger, event: FederationEvent): void {
+  switch (event.event) {
+    case "fork-found":
+      return log.error(event, "two machines write as one site: see `costor federation status`");
+    case "site-full":
+      return log.warn(event, "a site has more to say than the ledger takes of it");
+    case "sync-failed":
+      return log[isCostorError(event.error, "peer-unreachable") ? "debug" : "warn"](
+        { peer: event.peer, err: event.error },
+        "the ledger was not compared with a peer's",
+      );
+    case "message-refused":
+      return log.warn({ err: event.error }, "something was spread that no member writes");
+    case "newcomer":
+      return log.warn(event, "a site shows an invitation: compare the words with `costor federation confirm`");
+    case "put-off":
+      return log[isCostorError(event.error, "ledger-waiting") ? "debug" : "warn"](
+        { what: event.what, err: event.error },
+        "put off until later",
+      );
+    case "roster":
+      return log.info(event, "the roster of the federation");
+    case "run-progress":
+      return log.debug(event, "copies are sent");
+    case "run-ended":
+      return log.info({ holder: event.holder, slices: event.reports.length }, "copies were sent");
+    case "run-failed":
+    case "audit-failed":
+      return log[isCostorError(event.error, "peer-unreachable") ? "debug" : "warn"](
+        { event: event.event, holder: event.holder, err: event.error },
+        "a holder did not do its part; it is tried again",
+      );
+    case "fault":
+      return log.error({ err: event.error }, "a fault in the federation");
+  }
+}

@@ -1,0 +1,84 @@
+/** What a person can tell a running site about its federation. Arguments are checked by `calls.ts`, like all of them. */
+import * as v from "valibot";
+import type {
+  FederationControl,
+  FederationSummary,
+  Member,
+  WaitingNewcomer,
+} from "#node/federation/federation-control.ts";
+import type { FederationStatus } from "#node/federation/federation-status.ts";
+import { type FederationSettings, settingsChangeSchema } from "#node/federation/settings.ts";
+import { CostorError } from "#protocol/errors.ts";
+import { personalName } from "./personal-name.ts";
+
+const site = v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(100));
+
+export const federationSchemas = {
+  federationCreate: v.strictObject({ name: personalName }),
+  federationInvite: v.strictObject({ name: personalName, lifeMs: v.optional(v.pipe(v.number(), v.safeInteger())) }),
+  federationJoin: v.strictObject({ invitation: v.pipe(v.string(), v.maxLength(8192)) }),
+  federationNewcomers: v.strictObject({}),
+  federationConfirm: v.strictObject({ site, words: v.optional(v.pipe(v.string(), v.maxLength(200))) }),
+  federationRefuse: v.strictObject({ site }),
+  federationMembers: v.strictObject({}),
+  federationAdmit: v.strictObject({ site }),
+  federationExpel: v.strictObject({ site }),
+  federationLeave: v.strictObject({}),
+  federationStatus: v.strictObject({}),
+  federationSettings: v.strictObject({ change: v.optional(settingsChangeSchema) }),
+} as const;
+
+export interface FederationResults {
+  federationCreate: FederationSummary;
+  federationInvite: { invitation: string; name: string; expiresMs: number };
+  /** Tells { words, siteName } as progress, and ends when the other side has confirmed. */
+  federationJoin: FederationSummary;
+  federationNewcomers: { newcomers: readonly WaitingNewcomer[] };
+  federationConfirm: { site: string };
+  federationRefuse: { site: string };
+  federationMembers: { members: readonly Member[] };
+  federationAdmit: { site: string };
+  federationExpel: { site: string };
+  federationLeave: { left: true };
+  federationStatus: FederationStatus;
+  federationSettings: FederationSettings;
+}
+
+type FederationCall = keyof typeof federationSchemas;
+interface FederationContext {
+  readonly federation: FederationControl | undefined;
+  readonly signal: AbortSignal;
+  onProgress(progress: unknown): void;
+}
+
+type Handlers = {
+  [Name in FederationCall]: (
+    args: v.InferOutput<(typeof federationSchemas)[Name]>,
+    context: FederationContext,
+  ) => Promise<FederationResults[Name]>;
+};
+
+/** Throws `site-unreachable` while the site does not run. */
+function running({ federation }: FederationContext): FederationControl {
+  if (federation) return federation;
+  throw new CostorError("site-unreachable", "the site does not run; start it, then give the command again");
+}
+
+export const federationHandlers: Handlers = {
+  federationCreate: async ({ name }, context) => running(context).create(name),
+  federationInvite: async ({ name, lifeMs }, context) => ({ name, ...(await running(context).invite(name, lifeMs)) }),
+  federationJoin: async ({ invitation }, context) =>
+    running(context).join(invitation, { signal: context.signal, onWords: context.onProgress }),
+  federationNewcomers: async (_, context) => ({ newcomers: running(context).newcomers() }),
+  federationConfirm: async ({ site: text, words }, context) => ({ site: await running(context).confirm(text, words) }),
+  federationRefuse: async ({ site: text }, context) => ({ site: await running(context).refuse(text) }),
+  federationMembers: async (_, context) => ({ members: running(context).members() }),
+  federationAdmit: async ({ site: text }, context) => ({ site: await running(context).wish("admit", text) }),
+  federationExpel: async ({ site: text }, context) => ({ site: await running(context).wish("remove", text) }),
+  federationLeave: async (_, context) => {
+    await running(context).leave();
+    return { left: true };
+  },
+  federationStatus: async (_, context) => running(context).status(),
+  federationSettings: async ({ change }, context) => running(context).settings(change ?? {}),
+};

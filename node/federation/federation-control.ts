@@ -1,0 +1,56 @@
+/** What people can tell a site about its federation, and what they are told: the one door of commands and API. */
+import type { SiteId } from "#protocol/ids.ts";
+import type { FederationStatus } from "./federation-status.ts";
+import type { FederationSettings, SettingsChange } from "./settings.ts";
+
+export interface FederationSummary {
+  readonly federationId: string;
+  readonly name: string;
+  readonly role: "member" | "guest";
+}
+
+export interface WaitingNewcomer {
+  readonly site: SiteId;
+  readonly name: string;
+  /** Eight: read out by the newcomer's people and compared. */
+  readonly words: readonly string[];
+}
+
+export interface Member {
+  readonly site: SiteId;
+  /** From its profile; empty before there is one. */
+  readonly name: string;
+  readonly role: "member" | "guest" | "expelled";
+  readonly inviter?: SiteId;
+  readonly isThisSite: boolean;
+  readonly isConnected: boolean;
+  readonly place: string;
+  /** A change that people here wish, and that not enough others wish yet. */
+  readonly wish?: "admit" | "remove";
+}
+
+export interface JoinInit {
+  readonly signal: AbortSignal;
+  /** Called once, when the words are known: people compare them, and the inviter's confirm. */
+  onWords(progress: { readonly words: readonly string[]; readonly federationName: string }): void;
+}
+
+/** Wherever a site is named, its SiteId, the beginning of it (8 digits or more), or its name, is meant. */
+export interface FederationControl {
+  /** Throws `federation-exists`. */
+  create(name: string): Promise<FederationSummary>;
+  /** Throws `not-in-federation`, `too-many-requests`, `bad-usage`. */
+  invite(name: string, lifeMs?: number): Promise<{ invitation: string; expiresMs: number }>;
+  /** Ends when the inviter has confirmed. Throws `federation-exists`, `invitation-invalid`, `peer-unreachable`, `peer-refused`. */
+  join(invitation: string, init: JoinInit): Promise<FederationSummary>;
+  newcomers(): readonly WaitingNewcomer[];
+  /** With `words`, only if they are the right ones: `bad-usage`. Throws `member-unknown`. */
+  confirm(site: string, words?: string): Promise<SiteId>;
+  refuse(site: string): Promise<SiteId>;
+  members(): readonly Member[];
+  /** What more than half of the members wish comes about. Throws `member-unknown`, `not-in-federation`. */
+  wish(change: "admit" | "remove", site: string): Promise<SiteId>;
+  leave(): Promise<void>;
+  status(): Promise<FederationStatus>;
+  settings(change: SettingsChange): Promise<FederationSettings>;
+}

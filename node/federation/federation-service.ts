@@ -1,0 +1,263 @@
+/** What people tell a site about its federation, done. */
+import type { Clock } from "#ledger/clock.ts";
+import { type JoinAnswer, askToJoin, joinProtocol } from "#ledger/join.ts";
+import { joinWords } from "#ledger/join-words.ts";
+import { type Invitation, formatInvitation, parseInvitation } from "#ledger/invitation.ts";
+import { openLog } from "#ledger/entry.ts";
+import type { Rng } from "#ledger/rng.ts";
+import { encodeRoster, encodeRosterBody, parseRosterBody, signRosterBody } from "#ledger/roster.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
+import { type FederationId, type SiteId, parseFederationId } from "#protocol/ids.ts";
+import type { FederationControl, FederationSummary, JoinInit, Member, WaitingNewcomer } from "./federation-control.ts";
+import type { FederationStatus } from "./federation-status.ts";
+import type { Federation } from "./federation.ts";
+import type { Newcomer } from "./invitations.ts";
+import type { FederationSettings, SettingsChange } from "./settings.ts";
+
+export interface FederationServiceComponents {
+  readonly federation: Federation;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly status: () => Promise<FederationStatus>;
+}
+
+export interface FederationServiceInit {
+  readonly siteName: string;
+  readonly peerSeed: Uint8Array;
+}
+
+const SALT_BYTES = 16;
+/** How often a newcomer asks whether people have decided. */
+const ASK_EVERY_MS = 2_000;
+/** Shorter beginnings of a SiteId name no site. */
+const ID_PREFIX = /^[0-9a-f]{8,64}$/;
+
+export class FederationService implements FederationControl {
+  readonly #components: FederationServiceComponents;
+  readonly #init: FederationServiceInit;
+  #isJoining = false;
+
+  constructor(components: FederationServiceComponents, init: FederationServiceInit) {
+    this.#components = components;
+    this.#init = init;
+  }
+
+  async create(name: string): Promise<FederationSummary> {
+    const { federation, rng } = this.#components;
+    const { membership, ownLog } = federation.parts;
+    this.#requireNone();
+    const body = encodeRosterBody({
+      ...{ name, salt: rng.bytes(SALT_BYTES), number: 0, previous: null, expelled: [] },
+      members: [{ siteId: federation.siteId, inviter: null }],
+    });
+    const signature = signRosterBody(body, this.#init.peerSeed);
+    const roster = encodeRoster(body, [{ certificate: ownLog.log.bytes, signature }]);
+    await federation.startTransport();
+    await membership.enter([roster], parseFederationId(parseRosterBody(body).hash));
+    await federation.look();
+    return this.#summary();
+  }
+
+  async invite(name: string, lifeMs?: number): Promise<{ invitation: string; expiresMs: number }> {
+    const { federation } = this.#components;
+    const { invitations, transport } = federation.parts;
+    const federationId = this.#require();
+    if (this.#roleOf(federation.siteId) !== "member")
+      throw new CostorError("not-in-federation", "only members invite; this site is a guest until it is admitted");
+    const addresses = federation.ownAddresses();
+    if (addresses.length === 0)
+      throw new CostorError("bad-usage", "no address is known by which others reach this site: settings --announce");
+    const { secret, expiresMs } = await invitations.issue(name, lifeMs);
+    return {
+      invitation: formatInvitation({ addresses, expiresMs, federationId, secret, peer: transport.self }),
+      expiresMs,
+    };
+  }
+
+  async join(text: string, init: JoinInit): Promise<FederationSummary> {
+    const invitation = parseInvitation(text);
+    this.#requireNone();
+    if (this.#isJoining) throw new CostorError("federation-exists", "this site is joining a federation already");
+    this.#isJoining = true;
+    try {
+      const { federation } = this.#components;
+      const { membership, ledger, transport, sync, inviterAddress } = federation.parts;
+      await federation.startTransport();
+      const { rosters, inviter } = await this.#untilAccepted(invitation, init);
+      await inviterAddress.keep({ peer: invitation.peer, addresses: [...invitation.addresses] });
+      await membership.enter(rosters, invitation.federationId);
+      // Who is at the other end of the invitation is known from here on; all others come with the ledger.
+      await ledger.offer({ certificates: [inviter.bytes] });
+      transport.membershipChanged();
+      await sync.with(invitation.peer);
+      await federation.look();
+      return this.#summary();
+    } finally {
+      this.#isJoining = false;
+    }
+  }
+
+  async #untilAccepted(invitation: Invitation, { signal, onWords }: JoinInit): Promise<JoinAnswer> {
+    const { federation, clock } = this.#components;
+    const { transport, ownLog } = federation.parts;
+    const { peer, addresses } = invitation;
+    for (let isFirst = true; ; isFirst = false) {
+      signal.throwIfAborted();
+      try {
+        const channel = await transport.dialForJoin(peer, addresses, joinProtocol, signal);
+        const init = { invitation, log: ownLog.log, name: this.#init.siteName, signal };
+        const answer = await askToJoin(channel, init);
+        if (answer.state === "refused")
+          throw new CostorError("peer-refused", "the invitation was used, has expired, or people have refused it");
+        if (isFirst) onWords({ words: answer.words, federationName: answer.federationName });
+        if (answer.state === "accepted") return answer;
+      } catch (error) {
+        // Once the words are shown, a line that breaks is only waited out.
+        if (isFirst || !isCostorError(error, "peer-unreachable")) throw error;
+      }
+      await clock.sleep(ASK_EVERY_MS, signal);
+    }
+  }
+
+  newcomers(): readonly WaitingNewcomer[] {
+    const federationId = this.#require();
+    return this.#components.federation.parts.invitations.waiting().map((newcomer) => ({
+      site: newcomer.site,
+      name: newcomer.name,
+      words: this.#wordsOf(federationId, newcomer),
+    }));
+  }
+
+  async confirm(text: string, words?: string): Promise<SiteId> {
+    const { invitations } = this.#components.federation.parts;
+    const federationId = this.#require();
+    const newcomer = this.#newcomer(text);
+    const typed = words?.trim().toLowerCase().split(/\s+/).join(" ");
+    if (typed !== undefined && typed !== this.#wordsOf(federationId, newcomer).join(" "))
+      throw new CostorError("bad-usage", "these are not the words that this site sees: let nobody in, and ask again");
+    const { entries } = this.#components.federation.parts;
+    const { site, name, certificate } = newcomer;
+    // First the entry: a crash between leaves a newcomer to be confirmed again, and no guest unconfirmed.
+    await entries.write({ kind: "guest", site, name, certificate: Buffer.from(certificate) });
+    await invitations.settle(site, "accepted");
+    return site;
+  }
+
+  async refuse(text: string): Promise<SiteId> {
+    this.#require();
+    const { site } = this.#newcomer(text);
+    await this.#components.federation.parts.invitations.settle(site, "refused");
+    return site;
+  }
+
+  members(): readonly Member[] {
+    this.#require();
+    const { federation } = this.#components;
+    const { membership, transport, profiles, wishes } = federation.parts;
+    const connected = new Set(transport.connected());
+    const { expelled = [] } = membership.roster ?? {};
+    return [...membership.sites(), ...expelled.map(({ siteId }) => siteId)].map((site): Member => {
+      const role = membership.roleOf(site);
+      const peer = membership.peerOf(site);
+      const profile = profiles.of(site);
+      const wish = wishes.of(site);
+      return {
+        site,
+        name: profile?.name ?? this.#invitedNameOf(site) ?? "",
+        role: role.role === "none" ? "expelled" : role.role,
+        ...("inviter" in role && role.inviter !== null ? { inviter: role.inviter } : {}),
+        isThisSite: site === federation.siteId,
+        isConnected: peer !== undefined && connected.has(peer),
+        place: profile?.domain ?? "",
+        ...(wish === undefined ? {} : { wish: wish.action }),
+      };
+    });
+  }
+
+  async wish(action: "admit" | "remove", text: string): Promise<SiteId> {
+    const { federation } = this.#components;
+    this.#require();
+    if (this.#roleOf(federation.siteId) !== "member")
+      throw new CostorError("not-in-federation", "only members have a vote; this site is a guest until it is admitted");
+    const siteId = this.#resolve(text, this.members());
+    const heads = federation.rosterUpkeep.headsOf(siteId);
+    await federation.parts.wishes.make(action === "admit" ? { action, siteId } : { action, siteId, heads });
+    federation.rosterUpkeep.look();
+    return siteId;
+  }
+
+  async leave(): Promise<void> {
+    const { federation } = this.#components;
+    this.#require();
+    await this.wish("remove", federation.siteId);
+  }
+
+  status(): Promise<FederationStatus> {
+    this.#require();
+    return this.#components.status();
+  }
+
+  async settings(change: SettingsChange): Promise<FederationSettings> {
+    const { federation } = this.#components;
+    const { settings } = federation.parts;
+    if (Object.keys(change).length === 0) return settings.current;
+    const changed = await settings.change(change);
+    if (federation.parts.membership.roster !== undefined) await federation.look();
+    return changed;
+  }
+
+  #summary(): FederationSummary {
+    const { federation } = this.#components;
+    const { membership } = federation.parts;
+    const role = this.#roleOf(federation.siteId);
+    return {
+      federationId: this.#require(),
+      name: membership.roster!.name,
+      role: role === "member" ? "member" : "guest",
+    };
+  }
+
+  #roleOf(site: SiteId) {
+    return this.#components.federation.parts.membership.roleOf(site).role;
+  }
+
+  #wordsOf(federationId: FederationId, { certificate }: Newcomer): string[] {
+    return joinWords(federationId, this.#components.federation.parts.ownLog.log, openLog(certificate));
+  }
+
+  /** What this site's people called it when they invited it. */
+  #invitedNameOf(site: SiteId): string | undefined {
+    const { membership, ledger } = this.#components.federation.parts;
+    const role = membership.roleOf(site);
+    if (role.role !== "guest") return undefined;
+    return ledger.statement(role.inviter, "guest", site)?.statement.name;
+  }
+
+  #newcomer(text: string): Newcomer {
+    const { invitations } = this.#components.federation.parts;
+    const site = this.#resolve(text, invitations.waiting());
+    return invitations.waiting().find((newcomer) => newcomer.site === site)!;
+  }
+
+  #resolve(text: string, sites: readonly { readonly site: SiteId; readonly name: string }[]): SiteId {
+    const fitting = sites.filter(
+      ({ site, name }) => name === text || (ID_PREFIX.test(text.toLowerCase()) && site.startsWith(text.toLowerCase())),
+    );
+    if (fitting.length === 1) return fitting[0]!.site;
+    throw new CostorError(
+      "member-unknown",
+      fitting.length === 0 ? `no site "${text}" is known here` : `several sites fit "${text}": give more of the id`,
+    );
+  }
+
+  #require(): FederationId {
+    const { federationId } = this.#components.federation.parts.membership;
+    if (federationId === undefined) throw new CostorError("not-in-federation", "this site is in no federation");
+    return federationId;
+  }
+
+  #requireNone(): void {
+    if (this.#components.federation.parts.membership.roster !== undefined)
+      throw new CostorError("federation-exists", "this site is in a federation already");
+  }
+}

@@ -1,0 +1,62 @@
+/** How the federation is, as this site sees it. Shapes only; `status-report.ts` makes it. */
+import type { SiteId } from "#protocol/ids.ts";
+
+/** A copy of one slice of this site's primes at one holder. */
+export interface CopyStatus {
+  readonly holder: SiteId;
+  /** Why it does not count, in words of `ledger/copies.ts`; undefined while it counts. */
+  readonly reason?: string;
+  /** The live set that its receipt covers; 0 before the first. */
+  readonly generation: number;
+}
+
+export interface SliceStatus {
+  readonly slice: number;
+  /** Of the newest live set; 0 before the first. */
+  readonly generation: number;
+  /** The newest live set of which two copies count; 0: none. */
+  readonly safeGeneration: number;
+  readonly count: number;
+  readonly bytes: number;
+  readonly copies: readonly CopyStatus[];
+}
+
+export interface SendingStatus {
+  readonly holder: SiteId;
+  readonly slice: number;
+  readonly sentBytes: number;
+  readonly sinceMs: number;
+}
+
+export interface FederationStatus {
+  readonly federationId: string;
+  readonly name: string;
+  readonly site: SiteId;
+  readonly siteName: string;
+  readonly role: "member" | "guest" | "expelled" | "none";
+  readonly membersCount: number;
+  readonly guestsCount: number;
+  readonly connectedCount: number;
+  readonly snapshots: {
+    /** Durable here. */
+    readonly storedCount: number;
+    /** With two copies elsewhere. */
+    readonly safeCount: number;
+    /** With one copy elsewhere or more. */
+    readonly onceCount: number;
+    /** When the oldest that is not safe was received. */
+    readonly unsafeSinceMs?: number;
+  };
+  readonly slices: readonly SliceStatus[];
+  readonly sending: readonly SendingStatus[];
+  /** Bytes that holders lack, and when they will have them at the rate of now; undefined while nothing is sent. */
+  readonly behindBytes: number;
+  readonly doneAtMs?: number;
+  /** Why nothing is sent now: paused, outside of the window, nobody there. */
+  readonly waiting?: string;
+  /** What is kept here for others. */
+  readonly kept: readonly { readonly owner: SiteId; readonly count: number; readonly bytes: number }[];
+  readonly offeredBytes: number;
+  /** What people should look at. */
+  readonly alarms: readonly { readonly code: string; readonly text: string; readonly sinceMs: number }[];
+}

@@ -1,0 +1,125 @@
+/**
+ * Keeps this replica of the ledger equal to the others: asks a peer when it connects, another now and then, and soon when
+ * what was spread says that something is missing. docs/specs/ledger.md
+ */
+import type { Clock } from "#ledger/clock.ts";
+import { admitGossip, gossipMessage } from "#ledger/gossip.ts";
+import type { Ledger } from "#ledger/ledger.ts";
+import type { Membership } from "#ledger/membership.ts";
+import type { OwnLog } from "#ledger/own-log.ts";
+import type { Peers } from "#ledger/peers.ts";
+import type { Rng } from "#ledger/rng.ts";
+import { pullFrom } from "#ledger/sync-pull.ts";
+import { answerSync, ledgerProtocol } from "#ledger/sync.ts";
+import { isCostorError } from "#protocol/errors.ts";
+import type { PeerKey } from "#protocol/ids.ts";
+import type { FederationEvent } from "./federation-event.ts";
+
+export interface LedgerSyncComponents {
+  readonly ledger: Ledger;
+  readonly membership: Membership;
+  readonly ownLog: OwnLog;
+  readonly peers: Peers;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly onEvent: (event: FederationEvent) => void;
+}
+
+/** Mean time between two rounds with a peer of chance. */
+const EVERY_MS = 15 * 60_000;
+/** After a hint: others have it at the same moment, and not all ask the same peer at once. */
+const SOON_MS = 60_000;
+
+export class LedgerSync {
+  readonly #components: LedgerSyncComponents;
+  readonly #asking = new Map<PeerKey, Promise<boolean>>();
+  #signal: AbortSignal | undefined;
+  #isSoon = false;
+
+  constructor(components: LedgerSyncComponents) {
+    this.#components = components;
+    const { peers, ledger, membership } = components;
+    peers.serve(ledgerProtocol, (channel) => answerSync(channel, { ledger, membership }));
+    peers.onConnected((peer) => void this.with(peer));
+    peers.onPublished((message) => void this.#hear(message));
+  }
+
+  /** Rounds go on until the signal. */
+  start(signal: AbortSignal): void {
+    this.#signal = signal;
+    for (const peer of this.#components.peers.connected()) void this.with(peer);
+    void this.#goOn(signal);
+  }
+
+  /** Tells the members of an entry of this site. */
+  spread(entry: Uint8Array): void {
+    this.#components.peers.publish(gossipMessage(entry, this.#components.ownLog.log.bytes));
+  }
+
+  /** Takes over what the peer has; whether that was done. Who calls meanwhile gets the answer of the round under way. */
+  with(peer: PeerKey): Promise<boolean> {
+    const under = this.#asking.get(peer);
+    if (under !== undefined) return under;
+    const round = this.#pull(peer).finally(() => this.#asking.delete(peer));
+    this.#asking.set(peer, round);
+    return round;
+  }
+
+  async #pull(peer: PeerKey): Promise<boolean> {
+    const { peers, ledger, membership, ownLog, onEvent } = this.#components;
+    const signal = this.#signal;
+    if (signal === undefined || signal.aborted || membership.roster === undefined) return false;
+    try {
+      await pullFrom(await peers.open(peer, ledgerProtocol, signal), { ledger, membership }, signal);
+      ownLog.askedPeers(1);
+      return true;
+    } catch (error) {
+      if (!signal.aborted) onEvent({ event: "sync-failed", peer, error });
+      return false;
+    }
+  }
+
+  async #hear(message: Uint8Array): Promise<void> {
+    if (this.#signal === undefined || this.#signal.aborted) return;
+    try {
+      const { syncSoon } = await admitGossip(this.#components.ledger, message);
+      if (syncSoon) this.#soon(this.#signal);
+    } catch (error) {
+      // Whoever passed it on is not known; what is wrong in it harms nobody.
+      if (!isCostorError(error)) this.#components.onEvent({ event: "fault", error });
+      else this.#components.onEvent({ event: "message-refused", error });
+    }
+  }
+
+  #soon(signal: AbortSignal): void {
+    if (this.#isSoon) return;
+    this.#isSoon = true;
+    const { clock, rng } = this.#components;
+    clock
+      .sleep(SOON_MS * (1 + rng.fraction()), signal)
+      .then(() => {
+        this.#isSoon = false;
+        return this.#withSomebody();
+      })
+      .catch(() => undefined);
+  }
+
+  async #goOn(signal: AbortSignal): Promise<void> {
+    const { clock, rng } = this.#components;
+    try {
+      for (;;) {
+        await clock.sleep(EVERY_MS * (0.5 + rng.fraction()), signal);
+        await this.#withSomebody();
+      }
+    } catch {
+      // The signal ends it.
+    }
+  }
+
+  async #withSomebody(): Promise<void> {
+    const { peers, rng } = this.#components;
+    const connected = peers.connected();
+    const peer = connected[Math.floor(rng.fraction() * connected.length)];
+    if (peer !== undefined) await this.with(peer);
+  }
+}

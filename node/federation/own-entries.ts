@@ -1,0 +1,49 @@
+/** This site's own entries: written one after the other, spread at once, and withdrawn when newer ones have made them idle. */
+import type { Ledger } from "#ledger/ledger.ts";
+import type { OwnLog, WithdrawInit } from "#ledger/own-log.ts";
+import type { Statement, StatementKind } from "#ledger/statements.ts";
+import { SerialQueue } from "#node/site/serial-queue.ts";
+
+export interface OwnEntriesComponents {
+  readonly ownLog: OwnLog;
+  readonly ledger: Pick<Ledger, "statement">;
+  /** Tells others of an entry, best effort. */
+  readonly spread: (entry: Uint8Array) => void;
+}
+
+export class OwnEntries {
+  readonly #components: OwnEntriesComponents;
+  readonly #queue = new SerialQueue();
+
+  constructor(components: OwnEntriesComponents) {
+    this.#components = components;
+  }
+
+  /** Resolves with the entry once it is durable. Throws `ledger-waiting`, `ledger-refused`. */
+  write(statement: Statement): Promise<Uint8Array> {
+    return this.#queue.run(async () => {
+      const { ownLog, spread } = this.#components;
+      const entry = await ownLog.write(statement);
+      spread(entry);
+      for (const retire of await ownLog.withdrawIdle()) spread(retire);
+      return entry;
+    });
+  }
+
+  /** As {@link OwnLog.withdrawIdle}. */
+  withdrawIdle(init?: WithdrawInit): Promise<Uint8Array[]> {
+    return this.#queue.run(async () => {
+      const { ownLog, spread } = this.#components;
+      const retires = await ownLog.withdrawIdle(init);
+      for (const retire of retires) spread(retire);
+      return retires;
+    });
+  }
+
+  /** Takes back what this site says of a subject, if it says anything. */
+  async withdraw(kind: StatementKind, subject: string): Promise<void> {
+    const { ownLog, ledger } = this.#components;
+    const stated = ledger.statement(ownLog.log.certificate.siteId, kind, subject);
+    if (stated !== undefined) await this.withdrawIdle({ also: [stated], leastCount: 1 });
+  }
+}

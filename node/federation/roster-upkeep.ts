@@ -1,0 +1,99 @@
+/**
+ * Brings about what people wish of the roster: signs, withdraws and puts rosters together as `ledger/membership-steps.ts` says,
+ * whenever something that matters has changed. What it does is safe to repeat.
+ */
+import type { Ledger } from "#ledger/ledger.ts";
+import type { Membership } from "#ledger/membership.ts";
+import { type StepFacts, membershipSteps } from "#ledger/membership-steps.ts";
+import { type Head, parseRosterBody, signRosterBody } from "#ledger/roster.ts";
+import { SerialQueue } from "#node/site/serial-queue.ts";
+import type { SiteId } from "#protocol/ids.ts";
+import type { OwnEntries } from "./own-entries.ts";
+import type { Wishes } from "./wishes.ts";
+
+export interface RosterUpkeepComponents {
+  readonly ledger: Ledger;
+  readonly membership: Membership;
+  readonly entries: OwnEntries;
+  readonly wishes: Wishes;
+  /** What goes wrong is tried again with the next change. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+export interface RosterUpkeepInit {
+  readonly siteId: SiteId;
+  readonly peerSeed: Uint8Array;
+}
+
+export class RosterUpkeep {
+  readonly #components: RosterUpkeepComponents;
+  readonly #init: RosterUpkeepInit;
+  readonly #queue = new SerialQueue();
+  #isAsked = false;
+
+  constructor(components: RosterUpkeepComponents, init: RosterUpkeepInit) {
+    this.#components = components;
+    this.#init = init;
+    const { ledger, membership } = components;
+    ledger.onAdmitted(({ kind }) => {
+      if (kind === "consent" || kind === "guest" || kind === "retire") this.look();
+    });
+    membership.onChanged(() => this.look());
+  }
+
+  /** Soon, and once for all who ask meanwhile. */
+  look(): void {
+    if (this.#isAsked) return;
+    this.#isAsked = true;
+    this.#queue
+      .run(async () => {
+        this.#isAsked = false;
+        await this.#step();
+      })
+      .catch(this.#components.onFailure);
+  }
+
+  /** The last seqs that are known of a site's logs. */
+  headsOf(siteId: SiteId): Head[] {
+    return this.#components.ledger
+      .logsOf(siteId)
+      .flatMap(({ log, known }) => (known.last === undefined ? [] : [{ logId: log.id, seq: known.last }]));
+  }
+
+  async #step(): Promise<void> {
+    const { membership, entries, wishes } = this.#components;
+    if (membership.roster === undefined) return;
+    const { sign, withdraw, roster, fulfilled } = membershipSteps(this.#facts(membership.roster));
+    await wishes.forget(fulfilled.map(({ siteId }) => siteId));
+    for (const body of sign) {
+      const { hash } = parseRosterBody(body);
+      const signature = signRosterBody(body, this.#init.peerSeed);
+      await entries.write({ kind: "consent", roster: hash, body: Buffer.from(body), signature });
+    }
+    for (const { statement } of withdraw) await entries.withdraw("consent", statement.roster);
+    if (roster !== undefined) await membership.offer([roster]);
+  }
+
+  #facts(roster: NonNullable<Membership["roster"]>): StepFacts {
+    const { ledger, membership, wishes } = this.#components;
+    const consents = roster.members.flatMap(({ siteId }) => {
+      const log = ledger.currentLog(siteId)?.log;
+      if (log === undefined) return [];
+      return ledger
+        .statements(siteId, "consent")
+        .filter(({ logId }) => logId === log.id)
+        .map((consent) => ({ log, consent }));
+    });
+    return {
+      roster,
+      siteId: this.#init.siteId,
+      wishes: wishes.list(),
+      consents,
+      headsOf: (siteId) => this.headsOf(siteId),
+      inviterOf: (siteId) => {
+        const role = membership.roleOf(siteId);
+        return role.role === "guest" ? role.inviter : null;
+      },
+    };
+  }
+}

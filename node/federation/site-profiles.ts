@@ -1,0 +1,29 @@
+/** What sites say of themselves. */
+import type { Ledger } from "#ledger/ledger.ts";
+import type { Membership } from "#ledger/membership.ts";
+import type { StatementOf } from "#ledger/statements.ts";
+import type { PeerKey, SiteId } from "#protocol/ids.ts";
+
+export interface SiteProfileComponents {
+  readonly ledger: Pick<Ledger, "statement">;
+  readonly membership: Pick<Membership, "siteOfPeer">;
+}
+
+export class SiteProfiles {
+  readonly #components: SiteProfileComponents;
+
+  constructor(components: SiteProfileComponents) {
+    this.#components = components;
+  }
+
+  /** Undefined before it has said anything. */
+  of(site: SiteId): StatementOf<"profile"> | undefined {
+    return this.#components.ledger.statement(site, "profile", "")?.statement;
+  }
+
+  /** Multiaddr texts, of a member's or guest's machine. */
+  addressesOf(peer: PeerKey): readonly string[] {
+    const site = this.#components.membership.siteOfPeer(peer);
+    return site === undefined ? [] : (this.of(site)?.addresses ?? []);
+  }
+}

@@ -1,0 +1,26 @@
+/** What a federation needs of the way to other sites beyond {@link Peers}: node/peers/libp2p-peers.ts, and the simulator's. */
+import type { Channel, Peers, Protocol } from "#ledger/peers.ts";
+import type { PeerKey } from "#protocol/ids.ts";
+
+export interface Transport extends Peers {
+  /** Until then nobody is dialled or listened to. Once. Throws `listen-failed`. */
+  start(): Promise<void>;
+  /** Joins those who spread each other's messages. */
+  setTopic(topic: string): void;
+  /** Others may connect than before. */
+  membershipChanged(): void;
+  /** By which others may reach this site now, as multiaddr texts. */
+  addresses(): readonly string[];
+  onAddressesChanged(listener: () => void): void;
+  /** A channel to an inviter that is no member here yet. Throws `peer-unreachable`, and the signal's reason. */
+  dialForJoin(peer: PeerKey, addresses: readonly string[], protocol: Protocol, signal?: AbortSignal): Promise<Channel>;
+}
+
+/** What the transport asks of the federation. */
+export interface Doorkeeper {
+  /** Members and guests. */
+  mayConnect(peer: PeerKey): boolean;
+  members(): readonly PeerKey[];
+  isJoinOpen(): boolean;
+  addressesOf(peer: PeerKey): readonly string[];
+}

@@ -1,0 +1,147 @@
+/** Asks a holder to prove that it has what it says. docs/specs/replication.md, Audits. */
+import {
+  type AuditAnswer,
+  type AuditCounts,
+  addAudit,
+  auditAnswer,
+  countAnswers,
+  drawIndexes,
+} from "#ledger/audit-sample.ts";
+import type { Clock } from "#ledger/clock.ts";
+import type { Channel, Peers } from "#ledger/peers.ts";
+import type { Rng } from "#ledger/rng.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
+import type { PrimeId, SiteId } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
+import { decodeMessage, encodeMessage } from "./frame-codec.ts";
+import { auditAnswerMessage, auditProtocol } from "./primes-messages.ts";
+import { idsToBytes } from "./replicate-messages.ts";
+import type { LedgerReader, OwnEntries, Sites } from "./replication-ports.ts";
+
+export interface AuditorComponents {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly peers: Pick<Peers, "open">;
+  readonly sites: Pick<Sites, "peerOf">;
+  readonly ledger: Pick<LedgerReader, "statement">;
+  readonly entries: Pick<OwnEntries, "write">;
+  readonly store: Pick<PrimeStore, "get">;
+  readonly self: SiteId;
+}
+
+const NONCE_BYTES = 32;
+
+/** A slice of which the holder has given a receipt for exactly these. */
+export interface AuditedPart {
+  readonly count: number;
+  readonly ids: () => Promise<readonly PrimeId[]>;
+}
+
+export class Auditor {
+  readonly #components: AuditorComponents;
+
+  constructor(components: AuditorComponents) {
+    this.#components = components;
+  }
+
+  /**
+   * Asks for primes drawn over all of what the holder has given receipts for, part by part, and adds what came to this site's
+   * `audit` entry. Undefined when there is nothing to ask for. Throws `peer-unreachable` when it cannot be asked.
+   */
+  async audit(
+    holder: SiteId,
+    owner: SiteId,
+    parts: readonly AuditedPart[],
+    signal?: AbortSignal,
+  ): Promise<AuditCounts | undefined> {
+    const { clock, entries, ledger, peers, rng, self, sites } = this.#components;
+    const peer = sites.peerOf(holder);
+    if (peer === undefined) throw new CostorError("peer-unreachable", `the machine of site ${holder} is not known`);
+    const nonce = rng.bytes(NONCE_BYTES);
+    const asked = await this.#expected(await this.#draw(parts), nonce, holder);
+    if (asked.length === 0) return undefined;
+    const channel = await peers.open(peer, auditProtocol, signal);
+    const answers = await this.#ask(channel, { owner, nonce, ids: asked.map(({ id }) => id) }, signal);
+    const expected = asked.map(({ answer }) => answer);
+    const counts = countAnswers(expected, answers);
+    const before = ledger.statement(self, "audit", `${holder}/${owner}`)?.statement;
+    await entries.write({ kind: "audit", holder, owner, ...addAudit(before, counts, clock.now()) });
+    return counts;
+  }
+
+  async #draw(parts: readonly AuditedPart[]): Promise<PrimeId[]> {
+    const all = parts.reduce((sum, { count }) => sum + count, 0);
+    const indexes = drawIndexes(all, limits.auditPrimesCount, this.#components.rng);
+    const drawn: PrimeId[] = [];
+    let first = 0;
+    for (const { count, ids } of parts) {
+      const within = indexes.filter((index) => index >= first && index < first + count);
+      const list = within.length === 0 ? [] : await ids();
+      // What has changed since it was counted is not asked for.
+      drawn.push(...within.map((index) => list[index - first]).filter((id) => id !== undefined));
+      first += count;
+    }
+    return drawn;
+  }
+
+  /** What the answers have to be; of primes that cannot be read here nothing is asked. */
+  async #expected(ids: readonly PrimeId[], nonce: Uint8Array, holder: SiteId) {
+    const expected: { readonly id: PrimeId; readonly answer: Buffer }[] = [];
+    for (const id of ids) {
+      try {
+        expected.push({ id, answer: auditAnswer(nonce, holder, await this.#components.store.get(id)) });
+      } catch (error) {
+        if (!isCostorError(error, "prime-missing") && !isCostorError(error, "prime-corrupt")) throw error;
+      }
+    }
+    return expected;
+  }
+
+  async #ask(
+    channel: Channel,
+    { owner, nonce, ids }: { owner: SiteId; nonce: Uint8Array; ids: readonly PrimeId[] },
+    signal: AbortSignal | undefined,
+  ): Promise<AuditAnswer[]> {
+    const answers: AuditAnswer[] = [];
+    try {
+      await channel.send(
+        encodeMessage({ kind: "audit", owner: Buffer.from(owner, "hex"), nonce, ids: idsToBytes(ids) }),
+      );
+      while (answers.length < ids.length) {
+        const frame = await this.#inTime(channel, signal);
+        const message = frame && decodeMessage(frame, auditAnswerMessage);
+        if (message?.kind !== "answer") break;
+        answers.push(message.answer);
+      }
+      await channel.close();
+    } catch (error) {
+      signal?.throwIfAborted();
+      // What did not come, or made no sense, is no answer.
+      if (!(error instanceof CostorError)) throw error;
+    } finally {
+      channel.abort();
+    }
+    return answers;
+  }
+
+  /** Undefined when it takes too long, or the channel has ended. */
+  async #inTime(channel: Channel, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
+    const late = new AbortController();
+    const done = new AbortController();
+    const either = signal === undefined ? late.signal : AbortSignal.any([late.signal, signal]);
+    const deadline = this.#components.clock.sleep(limits.auditAnswerMs, done.signal).then(
+      () => late.abort(),
+      () => undefined,
+    );
+    try {
+      return await channel.receive(either);
+    } catch (error) {
+      if (late.signal.aborted && signal?.aborted !== true) return undefined;
+      throw error;
+    } finally {
+      done.abort();
+      await deadline;
+    }
+  }
+}

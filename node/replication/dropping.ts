@@ -1,0 +1,118 @@
+/**
+ * Drops what owners have left out for the lock, and nothing else. docs/specs/replication.md, Dropping; the rules are
+ * ledger/drop-plan.ts.
+ *
+ * A receipt for what is dropped as a whole is withdrawn before; what was left out of a live set is in no receipt any more.
+ */
+import { type KeptReason, type OwnerState, keptReason, mayDropDeparted } from "#ledger/drop-plan.ts";
+import { SLICES_COUNT } from "#ledger/slice.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import type { PrimeId, SiteId } from "#protocol/ids.ts";
+import type { Departures } from "./departures.ts";
+import { isHolder } from "./fetch-rights.ts";
+import type { HeldClock } from "./held-clock.ts";
+import type { OmissionNote, Omissions } from "./omissions.ts";
+import type { OwnerTurns } from "./owner-turns.ts";
+import type { KeptPrimes, LedgerReader, OwnEntries, Sites } from "./replication-ports.ts";
+
+export interface DroppingComponents {
+  readonly self: SiteId;
+  readonly sites: Pick<Sites, "roleOf" | "sites">;
+  readonly ledger: LedgerReader;
+  readonly entries: OwnEntries;
+  readonly store: Pick<PrimeStore, "keptTotals">;
+  readonly kept: Pick<KeptPrimes, "slice" | "release">;
+  readonly omissions: Omissions;
+  readonly departures: Departures;
+  readonly heldClock: Pick<HeldClock, "state">;
+  readonly ownerTurns: OwnerTurns;
+}
+
+/** What was left out and is kept all the same, by the reason: whole slices count as one. */
+export type DropReport = { droppedCount: number } & Record<KeptReason, number>;
+
+/** Released in one call: others have their turns between. */
+const RELEASED_COUNT = 4096;
+
+export class Dropping {
+  readonly #components: DroppingComponents;
+
+  constructor(components: DroppingComponents) {
+    this.#components = components;
+  }
+
+  async drop(signal?: AbortSignal): Promise<DropReport> {
+    const { store, self, ownerTurns } = this.#components;
+    const report: DropReport = { droppedCount: 0, "own-clock": 0, fork: 0, "other-log": 0, lock: 0 };
+    for (const { site: owner } of await store.keptTotals()) {
+      signal?.throwIfAborted();
+      if (owner !== self) await ownerTurns.run(owner, () => this.#dropOf(owner, report, signal));
+    }
+    return report;
+  }
+
+  async #dropOf(owner: SiteId, report: DropReport, signal: AbortSignal | undefined): Promise<void> {
+    const { departures, omissions, heldClock } = this.#components;
+    const state = await this.#stateOf(owner);
+    if (state.departedSinceMs !== undefined) {
+      if (!mayDropDeparted(state, heldClock.state)) return;
+      for (let slice = 0; slice < SLICES_COUNT; slice++) await this.#dropSlice(owner, slice, report, signal);
+      return departures.clear(owner);
+    }
+    await departures.clear(owner);
+    for (let slice = 0; slice < SLICES_COUNT; slice++) await this.#noteSlice(owner, slice);
+    const clock = heldClock.state;
+    for (const note of await Array.fromAsync(omissions.notes(owner))) {
+      const reason = keptReason(note, state, clock);
+      if (reason !== undefined) report[reason] += note.ids?.length ?? 1;
+      else if (note.ids === undefined) await this.#dropSlice(owner, note.slice, report, signal);
+      else await this.#dropIds(owner, note, note.ids, report, signal);
+    }
+  }
+
+  async #stateOf(owner: SiteId): Promise<OwnerState> {
+    const { sites, ledger, departures } = this.#components;
+    const { role } = sites.roleOf(owner);
+    const isHere = role === "member" || role === "guest";
+    return {
+      currentLogId: isHere ? ledger.currentLog(owner)?.log.id : undefined,
+      hasFork: ledger.forkOf(owner) !== undefined,
+      departedSinceMs: isHere ? undefined : await departures.noted(owner),
+    };
+  }
+
+  /** A placement that the owner has signed in its current log, and that does not name this site, leaves out the whole slice. */
+  async #noteSlice(owner: SiteId, slice: number): Promise<void> {
+    const { ledger, self, sites, kept, omissions } = this.#components;
+    const placement = ledger.statement(owner, "placement", `${slice}`);
+    if (placement === undefined || placement.logId !== ledger.currentLog(owner)?.log.id) return;
+    if (isHolder({ ledger, sites }, self, owner, slice)) return omissions.clearSlice(owner, slice);
+    if ((await kept.slice(owner, slice)).length > 0) await omissions.noteSlice(owner, slice, placement.logId);
+  }
+
+  async #dropIds(
+    owner: SiteId,
+    note: OmissionNote,
+    ids: readonly PrimeId[],
+    report: DropReport,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { kept, omissions } = this.#components;
+    for (let at = 0; at < ids.length; at += RELEASED_COUNT)
+      await kept.release(owner, ids.slice(at, at + RELEASED_COUNT), signal);
+    await omissions.forget([note]);
+    report.droppedCount += ids.length;
+  }
+
+  async #dropSlice(owner: SiteId, slice: number, report: DropReport, signal: AbortSignal | undefined): Promise<void> {
+    const { self, ledger, entries, kept, omissions } = this.#components;
+    const said = (["receipt", "loss"] as const).map((kind) => ledger.statement(self, kind, `${owner}/${slice}`));
+    const also = said.filter((stated) => stated !== undefined);
+    if (also.length > 0) await entries.withdrawIdle({ also, leastCount: 1 });
+    const ids = await kept.slice(owner, slice);
+    for (let at = 0; at < ids.length; at += RELEASED_COUNT)
+      await kept.release(owner, ids.slice(at, at + RELEASED_COUNT), signal);
+    await omissions.forget(await Array.fromAsync(omissions.notes(owner, slice)));
+    report.droppedCount += ids.length;
+  }
+}

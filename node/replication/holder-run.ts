@@ -1,0 +1,176 @@
+/**
+ * One run as its holder sees it: one channel, slices one after the other. docs/specs/replication.md, A run.
+ *
+ * What is answered is durable. A refusal leaves the run as it was, a fault of the other side ends it.
+ */
+import { parseEntry } from "#ledger/entry.ts";
+import { sliceOf } from "#ledger/slice.ts";
+import { type StatementOf, readStatement } from "#ledger/statements.ts";
+import { parseBatch } from "#protocol/batch.ts";
+import type { CborMap } from "#protocol/cbor.ts";
+import { CostorError } from "#protocol/errors.ts";
+import type { LogId, SiteId } from "#protocol/ids.ts";
+import { batchOf, decodeMessage, encodeMessage, isBatch } from "./frame-codec.ts";
+import type { HolderQuota, Reservation } from "./holder-quota.ts";
+import type { Omissions } from "./omissions.ts";
+import type { OwnerTurns } from "./owner-turns.ts";
+import { hashOfSet } from "./prime-set-hash.ts";
+import type { KeptPrimes, LedgerReader, OwnEntries } from "./replication-ports.ts";
+import { type FinishRequest, type ReserveRequest, refusalOf, replicateRequest } from "./replicate-messages.ts";
+import type { Turns } from "./turns.ts";
+
+export interface HolderComponents {
+  readonly self: SiteId;
+  readonly ledger: LedgerReader;
+  readonly entries: OwnEntries;
+  readonly kept: KeptPrimes;
+  readonly quota: HolderQuota;
+  readonly omissions: Omissions;
+  readonly ownerTurns: OwnerTurns;
+  /** Of batches that are written, of all owners. */
+  readonly writeTurns: Turns;
+}
+
+/** The slice that is open in a run. */
+interface OpenSlice {
+  readonly owner: SiteId;
+  readonly slice: number;
+  readonly reservation: Reservation;
+}
+
+/** What the hash of a copy is compared with. */
+type SignedSet = Pick<StatementOf<"live-set">, "generation" | "count" | "bytes" | "hash" | "snapshots"> & {
+  readonly logId: LogId;
+};
+
+export class HolderRun implements Disposable {
+  readonly #components: HolderComponents;
+  /** Who sends: the owner, or a steward. */
+  readonly #sender: SiteId;
+  #open: OpenSlice | undefined;
+
+  constructor(components: HolderComponents, init: { sender: SiteId }) {
+    this.#components = components;
+    this.#sender = init.sender;
+  }
+
+  /** The answer to one frame. Throws what ends the run: the fault is the other side's, or this site's store. */
+  async answer(frame: Uint8Array): Promise<Uint8Array> {
+    if (isBatch(frame)) return encodeMessage(await this.#keep(batchOf(frame)));
+    const request = decodeMessage(frame, replicateRequest);
+    if (request.kind === "reserve") {
+      try {
+        return encodeMessage(await this.#reserve(request));
+      } catch (error) {
+        if (isRefusal(error)) return refusalOf(error);
+        throw error;
+      }
+    }
+    if (request.kind === "finish") return encodeMessage(await this.#finish(request));
+    const { owner, slice } = this.#required();
+    const answer = await this.#components.kept.compare(owner, slice, request.key, request.question);
+    return encodeMessage({ kind: "compared", answer });
+  }
+
+  [Symbol.dispose](): void {
+    this.#open?.reservation[Symbol.dispose]();
+    this.#open = undefined;
+  }
+
+  async #reserve({ owner, slice, bytes, entry }: ReserveRequest): Promise<CborMap> {
+    const { ledger, quota } = this.#components;
+    this[Symbol.dispose]();
+    await ledger.offer({ entries: [entry] });
+    if (!this.#isNamed(owner, slice))
+      throw new CostorError("peer-refused", "neither the owner nor a steward names this site for the slice");
+    this.#open = { owner, slice, reservation: await quota.reserve(owner, slice, bytes) };
+    return { kind: "granted" };
+  }
+
+  /** Whether the owner, or one of its holders as its steward, wants this site to keep the slice. */
+  #isNamed(owner: SiteId, slice: number): boolean {
+    const { ledger, self } = this.#components;
+    const holders = ledger.statement(owner, "placement", `${slice}`)?.statement.holders ?? [];
+    if (this.#sender === owner) return holders.includes(self);
+    const further = ledger.statement(this.#sender, "steward", `${owner}/${slice}`)?.statement.holders ?? [];
+    return holders.includes(this.#sender) && further.includes(self);
+  }
+
+  async #keep(batch: Uint8Array): Promise<CborMap> {
+    const { owner, slice, reservation } = this.#required();
+    const { kept, ownerTurns, writeTurns } = this.#components;
+    let bytes = 0;
+    for (const { id, stored } of parseBatch(batch)) {
+      if (sliceOf(id) !== slice) throw new CostorError("peer-misbehaved", `it sends prime ${id} of another slice`);
+      bytes += stored.length;
+    }
+    await reservation.take(bytes);
+    const { storedCount } = await ownerTurns.run(owner, () => writeTurns.run(() => kept.put(owner, batch)));
+    return { kind: "kept", count: storedCount };
+  }
+
+  async #finish({ entry, extras }: FinishRequest): Promise<CborMap> {
+    const { owner, slice } = this.#required();
+    const { kept, ledger, omissions, ownerTurns } = this.#components;
+    await ledger.offer({ entries: [entry] });
+    const signed = this.#signedSet(entry, owner, slice);
+    if (this.#sender !== owner && extras.length > 0)
+      throw new CostorError("peer-misbehaved", "a steward leaves out what only the owner may");
+    return ownerTurns.run(owner, async () => {
+      const ids = await kept.slice(owner, slice);
+      const leftOut = new Set(extras);
+      const live = ids.filter((id) => !leftOut.has(id));
+      const hash = hashOfSet(live);
+      if (hash !== signed.hash || live.length !== signed.count)
+        return { kind: "differs", count: live.length, hash: Buffer.from(hash, "hex") };
+      // Notes come last: nothing is dropped by a note while an older receipt says that it is here.
+      const receipt = await this.#receipt(owner, slice, signed);
+      if (this.#sender === owner) await omissions.note(owner, slice, signed.logId, leftOut.intersection(new Set(ids)));
+      return { kind: "receipt", entry: receipt };
+    });
+  }
+
+  /** What the owner has signed last, or what the steward has given a receipt for. */
+  #signedSet(bytes: Uint8Array, owner: SiteId, slice: number): SignedSet {
+    const { ledger } = this.#components;
+    const entry = parseEntry(bytes);
+    const statement = readStatement(entry);
+    const [kind, subject] =
+      this.#sender === owner ? (["live-set", `${slice}`] as const) : (["receipt", `${owner}/${slice}`] as const);
+    const newest = ledger.statement(this.#sender, kind, subject);
+    const isNewest =
+      statement?.kind === kind &&
+      newest?.logId === entry.logId &&
+      newest.seq === entry.seq &&
+      ledger.currentLog(this.#sender)?.log.id === entry.logId;
+    if (!isNewest) throw new CostorError("peer-refused", `this is not the sender's newest ${kind} of the slice`);
+    return { ...statement, logId: entry.logId };
+  }
+
+  /** Durable, and in the ledger; the same as before where nothing has changed. */
+  async #receipt(owner: SiteId, slice: number, signed: SignedSet): Promise<Uint8Array> {
+    const { ledger, entries, self } = this.#components;
+    const { generation, count, bytes, hash, snapshots } = signed;
+    const subject = `${owner}/${slice}`;
+    const before = ledger.statement(self, "receipt", subject);
+    const isSame =
+      before?.statement.hash === hash &&
+      before.statement.generation === generation &&
+      before.statement.snapshots === snapshots;
+    const known = isSame ? await ledger.entry(before.logId, before.seq) : undefined;
+    const receipt =
+      known ?? (await entries.write({ kind: "receipt", owner, slice, generation, count, bytes, hash, snapshots }));
+    const loss = ledger.statement(self, "loss", subject);
+    if (loss !== undefined) await entries.withdrawIdle({ also: [loss], leastCount: 1 });
+    return receipt;
+  }
+
+  #required(): OpenSlice {
+    if (this.#open === undefined) throw new CostorError("peer-misbehaved", "no slice was granted to it");
+    return this.#open;
+  }
+}
+
+/** What an honest owner meets, and goes on with its next slice or comes again. */
+const isRefusal = (error: unknown): error is CostorError =>
+  error instanceof CostorError && ["quota-exceeded", "too-many-requests", "peer-refused"].includes(error.code);

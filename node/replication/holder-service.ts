@@ -1,0 +1,61 @@
+/** Serves `/costor/replicate/1`: keeps what owners and stewards send. docs/specs/replication.md, A run. */
+import type { Channel, Peers } from "#ledger/peers.ts";
+import { CostorError } from "#protocol/errors.ts";
+import type { PeerKey } from "#protocol/ids.ts";
+import { type HolderComponents, HolderRun } from "./holder-run.ts";
+import type { Sites } from "./replication-ports.ts";
+import { refusalOf, replicateProtocol } from "./replicate-messages.ts";
+
+export interface HolderServiceComponents extends HolderComponents {
+  readonly peers: Pick<Peers, "serve">;
+  readonly sites: Pick<Sites, "siteOfPeer">;
+}
+
+export class HolderService {
+  readonly #components: HolderServiceComponents;
+  #abort: AbortController | undefined;
+  /** One run a peer: a second one would only disturb the first. */
+  readonly #running = new Set<PeerKey>();
+
+  constructor(components: HolderServiceComponents) {
+    this.#components = components;
+    components.peers.serve(replicateProtocol, (channel) => this.#serve(channel));
+  }
+
+  /** Until then, and after the signal, all runs are refused. */
+  start(signal: AbortSignal): void {
+    this.#abort = new AbortController();
+    signal.addEventListener("abort", () => this.#abort?.abort(signal.reason), { once: true });
+  }
+
+  async #serve(channel: Channel): Promise<void> {
+    try {
+      await this.#run(channel);
+    } catch (error) {
+      // So that the other side knows why; the channel ends in any case.
+      await channel.send(refusalOf(error)).catch(() => undefined);
+      if (isExpected(error)) await channel.close();
+      else throw error;
+    }
+  }
+
+  async #run(channel: Channel): Promise<void> {
+    const signal = this.#abort?.signal;
+    if (signal === undefined || signal.aborted) throw new CostorError("too-many-requests", "this site is not ready");
+    const sender = this.#components.sites.siteOfPeer(channel.peer);
+    if (sender === undefined) throw new CostorError("peer-refused", "not the current machine of a member or guest");
+    if (this.#running.has(channel.peer)) throw new CostorError("too-many-requests", "a run of this peer is under way");
+    this.#running.add(channel.peer);
+    using run = new HolderRun(this.#components, { sender });
+    try {
+      for (let frame = await channel.receive(signal); frame !== undefined; frame = await channel.receive(signal))
+        await channel.send(await run.answer(frame));
+    } finally {
+      this.#running.delete(channel.peer);
+    }
+  }
+}
+
+/** What need not be logged as a fault. */
+const isExpected = (error: unknown): boolean =>
+  error instanceof CostorError && ["peer-refused", "too-many-requests", "quota-exceeded"].includes(error.code);

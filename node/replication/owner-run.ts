@@ -1,0 +1,224 @@
+/**
+ * One run with one holder, as the owner, or a steward, sees it. docs/specs/replication.md, A run.
+ *
+ * Everything that was answered with `kept` is durable there: a run that is cut is followed by another one, which sends only what is
+ * missing then.
+ */
+import { parseEntry } from "#ledger/entry.ts";
+import type { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
+import type { Channel } from "#ledger/peers.ts";
+import type { Rng } from "#ledger/rng.ts";
+import { readStatement } from "#ledger/statements.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { CostorError } from "#protocol/errors.ts";
+import type { PrimeId, SiteId } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
+import { decodeMessage, encodeMessage } from "./frame-codec.ts";
+import { batchFrames } from "./prime-batches.ts";
+import { type ReplicateAnswer, idsToBytes, refusalError, replicateAnswer } from "./replicate-messages.ts";
+import type { LedgerReader } from "./replication-ports.ts";
+import { compareSlice } from "./slice-comparison.ts";
+
+/** A slice as it is signed: what is sent is what the statement covers, whatever is backed up meanwhile. */
+export interface SignedSlice {
+  readonly slice: number;
+  /** Ascending. */
+  readonly ids: readonly PrimeId[];
+  readonly bytes: number;
+  /** 64 hex digits. */
+  readonly hash: string;
+  readonly generation: number;
+  /** The `live-set` entry; a steward's own `receipt`. */
+  readonly entry: Uint8Array;
+}
+
+export interface SliceToSend extends SignedSlice {
+  /** The `placement` or `steward` entry that names the holder. */
+  readonly namingEntry: Uint8Array;
+}
+
+export interface OwnerRunComponents {
+  readonly channel: Channel;
+  readonly ledger: Pick<LedgerReader, "offer" | "statement">;
+  readonly store: Pick<PrimeStore, "get" | "getMany">;
+  readonly limit: BandwidthLimit;
+  readonly rng: Rng;
+}
+
+export interface OwnerRunInit {
+  readonly owner: SiteId;
+  readonly holder: SiteId;
+  /** False ends the run before the next batch: a window has closed, or people pause it. */
+  readonly mayGoOn?: (() => boolean) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: RunProgress) => void) | undefined;
+}
+
+export interface RunProgress {
+  readonly slice: number;
+  /** Of this comparison. */
+  readonly missingCount: number;
+  /** Kept by the holder since the run began. */
+  readonly keptCount: number;
+  readonly keptBytes: number;
+}
+
+/** How a slice ended: `lacking` when some of it cannot be read here, `paused` when the run may not go on. */
+export type SliceEnd = "received" | "refused" | "lacking" | "paused";
+
+export interface SliceReport {
+  readonly slice: number;
+  readonly end: SliceEnd;
+  /** Of one that was refused. */
+  readonly refusal?: CostorError | undefined;
+  readonly lacking?: readonly PrimeId[] | undefined;
+}
+
+/** A holder that differs after so many comparisons, though nothing is missing, is not believed. */
+const ROUNDS_COUNT = 4;
+const KEY_BYTES = 32;
+
+export class OwnerRun {
+  readonly #components: OwnerRunComponents;
+  readonly #init: OwnerRunInit;
+  readonly #key: Buffer;
+  #keptCount = 0;
+  #keptBytes = 0;
+
+  constructor(components: OwnerRunComponents, init: OwnerRunInit) {
+    this.#components = components;
+    this.#init = init;
+    this.#key = components.rng.bytes(KEY_BYTES);
+  }
+
+  /**
+   * Sends one slice after the other, and closes the channel. A refusal of one slice does not end the run. Throws
+   * `peer-unreachable`, `peer-misbehaved`, what the holder says otherwise, and the signal's reason.
+   */
+  async run(slices: Iterable<SliceToSend> | AsyncIterable<SliceToSend>): Promise<SliceReport[]> {
+    const { channel } = this.#components;
+    const { signal } = this.#init;
+    const onAbort = (): void => channel.abort();
+    signal?.throwIfAborted();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      const reports: SliceReport[] = [];
+      for await (const slice of slices) {
+        const report = await this.#send(slice);
+        reports.push(report);
+        if (report.end === "paused") break;
+      }
+      await channel.close();
+      return reports;
+    } catch (error) {
+      channel.abort();
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  async #send(toSend: SliceToSend): Promise<SliceReport> {
+    const { slice, ids, bytes, namingEntry, entry } = toSend;
+    if (!this.#mayGoOn()) return { slice, end: "paused" };
+    const owner = Buffer.from(this.#init.owner, "hex");
+    const reserved = await this.#ask({ kind: "reserve", owner, slice, bytes, entry: namingEntry });
+    if (reserved.kind === "refused") return { slice, end: "refused", refusal: refusalError(reserved) };
+    expect(reserved, "granted");
+    const lacking = new Set<PrimeId>();
+    for (let round = 0; round < ROUNDS_COUNT; round++) {
+      const { missing, extras } = await this.#compare(slice, ids);
+      lacking.clear();
+      if (!(await this.#sendPrimes(slice, missing, lacking))) return { slice, end: "paused" };
+      if (lacking.size > 0) return { slice, end: "lacking", lacking: [...lacking] };
+      const answer = await this.#ask({ kind: "finish", entry, extras: idsToBytes(extras) });
+      if (answer.kind === "differs") continue;
+      // A newer live set was signed meanwhile: the next run brings it.
+      if (answer.kind === "refused") return { slice, end: "refused", refusal: refusalError(answer) };
+      await this.#believe(expect(answer, "receipt").entry, toSend);
+      return { slice, end: "received" };
+    }
+    throw new CostorError("peer-misbehaved", `slice ${slice} differs at the holder, and it does not say where`);
+  }
+
+  async #compare(slice: number, ids: readonly PrimeId[]) {
+    const missing: PrimeId[] = [];
+    const extras: PrimeId[] = [];
+    const key = this.#key;
+    const ask = async (question: Uint8Array): Promise<Uint8Array> =>
+      expect(await this.#ask({ kind: "compare", key, question }), "compared").answer;
+    for await (const difference of compareSlice({ key, slice, ids, ask, signal: this.#init.signal })) {
+      if ("missing" in difference) for (const id of difference.missing) missing.push(id);
+      else for (const id of difference.extra) extras.push(id);
+    }
+    return { missing, extras };
+  }
+
+  /** False when the run may not go on; what was sent is kept by then. */
+  async #sendPrimes(slice: number, missing: readonly PrimeId[], lacking: Set<PrimeId>): Promise<boolean> {
+    const { channel, store, limit } = this.#components;
+    const underWay: { count: number; bytes: number }[] = [];
+    let underWayBytes = 0;
+    const takeAnswer = async (): Promise<void> => {
+      const { count, bytes } = underWay.shift()!;
+      underWayBytes -= bytes;
+      const kept = expect(await this.#receive(), "kept");
+      if (kept.count !== count) throw new CostorError("peer-misbehaved", "it keeps other primes than were sent");
+      this.#keptCount += count;
+      this.#keptBytes += bytes;
+      const { onProgress } = this.#init;
+      onProgress?.({ slice, missingCount: missing.length, keptCount: this.#keptCount, keptBytes: this.#keptBytes });
+    };
+    let isPaused = false;
+    for await (const { frame, count, bytes } of batchFrames(store, missing, (id) => void lacking.add(id))) {
+      if ((isPaused = !this.#mayGoOn())) break;
+      while (underWay.length > 0 && underWayBytes + bytes > limits.replicateUnderWayBytes) await takeAnswer();
+      await limit.take(bytes, this.#init.signal);
+      // Before it is sent: what was under way when the channel breaks is not counted as kept.
+      underWay.push({ count, bytes });
+      underWayBytes += bytes;
+      await channel.send(frame);
+    }
+    while (underWay.length > 0) await takeAnswer();
+    return !isPaused;
+  }
+
+  /** Enters the receipt in the ledger. Throws `peer-misbehaved` for one that is not for what was sent. */
+  async #believe(bytes: Uint8Array, { slice, hash, generation }: SignedSlice): Promise<void> {
+    const { ledger } = this.#components;
+    const { owner, holder } = this.#init;
+    await ledger.offer({ entries: [bytes] });
+    const said = readStatement(parseEntry(bytes));
+    const newest = ledger.statement(holder, "receipt", `${owner}/${slice}`)?.statement;
+    const isFor = (receipt: typeof newest): boolean =>
+      receipt?.owner === owner && receipt.slice === slice && receipt.hash === hash && receipt.generation === generation;
+    if (said?.kind !== "receipt" || !isFor(said) || !isFor(newest))
+      throw new CostorError("peer-misbehaved", `its receipt is not for what was sent of slice ${slice}`);
+  }
+
+  #mayGoOn(): boolean {
+    return this.#init.mayGoOn?.() ?? true;
+  }
+
+  async #ask(message: Parameters<typeof encodeMessage>[0]): Promise<ReplicateAnswer> {
+    await this.#components.channel.send(encodeMessage(message));
+    return this.#receive();
+  }
+
+  async #receive(): Promise<ReplicateAnswer> {
+    const frame = await this.#components.channel.receive(this.#init.signal);
+    if (frame === undefined) throw new CostorError("peer-unreachable", "the holder ended the run");
+    return decodeMessage(frame, replicateAnswer);
+  }
+}
+
+/** Throws the other side's refusal, or `peer-misbehaved` for another answer. */
+function expect<Kind extends ReplicateAnswer["kind"]>(
+  answer: ReplicateAnswer,
+  kind: Kind,
+): Extract<ReplicateAnswer, { kind: Kind }> {
+  if (answer.kind === "refused") throw refusalError(answer);
+  if (answer.kind !== kind) throw new CostorError("peer-misbehaved", `it answers ${answer.kind} where ${kind} is due`);
+  return answer as Extract<ReplicateAnswer, { kind: Kind }>;
+}

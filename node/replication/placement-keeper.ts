@@ -1,0 +1,127 @@
+/** Keeps this site's placement as it should be: what is known of sites goes into a plan, and its changes into the ledger. */
+import { failsAudit } from "#ledger/audit-sample.ts";
+import { type HolderState, type SliceState, copiesOf } from "#ledger/copies.ts";
+import type { HoldingSite } from "#ledger/holding-site.ts";
+import { type Candidate, type PlacementPlan, type SliceToPlace, planPlacement } from "#ledger/plan-placement.ts";
+import type { Rng } from "#ledger/rng.ts";
+import { SLICES_COUNT } from "#ledger/slice.ts";
+import type { SiteId } from "#protocol/ids.ts";
+import type { LedgerReader, OwnEntries, Sites } from "./replication-ports.ts";
+import type { Silence } from "./silence.ts";
+
+export interface PlacementComponents {
+  readonly self: SiteId;
+  readonly sites: Sites;
+  readonly ledger: LedgerReader;
+  readonly entries: Pick<OwnEntries, "write">;
+  readonly silence: Pick<Silence, "of">;
+  readonly rng: Rng;
+  /** Whether a site has refused a reservation within the last day. */
+  readonly refuses: (site: SiteId) => boolean;
+}
+
+export class PlacementKeeper {
+  readonly #components: PlacementComponents;
+  readonly #copiesCount: number;
+
+  constructor(components: PlacementComponents, init: { copiesCount: number }) {
+    this.#components = components;
+    this.#copiesCount = init.copiesCount;
+  }
+
+  /** Plans this site's own placement, and writes what has changed. */
+  async keep(): Promise<PlacementPlan> {
+    const { self, entries, rng } = this.#components;
+    const slices = allSlices.map((slice) => this.toPlace(self, slice));
+    const input = { owner: self, candidates: this.candidates(self), slices, copiesCount: this.#copiesCount };
+    const plan = planPlacement(input, rng);
+    for (const slice of new Set(plan.changes.map((change) => change.slice)))
+      await entries.write({ kind: "placement", slice, holders: [...plan.table[slice]!] });
+    return plan;
+  }
+
+  /** What a steward may add for another owner: the holders of each slice that were drawn. It writes nothing. */
+  planFor(owner: SiteId): readonly SiteId[][] {
+    const slices = allSlices.map((slice) => this.toPlace(owner, slice));
+    const input = { owner, candidates: this.candidates(owner), slices, copiesCount: this.#copiesCount };
+    const { changes } = planPlacement(input, this.#components.rng);
+    return allSlices.map((slice) =>
+      changes.filter((change) => change.slice === slice && change.what === "added").map(({ holder }) => holder),
+    );
+  }
+
+  /** Whom the owner's placement names, and those that a steward has named and that have the slice by now. */
+  toPlace(owner: SiteId, slice: number): SliceToPlace {
+    const { ledger } = this.#components;
+    const state = this.stateOf(owner, slice);
+    const named = ledger.statement(owner, "placement", `${slice}`)?.statement.holders ?? [];
+    const stored = new Set(
+      copiesOf(state)
+        .filter(({ generation }) => generation === state.liveSet?.generation)
+        .map(({ holder }) => holder.siteId),
+    );
+    const added = this.#stewarded(owner, slice, named).filter(
+      (site) => !named.includes(site) && (owner !== this.#components.self || stored.has(site)),
+    );
+    return { bytes: state.liveSet?.bytes ?? 0, holders: [...named, ...added], stored };
+  }
+
+  /** What the ledger says of a slice and its holders. */
+  stateOf(owner: SiteId, slice: number): SliceState {
+    const { ledger, sites } = this.#components;
+    const liveSet = ledger.statement(owner, "live-set", `${slice}`)?.statement;
+    const subject = `${owner}/${slice}`;
+    const holders = sites.sites().flatMap((siteId): HolderState[] => {
+      if (siteId === owner) return [];
+      return [
+        {
+          ...this.#holdingSite(siteId),
+          receipt: ledger.statement(siteId, "receipt", subject)?.statement,
+          hasLoss: ledger.statement(siteId, "loss", subject) !== undefined,
+          failsAudits: this.#failsAudits(siteId, owner),
+        },
+      ];
+    });
+    return { liveSet, holders };
+  }
+
+  candidates(owner: SiteId): Candidate[] {
+    const { ledger, self, sites, silence, refuses } = this.#components;
+    return sites
+      .sites()
+      .filter((siteId) => siteId !== owner)
+      .map((siteId) => {
+        const profile = ledger.statement(siteId, "profile", "")?.statement;
+        return {
+          ...this.#holdingSite(siteId),
+          freeBytes: Math.max(0, (profile?.offeredBytes ?? 0) - (profile?.keptBytes ?? 0)),
+          silentMs: siteId === self ? 0 : silence.of(siteId),
+          failsAudits: this.#failsAudits(siteId, owner),
+          refuses: refuses(siteId),
+        };
+      });
+  }
+
+  #holdingSite(siteId: SiteId): HoldingSite {
+    const { sites } = this.#components;
+    return { siteId, isGuest: sites.roleOf(siteId).role === "guest", domain: sites.failureDomainOf(siteId) };
+  }
+
+  /** By the owner's audits, and by one's own as a co-holder. */
+  #failsAudits(holder: SiteId, owner: SiteId): boolean {
+    const { ledger, self } = this.#components;
+    return [owner, self].some((auditor) => {
+      const audit = ledger.statement(auditor, "audit", `${holder}/${owner}`)?.statement;
+      return audit !== undefined && failsAudit(audit);
+    });
+  }
+
+  #stewarded(owner: SiteId, slice: number, holders: readonly SiteId[]): SiteId[] {
+    const { ledger } = this.#components;
+    return holders.flatMap(
+      (steward) => ledger.statement(steward, "steward", `${owner}/${slice}`)?.statement.holders ?? [],
+    );
+  }
+}
+
+export const allSlices: readonly number[] = Array.from({ length: SLICES_COUNT }, (_, slice) => slice);

@@ -1,0 +1,55 @@
+/** Serves `/costor/primes/1`: an owner's primes to whom they are due. docs/specs/replication.md, Fetching. */
+import type { Channel, Peers } from "#ledger/peers.ts";
+import { sliceOf } from "#ledger/slice.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { CostorError } from "#protocol/errors.ts";
+import type { PrimeId, SiteId } from "#protocol/ids.ts";
+import { type RightsComponents, mayFetch } from "./fetch-rights.ts";
+import { decodeMessage, encodeMessage } from "./frame-codec.ts";
+import { batchFrames } from "./prime-batches.ts";
+import { primesProtocol, primesRequest } from "./primes-messages.ts";
+import { idsToBytes, refusalOf } from "./replicate-messages.ts";
+import type { Sites } from "./replication-ports.ts";
+
+export interface PrimesServiceComponents extends RightsComponents {
+  readonly peers: Pick<Peers, "serve">;
+  readonly sites: Pick<Sites, "sites" | "siteOfPeer">;
+  readonly store: Pick<PrimeStore, "get" | "getMany" | "hasKept">;
+}
+
+export function servePrimes(components: PrimesServiceComponents): void {
+  components.peers.serve(primesProtocol, async (channel) => {
+    try {
+      for (let frame = await channel.receive(); frame !== undefined; frame = await channel.receive())
+        await answer(components, channel, frame);
+    } catch (error) {
+      await channel.send(refusalOf(error)).catch(() => undefined);
+      if (!(error instanceof CostorError)) throw error;
+    }
+    await channel.close();
+  });
+}
+
+async function answer(components: PrimesServiceComponents, channel: Channel, frame: Uint8Array): Promise<void> {
+  const { sites, store } = components;
+  const { owner, ids } = decodeMessage(frame, primesRequest);
+  const site = sites.siteOfPeer(channel.peer);
+  const slices = new Set(ids.map(sliceOf));
+  if (site === undefined || ![...slices].every((slice) => mayFetch(components, site, owner, slice)))
+    throw new CostorError("peer-refused", "these primes are not for this site");
+  const kept = await keptOnly(store, owner, ids);
+  const lacking = ids.filter((id) => !kept.has(id));
+  for await (const batch of batchFrames(store, [...kept], (id) => void lacking.push(id)))
+    await channel.send(batch.frame);
+  await channel.send(encodeMessage({ kind: "fetched", lacking: idsToBytes(lacking) }));
+}
+
+/** What is here for others is not spoken of. */
+async function keptOnly(
+  store: Pick<PrimeStore, "hasKept">,
+  owner: SiteId,
+  ids: readonly PrimeId[],
+): Promise<Set<PrimeId>> {
+  const has = await store.hasKept(owner, ids);
+  return new Set(ids.filter((_, index) => has[index]));
+}

@@ -1,0 +1,22 @@
+/** Sites that have refused a reservation, for a day: nothing is placed there meanwhile. */
+import type { Clock } from "#ledger/clock.ts";
+import type { SiteId } from "#protocol/ids.ts";
+
+const REFUSED_MS = 24 * 3_600_000;
+
+export class Refusals {
+  readonly #clock: Pick<Clock, "elapsedMs">;
+  readonly #untilMs = new Map<SiteId, number>();
+
+  constructor(components: { clock: Pick<Clock, "elapsedMs"> }) {
+    this.#clock = components.clock;
+  }
+
+  refused(site: SiteId): void {
+    this.#untilMs.set(site, this.#clock.elapsedMs() + REFUSED_MS);
+  }
+
+  refuses(site: SiteId): boolean {
+    return (this.#untilMs.get(site) ?? Number.NEGATIVE_INFINITY) > this.#clock.elapsedMs();
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * The owner's part: places slices, signs live sets, runs with its holders, and audits them. docs/specs/replication.md
+ *
+ * Every turn begins with what is known now; a turn that fails, or ends with its window, leaves nothing that the next one
+ * would not find. Nothing is sent and nothing signed while this site is under suspicion.
+ */
+import type { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
+import type { Clock } from "#ledger/clock.ts";
+import type { Peers } from "#ledger/peers.ts";
+import type { Rng } from "#ledger/rng.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
+import type { SiteId } from "#protocol/ids.ts";
+import type { Auditor } from "./auditor.ts";
+import { BackOff } from "./back-off.ts";
+import type { LiveSets, OwnPrimes } from "./live-sets.ts";
+import { OwnerRun, type RunProgress, type SliceReport, type SliceToSend } from "./owner-run.ts";
+import { type PlacementKeeper, allSlices } from "./placement-keeper.ts";
+import type { Refusals } from "./refusals.ts";
+import { replicateProtocol } from "./replicate-messages.ts";
+import type { LedgerReader, Sites } from "./replication-ports.ts";
+import { Turns } from "./turns.ts";
+
+export interface ReplicatorComponents {
+  readonly self: SiteId;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly peers: Pick<Peers, "open">;
+  readonly sites: Sites;
+  readonly ledger: LedgerReader;
+  readonly store: Pick<PrimeStore, "get" | "getMany">;
+  readonly own: OwnPrimes;
+  readonly liveSets: LiveSets;
+  readonly placement: PlacementKeeper;
+  readonly refusals: Refusals;
+  readonly auditor: Auditor;
+  readonly limit: BandwidthLimit;
+  /** Why this site must sign nothing now; undefined when all is well. */
+  readonly suspicion: () => Promise<string | undefined>;
+  /** Whether data may be moved now: the window is open, and nobody has paused it. */
+  readonly mayMove: () => boolean;
+  readonly onEvent?: ((event: ReplicatorEvent) => void) | undefined;
+}
+
+export type ReplicatorEvent =
+  | { readonly event: "run-progress"; readonly holder: SiteId; readonly progress: RunProgress }
+  | { readonly event: "run-ended"; readonly holder: SiteId; readonly reports: readonly SliceReport[] }
+  | { readonly event: "run-failed"; readonly holder: SiteId; readonly error: unknown }
+  | { readonly event: "audit-failed"; readonly holder: SiteId; readonly error: unknown };
+
+const RUNS_AT_ONCE_COUNT = 2;
+const DAY_MS = 24 * 3_600_000;
+/** Audits of one holder come once a night, not all at one moment. */
+const AUDIT_JITTER_MS = 2 * 3_600_000;
+
+export class Replicator {
+  readonly #components: ReplicatorComponents;
+  readonly #backOff: BackOff;
+  /** By the clock that never jumps. */
+  readonly #servedMs = new Map<SiteId, number>();
+  readonly #auditDueMs = new Map<SiteId, number>();
+
+  constructor(components: ReplicatorComponents) {
+    this.#components = components;
+    this.#backOff = new BackOff(components);
+  }
+
+  /** One turn. Throws what the ledger or the store throws; a holder's faults are told as events. */
+  async turn(signal: AbortSignal): Promise<void> {
+    const { suspicion, mayMove, placement } = this.#components;
+    if ((await suspicion()) !== undefined) return;
+    let { table } = await placement.keep();
+    if (mayMove()) {
+      const turns = new Turns({ atOnceCount: RUNS_AT_ONCE_COUNT });
+      const holders = this.#inTurn(new Set(table.flat()));
+      await Promise.all(holders.map((holder) => turns.run(() => this.#runWith(holder, table, signal))));
+      signal.throwIfAborted();
+      // Receipts let former holders go, refusals call for others.
+      ({ table } = await placement.keep());
+    }
+    for (const holder of new Set(table.flat())) await this.#auditWhenDue(holder, table, signal);
+  }
+
+  /** Those first that were served longest ago. */
+  #inTurn(holders: ReadonlySet<SiteId>): SiteId[] {
+    const servedMs = (holder: SiteId): number => this.#servedMs.get(holder) ?? Number.NEGATIVE_INFINITY;
+    return [...holders]
+      .filter((holder) => !this.#backOff.waits(holder))
+      .sort((one, other) => servedMs(one) - servedMs(other) || (one < other ? -1 : 1));
+  }
+
+  async #runWith(holder: SiteId, table: readonly (readonly SiteId[])[], signal: AbortSignal): Promise<void> {
+    const { self, clock, sites, peers, onEvent, mayMove } = this.#components;
+    const slices = allSlices.filter((slice) => table[slice]!.includes(holder) && !this.#isStored(holder, slice));
+    if (slices.length === 0 || signal.aborted || !mayMove()) return;
+    this.#servedMs.set(holder, clock.elapsedMs());
+    try {
+      const peer = sites.peerOf(holder);
+      if (peer === undefined) throw new CostorError("peer-unreachable", "its machine is not known yet");
+      const channel = await peers.open(peer, replicateProtocol, signal);
+      const run = new OwnerRun(
+        { ...this.#components, channel },
+        {
+          owner: self,
+          holder,
+          mayGoOn: mayMove,
+          signal,
+          onProgress: (progress) => onEvent?.({ event: "run-progress", holder, progress }),
+        },
+      );
+      const reports = await run.run(this.#toSend(holder, slices));
+      this.#note(holder, reports);
+      onEvent?.({ event: "run-ended", holder, reports });
+    } catch (error) {
+      if (signal.aborted) return;
+      if (isCostorError(error, "quota-exceeded")) this.#components.refusals.refused(holder);
+      this.#backOff.failed(holder);
+      onEvent?.({ event: "run-failed", holder, error });
+    }
+  }
+
+  #note(holder: SiteId, reports: readonly SliceReport[]): void {
+    const refusals = reports.flatMap(({ refusal }) => refusal ?? []);
+    if (refusals.some((refusal) => isCostorError(refusal, "quota-exceeded"))) this.#components.refusals.refused(holder);
+    if (refusals.length > 0) this.#backOff.failed(holder);
+    else this.#backOff.succeeded(holder);
+  }
+
+  /** Each as it is when its turn comes; those that turn out to be there are left out. */
+  async *#toSend(holder: SiteId, slices: readonly number[]): AsyncGenerator<SliceToSend> {
+    const { self, ledger, liveSets } = this.#components;
+    for (const slice of slices) {
+      const placement = ledger.statement(self, "placement", `${slice}`);
+      if (placement?.statement.holders.includes(holder) !== true) continue;
+      const namingEntry = await ledger.entry(placement.logId, placement.seq);
+      const signed = await liveSets.sign(slice);
+      if (namingEntry !== undefined && !this.#isStored(holder, slice)) yield { ...signed, namingEntry };
+    }
+  }
+
+  /** Whether the holder has given its receipt for all there is now. */
+  #isStored(holder: SiteId, slice: number): boolean {
+    const { self, liveSets, placement } = this.#components;
+    return liveSets.isCurrent(slice) && placement.toPlace(self, slice).stored.has(holder);
+  }
+
+  async #auditWhenDue(holder: SiteId, table: readonly (readonly SiteId[])[], signal: AbortSignal): Promise<void> {
+    const { self, auditor, clock, rng, own, ledger, onEvent } = this.#components;
+    const nowMs = clock.elapsedMs();
+    const dueMs = this.#auditDueMs.get(holder);
+    if (dueMs === undefined) this.#auditDueMs.set(holder, nowMs + rng.fraction() * AUDIT_JITTER_MS);
+    if (dueMs === undefined || dueMs > nowMs) return;
+    const slices = allSlices.filter((slice) => table[slice]!.includes(holder) && this.#isCovered(holder, slice));
+    const parts = slices.map((slice) => ({
+      count: ledger.statement(self, "live-set", `${slice}`)!.statement.count,
+      ids: async () => (await own.slice(slice)).ids,
+    }));
+    try {
+      await auditor.audit(holder, self, parts, signal);
+      this.#auditDueMs.set(holder, nowMs + DAY_MS - rng.fraction() * AUDIT_JITTER_MS);
+    } catch (error) {
+      if (signal.aborted) return;
+      onEvent?.({ event: "audit-failed", holder, error });
+    }
+  }
+
+  /** Whether the holder's receipt is for exactly what is here, audits or not. */
+  #isCovered(holder: SiteId, slice: number): boolean {
+    const { self, ledger, liveSets } = this.#components;
+    const subject = `${self}/${slice}`;
+    const receipt = ledger.statement(holder, "receipt", subject)?.statement;
+    const isWhole = ledger.statement(holder, "loss", subject) === undefined;
+    return (
+      liveSets.isCurrent(slice) &&
+      isWhole &&
+      receipt !== undefined &&
+      receipt.hash === ledger.statement(self, "live-set", `${slice}`)?.statement.hash
+    );
+  }
+}

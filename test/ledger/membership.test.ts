@@ -1,0 +1,212 @@
+/**
+ * Goal: who is a member is what a majority of members has signed, at every site alike, whatever a minority does; who may speak
+ * follows from it, and so does what is hidden. Method: replicas that take the steps of members and exchange what they have; forged
+ * and misplaced rosters; hostile members that sign what they like.
+ */
+import assert from "node:assert/strict";
+import { isCostorError } from "#protocol/errors.ts";
+import { limits } from "#protocol/limits.ts";
+import { federationOf, rosterAfter, settle, withMember } from "#test/support/federation.ts";
+import { LedgerAuthor } from "#test/support/ledger-author.ts";
+import { Replica, consentTo, exchange, pull, signedRoster } from "#test/support/replica.ts";
+import { suite } from "#test/support/suite.ts";
+
+const test = suite("membership");
+
+const hasCode = (code: string) => (error: unknown) => isCostorError(error, code as never);
+
+test("a guest becomes a member when more than half wish it, at all sites alike", async () => {
+  const replicas = await federationOf(4);
+  for (const replica of replicas) {
+    assert.deepEqual(replica.memberIds, replicas.map(({ siteId }) => siteId).sort());
+    assert.equal(replica.membership.roster!.number, 3);
+    assert.deepEqual(replica.wishes, []);
+    assert.equal(replica.ledger.digest(), replicas[0]!.ledger.digest());
+    for (const other of replicas) assert.ok(replica.membership.peerMayConnect(other.membership.peerOf(other.siteId)!));
+  }
+  const role = replicas[2]!.membership.roleOf(replicas[1]!.siteId);
+  assert.deepEqual(role, { role: "member", inviter: replicas[0]!.siteId });
+  const consents = replicas.flatMap(({ siteId }) => replicas[0]!.ledger.statements(siteId, "consent"));
+  assert.deepEqual(consents, [], "what was signed for a roster that is there is withdrawn");
+});
+
+test("half of the members are not enough, and of two both are needed", async () => {
+  const replicas = await federationOf(2);
+  const guest = await Replica.open("guest");
+  await replicas[0]!.letIn(guest);
+  replicas[0]!.wishes.push({ action: "admit", siteId: guest.siteId });
+  await settle([...replicas, guest]);
+  assert.equal(replicas[1]!.membership.roleOf(guest.siteId).role, "guest");
+  replicas[1]!.wishes.push({ action: "admit", siteId: guest.siteId });
+  await settle([...replicas, guest]);
+  assert.equal(guest.membership.roleOf(guest.siteId).role, "member");
+});
+
+test("an expelled site is heard up to its head and not beyond, everywhere", async () => {
+  const replicas = await federationOf(3);
+  const [one, other, expelled] = replicas as [Replica, Replica, Replica];
+  await expelled.own.write({ kind: "placement", slice: 1, holders: [] });
+  await settle(replicas);
+  for (const replica of [one, other]) replica.wishRemoved(expelled.siteId);
+  await settle([one, other]);
+  assert.equal(one.membership.roleOf(expelled.siteId).role, "expelled");
+  assert.ok(!one.membership.peerMayConnect(one.membership.peerOf(expelled.siteId)!));
+  const late = expelled.author.entry({ seq: 500 });
+  assert.deepEqual(await one.ledger.offer({ entries: [late] }), ["not-allowed"]);
+  assert.ok(one.ledger.statement(expelled.siteId, "placement", "1"));
+  assert.equal(one.ledger.digest(), other.ledger.digest());
+  assert.equal((await one.reopened()).ledger.digest(), one.ledger.digest());
+});
+
+test("what lies beyond the head is hidden, what it withdrew is back, and all of it returns with the site", async () => {
+  const [one, other, third] = (await federationOf(3)) as [Replica, Replica, Replica];
+  await third.own.write({ kind: "placement", slice: 1, holders: [] });
+  await settle([one, other, third]);
+  for (const replica of [one, other]) replica.wishRemoved(third.siteId);
+  const before = one.ledger.digest();
+  // Written before it knows: a new placement, and the withdrawal of all that it has ever said.
+  await third.own.write({ kind: "placement", slice: 2, holders: [] });
+  const places = third.ledger
+    .logsOf(third.siteId)[0]!
+    .seqs()
+    .map((seq) => ({ logId: third.author.log.id, seq }));
+  await third.own.withdrawIdle({ also: places, leastCount: 1 });
+  await pull(one, third);
+  assert.notEqual(one.ledger.digest(), before);
+  assert.equal(one.ledger.statement(third.siteId, "placement", "1"), undefined);
+  await settle([one, other]);
+  for (const replica of [one, other, await one.reopened()]) {
+    assert.equal(replica.membership.roleOf(third.siteId).role, "expelled");
+    assert.ok(replica.ledger.statement(third.siteId, "placement", "1"), "back from before the head");
+    assert.equal(replica.ledger.statement(third.siteId, "placement", "2"), undefined);
+  }
+  assert.equal(one.ledger.digest(), other.ledger.digest());
+  for (const replica of [one, other]) replica.wishes.push({ action: "admit", siteId: third.siteId });
+  await settle([one, other]);
+  await settle([one, other, third]);
+  assert.equal(one.ledger.statement(third.siteId, "placement", "1"), undefined, "withdrawn as its author said");
+  assert.equal(new Set([one, other, third].map(({ ledger }) => ledger.digest())).size, 1);
+});
+
+test("members that decide at different heads agree on the newest", async () => {
+  const [one, other, third, fourth] = (await federationOf(4)) as [Replica, Replica, Replica, Replica];
+  for (const replica of [one, other, third]) {
+    await fourth.own.write({ kind: "placement", slice: 1, holders: [] });
+    await pull(replica, fourth);
+    replica.wishRemoved(fourth.siteId);
+    await replica.step();
+  }
+  await settle([one, other, third]);
+  const role = one.membership.roleOf(fourth.siteId);
+  assert.ok(role.role === "expelled");
+  assert.equal(role.heads[0]!.seq, third.ledger.headsOf(fourth.siteId)[0]!.seq);
+});
+
+test("a site that leaves has a vote like the others, and the last one stays", async () => {
+  const [one, other] = (await federationOf(2)) as [Replica, Replica];
+  other.wishRemoved(other.siteId);
+  await settle([one, other]);
+  assert.equal(one.membership.roleOf(other.siteId).role, "member");
+  one.wishRemoved(other.siteId);
+  await settle([one, other]);
+  assert.deepEqual(one.memberIds, [one.siteId]);
+  one.wishRemoved(one.siteId);
+  await one.step();
+  assert.deepEqual(one.memberIds, [one.siteId]);
+});
+
+test("two puppets that a hostile member lets in are heard as guests, and have no vote", async () => {
+  const replicas = await federationOf(3);
+  const [hostile, victim, third] = replicas as [Replica, Replica, Replica];
+  const puppets = ["puppet 1", "puppet 2"].map((name) => new LedgerAuthor(name));
+  for (const { siteId, log } of puppets)
+    await hostile.own.write({ kind: "guest", site: siteId, name: "", certificate: Buffer.from(log.bytes) });
+  await exchange(victim, hostile);
+  assert.equal(victim.membership.roleOf(puppets[0]!.siteId).role, "guest");
+  const body = rosterAfter(hostile, { members: withMember(hostile, puppets[0]!) });
+  // Their consents are entries like any other, and count for nothing.
+  for (const puppet of puppets) {
+    const entry = puppet.say(consentTo(body, puppet));
+    assert.deepEqual(await victim.ledger.offer({ entries: [entry] }), ["admitted"]);
+  }
+  await hostile.own.write(consentTo(body, hostile.author));
+  await settle(replicas);
+  assert.equal(victim.membership.roster!.members.length, 3);
+  for (const authors of [[hostile.author], [hostile.author, ...puppets], puppets]) {
+    const forged = signedRoster(body, authors);
+    for (const replica of [victim, third])
+      await assert.rejects(replica.membership.offer([forged]), hasCode("roster-invalid"));
+  }
+  const twice = signedRoster(body, [hostile.author, hostile.author]);
+  await assert.rejects(victim.membership.offer([twice]), hasCode("signature-invalid"));
+});
+
+test("a member lets in so many guests at a time, and only for itself", async () => {
+  const [one, other] = (await federationOf(2)) as [Replica, Replica];
+  const guests = Array.from({ length: limits.guestsPerMemberCount + 1 }, (_, at) => new LedgerAuthor(`guest ${at}`));
+  for (const { siteId, log } of guests)
+    await one.own.write({ kind: "guest", site: siteId, name: "", certificate: Buffer.from(log.bytes) });
+  await pull(other, one);
+  const last = guests.at(-1)!;
+  assert.equal(other.membership.roleOf(guests[0]!.siteId).role, "guest");
+  assert.equal(other.membership.roleOf(last.siteId).role, "none");
+  const entry = last.entry();
+  assert.deepEqual(await other.ledger.offer({ certificates: [last.log.bytes], entries: [entry] }), ["not-allowed"]);
+  // A guest lets nobody in.
+  const friend = new LedgerAuthor("friend");
+  const invites = guests[0]!.say({
+    kind: "guest",
+    site: friend.siteId,
+    name: "",
+    certificate: Buffer.from(friend.log.bytes),
+  });
+  await other.ledger.offer({ entries: [invites] });
+  assert.equal(other.membership.roleOf(friend.siteId).role, "none");
+  // When one is let go, the next is a guest.
+  const [first] = one.membership.guestsOf(one.siteId);
+  await other.ledger.offer({ entries: [guests[0]!.entry()] });
+  await one.own.withdrawIdle({ also: [first!], leastCount: 1 });
+  await pull(other, one);
+  assert.equal(other.membership.roleOf(guests[0]!.siteId).role, "none");
+  assert.deepEqual(other.ledger.log(guests[0]!.log.id)?.seqs() ?? [], [], "hidden with its author");
+  assert.equal(other.membership.roleOf(last.siteId).role, "guest");
+  assert.deepEqual(await other.ledger.offer({ entries: [entry] }), ["admitted"]);
+});
+
+test("an expelled site is nobody's guest", async () => {
+  const [one, other, third] = (await federationOf(3)) as [Replica, Replica, Replica];
+  for (const replica of [one, other]) replica.wishRemoved(third.siteId);
+  await settle([one, other]);
+  await one.own.write({
+    kind: "guest",
+    site: third.siteId,
+    name: "",
+    certificate: Buffer.from(third.author.log.bytes),
+  });
+  assert.equal(one.membership.roleOf(third.siteId).role, "expelled");
+});
+
+test("a guest is in the failure domain of its inviter", async () => {
+  const [one, other] = (await federationOf(2)) as [Replica, Replica];
+  const guest = await Replica.open("guest");
+  await one.letIn(guest);
+  const { membership } = one;
+  assert.equal(membership.failureDomainOf(guest.siteId), membership.failureDomainOf(one.siteId));
+  assert.notEqual(membership.failureDomainOf(other.siteId), membership.failureDomainOf(one.siteId));
+  const profile = {
+    name: "",
+    addresses: [],
+    offeredBytes: 0,
+    keptBytes: 0,
+    readKey: Buffer.alloc(32),
+    readGeneration: 1,
+  };
+  for (const replica of [one, other]) await replica.own.write({ kind: "profile", ...profile, domain: "Hill" });
+  await pull(one, other);
+  assert.deepEqual(
+    [guest, one, other].map(({ siteId }) => membership.failureDomainOf(siteId)),
+    ["Hill", "Hill", "Hill"],
+  );
+});
+
+test.run();

@@ -1,0 +1,194 @@
+/**
+ * Goal: a site never writes one seq twice as long as anybody knows the first, and two machines that are one site both stop.
+ * Method: replicas whose stores are wiped, rolled back and cloned, each before and after others were asked.
+ */
+import assert from "node:assert/strict";
+import { parseEntry } from "#ledger/entry.ts";
+import { isCostorError } from "#protocol/errors.ts";
+import { type LogId, parseSiteId } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
+import { LedgerAuthor } from "#test/support/ledger-author.ts";
+import { MemoryLedgerStore } from "#test/support/memory-ledger-store.ts";
+import { Replica, exchange, pull } from "#test/support/replica.ts";
+import { suite } from "#test/support/suite.ts";
+
+const test = suite("own log");
+
+const hasCode = (code: string) => (error: unknown) => isCostorError(error, code as never);
+const say = (slice: number) => ({ kind: "placement", slice, holders: [] }) as const;
+
+/** A founder, and a guest that has said three things that the founder knows. */
+async function two(): Promise<[founder: Replica, site: Replica]> {
+  const [founder, site] = [await Replica.found("founder"), await Replica.open("site")];
+  await founder.letIn(site);
+  await pull(site, founder);
+  for (const slice of [1, 2, 3]) await site.own.write(say(slice));
+  await pull(founder, site);
+  return [founder, site];
+}
+
+const copyOf = ({ values }: MemoryLedgerStore): MemoryLedgerStore => {
+  const copy = new MemoryLedgerStore();
+  for (const [key, value] of values) copy.values.set(key, Buffer.from(value));
+  return copy;
+};
+const seqOf = (bytes: Uint8Array): number => parseEntry(bytes).seq;
+
+test("a site that is alone writes at once; one that is not asks somebody first, at each start", async () => {
+  const alone = await Replica.open("alone");
+  assert.ok(alone.own.isReady);
+  await alone.own.write(say(1));
+  const founder = await Replica.found("founder");
+  assert.equal(seqOf(await founder.own.write(say(1))), 0);
+  const [, site] = await two();
+  const again = await site.reopened();
+  assert.ok(!again.own.isReady);
+  await assert.rejects(again.own.write(say(4)), hasCode("ledger-waiting"));
+  again.own.askedPeers(0);
+  await assert.rejects(again.own.write(say(4)), hasCode("ledger-waiting"));
+  again.own.askedPeers(1);
+  assert.equal(seqOf(await again.own.write(say(4))), 3);
+});
+
+test("one that was alone when it wrote goes on when others come", async () => {
+  const founder = await Replica.found("founder");
+  await founder.letIn(await Replica.open("guest"));
+  assert.equal(seqOf(await founder.own.write(say(1))), 1);
+});
+
+test("a ledger that was wiped is led back, and goes on behind what it had said", async () => {
+  const [founder, site] = await two();
+  const wiped = await Replica.open(site.author);
+  await wiped.membership.enter(await Array.fromAsync(founder.membership.rosters()), founder.membership.federationId!);
+  await assert.rejects(wiped.own.write(say(4)), hasCode("ledger-waiting"));
+  await exchange(wiped, founder);
+  assert.equal(wiped.own.suspicion, undefined);
+  assert.equal(seqOf(await wiped.own.write(say(4))), 3);
+  await exchange(wiped, founder);
+  assert.equal(wiped.ledger.digest(), founder.ledger.digest());
+  assert.equal(founder.ledger.forkOf(site.siteId), undefined);
+});
+
+test("a ledger that was rolled back is led back", async () => {
+  const [founder, site] = await two();
+  const old = copyOf(site.store);
+  await site.own.write(say(4));
+  await site.own.write(say(5));
+  await exchange(founder, site);
+  const rolledBack = await Replica.open(site.author, old);
+  await pull(rolledBack, founder);
+  assert.equal(seqOf(await rolledBack.own.write(say(6))), 5);
+  assert.equal(rolledBack.own.suspicion, undefined);
+});
+
+test("of a machine and its clone the first that sees the other's entry stops, also after a restart", async () => {
+  const [founder, site] = await two();
+  await site.own.write(say(4));
+  await pull(founder, site);
+  const clone = await Replica.open(site.author, copyOf(site.store));
+  await pull(clone, founder);
+  await clone.own.write(say(5));
+  await pull(founder, clone);
+  await pull(site, founder);
+  assert.equal(site.own.suspicion, "foreign-entry");
+  await assert.rejects(site.own.write(say(6)), hasCode("ledger-refused"));
+  const again = await site.reopened();
+  again.own.askedPeers(1);
+  assert.equal(again.own.suspicion, "foreign-entry");
+  await assert.rejects(again.own.write(say(6)), hasCode("ledger-refused"));
+  assert.equal(clone.own.suspicion, undefined);
+});
+
+test("a machine and its clone that write the same seq both stop", async () => {
+  const [founder, site] = await two();
+  const clone = await Replica.open(site.author, copyOf(site.store));
+  clone.own.askedPeers(1);
+  await clone.own.write(say(5));
+  await site.own.write(say(4));
+  await exchange(founder, site);
+  await exchange(founder, clone);
+  await exchange(founder, site);
+  for (const replica of [site, clone]) {
+    assert.equal(replica.own.suspicion, "fork");
+    await assert.rejects(replica.own.write(say(6)), hasCode("ledger-refused"));
+  }
+  assert.ok(founder.ledger.forkOf(site.siteId));
+});
+
+test("the former machine of a site that was recovered writes no more, and the fork ends with its log", async () => {
+  const [founder, site] = await two();
+  await founder.ledger.offer({ entries: [1, 2].map((timeMs) => site.author.entry({ seq: 20, timeMs })) });
+  assert.ok(founder.ledger.forkOf(site.siteId));
+  const recovered = new LedgerAuthor("site", 2, "new machine");
+  for (const { ledger } of [founder, site]) await ledger.offer({ certificates: [recovered.log.bytes] });
+  assert.equal(site.own.suspicion, "newer-log");
+  await assert.rejects(site.own.write(say(4)), hasCode("ledger-refused"));
+  assert.equal(founder.ledger.forkOf(site.siteId), undefined);
+  assert.equal(founder.ledger.currentLog(site.siteId)?.log.id, recovered.log.id);
+});
+
+test("what newer entries have made idle is withdrawn when it is much, and each log has one retire in force", async () => {
+  const [founder, site] = await two();
+  const { own, ledger, siteId } = site;
+  for (let count = 1; count < limits.supersededEntriesCount; count++) await own.write(say(1));
+  assert.equal(ledger.superseded(siteId).length, limits.supersededEntriesCount - 1);
+  assert.deepEqual(await own.withdrawIdle(), []);
+  await own.write(say(1));
+  assert.equal((await own.withdrawIdle()).length, 1);
+  assert.deepEqual(ledger.superseded(siteId), []);
+  await own.write(say(2));
+  const also = [ledger.statement(siteId, "placement", "3")!];
+  assert.equal((await own.withdrawIdle({ also, leastCount: 1 })).length, 1);
+  const inForce = ledger.currentLog(siteId)!.seqs();
+  assert.equal(inForce.length, 3, "two placements and the retire");
+  await exchange(site, founder);
+  const fresh = await Replica.open("fresh");
+  await founder.letIn(fresh);
+  await pull(fresh, founder);
+  assert.deepEqual(fresh.ledger.currentLog(siteId)!.seqs(), inForce);
+  assert.equal(fresh.ledger.digest(), founder.ledger.digest(), "the entries in force tell all that was withdrawn");
+});
+
+test("a retire of too many ranges is made shorter: what is in force between them is said again", async () => {
+  const { own, ledger, siteId } = await Replica.found("founder");
+  const idle: { logId: LogId; seq: number }[] = [];
+  const lossOf = (owner: number) =>
+    ({ kind: "loss", owner: parseSiteId(owner.toString(16).padStart(64, "0")), slice: 0, count: owner }) as const;
+  for (let owner = 0; owner <= limits.retireRangesCount; owner++) {
+    await own.write(lossOf(owner));
+    const { seq, logId } = parseEntry(await own.write(say(1)));
+    idle.push({ seq, logId });
+  }
+  await own.withdrawIdle({ also: idle.slice(-1), leastCount: 1 });
+  const state = ledger.currentLog(siteId)!;
+  assert.ok(state.withdrawn.ranges.length <= limits.retireRangesCount / 2);
+  assert.deepEqual(ledger.superseded(siteId), []);
+  const said = ledger.statements(siteId, "loss").map(({ statement }) => statement.count);
+  assert.equal(said.length, limits.retireRangesCount + 1, "nothing was lost");
+  assert.equal(new Set(said).size, said.length);
+  assert.equal(ledger.statement(siteId, "loss", `${lossOf(0).owner}/0`)?.statement.count, 0);
+});
+
+test("a recovered site withdraws what it says anew in the former machine's log", async () => {
+  const [founder, site] = await two();
+  const recovered = await Replica.open(new LedgerAuthor("site", 2, "new machine"));
+  await recovered.membership.enter(
+    await Array.fromAsync(founder.membership.rosters()),
+    founder.membership.federationId!,
+  );
+  await exchange(recovered, founder);
+  for (const slice of [1, 2]) await recovered.own.write(say(slice));
+  assert.equal(recovered.ledger.superseded(site.siteId).length, 2);
+  await recovered.own.withdrawIdle({ leastCount: 1 });
+  await recovered.own.write(say(3));
+  await recovered.own.withdrawIdle({ leastCount: 1 });
+  assert.deepEqual(recovered.ledger.log(site.author.log.id)!.seqs(), []);
+  assert.deepEqual(recovered.ledger.superseded(site.siteId), []);
+  await exchange(recovered, founder);
+  const fresh = await Replica.open("fresh");
+  await founder.letIn(fresh);
+  await pull(fresh, founder);
+  assert.equal(fresh.ledger.digest(), founder.ledger.digest());
+});
+
+test.run();

@@ -1,0 +1,235 @@
+/** What each kind of fault does to a running federation, and what ends it. */
+import type { PeerKey } from "#protocol/ids.ts";
+import type { EventLog } from "./event-log.ts";
+import type { Fault, FaultKind } from "./fault-plan.ts";
+import { partitionShapeNames, partitionShapes } from "./partition-shape.ts";
+import type { SeededRng } from "./seeded-rng.ts";
+import type { Line, SimNetwork } from "./sim-network.ts";
+import type { SimSite } from "./sim-site.ts";
+import type { VirtualTime } from "./virtual-time.ts";
+import type { Witness } from "./witness.ts";
+
+const MINUTE_MS = 60 * 1000;
+const DAY_MS = 24 * 60 * MINUTE_MS;
+/** What a clock may be wrong by: from seconds to the year 2038. */
+const JUMPS_MS = [1000, -1000, 3600_000, -3600_000, 30 * DAY_MS, -30 * DAY_MS, 12 * 365 * DAY_MS, -60 * 365 * DAY_MS];
+/** In which a write that has begun is mostly done, and known to others. */
+const MOST_WRITE_MS = 4000;
+const SLOW_WRITE_MS = 1000;
+const MOST_WAIT_MS = 12 * 60 * MINUTE_MS;
+const RATES = [0, 0.5, 1.1, 10];
+
+export interface FaultEffectsComponents {
+  readonly time: VirtualTime;
+  readonly network: SimNetwork;
+  readonly rng: SeededRng;
+  readonly log: EventLog;
+  readonly witness: Witness;
+  readonly sites: readonly SimSite[];
+  /** Only what these have counts as a copy. */
+  readonly honest: readonly SimSite[];
+  readonly afterCrash: (site: SimSite) => void;
+}
+
+/** Undefined when the fault could not strike now. */
+type Ending = (() => void) | undefined;
+
+export class FaultEffects {
+  /** How often each kind has struck. */
+  readonly struck = new Map<FaultKind, number>();
+  #isOver = false;
+  readonly #components: FaultEffectsComponents;
+  readonly #baseLine: Line;
+  readonly #lineChanges = new Set<Partial<Line>>();
+
+  constructor(components: FaultEffectsComponents) {
+    this.#components = components;
+    this.#baseLine = components.network.line;
+  }
+
+  /** No fault strikes any more. */
+  end(): void {
+    this.#isOver = true;
+  }
+
+  /** Has each fault of a plan strike and end in its time. */
+  arm(faults: readonly Fault[]): void {
+    const { time, log } = this.#components;
+    for (const fault of faults)
+      time.after(fault.atMs, () => {
+        const end = this.#strike(fault);
+        const { name } = this.#siteOf(fault);
+        log.note(name, `${fault.kind}${end ? "" : " (not now)"}`);
+        if (!end) return;
+        this.struck.set(fault.kind, (this.struck.get(fault.kind) ?? 0) + 1);
+        time.after(fault.durationMs, () => {
+          log.note(name, `${fault.kind} ends`);
+          end();
+        });
+      });
+  }
+
+  #siteOf({ siteNumber }: Fault): SimSite {
+    return this.#components.sites[siteNumber]!;
+  }
+
+  #strike(fault: Fault): Ending {
+    const site = this.#siteOf(fault);
+    const { severityRatio } = fault;
+    switch (fault.kind) {
+      case "crash":
+        return this.#crash(site, fault);
+      case "write-error":
+        return this.#down(site, () => site.store!.fail(severityRatio));
+      case "disk-loss":
+        return this.#loseDisk(site);
+      case "partition":
+        return this.#partition(fault);
+      case "loss":
+        return this.#changeLine({
+          breakRatio: severityRatio * 0.05,
+          gossipLossRatio: severityRatio * 0.3,
+          gossipDoubleRatio: severityRatio * 0.5,
+        });
+      case "delay":
+        return this.#changeLine({ latencyMs: 50 + severityRatio * 5000, jitterMs: severityRatio * 20_000 });
+      case "slow-line":
+        return this.#slowLine(site, severityRatio);
+      case "clock-jump":
+        site.clock.jump(JUMPS_MS[Math.floor(severityRatio * JUMPS_MS.length)]!);
+        return () => site.clock.setRight();
+      case "clock-rate":
+        site.clock.setRate(RATES[Math.floor(severityRatio * RATES.length)]!);
+        return () => site.clock.setRight();
+      case "disk-full":
+        return this.#fillDisk(site, severityRatio);
+      case "bit-rot":
+        return this.#rot(site, fault);
+      case "slow-disk":
+        return this.#slowDisk(site, severityRatio);
+    }
+  }
+
+  /**
+   * Most wait until something is being written, and then the disk takes its time: there is something to lose. The site is back
+   * as long after the crash as the fault lasts.
+   */
+  #crash(site: SimSite, { label, durationMs, severityRatio }: Fault): Ending {
+    const { rng, time, afterCrash } = this.#components;
+    if (!site.program) return undefined;
+    const details = rng.fork(label);
+    const { disk } = site;
+    const { writeMs } = disk;
+    let isDone = false;
+    const crash = (): void => {
+      if (isDone || this.#isOver) return;
+      isDone = true;
+      disk.writeMs = writeMs;
+      site.crash(severityRatio);
+      afterCrash(site);
+      time.after(durationMs, () => void site.start());
+    };
+    if (details.happens(0.8)) {
+      site.store!.onNextPut(() => {
+        disk.writeMs = Math.max(writeMs, SLOW_WRITE_MS);
+        time.after(details.below(MOST_WRITE_MS), crash);
+      });
+      time.after(MOST_WAIT_MS, crash);
+    } else crash();
+    return () => {};
+  }
+
+  #down(site: SimSite, strike: () => void): Ending {
+    if (!site.program) return undefined;
+    strike();
+    return () => {
+      // After a write error the process ends too: the store takes no more before it is opened again.
+      site.crash(0);
+      void site.start();
+    };
+  }
+
+  #loseDisk(site: SimSite): Ending {
+    const { witness, honest } = this.#components;
+    if (!site.program || !witness.canLose(honest, site.disk)) return undefined;
+    site.loseDisk();
+    return () => void site.start();
+  }
+
+  #partition({ label, durationMs, severityRatio }: Fault): Ending {
+    const { network, rng, time, sites } = this.#components;
+    const details = rng.fork(label);
+    const shape = partitionShapes[details.pick(partitionShapeNames)];
+    // By site and not by key: a site may come back as another machine.
+    const bySite = new Map(sites.map((site) => [site.identity.peerKey, site]));
+    const links = shape(details, [...bySite.keys()]);
+    let cut: readonly (readonly [PeerKey, PeerKey])[] = [];
+    const apply = (): void => {
+      cut = links.map(([from, to]) => [bySite.get(from)!.identity.peerKey, bySite.get(to)!.identity.peerKey]);
+      for (const [from, to] of cut) network.cut(from, to);
+    };
+    const mend = (): void => {
+      for (const [from, to] of cut) network.mend(from, to);
+      cut = [];
+    };
+    apply();
+    let isOver = false;
+    if (severityRatio > 0.7) {
+      const flap = (): void => {
+        if (isOver) return;
+        if (cut.length > 0) mend();
+        else apply();
+        time.after(details.between(1, durationMs / MINUTE_MS / 4) * MINUTE_MS, flap);
+      };
+      time.after(2 * MINUTE_MS, flap);
+    }
+    return () => {
+      isOver = true;
+      mend();
+    };
+  }
+
+  #changeLine(change: Partial<Line>): Ending {
+    this.#lineChanges.add(change);
+    this.#applyLine();
+    return () => {
+      this.#lineChanges.delete(change);
+      this.#applyLine();
+    };
+  }
+
+  #applyLine(): void {
+    this.#components.network.line = Object.assign({}, this.#baseLine, ...this.#lineChanges) as Line;
+  }
+
+  #slowLine(site: SimSite, severityRatio: number): Ending {
+    const { network } = this.#components;
+    const { peerKey } = site.identity;
+    network.shape(peerKey, { ...this.#baseLine, latencyMs: 300, bytesPerSecond: 100_000 / (1 + 50 * severityRatio) });
+    return () => network.shape(peerKey, undefined);
+  }
+
+  #fillDisk({ disk }: SimSite, severityRatio: number): Ending {
+    const { capacityBytes } = disk;
+    disk.capacityBytes = Math.min(capacityBytes, disk.usedBytes + 10_000 * severityRatio);
+    return () => (disk.capacityBytes = Math.max(disk.capacityBytes, capacityBytes));
+  }
+
+  #rot({ disk }: SimSite, { label, severityRatio }: Fault): Ending {
+    const { rng, witness, honest } = this.#components;
+    const details = rng.fork(label);
+    const ids = details.sample([...disk.primes.keys()], 1 + Math.floor(severityRatio * 10));
+    const lost = ids.filter((id) => witness.canLose(honest, disk, new Set([id])));
+    for (const id of lost) {
+      disk.rotten.add(id);
+      witness.damaged(disk, id);
+    }
+    return lost.length > 0 ? () => {} : undefined;
+  }
+
+  #slowDisk({ disk }: SimSite, severityRatio: number): Ending {
+    const { writeMs } = disk;
+    disk.writeMs = 100 + 30_000 * severityRatio;
+    return () => (disk.writeMs = Math.min(disk.writeMs, writeMs));
+  }
+}

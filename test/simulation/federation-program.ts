@@ -1,0 +1,116 @@
+/** A site as it runs: its part in a federation, on simulated ports. Agents' sessions and trees are left out; what they keep is not. */
+import type { Ledger } from "#ledger/ledger.ts";
+import { Federation } from "#node/federation/federation.ts";
+import type { FederationEvent } from "#node/federation/federation-event.ts";
+import { type SnapshotId, parseSnapshotId } from "#protocol/ids.ts";
+import { type ReplicationParts, openReplication } from "./replication-parts.ts";
+import type { Machine, SiteProgram } from "./site-program.ts";
+import type { SimSnapshot } from "./workload.ts";
+
+export async function startFederationProgram(machine: Machine): Promise<SiteProgram> {
+  const { store, clock, rng, identity, makeTransport, onFault } = machine;
+  const federation = await Federation.open(
+    {
+      ...{ store, clock, rng },
+      makeTransport: async (doorkeeper) => makeTransport(doorkeeper),
+      // What is sealed would be sealed in another thread; what it holds is of no interest here.
+      seal: async (plain) => Buffer.from(plain),
+      onEvent: (event) => {
+        if (hasError(event)) onFault(event.error);
+      },
+    },
+    {
+      siteName: identity.siteId.slice(0, 8),
+      epochCertificate: identity.log.bytes,
+      peerSeed: identity.peerSeed,
+      readKey: rng.bytes(32),
+      readGeneration: 1,
+    },
+  );
+  const snapshotsCount = (await Array.fromAsync(store.facts("snapshot"))).length;
+  const snapshots = { count: snapshotsCount };
+  const replication = await openReplication(machine, federation, () => snapshots.count);
+  const program = new FederationProgram({ machine, federation, replication, snapshots });
+  await program.start();
+  return program;
+}
+
+interface FederationProgramComponents {
+  readonly machine: Machine;
+  readonly federation: Federation;
+  readonly replication: ReplicationParts;
+  readonly snapshots: { count: number };
+}
+
+class FederationProgram implements SiteProgram {
+  readonly #machine: Machine;
+  readonly #federation: Federation;
+  readonly #stopping = new AbortController();
+
+  readonly #replication: ReplicationParts;
+  /** Numbered from 1 as they come. */
+  readonly #snapshots: { count: number };
+
+  constructor(components: FederationProgramComponents) {
+    this.#machine = components.machine;
+    this.#federation = components.federation;
+    this.#replication = components.replication;
+    this.#snapshots = components.snapshots;
+  }
+
+  get ledger(): Ledger {
+    return this.#federation.parts.ledger;
+  }
+
+  async start(): Promise<void> {
+    await this.#federation.start(this.#stopping.signal);
+    this.#replication.start(this.#stopping.signal);
+  }
+
+  async commit({ id, agent, primes }: SimSnapshot): Promise<void> {
+    const { store, identity } = this.#machine;
+    await store.put(agent, primes);
+    await store.keep(
+      identity.siteId,
+      primes.map((prime) => prime.id),
+    );
+    const key = `${agent}/${id}`;
+    this.#replication.keptMore();
+    const value = Buffer.from(`${++this.#snapshots.count}`);
+    await store.appendFacts([
+      { kind: "agent", key: agent, value: Buffer.from(agent) },
+      { kind: "snapshot", key, value },
+    ]);
+    void this.#federation.siteChanged("snapshot", key);
+  }
+
+  async meet(certificate: Uint8Array): Promise<void> {
+    await this.ledger.offer({ certificates: [certificate] });
+    this.#federation.parts.transport.membershipChanged();
+  }
+
+  async safeSnapshots(): Promise<SnapshotId[]> {
+    const safeCount = this.#replication.safeCount() ?? 0;
+    const facts = await Array.fromAsync(this.#machine.store.facts("snapshot"));
+    return facts
+      .filter(({ value }) => Number(value.toString()) <= safeCount)
+      .map(({ key }) => parseSnapshotId(key.slice(key.indexOf("/") + 1)));
+  }
+
+  async whyNotSettled(): Promise<string | undefined> {
+    const { store } = this.#machine;
+    const countOf = async (kind: string, prefix?: string): Promise<number> =>
+      (await Array.fromAsync(store.facts(kind, prefix))).length;
+    const untoldCount = (await countOf("snapshot")) - (await countOf("published", "snapshot/"));
+    if (untoldCount > 0) return `has not told the ledger of ${untoldCount} snapshots`;
+    const safeCount = this.#replication.safeCount();
+    const unsafeCount = this.#snapshots.count - (safeCount ?? Infinity);
+    return unsafeCount > 0 ? `has ${unsafeCount} snapshots that are not safe` : undefined;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error("the site stops"));
+  }
+}
+
+const hasError = (event: FederationEvent): event is FederationEvent & { readonly error: unknown } => "error" in event;

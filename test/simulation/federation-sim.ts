@@ -1,0 +1,188 @@
+/**
+ * One run of one plan: sites on a network, agents at work, faults, and then a time in which all is well and everything has to
+ * be in order again.
+ */
+import type { PeerKey } from "#protocol/ids.ts";
+import { AmbientBan } from "./ambient-ban.ts";
+import { Checkers, InvariantViolation } from "./checkers.ts";
+import { EventLog } from "./event-log.ts";
+import { FaultEffects } from "./fault-effects.ts";
+import type { FaultKind, SimPlan } from "./fault-plan.ts";
+import { makeGenesis } from "./genesis.ts";
+import { ProgramFaults } from "./program-faults.ts";
+import { RememberedCrypto } from "./remembered-crypto.ts";
+import { SeededRng } from "./seeded-rng.ts";
+import { SimNetwork } from "./sim-network.ts";
+import { SimSite } from "./sim-site.ts";
+import type { StartProgram } from "./site-program.ts";
+import { VirtualTime } from "./virtual-time.ts";
+import { Witness } from "./witness.ts";
+import { Workload } from "./workload.ts";
+
+const MINUTE_MS = 60 * 1000;
+const HOUR_MS = 60 * MINUTE_MS;
+
+export interface SimPrograms {
+  readonly honest: StartProgram;
+  readonly hostile: StartProgram;
+}
+
+export interface SimOutcome {
+  readonly hash: string;
+  readonly eventsCount: number;
+  readonly checksCount: number;
+  readonly simulatedMs: number;
+  readonly struck: ReadonlyMap<FaultKind, number>;
+  readonly snapshotsCount: number;
+  readonly failure: InvariantViolation | undefined;
+  /** What happened last. */
+  readonly lastLines: readonly string[];
+}
+
+/** Nothing else may run in this process meanwhile. */
+export async function simulate(plan: SimPlan, programs: SimPrograms): Promise<SimOutcome> {
+  using remembered = new RememberedCrypto();
+  using ban = new AmbientBan();
+  using faults = new ProgramFaults();
+  void remembered;
+  const sim = new FederationSim(plan, programs, faults);
+  let failure: InvariantViolation | undefined;
+  try {
+    await sim.run(() => {
+      ban.check();
+      faults.check();
+    });
+  } catch (error) {
+    failure = error instanceof InvariantViolation ? error : new InvariantViolation("unexpected", String(error), error);
+  }
+  return sim.outcome(failure);
+}
+
+class FederationSim {
+  readonly #plan: SimPlan;
+  readonly #time = new VirtualTime();
+  readonly #log = new EventLog(() => this.#time.elapsedMs);
+  readonly #witness = new Witness();
+  readonly #sites: readonly SimSite[];
+  readonly #honest: readonly SimSite[];
+  readonly #workload: Workload;
+  readonly #effects: FaultEffects;
+  readonly #checkers: Checkers;
+
+  constructor(plan: SimPlan, programs: SimPrograms, faults: ProgramFaults) {
+    this.#plan = plan;
+    const rng = new SeededRng(String(plan.seed));
+    const names = new Map<PeerKey, string>();
+    const nameOf = (key: PeerKey): string => {
+      let name = names.get(key);
+      if (!name) names.set(key, (name = key.slice(0, 8)));
+      return name;
+    };
+    const network = new SimNetwork(
+      { clock: this.#time.clock, rng: rng.fork("network") },
+      {
+        silenceMs: MINUTE_MS,
+        // More connections than this no machine keeps.
+        degreeCount: 12,
+        onEvent: (what, from, to, bytesCount) => this.#log.note(nameOf(from), `${what} ${nameOf(to)} ${bytesCount}`),
+        onHandlerError: (error, self) => {
+          if (this.#honest.some(({ identity }) => identity.peerKey === self)) faults.caught(error);
+        },
+      },
+    );
+    network.line = { ...network.line, latencyMs: 20, jitterMs: 40 };
+    const onStarted = (site: SimSite): void => this.#introduce(site);
+    this.#sites = Array.from({ length: plan.sitesCount }, (_, number) => {
+      const startProgram = plan.hostileNumbers.includes(number) ? programs.hostile : programs.honest;
+      const onFault = (error: unknown): void => {
+        if (!plan.hostileNumbers.includes(number)) faults.caught(error);
+      };
+      const components = {
+        time: this.#time,
+        network,
+        rng: rng.fork(`site ${number}`),
+        startProgram,
+        onFault,
+        onStarted,
+      };
+      return new SimSite(components, { number, seed: plan.seed, disk: { capacityBytes: 2 ** 30, writeMs: 5 } });
+    });
+    const genesis = makeGenesis(
+      rng.fork("genesis"),
+      this.#sites.map(({ identity }) => identity),
+    );
+    for (const site of this.#sites) site.genesis = genesis;
+    const shared = { time: this.#time, log: this.#log, witness: this.#witness };
+    const honest = this.#sites.filter(({ number }) => !plan.hostileNumbers.includes(number));
+    this.#workload = new Workload(
+      { ...shared, rng: rng.fork("workload") },
+      { agentsPerSiteCount: plan.sitesCount > 50 ? 1 : 2, snapshotEveryMs: 4 * HOUR_MS },
+    );
+    const effects = { ...shared, network, rng: rng.fork("effects") };
+    this.#checkers = new Checkers({ honest, witness: this.#witness });
+    const afterCrash = (site: SimSite): void => {
+      if (honest.includes(site)) this.#checkers.afterCrash(site);
+    };
+    this.#effects = new FaultEffects({ ...effects, sites: this.#sites, honest, afterCrash });
+    this.#honest = honest;
+  }
+
+  async run(afterEvent: () => void): Promise<void> {
+    for (const site of this.#sites) void site.start();
+    this.#workload.begin(this.#honest);
+    this.#effects.arm(this.#plan.faults);
+    const endMs = this.#plan.hoursCount * HOUR_MS;
+    for (let atMs = HOUR_MS; atMs < endMs + HOUR_MS; atMs += HOUR_MS) {
+      await this.#time.run(Math.min(atMs, endMs), afterEvent);
+      await this.#askWhatIsSafe();
+      this.#checkers.hourly();
+    }
+    this.#workload.end();
+    this.#effects.end();
+    for (const site of this.#sites) void site.start();
+    await this.#settle(endMs, afterEvent);
+  }
+
+  outcome(failure: InvariantViolation | undefined): SimOutcome {
+    return {
+      hash: this.#log.hash(),
+      eventsCount: this.#log.count,
+      checksCount: this.#checkers.checksCount,
+      simulatedMs: this.#time.elapsedMs,
+      struck: this.#effects.struck,
+      snapshotsCount: this.#witness.promised.size,
+      failure,
+      lastLines: this.#log.lastLines(),
+    };
+  }
+
+  async #askWhatIsSafe(): Promise<void> {
+    for (const { program } of this.#honest)
+      for (const id of (await program?.safeSnapshots()) ?? []) this.#witness.saidSafe(id);
+  }
+
+  /** People show the certificates of new machines around; until then these are strangers to all. */
+  #introduce(started: SimSite): void {
+    for (const site of this.#sites) {
+      if (site === started) continue;
+      for (const [one, other] of [
+        [site, started],
+        [started, site],
+      ] as const)
+        if (one.identity.epoch > 1) void other.program?.meet(one.identity.log.bytes).catch(() => {});
+    }
+  }
+
+  async #settle(endMs: number, afterEvent: () => void): Promise<void> {
+    // A site is not slower than its timers; of many, news go from one to the next.
+    const boundMs = 3 * HOUR_MS;
+    for (let atMs = endMs; ; atMs += 5 * MINUTE_MS) {
+      await this.#time.run(atMs, afterEvent);
+      const why = this.#checkers.whyNotConverged() ?? (await this.#checkers.whyNotSettled());
+      if (why === undefined) break;
+      if (atMs > endMs + boundMs)
+        throw new InvariantViolation("I6-convergence", `${boundMs / HOUR_MS} hours after the last fault: ${why}`);
+    }
+    this.#checkers.hourly();
+  }
+}

@@ -1,0 +1,232 @@
+/**
+ * What lies on one machine's disk, in memory: all that outlives a crash. Everything here is at once and whole; what is slow, refused
+ * or torn is the store's affair (sim-store.ts).
+ */
+import type { Fact, KeptTotal, SliceTotal } from "#node/store/prime-store.ts";
+import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
+import type { StoredPrime } from "#protocol/batch.ts";
+import type { Rng } from "#ledger/rng.ts";
+
+/** What a record takes besides what it is about. */
+const RECORD_BYTES = 64;
+const SLOW_WRITES_RATIO = 0.1;
+const SLOW_WRITE_MS = 500;
+
+interface Kept {
+  readonly ids: Set<PrimeId>;
+  bytes: number;
+  lostCount: number;
+  /** Until the next change. */
+  sorted: PrimeId[] | undefined;
+}
+
+export interface SimDiskInit {
+  readonly capacityBytes?: number;
+  readonly writeMs?: number;
+}
+
+export class SimDisk {
+  readonly #rng: Rng;
+  readonly primes = new Map<PrimeId, Buffer>();
+  /** Primes whose bytes are not what they were, which nobody has noticed yet. */
+  readonly rotten = new Set<PrimeId>();
+  /** Primes that were found damaged and are not here again. */
+  readonly quarantined = new Set<PrimeId>();
+  readonly #claims = new Map<PrimeId, Set<AgentId>>();
+  readonly #keeps = new Map<SiteId, Kept>();
+  /** For how many sites a prime is kept. */
+  readonly #keepersCounts = new Map<PrimeId, number>();
+  /** By kind; keys as bytes, one a character, so that their order is that of the bytes. */
+  readonly #facts = new Map<string, Map<string, Buffer>>();
+  readonly #sortedKeys = new Map<string, string[]>();
+  readonly closedMarks = new Set<string>();
+  closedEpoch = 1;
+  generation: string;
+  capacityBytes: number;
+  usedBytes = 0;
+  /** How long a group of writes mostly takes. */
+  writeMs: number;
+  isOpen = false;
+
+  constructor(components: { rng: Rng }, { capacityBytes = 2 ** 40, writeMs = 0 }: SimDiskInit = {}) {
+    this.#rng = components.rng;
+    this.capacityBytes = capacityBytes;
+    this.writeMs = writeMs;
+    this.generation = this.#rng.bytes(16).toString("hex");
+  }
+
+  get freeBytes(): number {
+    return Math.max(0, this.capacityBytes - this.usedBytes);
+  }
+
+  get factsCount(): number {
+    return [...this.#facts.values()].reduce((sum, kind) => sum + kind.size, 0);
+  }
+
+  /** How long the next group of writes takes: now and then a disk has other things to do. */
+  drawWriteMs(): number {
+    if (this.writeMs === 0) return 0;
+    return this.#rng.fraction() < SLOW_WRITES_RATIO ? Math.max(this.writeMs, SLOW_WRITE_MS) : this.writeMs;
+  }
+
+  putPrime({ id, stored }: StoredPrime): void {
+    // What rots unnoticed is taken for there, and so not written again.
+    if (this.primes.has(id)) return;
+    this.primes.set(id, Buffer.from(stored));
+    this.quarantined.delete(id);
+    this.usedBytes += stored.length + RECORD_BYTES;
+    for (const kept of this.#keptWith(id)) {
+      kept.bytes += stored.length;
+      kept.lostCount--;
+    }
+  }
+
+  claim(id: PrimeId, sender: AgentId): void {
+    const senders = this.#claims.get(id);
+    if (senders) senders.add(sender);
+    else this.#claims.set(id, new Set([sender]));
+  }
+
+  hasClaim(id: PrimeId, sender: AgentId): boolean {
+    return this.primes.has(id) && this.#claims.get(id)?.has(sender) === true;
+  }
+
+  /** Loses a prime as damage does: senders and keeps stay. */
+  lose(id: PrimeId): void {
+    this.quarantined.add(id);
+    this.#drop(id);
+    this.generation = this.#rng.bytes(16).toString("hex");
+  }
+
+  remove(id: PrimeId): boolean {
+    const wasHere = this.#drop(id);
+    this.quarantined.delete(id);
+    this.#claims.delete(id);
+    return wasHere;
+  }
+
+  #drop(id: PrimeId): boolean {
+    this.#reopenTrees();
+    const stored = this.primes.get(id);
+    if (!stored) return false;
+    this.primes.delete(id);
+    this.rotten.delete(id);
+    this.usedBytes -= stored.length + RECORD_BYTES;
+    for (const kept of this.#keptWith(id)) {
+      kept.bytes -= stored.length;
+      kept.lostCount++;
+    }
+    return true;
+  }
+
+  keep(site: SiteId, id: PrimeId): void {
+    let kept = this.#keeps.get(site);
+    if (!kept) this.#keeps.set(site, (kept = { ids: new Set(), bytes: 0, lostCount: 0, sorted: undefined }));
+    if (kept.ids.has(id)) return;
+    kept.ids.add(id);
+    kept.sorted = undefined;
+    this.#count(kept, id, 1);
+    this.#keepersCounts.set(id, (this.#keepersCounts.get(id) ?? 0) + 1);
+  }
+
+  /** Ends a keep; whether the prime is of no use to anybody any more. */
+  release(site: SiteId, id: PrimeId): boolean {
+    const kept = this.#keeps.get(site);
+    if (kept?.ids.delete(id)) {
+      kept.sorted = undefined;
+      this.#count(kept, id, -1);
+      const keepersCount = this.#keepersCounts.get(id)! - 1;
+      if (keepersCount > 0) this.#keepersCounts.set(id, keepersCount);
+      else this.#keepersCounts.delete(id);
+      if (kept.ids.size === 0) this.#keeps.delete(site);
+      this.#reopenTrees();
+    }
+    return !this.#keepersCounts.has(id) && !this.#claims.has(id);
+  }
+
+  hasKept(site: SiteId, id: PrimeId): boolean {
+    return this.#keeps.get(site)?.ids.has(id) ?? false;
+  }
+
+  /** Ascending. */
+  kept(site: SiteId): readonly PrimeId[] {
+    const kept = this.#keeps.get(site);
+    return kept ? (kept.sorted ??= [...kept.ids].sort()) : [];
+  }
+
+  lostOf(site: SiteId): PrimeId[] {
+    if ((this.#keeps.get(site)?.lostCount ?? 0) === 0) return [];
+    return this.kept(site).filter((id) => !this.primes.has(id));
+  }
+
+  keptTotals(): KeptTotal[] {
+    return [...this.#keeps]
+      .map(([site, { ids, bytes, lostCount }]) => ({ site, count: ids.size, bytes, lostCount }))
+      .sort((one, other) => (one.site < other.site ? -1 : 1));
+  }
+
+  keptSlices(site: SiteId): SliceTotal[] {
+    const slices = new Map<number, { slice: number; count: number; bytes: number; lostCount: number }>();
+    for (const id of this.kept(site)) {
+      const slice = Number.parseInt(id.charAt(0), 16);
+      const total = slices.get(slice) ?? { slice, count: 0, bytes: 0, lostCount: 0 };
+      slices.set(slice, total);
+      const stored = this.primes.get(id);
+      total.count++;
+      total.bytes += stored?.length ?? 0;
+      if (!stored) total.lostCount++;
+    }
+    return [...slices.values()];
+  }
+
+  setFact({ kind, key, value }: Fact): void {
+    let facts = this.#facts.get(kind);
+    if (!facts) this.#facts.set(kind, (facts = new Map()));
+    const place = Buffer.from(key).toString("latin1");
+    const former = facts.get(place);
+    this.usedBytes += (value?.length ?? 0) - (former?.length ?? 0);
+    if ((former === undefined) !== (value === undefined)) this.#sortedKeys.delete(kind);
+    if (value === undefined) facts.delete(place);
+    else facts.set(place, Buffer.from(value));
+  }
+
+  fact(kind: string, key: string): Buffer | undefined {
+    return this.#facts.get(kind)?.get(Buffer.from(key).toString("latin1"));
+  }
+
+  /** In byte order of the keys. */
+  facts(kind: string, prefix: string): { key: string; value: Buffer }[] {
+    return this.#placesOf(kind, prefix).map((place) => ({
+      key: Buffer.from(place, "latin1").toString(),
+      value: this.#facts.get(kind)!.get(place)!,
+    }));
+  }
+
+  factKeys(kind: string, prefix = ""): string[] {
+    return this.#placesOf(kind, prefix).map((place) => Buffer.from(place, "latin1").toString());
+  }
+
+  #placesOf(kind: string, prefix: string): string[] {
+    let places = this.#sortedKeys.get(kind);
+    if (!places) this.#sortedKeys.set(kind, (places = [...(this.#facts.get(kind)?.keys() ?? [])].sort()));
+    const start = Buffer.from(prefix).toString("latin1");
+    return start === "" ? places : places.filter((place) => place.startsWith(start));
+  }
+
+  /** What was found whole may be so no more. */
+  #reopenTrees(): void {
+    this.closedMarks.clear();
+    this.closedEpoch++;
+  }
+
+  #count(kept: Kept, id: PrimeId, sign: 1 | -1): void {
+    const stored = this.primes.get(id);
+    if (stored) kept.bytes += sign * stored.length;
+    else kept.lostCount += sign;
+  }
+
+  #keptWith(id: PrimeId): Kept[] {
+    if (!this.#keepersCounts.has(id)) return [];
+    return [...this.#keeps.values()].filter(({ ids }) => ids.has(id));
+  }
+}

@@ -1,0 +1,130 @@
+/** One simulated site over all its lives: what it keeps through crashes, and how it comes and goes. */
+import type { LedgerChange } from "#ledger/ledger-store.ts";
+import { ROSTER_KEY } from "./genesis.ts";
+import { SimDisk, type SimDiskInit } from "./sim-disk.ts";
+import { type SimIdentity, makeIdentity } from "./sim-identity.ts";
+import type { SeededRng } from "./seeded-rng.ts";
+import type { SimNetwork } from "./sim-network.ts";
+import type { SimPeers } from "./sim-peers.ts";
+import { SimStore } from "./sim-store.ts";
+import { SiteClock } from "./site-clock.ts";
+import type { Machine, SiteProgram, StartProgram } from "./site-program.ts";
+import type { VirtualTime } from "./virtual-time.ts";
+
+export interface SimSiteComponents {
+  readonly time: VirtualTime;
+  readonly network: SimNetwork;
+  readonly rng: SeededRng;
+  readonly startProgram: StartProgram;
+  readonly onFault: (error: unknown) => void;
+  /** Its program runs. */
+  readonly onStarted: (site: SimSite) => void;
+}
+
+export interface SimSiteInit {
+  readonly number: number;
+  readonly seed: number;
+  readonly disk: SimDiskInit;
+}
+
+interface Life {
+  readonly machine: Machine;
+  peers: SimPeers | undefined;
+  program: SiteProgram | undefined;
+}
+
+export class SimSite {
+  readonly number: number;
+  readonly #components: SimSiteComponents;
+  readonly #diskInit: SimDiskInit;
+  readonly #origin: string;
+  /** What every new machine of the site is told. */
+  genesis: readonly LedgerChange[] = [];
+  identity: SimIdentity;
+  disk: SimDisk;
+  /** How wrong the machine's clock is; it goes on through crashes. */
+  clock: SiteClock;
+  #life: Life | undefined;
+  #livesCount = 0;
+
+  constructor(components: SimSiteComponents, init: SimSiteInit) {
+    this.#components = components;
+    this.number = init.number;
+    this.#diskInit = init.disk;
+    this.#origin = `${init.seed} site ${init.number}`;
+    this.identity = makeIdentity(this.#origin, 1);
+    this.disk = this.#newDisk();
+    this.clock = new SiteClock(components);
+  }
+
+  get name(): string {
+    return `site ${this.number}`;
+  }
+
+  get isUp(): boolean {
+    return this.#life !== undefined;
+  }
+
+  /** Undefined while the site is down or only starting. */
+  get program(): SiteProgram | undefined {
+    return this.#life?.program;
+  }
+
+  get store(): SimStore | undefined {
+    return this.#life?.machine.store;
+  }
+
+  async start(): Promise<void> {
+    if (this.#life) return;
+    if (!this.disk.fact("ledger", ROSTER_KEY))
+      for (const { key, value } of this.genesis) this.disk.setFact({ kind: "ledger", key, value });
+    const { network, rng, startProgram, onFault } = this.#components;
+    const life: Life = {
+      machine: {
+        identity: this.identity,
+        store: new SimStore({ disk: this.disk, clock: this.clock }),
+        makeTransport: (doorkeeper) => (life.peers = network.join(this.identity.peerKey, doorkeeper)),
+        clock: this.clock,
+        onFault,
+        rng: rng.fork(`life ${this.#livesCount++}`),
+      },
+      peers: undefined,
+      program: undefined,
+    };
+    this.#life = life;
+    life.program = await startProgram(life.machine);
+    if (this.#life === life) this.#components.onStarted(this);
+  }
+
+  async stop(): Promise<void> {
+    const life = this.#life;
+    if (!life?.program) return;
+    await life.program.stop();
+    if (this.#life !== life) return;
+    life.peers?.stop();
+    await life.machine.store[Symbol.asyncDispose]();
+    this.#life = undefined;
+  }
+
+  /** As by a power cut. `doneRatio`: how much of what was being written is on the disk. */
+  crash(doneRatio: number): void {
+    if (!this.#life) return;
+    const { peers, machine } = this.#life;
+    this.#life = undefined;
+    peers?.crash();
+    machine.store.crash(doneRatio);
+    // The machine's clock goes on; what waits on it does not.
+    this.clock = this.clock.endAndCopy();
+  }
+
+  /** The machine is gone; another one acts for the site by its kit, with an empty disk. */
+  loseDisk(): void {
+    this.crash(0);
+    this.identity = makeIdentity(this.#origin, this.identity.epoch + 1);
+    this.disk = this.#newDisk();
+  }
+
+  #newDisk(): SimDisk {
+    return new SimDisk({ rng: this.#components.rng.fork(`disk ${this.identity.epoch}`) }, this.#diskInit);
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * `npm run sim -- --seed S --sites N --hours H --seeds K`: K runs of the simulator, from seed S on. What fails is made small, and
+ * the command that repeats it is printed. The exit code is 0 when nothing failed.
+ */
+import { Command, Option, InvalidArgumentError } from "commander";
+import { type FaultKind, type SimPlan, faultKinds } from "./fault-plan.ts";
+import type { SimOutcome } from "./federation-sim.ts";
+import { shrink } from "./shrink.ts";
+import { type ProgramName, describeFault, makePlan, programs, replayCommand, runPlan } from "./sim-runs.ts";
+
+const SHRINK_RUNS_COUNT = 200;
+const DAY_MS = 24 * 3600 * 1000;
+const MINUTE_MS = 60 * 1000;
+/** The run forbids it. */
+const realNow = performance.now.bind(performance);
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+
+function parseCount(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("a whole number is expected");
+}
+
+function parseNumbers(text: string): number[] {
+  return text === "none" ? [] : text.split(",").map(parseCount);
+}
+
+const options = new Command("sim")
+  .description("Runs a federation in virtual time, under faults drawn from a seed")
+  .option("--seed <number>", "the first seed", parseCount, 1)
+  .option("--seeds <count>", "how many seeds, one after the other", parseCount, 1)
+  .option("--sites <count>", "sites of the federation", parseCount, 5)
+  .option("--hours <count>", "simulated hours under faults", parseCount, 48)
+  .option("--hostile <count>", "sites among them that lie", parseCount, 0)
+  .addOption(new Option("--program <name>", "what the sites run").choices(Object.keys(programs)).default("federation"))
+  .option("--only <numbers>", "faults of the plan that strike, by their numbers, or none", parseNumbers)
+  .option("--no-shrink", "leave a plan that fails as it is")
+  .option("--trace", "print what happened last")
+  .parse()
+  .opts<{
+    seed: number;
+    seeds: number;
+    sites: number;
+    hours: number;
+    hostile: number;
+    program: ProgramName;
+    only?: number[];
+    shrink: boolean;
+    trace?: boolean;
+  }>();
+if (options.hostile * 3 >= options.sites && options.hostile > 0) {
+  process.stderr.write("fewer than a third of the sites may be hostile\n");
+  process.exit(2);
+}
+
+const { program } = options;
+const run = (plan: SimPlan): Promise<SimOutcome> => runPlan(plan, program);
+const total = { simulatedMs: 0, realMs: 0, failedCount: 0, struck: new Map<FaultKind, number>() };
+
+for (let seed = options.seed; seed < options.seed + options.seeds; seed++) {
+  const plan = makePlan({
+    ...{ seed, sitesCount: options.sites, hoursCount: options.hours, hostileCount: options.hostile },
+    ...(options.only && { onlyFaults: options.only }),
+  });
+  const startMs = realNow();
+  const outcome = await run(plan);
+  const realMs = realNow() - startMs;
+  note(seed, outcome, realMs);
+  if (!outcome.failure) continue;
+  total.failedCount++;
+  say(`  ${outcome.failure.message}\n  again: ${replayCommand(plan, program)}`);
+  if (!options.shrink) continue;
+  const smallest = await shrink(plan, outcome, run, SHRINK_RUNS_COUNT);
+  say(`  smaller: ${replayCommand(smallest, program)}`);
+  for (const fault of smallest.faults) say(`    ${describeFault(fault)}`);
+  say(`  ends with ${(await run(smallest)).failure?.message}`);
+}
+
+function note(seed: number, outcome: SimOutcome, realMs: number): void {
+  const { simulatedMs, struck, hash, eventsCount, checksCount, snapshotsCount, failure } = outcome;
+  total.simulatedMs += simulatedMs;
+  total.realMs += realMs;
+  for (const [kind, count] of struck) total.struck.set(kind, (total.struck.get(kind) ?? 0) + count);
+  const strikes = [...struck].map(([kind, count]) => `${kind} ${count}`).join(", ");
+  say(
+    `seed ${seed}: ${failure ? `FAILED ${failure.id}` : "ok"}, hash ${hash}, ${eventsCount} events, ${snapshotsCount} snapshots, ` +
+      `${checksCount} checks, ${daysPerMinute(simulatedMs, realMs)} days a minute; ${strikes || "no faults"}`,
+  );
+  if (options.trace) process.stdout.write(outcome.lastLines.join(""));
+}
+
+function daysPerMinute(simulatedMs: number, realMs: number): string {
+  return (simulatedMs / DAY_MS / (realMs / MINUTE_MS)).toFixed(0);
+}
+
+const never = faultKinds.filter((kind) => !total.struck.has(kind));
+say(
+  `${options.seeds} seeds, ${total.failedCount} failed, ${(total.simulatedMs / DAY_MS).toFixed(1)} federation-days, ` +
+    `${daysPerMinute(total.simulatedMs, total.realMs)} a minute${never.length > 0 ? `; never struck: ${never.join(", ")}` : ""}`,
+);
+if (total.failedCount > 0) process.exitCode = 1;

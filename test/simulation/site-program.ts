@@ -1,0 +1,37 @@
+/** What runs on a simulated machine, and what it is given. */
+import type { Ledger } from "#ledger/ledger.ts";
+import type { Doorkeeper, Transport } from "#node/federation/transport.ts";
+import type { SnapshotId } from "#protocol/ids.ts";
+import type { SimIdentity } from "./sim-identity.ts";
+import type { SeededRng } from "./seeded-rng.ts";
+import type { SimStore } from "./sim-store.ts";
+import type { SiteClock } from "./site-clock.ts";
+import type { SimSnapshot } from "./workload.ts";
+
+/** One life of one machine: all ports that its program has. */
+export interface Machine {
+  readonly identity: SimIdentity;
+  readonly store: SimStore;
+  /** Called once. */
+  readonly makeTransport: (doorkeeper?: Doorkeeper) => Transport;
+  readonly clock: SiteClock;
+  /** Errors that are the program's own fault end the run. */
+  readonly onFault: (error: unknown) => void;
+  readonly rng: SeededRng;
+}
+
+export interface SiteProgram {
+  readonly ledger: Ledger;
+  /** Keeps what an agent has backed up; resolves once the agent would be told that it is kept. */
+  commit(snapshot: SimSnapshot): Promise<void>;
+  /** Those of this machine's that are safe, in the meaning of docs/specs/replication.md. */
+  safeSnapshots(): Promise<SnapshotId[]>;
+  /** People show it the certificate of another site's new machine. */
+  meet(certificate: Uint8Array): Promise<void>;
+  /** What the site has yet to do once all is well, such as "has 3 snapshots to state"; undefined when nothing. */
+  whyNotSettled(): Promise<string | undefined>;
+  /** Ends in order. */
+  stop(): Promise<void>;
+}
+
+export type StartProgram = (machine: Machine) => Promise<SiteProgram>;

@@ -1,0 +1,114 @@
+/**
+ * Time that passes only from event to event: the next event is resolved, everything that follows from it without waiting is
+ * done, then comes the next one. Events of one time come in the order in which they were asked for.
+ */
+import type { Clock } from "#ledger/clock.ts";
+
+/** 1 January 2026. */
+const START_MS = Date.UTC(2026, 0, 1);
+/** Taken before a run forbids it to what is simulated. */
+const realImmediate = setImmediate;
+
+interface Event {
+  readonly atMs: number;
+  readonly order: number;
+  /** Undefined once it is of no interest any more. */
+  action: (() => void) | undefined;
+}
+
+export class VirtualTime {
+  /** A heap by time, then order. */
+  readonly #events: Event[] = [];
+  #elapsedMs = 0;
+  #order = 0;
+
+  get elapsedMs(): number {
+    return this.#elapsedMs;
+  }
+
+  /** True time. */
+  readonly clock: Clock = {
+    now: () => START_MS + this.#elapsedMs,
+    elapsedMs: () => this.#elapsedMs,
+    sleep: (durationMs, signal) => this.sleep(durationMs, signal),
+  };
+
+  /** Does `action` after so long, in whole milliseconds; what is returned takes it back. */
+  after(durationMs: number, action: () => void): () => void {
+    const event: Event = { atMs: this.#elapsedMs + Math.ceil(Math.max(0, durationMs)), order: this.#order++, action };
+    this.#push(event);
+    return () => void (event.action = undefined);
+  }
+
+  sleep(durationMs: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return Promise.reject(signal.reason as Error);
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    if (!signal) this.after(durationMs, resolve);
+    else {
+      const onAbort = (): void => {
+        cancel();
+        reject(signal.reason as Error);
+      };
+      const cancel = this.after(durationMs, () => {
+        signal.removeEventListener("abort", onAbort);
+        resolve();
+      });
+      signal.addEventListener("abort", onAbort, { once: true });
+    }
+    return promise;
+  }
+
+  /**
+   * Lets time pass until `untilMs` of elapsed time. After each event, when nothing goes on any more, `afterEvent` may look at
+   * the world; it ends the run by throwing.
+   */
+  async run(untilMs: number, afterEvent: () => void = () => {}): Promise<void> {
+    await settled();
+    for (;;) {
+      const event = this.#events[0];
+      if (!event || event.atMs > untilMs) break;
+      this.#shift();
+      if (!event.action) continue;
+      this.#elapsedMs = event.atMs;
+      event.action();
+      await settled();
+      afterEvent();
+    }
+    this.#elapsedMs = Math.max(this.#elapsedMs, untilMs);
+  }
+
+  #push(event: Event): void {
+    const events = this.#events;
+    let at = events.length;
+    events.push(event);
+    while (at > 0) {
+      const parent = (at - 1) >>> 1;
+      if (isBefore(events[parent]!, event)) break;
+      events[at] = events[parent]!;
+      at = parent;
+    }
+    events[at] = event;
+  }
+
+  #shift(): void {
+    const events = this.#events;
+    const last = events.pop()!;
+    if (events.length === 0) return;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= events.length) break;
+      if (child + 1 < events.length && isBefore(events[child + 1]!, events[child]!)) child++;
+      if (isBefore(last, events[child]!)) break;
+      events[at] = events[child]!;
+      at = child;
+    }
+    events[at] = last;
+  }
+}
+
+/** Resolves when no microtask is left: a turn of the event loop comes only then. */
+const settled = (): Promise<void> => new Promise((done) => void realImmediate(done));
+
+const isBefore = (one: Event, other: Event): boolean =>
+  one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order);

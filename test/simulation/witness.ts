@@ -1,0 +1,65 @@
+/** Sees everything and forgets nothing: what sites have promised, by which the checkers judge them. */
+import type { PrimeId, SiteId, SnapshotId } from "#protocol/ids.ts";
+import type { SimDisk } from "./sim-disk.ts";
+import type { SimSite } from "./sim-site.ts";
+import type { SimSnapshot } from "./workload.ts";
+
+export interface Promised {
+  readonly site: SimSite;
+  readonly snapshot: SimSnapshot;
+  /** On which it was kept when it was acknowledged. */
+  readonly disk: SimDisk;
+}
+
+export class Witness {
+  readonly promised = new Map<SnapshotId, Promised>();
+  /** Snapshots of which a site once said that they are safe. */
+  readonly safe = new Map<SnapshotId, Promised>();
+  /** All primes that were ever sent. */
+  readonly known = new Set<PrimeId>();
+  /** What faults have damaged on a disk. */
+  readonly #damaged = new Map<SimDisk, Set<PrimeId>>();
+
+  begun(_site: SimSite, { primes }: SimSnapshot): void {
+    for (const { id } of primes) this.known.add(id);
+  }
+
+  acknowledged(site: SimSite, disk: SimDisk, snapshot: SimSnapshot): void {
+    this.promised.set(snapshot.id, { site, disk, snapshot });
+  }
+
+  /** A site has said that a snapshot is safe, in the meaning of docs/specs/replication.md. */
+  saidSafe(id: SnapshotId): void {
+    const promised = this.promised.get(id);
+    if (promised) this.safe.set(id, promised);
+  }
+
+  damaged(disk: SimDisk, id: PrimeId): void {
+    const ids = this.#damaged.get(disk) ?? new Set();
+    this.#damaged.set(disk, ids.add(id));
+  }
+
+  isDamaged(disk: SimDisk, id: PrimeId): boolean {
+    return this.#damaged.get(disk)?.has(id) ?? false;
+  }
+
+  /** Primes that some live snapshot of a site reaches. */
+  liveOf(siteId: SiteId): Set<PrimeId> {
+    const ids = new Set<PrimeId>();
+    for (const { site, snapshot } of this.promised.values())
+      if (site.identity.siteId === siteId) for (const { id } of snapshot.primes) ids.add(id);
+    return ids;
+  }
+
+  /** Whether everything that is safe would still be somewhere without `ids`, or anything, of a disk. */
+  canLose(sites: readonly SimSite[], disk: SimDisk, ids?: ReadonlySet<PrimeId>): boolean {
+    for (const { snapshot } of this.safe.values())
+      for (const { id } of snapshot.primes) {
+        if (ids && !ids.has(id)) continue;
+        if (!sites.some((other) => other.disk !== disk && isSound(other.disk, id))) return false;
+      }
+    return true;
+  }
+}
+
+export const isSound = (disk: SimDisk, id: PrimeId): boolean => disk.primes.has(id) && !disk.rotten.has(id);
