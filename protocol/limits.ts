@@ -262,6 +262,8 @@ export const limits = {
   gossipMessageBytes: 72 * KIB,
   /** Largest envelope of such messages that is read. */
   gossipEnvelopeBytes: 512 * KIB,
+  /** Such envelopes that one peer may send within {@link limits.peerFrameWatchMs}: a hundred times what gossip needs, and a tenth of a second of work. */
+  gossipEnvelopesCount: 2_000,
   /** Such bytes that a slow peer has not taken; above, its gossip ends. */
   gossipUnsentBytes: 4 * MIB,
   /** Memory for the topics that one peer names. */
