@@ -11,10 +11,11 @@ import type { Rng } from "#ledger/rng.ts";
 import { readStatement } from "#ledger/statements.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CostorError } from "#protocol/errors.ts";
+import { freeBuffer } from "#protocol/freed-buffer.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { decodeMessage, encodeMessage } from "./frame-codec.ts";
-import { batchFrames } from "./prime-batches.ts";
+import { type BatchFrame, batchFrames } from "./prime-batches.ts";
 import { type ReplicateAnswer, idsToBytes, refusalError, replicateAnswer } from "./replicate-messages.ts";
 import type { LedgerReader } from "./replication-ports.ts";
 import { compareSlice } from "./slice-comparison.ts";
@@ -158,12 +159,14 @@ export class OwnerRun {
   /** False when the run may not go on; what was sent is kept by then. */
   async #sendPrimes(slice: number, missing: readonly PrimeId[], lacking: Set<PrimeId>): Promise<boolean> {
     const { channel, store, limit } = this.#components;
-    const underWay: { count: number; bytes: number }[] = [];
+    const underWay: BatchFrame[] = [];
     let underWayBytes = 0;
     const takeAnswer = async (): Promise<void> => {
-      const { count, bytes } = underWay.shift()!;
+      const { frame, count, bytes } = underWay.shift()!;
       underWayBytes -= bytes;
       const kept = expect(await this.#receive(), "kept");
+      // It has left this machine whole.
+      freeBuffer(frame);
       if (kept.count !== count) throw new CostorError("peer-misbehaved", "it keeps other primes than were sent");
       this.#keptCount += count;
       this.#keptBytes += bytes;
@@ -171,12 +174,13 @@ export class OwnerRun {
       onProgress?.({ slice, missingCount: missing.length, keptCount: this.#keptCount, keptBytes: this.#keptBytes });
     };
     let isPaused = false;
-    for await (const { frame, count, bytes } of batchFrames(store, missing, (id) => void lacking.add(id))) {
+    for await (const batch of batchFrames(store, missing, (id) => void lacking.add(id))) {
+      const { frame, bytes } = batch;
       if ((isPaused = !this.#mayGoOn())) break;
       while (underWay.length > 0 && underWayBytes + bytes > limits.replicateUnderWayBytes) await takeAnswer();
       await limit.take(bytes, this.#init.signal);
       // Before it is sent: what was under way when the channel breaks is not counted as kept.
-      underWay.push({ count, bytes });
+      underWay.push(batch);
       underWayBytes += bytes;
       await channel.send(frame);
     }
