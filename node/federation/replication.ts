@@ -12,6 +12,7 @@ import { serveAudits } from "#node/replication/audit-service.ts";
 import { Auditor } from "#node/replication/auditor.ts";
 import { Departures } from "#node/replication/departures.ts";
 import { Dropping } from "#node/replication/dropping.ts";
+import { healOwn } from "#node/replication/healing.ts";
 import { HeldClock } from "#node/replication/held-clock.ts";
 import { HolderQuota } from "#node/replication/holder-quota.ts";
 import { HolderService } from "#node/replication/holder-service.ts";
@@ -199,8 +200,9 @@ export class Replication {
   async #turn(signal: AbortSignal): Promise<void> {
     this.#silence.count();
     await this.#losses();
-    const { store, ownLog } = this.#components;
+    const { store, ownLog, peers, membership: sites, ledger } = this.#components;
     const self = ownLog.log.certificate.siteId;
+    await healOwn({ self, peers, sites, ledger, store }, signal);
     this.#ownLostCount = (await store.keptTotals()).find(({ site }) => site === self)?.lostCount ?? 0;
     await this.#replicator.turn(signal);
   }

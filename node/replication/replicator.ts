@@ -34,7 +34,7 @@ export interface ReplicatorComponents {
   readonly placement: PlacementKeeper;
   readonly refusals: Refusals;
   readonly auditor: Auditor;
-  readonly limit: BandwidthLimit;
+  readonly limit: Pick<BandwidthLimit, "take">;
   /** Why this site must sign nothing now; undefined when all is well. */
   readonly suspicion: () => string | undefined;
   /** Whether data may be moved now: the window is open, and nobody has paused it. */

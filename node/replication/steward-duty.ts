@@ -34,7 +34,7 @@ export interface StewardComponents {
   readonly silence: Pick<Silence, "of">;
   readonly placement: PlacementKeeper;
   readonly auditor: Auditor;
-  readonly limit: BandwidthLimit;
+  readonly limit: Pick<BandwidthLimit, "take">;
   readonly suspicion: () => string | undefined;
   readonly mayMove: () => boolean;
   readonly onFailure?: ((site: SiteId, error: unknown) => void) | undefined;
@@ -83,15 +83,15 @@ export class StewardDuty {
     await this.#auditCoHolders(silent, signal);
     const here = new Set(sites.sites());
     const isLive = (site: SiteId): boolean => site === self || (here.has(site) && silence.of(site) < LIVE_SILENT_MS);
-    const slices = stewardedSlices(silent, self, isLive);
+    const hasReceipt = (site: SiteId, slice: number): boolean =>
+      ledger.statement(site, "receipt", `${owner}/${slice}`) !== undefined;
+    const slices = stewardedSlices(silent, self, (site, slice) => isLive(site) && hasReceipt(site, slice));
     if (slices.length === 0) return;
     const added = placement.planFor(owner);
     for (const slice of slices) {
       const before = ledger.statement(self, "steward", `${owner}/${slice}`)?.statement.holders ?? [];
       // Also those that the owner has named and did not come to fill.
-      const empty = silent.table[slice]!.filter(
-        (site) => isLive(site) && ledger.statement(site, "receipt", `${owner}/${slice}`) === undefined,
-      );
+      const empty = silent.table[slice]!.filter((site) => isLive(site) && !hasReceipt(site, slice));
       const further = [...added[slice]!, ...empty].filter((site) => site !== self && !before.includes(site));
       if (further.length > 0)
         await entries.write({ kind: "steward", owner, slice, holders: [...before, ...further].sort() });

@@ -70,7 +70,7 @@ export async function openReplication(
   };
   const quota = new HolderQuota({
     ...base,
-    holdingLimits: () => ({ offeredBytes: 2 ** 28, ownerBytes: () => 2 ** 26 }),
+    holdingLimits: async () => ({ offeredBytes: 2 ** 28, ownerBytes: () => 2 ** 26 }),
   });
   const service = new HolderService({ ...base, quota, writeTurns: new Turns({ atOnceCount: 2 }) });
   servePrimes(base);

@@ -288,6 +288,27 @@ test("nobody acts for an owner that is silent for less than a week, and a stewar
   assert.equal(safeSnapshotsOf(statesOf(program), safety), 1);
 });
 
+test("a steward fills also those that the owner has named and did not come to fill", async () => {
+  const { all, owner, holders, program } = await federation("a", "b", "c");
+  await owner.backUp("first", 60);
+  await program.turn();
+  holders[0]!.role = "none";
+  program.mayMove = false;
+  await program.turn();
+  await all.spread();
+  owner.peers.stop();
+  assert.ok(tableOf(program).every((named) => !named.includes(holders[0]!.siteId) && named.length === 2));
+  const live = holders.slice(1);
+  const duties = live.map((holder) => stewardDutyOf(holder, new Map([[owner.siteId, 8 * DAY_MS]])));
+  for (let turn = 0; turn < 2; turn++)
+    for (const duty of duties) {
+      await duty.turn(new AbortController().signal);
+      await all.spread();
+    }
+  for (const slice of allSlices)
+    for (const holder of live) assert.ok(holder.receiptFor(owner.siteId, slice) !== undefined, `slice ${slice}`);
+});
+
 test("co-holders of a silent owner find out one that has lost its primes, and replace it", async () => {
   const { all, owner, holders, program } = await federation("a", "b", "c");
   await owner.backUp("first", 100);

@@ -37,7 +37,7 @@ function partsOf(site: ReplicatingSite, silentMs: ReadonlyMap<SiteId, number>) {
     refusals,
     placement,
     auditor,
-    limit: new BandwidthLimit({ clock }, { bytesPerSecond: () => undefined }),
+    limit: new BandwidthLimit({ clock }, {}),
   };
 }
 
