@@ -268,8 +268,8 @@ export const limits = {
   gossipTopicsBytes: 16 * KIB,
   /** Lines of the log about refused peers in a minute; the rest is counted. */
   peerRefusalsLoggedPerMinuteCount: 20,
-  /** Most prefixes in one question of a comparison of sets, and most tags in it: an answer has at most 900 kB. */
-  reconcileAskedCount: 4096,
+  /** Most prefixes in one question of a comparison of sets, and most tags in it: what it asks is answered with 3.5 MB at most, 1 MB as a rule. */
+  reconcileAskedCount: 8192,
   /** Most prefixes that one comparison asks about: those of two sets of 16 million ids each that have none in common. */
   reconcilePrefixesCount: 1_200_000,
   /** Most ids that a comparison finds only the holder to have, about 100 bytes of memory each. */

@@ -50,10 +50,10 @@ export async function startFederation(
     { store: site.store, clock, rng, makeTransport, seal: site.machine.seal, onEvent: (event) => tell(log, event) },
     { siteName, epochCertificate, ...site.machine },
   );
-  const { replication } = federation.parts;
-  replication.own.received(site.receivedMs());
+  const { own, copies, membership } = federation.parts;
+  own.received(site.receivedMs());
   site.changes.onChange((change) => {
-    if (change.kind === "snapshot") replication.own.received(change.receivedMs);
+    if (change.kind === "snapshot") own.received(change.receivedMs);
     void federation.siteChanged(change.kind, change.key);
   });
   const end = new AbortController();
@@ -71,8 +71,7 @@ export async function startFederation(
     reportStatus({ federation, store: site.store, receivedTimes: () => receivedTimesOf(site), nowMs: site.now });
   return {
     service: new FederationService({ federation, clock, rng, status }, { siteName, peerSeed: site.machine.peerSeed }),
-    copiesOf: (receivedMs) =>
-      federation.parts.membership.roster === undefined ? undefined : replication.copies.of(receivedMs),
+    copiesOf: (receivedMs) => (membership.roster === undefined ? undefined : copies.of(receivedMs)),
     [Symbol.asyncDispose]: stop,
   };
 }

@@ -71,6 +71,12 @@ export class CopiesReport {
     });
   }
 
+  /** Holders against which an audit tells. */
+  failingHolders(): SiteId[] {
+    const { holders } = this.#components.placement.stateOf(this.#init.self, 0);
+    return holders.filter(({ failsAudits }) => failsAudits).map(({ siteId }) => siteId);
+  }
+
   #states(): SliceState[] {
     return allSlices.map((slice) => this.#components.placement.stateOf(this.#init.self, slice));
   }

@@ -14,11 +14,10 @@ export interface StatusComponents {
 
 export async function reportStatus(components: StatusComponents): Promise<FederationStatus> {
   const { federation, store, receivedTimes } = components;
-  const { membership, transport, replication } = federation.parts;
+  const { membership, transport, copies, sending } = federation.parts;
   const sites = membership.sites();
   const roster = membership.roster!;
   const { offeredBytes } = await federation.room();
-  const { copies } = replication;
   const [safeMs, onceMs] = [copies.safeReceivedMs(), copies.onceReceivedMs()];
   const times = (await receivedTimes()).toSorted((one, other) => one - other);
   const unsafeSinceMs = times.find((receivedMs) => receivedMs > safeMs);
@@ -28,7 +27,8 @@ export async function reportStatus(components: StatusComponents): Promise<Federa
       sum + bytes * all.filter((copy) => copy.generation < generation).length,
     0,
   );
-  const waiting = replication.suspicion() ?? replication.rules.waiting();
+  const [blocking] = await federation.blocking();
+  const waiting = blocking ?? waitingText(federation);
   return {
     federationId: membership.federationId!,
     name: roster.name,
@@ -45,16 +45,25 @@ export async function reportStatus(components: StatusComponents): Promise<Federa
       ...(unsafeSinceMs === undefined ? {} : { unsafeSinceMs }),
     },
     slices,
-    sending: replication.sending(),
+    sending: sending.list(),
     behindBytes,
-    ...doneAt(replication.sending(), behindBytes, components.nowMs()),
+    ...doneAt(sending.list(), behindBytes, components.nowMs()),
     ...(waiting === undefined ? {} : { waiting }),
     kept: (await store.keptTotals())
       .filter(({ site }) => site !== federation.siteId)
       .map(({ site, count, bytes }) => ({ owner: site, count, bytes })),
     offeredBytes,
-    alarms: federation.alarms(),
+    alarms: await federation.alarms(),
   };
+}
+
+/** Why nothing is sent though nothing is wrong. */
+function waitingText({ parts }: Federation): string | undefined {
+  const { isPaused, window, timeZone } = parts.settings.current;
+  if (parts.replication.mayMove()) return undefined;
+  return isPaused || window === null
+    ? "people have paused it"
+    : `it waits for the window, ${window.begins} to ${window.ends}, ${timeZone}`;
 }
 
 /** By the rate of what is under way. */

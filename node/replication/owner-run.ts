@@ -41,7 +41,7 @@ export interface OwnerRunComponents {
   readonly channel: Channel;
   readonly ledger: Pick<LedgerReader, "offer" | "statement">;
   readonly store: Pick<PrimeStore, "get" | "getMany">;
-  readonly limit: Pick<BandwidthLimit, "take">;
+  readonly limit: BandwidthLimit;
   readonly rng: Rng;
 }
 

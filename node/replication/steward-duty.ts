@@ -34,8 +34,8 @@ export interface StewardComponents {
   readonly silence: Pick<Silence, "of">;
   readonly placement: PlacementKeeper;
   readonly auditor: Auditor;
-  readonly limit: Pick<BandwidthLimit, "take">;
-  readonly suspicion: () => string | undefined;
+  readonly limit: BandwidthLimit;
+  readonly suspicion: () => Promise<string | undefined>;
   readonly mayMove: () => boolean;
   readonly onFailure?: ((site: SiteId, error: unknown) => void) | undefined;
 }
@@ -59,7 +59,7 @@ export class StewardDuty {
 
   async turn(signal: AbortSignal): Promise<void> {
     const { self, store, suspicion } = this.#components;
-    if (suspicion() !== undefined) return;
+    if ((await suspicion()) !== undefined) return;
     for (const { site: owner } of await store.keptTotals()) {
       signal.throwIfAborted();
       if (owner === self) continue;
@@ -89,6 +89,7 @@ export class StewardDuty {
     if (slices.length === 0) return;
     const added = placement.planFor(owner);
     for (const slice of slices) {
+      if (added[slice]!.length === 0) continue;
       const before = ledger.statement(self, "steward", `${owner}/${slice}`)?.statement.holders ?? [];
       // Also those that the owner has named and did not come to fill.
       const empty = silent.table[slice]!.filter((site) => isLive(site) && !hasReceipt(site, slice));

@@ -10,7 +10,7 @@ const totalLetter = Buffer.from("t", "latin1");
 const siteBytes = 32;
 
 export const keepKey = (site: Buffer, id: Buffer): Buffer => Buffer.concat([keepLetter, site, id]);
-export const isKeepKey = (key: Buffer): boolean => key[0] === keepLetter[0];
+const isKeepKey = (key: Buffer): boolean => key[0] === keepLetter[0];
 export const siteOfKeepKey = (key: Buffer): Buffer => key.subarray(1, 1 + siteBytes);
 export const idOfKeepKey = (key: Buffer): Buffer => key.subarray(1 + siteBytes);
 export const keepPrefix = keepLetter;

@@ -307,7 +307,8 @@ function keysOf(record: PlacedRecord): Buffer[] {
     case recordKind.keep:
     case recordKind.release: {
       const { site, ids } = decodeKeep(bodyOf(record));
-      return ids.flatMap((id) => [totalKey(site, sliceOfId(id)), keepKey(site, id), primeKey(id)]);
+      const totals = [...new Set(ids.map(sliceOfId))].map((slice) => totalKey(site, slice));
+      return [...totals, ...ids.flatMap((id) => [keepKey(site, id), primeKey(id)])];
     }
     default:
       return [];

@@ -15,7 +15,7 @@ import {
 } from "#test/support/store-samples.ts";
 import type { Suite } from "#test/support/suite.ts";
 
-export async function allOf(pages: AsyncIterable<PrimeId[]>): Promise<PrimeId[]> {
+async function allOf(pages: AsyncIterable<PrimeId[]>): Promise<PrimeId[]> {
   const ids: PrimeId[] = [];
   for await (const page of pages) {
     assert.ok(page.length > 0, "a page is never empty");

@@ -3,7 +3,6 @@ import type { Ledger } from "#ledger/ledger.ts";
 import { Federation } from "#node/federation/federation.ts";
 import type { FederationEvent } from "#node/federation/federation-event.ts";
 import { type SnapshotId, parseSnapshotId } from "#protocol/ids.ts";
-import { type ReplicationParts, openReplication } from "./replication-parts.ts";
 import type { Machine, SiteProgram } from "./site-program.ts";
 import type { SimSnapshot } from "./workload.ts";
 
@@ -29,8 +28,8 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
   );
   const snapshotsCount = (await Array.fromAsync(store.facts("snapshot"))).length;
   const snapshots = { count: snapshotsCount };
-  const replication = await openReplication(machine, federation, () => snapshots.count);
-  const program = new FederationProgram({ machine, federation, replication, snapshots });
+  federation.parts.own.received(snapshots.count);
+  const program = new FederationProgram({ machine, federation, snapshots });
   await program.start();
   return program;
 }
@@ -38,7 +37,6 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
 interface FederationProgramComponents {
   readonly machine: Machine;
   readonly federation: Federation;
-  readonly replication: ReplicationParts;
   readonly snapshots: { count: number };
 }
 
@@ -47,14 +45,12 @@ class FederationProgram implements SiteProgram {
   readonly #federation: Federation;
   readonly #stopping = new AbortController();
 
-  readonly #replication: ReplicationParts;
   /** Numbered from 1 as they come. */
   readonly #snapshots: { count: number };
 
   constructor(components: FederationProgramComponents) {
     this.#machine = components.machine;
     this.#federation = components.federation;
-    this.#replication = components.replication;
     this.#snapshots = components.snapshots;
   }
 
@@ -64,7 +60,6 @@ class FederationProgram implements SiteProgram {
 
   async start(): Promise<void> {
     await this.#federation.start(this.#stopping.signal);
-    this.#replication.start(this.#stopping.signal);
   }
 
   async commit({ id, agent, primes }: SimSnapshot): Promise<void> {
@@ -75,12 +70,13 @@ class FederationProgram implements SiteProgram {
       primes.map((prime) => prime.id),
     );
     const key = `${agent}/${id}`;
-    this.#replication.keptMore();
-    const value = Buffer.from(`${++this.#snapshots.count}`);
+    const number = ++this.#snapshots.count;
+    const value = Buffer.from(`${number}`);
     await store.appendFacts([
       { kind: "agent", key: agent, value: Buffer.from(agent) },
       { kind: "snapshot", key, value },
     ]);
+    this.#federation.parts.own.received(number);
     void this.#federation.siteChanged("snapshot", key);
   }
 
@@ -90,7 +86,7 @@ class FederationProgram implements SiteProgram {
   }
 
   async safeSnapshots(): Promise<SnapshotId[]> {
-    const safeCount = this.#replication.safeCount() ?? 0;
+    const safeCount = (await this.#safeCount()) ?? 0;
     const facts = await Array.fromAsync(this.#machine.store.facts("snapshot"));
     return facts
       .filter(({ value }) => Number(value.toString()) <= safeCount)
@@ -103,9 +99,15 @@ class FederationProgram implements SiteProgram {
       (await Array.fromAsync(store.facts(kind, prefix))).length;
     const untoldCount = (await countOf("snapshot")) - (await countOf("published", "snapshot/"));
     if (untoldCount > 0) return `has not told the ledger of ${untoldCount} snapshots`;
-    const safeCount = this.#replication.safeCount();
+    const safeCount = await this.#safeCount();
     const unsafeCount = this.#snapshots.count - (safeCount ?? Infinity);
     return unsafeCount > 0 ? `has ${unsafeCount} snapshots that are not safe` : undefined;
+  }
+
+  /** Undefined while it must sign nothing. */
+  async #safeCount(): Promise<number | undefined> {
+    const { replication, copies } = this.#federation.parts;
+    return (await replication.suspicion()) === undefined ? copies.safeReceivedMs() : undefined;
   }
 
   async stop(): Promise<void> {

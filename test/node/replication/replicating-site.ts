@@ -143,7 +143,7 @@ export class ReplicatingSite {
       self,
       ledger,
       store: { keptTotals: () => store.keptTotals(), stats: roomyStats(store) },
-      holdingLimits: async () => ({ offeredBytes: this.offeredBytes, ownerBytes: () => init.ownerBytes ?? Infinity }),
+      holdingLimits: async () => ({ offeredBytes: this.offeredBytes, ownerBytes: init.ownerBytes ?? Infinity }),
     });
     this.peers = federation.network.join(this.peerKey);
     if (init.serves !== false) {
@@ -316,7 +316,7 @@ export class ReplicatingSite {
 
   runOver(channel: Channel, holder: SiteId, slices: readonly SliceToSend[], init: Partial<OwnerRunInit> = {}) {
     const { ledger, store } = this;
-    const limit = new BandwidthLimit({ clock: this.clock }, {});
+    const limit = new BandwidthLimit({ clock: this.clock }, { bytesPerSecond: () => undefined });
     const components = { channel, ledger, store, limit, rng: seededRng(this.name) };
     return new OwnerRun(components, { owner: this.siteId, holder, ...init }).run(slices);
   }

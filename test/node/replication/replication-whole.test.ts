@@ -5,13 +5,7 @@
 import assert from "node:assert/strict";
 import { safeSnapshotsOf } from "#ledger/copies.ts";
 import { allSlices } from "#node/replication/placement-keeper.ts";
-import type { FederationEvent } from "#node/federation/federation-event.ts";
-import type { OwnEntries } from "#node/federation/own-entries.ts";
-import { Replication } from "#node/federation/replication.ts";
-import { SettingsFact } from "#node/federation/settings.ts";
-import type { Membership } from "#ledger/membership.ts";
-import type { OwnLog } from "#ledger/own-log.ts";
-import type { PrimeId } from "#protocol/ids.ts";
+import { Replication, type ReplicationEvent, type ReplicationSettings } from "#node/replication/replication.ts";
 import { SiteClock } from "#test/simulation/site-clock.ts";
 import { VirtualTime } from "#test/simulation/virtual-time.ts";
 import { seededRng } from "#test/support/seeded-rng.ts";
@@ -21,26 +15,19 @@ import { DAY_MS, ReplicatingFederation, type ReplicatingSite } from "./replicati
 const test = suite("replication-whole");
 
 const HOUR_MS = 3_600_000;
-interface Program {
-  readonly site: ReplicatingSite;
-  readonly replication: Replication;
-  readonly clock: SiteClock;
-  readonly settings: SettingsFact;
-}
-
-/** Backs up so much, and says so. */
-async function backUp({ site, replication }: Program, seed: string, count: number): Promise<PrimeId[]> {
-  const ids = await site.backUp(seed, count);
-  replication.own.received(site.snapshotsCount);
-  return ids;
-}
+const anyTime: ReplicationSettings = { isPaused: false, window: null, timeZone: "UTC", bytesPerSecond: null };
 
 class World {
   readonly time = new VirtualTime();
   readonly all = new ReplicatingFederation();
-  readonly programs: Program[] = [];
-  readonly events: FederationEvent[] = [];
+  readonly programs: {
+    readonly site: ReplicatingSite;
+    readonly replication: Replication;
+    readonly clock: SiteClock;
+  }[] = [];
+  readonly events: ReplicationEvent[] = [];
   readonly end = new AbortController();
+  settings = anyTime;
 
   static async of(...names: string[]): Promise<World> {
     const world = new World();
@@ -57,45 +44,45 @@ class World {
   async #add(name: string): Promise<void> {
     const site = await this.all.add(name, { serves: false });
     const clock = new SiteClock({ time: this.time });
-    const { ledger, peers, roomyStore: store } = site;
-    const settings = await SettingsFact.open(store);
+    const { siteId: self, view: sites, ledger, entries, kept, own, peers } = site;
     const replication = await Replication.open({
-      ...{ store, clock, rng: seededRng(name), peers, ledger, settings },
-      // What it asks of them, as far as a test of replication goes.
-      membership: { ...site.view, roster: {} } as unknown as Membership,
-      ownLog: { log: site.author.log, suspicion: undefined, isReady: true, wasLedBack: false } as unknown as OwnLog,
-      entries: site.entries as OwnEntries,
-      room: async () => ({ offeredBytes: 1e12 }),
+      ...{ self, sites, ledger, entries, kept, own, peers, clock, store: site.roomyStore },
+      rng: seededRng(name),
+      settings: () => this.settings,
+      holdingLimits: async () => ({ offeredBytes: 1e12, ownerBytes: 1e12 }),
+      suspicion: () => undefined,
       onEvent: (event) => void this.events.push(event),
     });
-    this.programs.push({ site, replication, clock, settings });
+    this.programs.push({ site, replication, clock });
   }
 
-  async run(durationMs: number): Promise<void> {
+  async run(durationMs: number, stepMs = 600_000): Promise<void> {
     const endMs = this.time.elapsedMs + durationMs;
     while (this.time.elapsedMs < endMs) {
-      await this.time.run(Math.min(endMs, this.time.elapsedMs + 600_000));
+      await this.time.run(Math.min(endMs, this.time.elapsedMs + stepMs));
       await this.all.spread();
     }
   }
 
-  safeOf({ site, replication }: Program): number {
+  safeOf({ site, replication }: World["programs"][number]): number {
     const states = allSlices.map((slice) => replication.placement.stateOf(site.siteId, slice));
     return safeSnapshotsOf(states, { copiesCount: 2, domainsCount: 9 });
   }
 
   async stop(): Promise<void> {
     this.end.abort();
+    const stopped = Promise.all(this.programs.map(({ replication }) => replication[Symbol.asyncDispose]()));
     await this.time.run(this.time.elapsedMs);
+    await stopped;
   }
 }
 
 test("every site's backups are safe within an hour, and those of the next day too", async () => {
   const world = await World.of("a", "b", "c", "d");
-  for (const program of world.programs) await backUp(program, "first", 60);
+  for (const { site } of world.programs) await site.backUp("first", 60);
   await world.run(HOUR_MS);
   for (const program of world.programs) assert.equal(world.safeOf(program), 1);
-  for (const program of world.programs) await backUp(program, "second", 20);
+  for (const { site } of world.programs) await site.backUp("second", 20);
   await world.run(HOUR_MS);
   for (const program of world.programs) assert.equal(world.safeOf(program), 2);
   assert.deepEqual(
@@ -109,16 +96,15 @@ test("nothing moves outside of the window, or while it is paused", async () => {
   const world = await World.of("a", "b", "c");
   const [program] = world.programs;
   // The virtual year begins at midnight, UTC.
-  const { settings } = program!;
-  await settings.change({ timeZone: "UTC", window: { begins: "22:00", ends: "05:00" } });
+  world.settings = { ...anyTime, window: { fromMinutes: 22 * 60, toMinutes: 5 * 60 } };
   await world.run(6 * HOUR_MS);
-  await backUp(program!, "first", 30);
+  await program!.site.backUp("first", 30);
   await world.run(15 * HOUR_MS);
   assert.equal(world.safeOf(program!), 0);
-  await settings.change({ isPaused: true });
+  world.settings = { ...world.settings, isPaused: true };
   await world.run(2 * HOUR_MS);
   assert.equal(world.safeOf(program!), 0);
-  await settings.change({ isPaused: false });
+  world.settings = { ...world.settings, isPaused: false };
   await world.run(HOUR_MS);
   assert.equal(world.safeOf(program!), 1);
   await world.stop();
@@ -127,14 +113,15 @@ test("nothing moves outside of the window, or while it is paused", async () => {
 test("a machine whose clock jumps signs and drops nothing until a person says that it is right", async () => {
   const world = await World.of("a", "b", "c");
   const [program] = world.programs;
-  await backUp(program!, "first", 30);
+  await program!.site.backUp("first", 30);
   await world.run(HOUR_MS);
   program!.clock.jump(40 * DAY_MS);
-  await backUp(program!, "second", 30);
+  await program!.site.backUp("second", 30);
   await world.run(2 * HOUR_MS);
-  assert.match(program!.replication.suspicion()!, /clock/);
+  assert.equal(await program!.replication.suspicion(), "clock");
   assert.equal(world.safeOf(program!), 1);
   await program!.replication.heldClock.confirm();
+  program!.replication.soon();
   await world.run(HOUR_MS);
   assert.equal(world.safeOf(program!), 2);
   await world.stop();
@@ -143,20 +130,20 @@ test("a machine whose clock jumps signs and drops nothing until a person says th
 test("what a site has lost of its own comes back from its holders, and it signs nothing before", async () => {
   const world = await World.of("a", "b", "c");
   const [program] = world.programs;
-  const ids = await backUp(program!, "first", 30);
+  const ids = await program!.site.backUp("first", 30);
   await world.run(HOUR_MS);
   const stored = await program!.site.store.get(ids[0]!);
   const others = world.programs.slice(1).map(({ site }) => site);
   for (const { peers } of others) world.all.network.cut(program!.site.peerKey, peers.self);
   await world.run(HOUR_MS);
   program!.site.store.lose(ids[0]!);
-  await backUp(program!, "second", 30);
+  await program!.site.backUp("second", 30);
   await world.run(HOUR_MS);
-  assert.match(program!.replication.suspicion()!, /lost/);
+  assert.equal(await program!.replication.suspicion(), "lost-primes");
   assert.ok(
     program!.site.ledger.statements(program!.site.siteId, "live-set").every((set) => set.statement.snapshots === 1),
   );
-  for (const { peers } of others) world.all.network.mend(program!.site.peerKey, peers.self);
+  world.all.network.mendAll();
   await world.run(HOUR_MS);
   assert.deepEqual(await program!.site.store.get(ids[0]!), stored);
   assert.equal(world.safeOf(program!), 2);

@@ -37,7 +37,7 @@ function partsOf(site: ReplicatingSite, silentMs: ReadonlyMap<SiteId, number>) {
     refusals,
     placement,
     auditor,
-    limit: new BandwidthLimit({ clock }, {}),
+    limit: new BandwidthLimit({ clock }, { bytesPerSecond: () => undefined }),
   };
 }
 
@@ -60,7 +60,7 @@ export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram>
     ...parts,
     own,
     liveSets: new LiveSets({ ...parts, own }),
-    suspicion: () => program.suspicion,
+    suspicion: async () => program.suspicion,
     mayMove: () => program.mayMove,
     onEvent: (event) => {
       program.events.push(event);
@@ -71,5 +71,5 @@ export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram>
 }
 
 export function stewardDutyOf(site: ReplicatingSite, silentMs: ReadonlyMap<SiteId, number>): StewardDuty {
-  return new StewardDuty({ ...partsOf(site, silentMs), suspicion: () => undefined, mayMove: () => true });
+  return new StewardDuty({ ...partsOf(site, silentMs), suspicion: async () => undefined, mayMove: () => true });
 }
