@@ -119,6 +119,7 @@ class SlicePlan {
       this.holders.push(holder);
       if (candidate.failsAudits) this.#leaving.set(holder, "audit-failed");
       else if (candidate.silentMs > replacedSilentMs(input.owner, holder, slice)) this.#leaving.set(holder, "silent");
+      else if (candidate.refuses && !toPlace.stored.has(holder)) this.#leaving.set(holder, "refused");
     }
     this.#judgeGuests();
     this.#judgeDomains();

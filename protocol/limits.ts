@@ -134,6 +134,8 @@ export const limits = {
   ledgerLogsPerSiteCount: 256,
   /** Entries made idle by newer ones after which a site withdraws them: one retire for many. */
   supersededEntriesCount: 64,
+  /** Ranges of a retire that a site writes; with more it first says again what is in force between them, so that a retire fits an entry. */
+  retireRangesCount: 4096,
   /** Most members of a federation. */
   rosterMembersCount: 128,
   /** Most sites that a roster lists as expelled. */
@@ -152,15 +154,12 @@ export const limits = {
   consentsPerSiteCount: 16,
   /** Most ranges of sequence numbers in one message or entry. */
   ledgerRangesCount: 8192,
-  /** Largest message of replication, expanded: the marks of a million primes that a holder has and the owner's live set has not. */
-  /** Largest message of replication, expanded: the ids of a quarter of a million primes that an owner has left out. */
-  replicateMessageBytes: 9 * MIB,
+  /** Largest message of replication, expanded: {@link limits.reconcileExtrasCount} ids that an owner has left out. */
+  replicateMessageBytes: 16 * MIB,
   /** Largest frame of replication: a batch and its first byte. */
   replicateFrameBytes: 16 * MIB + 1,
   /** Batches that an owner sends ahead of what its holder says to have kept: a long line stays busy, and a cut costs no more. */
   replicateUnderWayBytes: 32 * MIB,
-  /** Most primes that one `finish` says to be left out: a site that forgets more at once does so in several live sets. */
-  extrasCount: 250_000,
   /** Owners that a holder fills for the first time at once: the first fill takes the longest, and others want their turn. */
   firstFillsCount: 2,
   /** Most primes asked for in one message of `/costor/primes/1`. */

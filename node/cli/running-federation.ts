@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { FederationEvent } from "#node/federation/federation-event.ts";
 import { FederationService } from "#node/federation/federation-service.ts";
 import { Federation } from "#node/federation/federation.ts";
-import { reportStatus } from "#node/federation/status-report.ts";
+import { receivedTimesOf, reportStatus } from "#node/federation/status-report.ts";
 import { type Doorkeeper, type Transport } from "#node/federation/transport.ts";
 import { Libp2pPeers } from "#node/peers/libp2p-peers.ts";
 import { parseListenAddress } from "#node/site/addresses.ts";
@@ -23,8 +23,9 @@ export interface FederationOptions {
 }
 
 export interface RunningFederation extends AsyncDisposable {
-  readonly federation: Federation;
   readonly service: FederationService;
+  /** For {@link FacadeComponents.copiesOf}. */
+  copiesOf(receivedMs: number): { readonly count: number; readonly isSafe: boolean } | undefined;
 }
 
 /** Throws `listen-failed` when the site is in a federation and cannot listen. */
@@ -49,10 +50,10 @@ export async function startFederation(
     { store: site.store, clock, rng, makeTransport, seal: site.machine.seal, onEvent: (event) => tell(log, event) },
     { siteName, epochCertificate, ...site.machine },
   );
-  const { replication } = federation.parts;
-  replication.own.received(site.receivedMs());
+  const { own, copies, membership } = federation.parts;
+  own.received(site.receivedMs());
   site.changes.onChange((change) => {
-    if (change.kind === "snapshot") replication.own.received(change.receivedMs);
+    if (change.kind === "snapshot") own.received(change.receivedMs);
     void federation.siteChanged(change.kind, change.key);
   });
   const end = new AbortController();
@@ -66,10 +67,11 @@ export async function startFederation(
     await stop();
     throw error;
   }
-  const status = () => reportStatus({ federation, site });
+  const status = () =>
+    reportStatus({ federation, store: site.store, receivedTimes: () => receivedTimesOf(site), nowMs: site.now });
   return {
-    federation,
     service: new FederationService({ federation, clock, rng, status }, { siteName, peerSeed: site.machine.peerSeed }),
+    copiesOf: (receivedMs) => (membership.roster === undefined ? undefined : copies.of(receivedMs)),
     [Symbol.asyncDispose]: stop,
   };
 }

@@ -10,16 +10,21 @@ import { Membership } from "#ledger/membership.ts";
 import { OwnLog } from "#ledger/own-log.ts";
 import type { Rng } from "#ledger/rng.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
+import type { Replication } from "#node/replication/replication.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { SiteId } from "#protocol/ids.ts";
+import { type Alarm, Alarms } from "./alarms.ts";
+import type { CopiesReport } from "./copies-report.ts";
 import type { FederationEvent } from "./federation-event.ts";
 import { Invitations } from "./invitations.ts";
 import { InviterAddress } from "./inviter-address.ts";
+import { openKeeping, suspicionText } from "./keeping.ts";
 import { LedgerSync } from "./ledger-sync.ts";
 import { OwnEntries } from "./own-entries.ts";
+import type { OwnPrimeSets } from "./own-primes.ts";
 import { ProfileUpkeep } from "./profile-upkeep.ts";
-import { Replication } from "./replication.ts";
 import { RosterUpkeep } from "./roster-upkeep.ts";
+import type { Sending } from "./sending.ts";
 import { SettingsFact } from "./settings.ts";
 import { SiteProfiles } from "./site-profiles.ts";
 import { SiteStatements } from "./site-statements.ts";
@@ -65,6 +70,9 @@ interface Parts {
   readonly settings: SettingsFact;
   readonly siteStatements: SiteStatements;
   readonly replication: Replication;
+  readonly own: OwnPrimeSets;
+  readonly copies: CopiesReport;
+  readonly sending: Sending;
 }
 
 export class Federation {
@@ -73,6 +81,7 @@ export class Federation {
   readonly parts: Parts;
   readonly rosterUpkeep: RosterUpkeep;
   readonly #profile: ProfileUpkeep;
+  readonly #alarms: Alarms;
   readonly #components: FederationComponents;
   readonly #init: FederationInit;
   #signal: AbortSignal | undefined;
@@ -82,6 +91,7 @@ export class Federation {
     this.#components = components;
     this.#init = init;
     this.parts = parts;
+    this.#alarms = new Alarms(components);
     const { ledger, membership, ownLog, transport, entries, wishes } = parts;
     this.siteId = ownLog.log.certificate.siteId;
     this.siteName = init.siteName;
@@ -129,9 +139,19 @@ export class Federation {
     return new Federation(components, init, {
       ...{ ledger, membership, ownLog, transport, profiles, sync, entries, invitations, inviterAddress, settings },
       wishes: await Wishes.open(store),
-      replication: await Replication.open({
-        ...{ store, clock, rng, peers: transport, ledger, membership, ownLog, entries, settings, room, onEvent },
-      }),
+      ...(await openKeeping({
+        store,
+        clock,
+        rng,
+        transport,
+        ledger,
+        membership,
+        ownLog,
+        entries,
+        settings,
+        room,
+        onEvent,
+      })),
       siteStatements: await SiteStatements.open({ store, entries, seal }, { siteId }),
     });
   }
@@ -161,6 +181,7 @@ export class Federation {
     try {
       if (kind === undefined || key === undefined) await this.parts.siteStatements.publish();
       else await this.parts.siteStatements.publishOne(kind, key);
+      if (kind === "snapshot") this.parts.replication.soon();
     } catch (error) {
       this.#components.onEvent({ event: "put-off", what: "what the ledger is told of agents and snapshots", error });
     }
@@ -215,6 +236,33 @@ export class Federation {
   ownAddresses(): readonly string[] {
     const announced = this.parts.settings.current.announcedAddresses;
     return announced.length > 0 ? announced : this.parts.transport.addresses();
+  }
+
+  /** What people should look at. */
+  async alarms(): Promise<Alarm[]> {
+    const { ledger, membership, ownLog, profiles, copies } = this.parts;
+    const nameOf = (site: SiteId): string => profiles.of(site)?.name || site.slice(0, 16);
+    const suspicion = ownLog.suspicion;
+    const forks = membership
+      .sites()
+      .filter((site) => site !== this.siteId && ledger.forkOf(site) !== undefined)
+      .map((site) => ({ code: "fork", text: `two machines write as ${nameOf(site)}; nothing of it is dropped` }));
+    const failing = copies.failingHolders().map((site) => ({
+      code: "audit-failed",
+      text: `${nameOf(site)} could not prove that it has what it says; its copies do not count`,
+    }));
+    const blocking = membership.roster !== undefined && ownLog.isReady ? await this.blocking() : [];
+    const own =
+      suspicion === undefined
+        ? blocking.map((text) => ({ code: "nothing-signed", text: `${text}; no copies are brought up to date` }))
+        : [{ code: "other-machine", text: `another machine may act as this site (${suspicion}); it writes no more` }];
+    return this.#alarms.list([...own, ...forks, ...failing]);
+  }
+
+  /** Why copies are not brought up to date now, but for windows and pauses. */
+  async blocking(): Promise<string[]> {
+    const suspicion = await this.parts.replication.suspicion();
+    return suspicion === undefined ? [] : [suspicionText(suspicion)];
   }
 
   /** For other sites: what is offered in all, and what is kept of it. */

@@ -4,7 +4,7 @@
  *
  * A receipt for what is dropped as a whole is withdrawn before; what was left out of a live set is in no receipt any more.
  */
-import { type HolderClock, type KeptReason, type OwnerState, keptReason, mayDropDeparted } from "#ledger/drop-plan.ts";
+import { type KeptReason, type OwnerState, keptReason, mayDropDeparted } from "#ledger/drop-plan.ts";
 import { SLICES_COUNT } from "#ledger/slice.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";

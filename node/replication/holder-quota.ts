@@ -12,8 +12,8 @@ import { limits } from "#protocol/limits.ts";
 export interface HoldingLimits {
   /** For all others together. */
   readonly offeredBytes: number;
-  /** For one owner. */
-  ownerBytes(owner: SiteId): number;
+  /** For each owner. */
+  readonly ownerBytes: number;
 }
 
 interface QuotaComponents {
@@ -78,8 +78,8 @@ export class HolderQuota {
     };
     for (const total of await store.keptTotals()) if (total.site !== self) add(total.site, total.bytes);
     for (const other of this.#reservations) if (other !== own) add(other.owner, other.growthBytes);
-    if (ownersBytes > ownerBytes(owner))
-      throw new CostorError("quota-exceeded", `this site keeps ${ownerBytes(owner)} bytes for this owner`);
+    if (ownersBytes > ownerBytes)
+      throw new CostorError("quota-exceeded", `this site keeps ${ownerBytes} bytes for this owner`);
     if (allBytes > offeredBytes)
       throw new CostorError("quota-exceeded", `this site offers ${offeredBytes} bytes to all others`);
   }

@@ -26,6 +26,8 @@ export class LiveSets {
   /** Revisions and snapshots that the newest live sets cover, as far as this process has signed them. */
   readonly #signed = new Map<number, { revision: number; snapshots: number }>();
 
+  readonly #signing = new Map<number, Promise<SignedSlice>>();
+
   constructor(components: LiveSetComponents) {
     this.#components = components;
   }
@@ -37,8 +39,19 @@ export class LiveSets {
     return signed?.revision === own.revision(slice) && signed.snapshots === own.snapshotsCount();
   }
 
-  /** What there is now, and the live set that says so: a new one where something has changed. Throws like `OwnLog.write`. */
-  async sign(slice: number): Promise<SignedSlice> {
+  /**
+   * What there is now, and the live set that says so: a new one where something has changed. Runs with two holders ask at
+   * once, and get one. Throws like `OwnLog.write`.
+   */
+  sign(slice: number): Promise<SignedSlice> {
+    const under = this.#signing.get(slice);
+    if (under !== undefined) return under;
+    const signing = this.#sign(slice).finally(() => this.#signing.delete(slice));
+    this.#signing.set(slice, signing);
+    return signing;
+  }
+
+  async #sign(slice: number): Promise<SignedSlice> {
     const { self, ledger, entries, own } = this.#components;
     // In this order: what a snapshot reaches is kept before the snapshot is counted.
     const [revision, snapshots] = [own.revision(slice), own.snapshotsCount()];

@@ -12,6 +12,8 @@ export class RegularWork implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #init: RegularWorkInit;
   readonly #end = new AbortController();
+  #pause = new AbortController();
+  #isAsked = false;
   #done: Promise<void> | undefined;
 
   constructor(components: { clock: Clock }, init: RegularWorkInit) {
@@ -24,6 +26,12 @@ export class RegularWork implements AsyncDisposable {
     this.#done = this.#loop(AbortSignal.any([signal, this.#end.signal]));
   }
 
+  /** Another turn as soon as the one under way has ended. */
+  soon(): void {
+    this.#isAsked = true;
+    this.#pause.abort();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end.abort();
     await this.#done;
@@ -32,12 +40,15 @@ export class RegularWork implements AsyncDisposable {
   async #loop(signal: AbortSignal): Promise<void> {
     const { everyMs, work, onFailure } = this.#init;
     while (!signal.aborted) {
+      this.#isAsked = false;
+      this.#pause = new AbortController();
       try {
         await work(signal);
       } catch (error) {
         if (!signal.aborted) onFailure(error);
       }
-      await this.#clock.sleep(everyMs, signal).catch(() => undefined);
+      if (!this.#isAsked)
+        await this.#clock.sleep(everyMs, AbortSignal.any([signal, this.#pause.signal])).catch(() => undefined);
     }
   }
 }

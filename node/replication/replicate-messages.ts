@@ -71,11 +71,10 @@ const finish = v.strictObject({
   /** The owner's `live-set`; a steward's own `receipt`. */
   entry,
   /** What the holder has and the live set has not. */
-  extras: idsField(limits.extrasCount),
+  extras: idsField(limits.reconcileExtrasCount),
 });
 /** Frames that are no batch, from the owner. */
 export const replicateRequest = v.variant("kind", [reserve, compare, finish]);
-export type ReplicateRequest = v.InferOutput<typeof replicateRequest>;
 export type ReserveRequest = v.InferOutput<typeof reserve>;
 export type FinishRequest = v.InferOutput<typeof finish>;
 

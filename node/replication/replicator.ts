@@ -34,9 +34,9 @@ export interface ReplicatorComponents {
   readonly placement: PlacementKeeper;
   readonly refusals: Refusals;
   readonly auditor: Auditor;
-  readonly limit: Pick<BandwidthLimit, "take">;
+  readonly limit: BandwidthLimit;
   /** Why this site must sign nothing now; undefined when all is well. */
-  readonly suspicion: () => string | undefined;
+  readonly suspicion: () => Promise<string | undefined>;
   /** Whether data may be moved now: the window is open, and nobody has paused it. */
   readonly mayMove: () => boolean;
   readonly onEvent?: ((event: ReplicatorEvent) => void) | undefined;
@@ -68,7 +68,7 @@ export class Replicator {
   /** One turn. Throws what the ledger or the store throws; a holder's faults are told as events. */
   async turn(signal: AbortSignal): Promise<void> {
     const { suspicion, mayMove, placement } = this.#components;
-    if (suspicion() !== undefined) return;
+    if ((await suspicion()) !== undefined) return;
     let { table } = await placement.keep();
     if (mayMove()) {
       const turns = new Turns({ atOnceCount: RUNS_AT_ONCE_COUNT });

@@ -34,8 +34,8 @@ export interface StewardComponents {
   readonly silence: Pick<Silence, "of">;
   readonly placement: PlacementKeeper;
   readonly auditor: Auditor;
-  readonly limit: Pick<BandwidthLimit, "take">;
-  readonly suspicion: () => string | undefined;
+  readonly limit: BandwidthLimit;
+  readonly suspicion: () => Promise<string | undefined>;
   readonly mayMove: () => boolean;
   readonly onFailure?: ((site: SiteId, error: unknown) => void) | undefined;
 }
@@ -59,7 +59,7 @@ export class StewardDuty {
 
   async turn(signal: AbortSignal): Promise<void> {
     const { self, store, suspicion } = this.#components;
-    if (suspicion() !== undefined) return;
+    if ((await suspicion()) !== undefined) return;
     for (const { site: owner } of await store.keptTotals()) {
       signal.throwIfAborted();
       if (owner === self) continue;
@@ -77,11 +77,12 @@ export class StewardDuty {
   }
 
   async #actFor(silent: SilentOwner, signal: AbortSignal): Promise<void> {
-    const { self, entries, ledger, placement, silence } = this.#components;
+    const { self, entries, ledger, placement, silence, sites } = this.#components;
     const { owner } = silent;
     this.#backMs.delete(owner);
     await this.#auditCoHolders(silent, signal);
-    const isLive = (site: SiteId): boolean => site === self || silence.of(site) < LIVE_SILENT_MS;
+    const here = new Set(sites.sites());
+    const isLive = (site: SiteId): boolean => site === self || (here.has(site) && silence.of(site) < LIVE_SILENT_MS);
     const slices = stewardedSlices(silent, self, isLive);
     if (slices.length === 0) return;
     const added = placement.planFor(owner);

@@ -21,7 +21,7 @@ function virtualClock() {
 
 test("one after the other waits for what was sent before it", async () => {
   const { clock, port } = virtualClock();
-  const limit = new BandwidthLimit({ clock: port }, { bytesPerSecond: 1000 });
+  const limit = new BandwidthLimit({ clock: port }, { bytesPerSecond: () => 1000 });
   await limit.take(1000);
   await limit.take(2000);
   await limit.take(500);
@@ -30,7 +30,7 @@ test("one after the other waits for what was sent before it", async () => {
 
 test("a pause gives one burst and no more", async () => {
   const { clock, port } = virtualClock();
-  const limit = new BandwidthLimit({ clock: port }, { bytesPerSecond: 1000 });
+  const limit = new BandwidthLimit({ clock: port }, { bytesPerSecond: () => 1000 });
   await limit.take(1);
   clock.ms = 3_600_000;
   for (let taken = 0; taken < 10; taken++) await limit.take(1000);
@@ -39,7 +39,7 @@ test("a pause gives one burst and no more", async () => {
 
 test("without a rate nothing waits", async () => {
   const { clock, port } = virtualClock();
-  const limit = new BandwidthLimit({ clock: port }, {});
+  const limit = new BandwidthLimit({ clock: port }, { bytesPerSecond: () => undefined });
   await limit.take(1e12);
   await limit.take(1e12);
   assert.deepEqual(clock.sleeps, []);
@@ -47,7 +47,7 @@ test("without a rate nothing waits", async () => {
 
 test("an abort ends the wait", async () => {
   const { port } = virtualClock();
-  const limit = new BandwidthLimit({ clock: port }, { bytesPerSecond: 1 });
+  const limit = new BandwidthLimit({ clock: port }, { bytesPerSecond: () => 1 });
   await limit.take(1000);
   await assert.rejects(limit.take(1, AbortSignal.abort(new Error("stop"))), /stop/);
 });

@@ -109,6 +109,15 @@ test("a silent holder that comes back before its replacement is filled keeps its
   assert.deepEqual(changes, [{ slice: 0, holder: c, what: "removed", why: "surplus" }]);
 });
 
+test("a holder that refuses what is new is replaced, and one that has all of it is not", () => {
+  const [a, b, c] = ["a", "b", "c"].map(sampleSiteId) as [SiteId, SiteId, SiteId];
+  const candidates = [site("a", { refuses: true }), site("b"), site("c")];
+  const full = plan(candidates, { slices: [{ bytes: 1, holders: [a, b], stored: new Set([b]) }] });
+  assert.deepEqual(full.changes, [{ slice: 0, holder: c, what: "added", why: "refused" }]);
+  const stored = plan(candidates, { slices: [{ bytes: 1, holders: [a, b], stored: new Set([a, b]) }] });
+  assert.deepEqual(stored.changes, []);
+});
+
 test("when everybody is silent nothing moves", () => {
   const { table } = plan(fourSites);
   const silent = fourSites.map((candidate) => ({ ...candidate, silentMs: 30 * DAY_MS }));

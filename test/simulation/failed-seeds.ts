@@ -1,4 +1,9 @@
 /** Runs that have failed once, and so are run always; with what was wrong. */
-import type { RunInit } from "./sim-runs.ts";
+import type { ProgramName, RunInit } from "./sim-runs.ts";
 
-export const failedSeeds: readonly (RunInit & { readonly reason: string })[] = [];
+export interface FailedSeed extends RunInit {
+  readonly program: ProgramName;
+  readonly reason: string;
+}
+
+export const failedSeeds: readonly FailedSeed[] = [];

@@ -153,11 +153,7 @@ export class FaultEffects {
     const { witness, honest } = this.#components;
     if (!site.program || !witness.canLose(honest, site.disk)) return undefined;
     site.loseDisk();
-    return () => {
-      void site.start();
-      // The kit's people show the new machine's certificate to the others; until then it is a stranger to all.
-      for (const other of honest) void other.program?.meet(site.identity.log.bytes).catch(() => {});
-    };
+    return () => void site.start();
   }
 
   #partition({ label, durationMs, severityRatio }: Fault): Ending {

@@ -2,6 +2,7 @@
 import type { Ledger } from "#ledger/ledger.ts";
 import { Federation } from "#node/federation/federation.ts";
 import type { FederationEvent } from "#node/federation/federation-event.ts";
+import { type SnapshotId, parseSnapshotId } from "#protocol/ids.ts";
 import type { Machine, SiteProgram } from "./site-program.ts";
 import type { SimSnapshot } from "./workload.ts";
 
@@ -25,9 +26,18 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
       readGeneration: 1,
     },
   );
-  const program = new FederationProgram({ machine, federation });
+  const snapshotsCount = (await Array.fromAsync(store.facts("snapshot"))).length;
+  const snapshots = { count: snapshotsCount };
+  federation.parts.own.received(snapshots.count);
+  const program = new FederationProgram({ machine, federation, snapshots });
   await program.start();
   return program;
+}
+
+interface FederationProgramComponents {
+  readonly machine: Machine;
+  readonly federation: Federation;
+  readonly snapshots: { count: number };
 }
 
 class FederationProgram implements SiteProgram {
@@ -35,32 +45,38 @@ class FederationProgram implements SiteProgram {
   readonly #federation: Federation;
   readonly #stopping = new AbortController();
 
-  constructor(components: { machine: Machine; federation: Federation }) {
+  /** Numbered from 1 as they come. */
+  readonly #snapshots: { count: number };
+
+  constructor(components: FederationProgramComponents) {
     this.#machine = components.machine;
     this.#federation = components.federation;
+    this.#snapshots = components.snapshots;
   }
 
   get ledger(): Ledger {
     return this.#federation.parts.ledger;
   }
 
-  start(): Promise<void> {
-    return this.#federation.start(this.#stopping.signal);
+  async start(): Promise<void> {
+    await this.#federation.start(this.#stopping.signal);
   }
 
   async commit({ id, agent, primes }: SimSnapshot): Promise<void> {
-    const { store, identity, clock } = this.#machine;
+    const { store, identity } = this.#machine;
     await store.put(agent, primes);
     await store.keep(
       identity.siteId,
       primes.map((prime) => prime.id),
     );
     const key = `${agent}/${id}`;
-    const value = Buffer.from(`${clock.now()}`);
+    const number = ++this.#snapshots.count;
+    const value = Buffer.from(`${number}`);
     await store.appendFacts([
       { kind: "agent", key: agent, value: Buffer.from(agent) },
       { kind: "snapshot", key, value },
     ]);
+    this.#federation.parts.own.received(number);
     void this.#federation.siteChanged("snapshot", key);
   }
 
@@ -69,12 +85,29 @@ class FederationProgram implements SiteProgram {
     this.#federation.parts.transport.membershipChanged();
   }
 
+  async safeSnapshots(): Promise<SnapshotId[]> {
+    const safeCount = (await this.#safeCount()) ?? 0;
+    const facts = await Array.fromAsync(this.#machine.store.facts("snapshot"));
+    return facts
+      .filter(({ value }) => Number(value.toString()) <= safeCount)
+      .map(({ key }) => parseSnapshotId(key.slice(key.indexOf("/") + 1)));
+  }
+
   async whyNotSettled(): Promise<string | undefined> {
     const { store } = this.#machine;
     const countOf = async (kind: string, prefix?: string): Promise<number> =>
       (await Array.fromAsync(store.facts(kind, prefix))).length;
     const untoldCount = (await countOf("snapshot")) - (await countOf("published", "snapshot/"));
-    return untoldCount > 0 ? `has not told the ledger of ${untoldCount} snapshots` : undefined;
+    if (untoldCount > 0) return `has not told the ledger of ${untoldCount} snapshots`;
+    const safeCount = await this.#safeCount();
+    const unsafeCount = this.#snapshots.count - (safeCount ?? Infinity);
+    return unsafeCount > 0 ? `has ${unsafeCount} snapshots that are not safe` : undefined;
+  }
+
+  /** Undefined while it must sign nothing. */
+  async #safeCount(): Promise<number | undefined> {
+    const { replication, copies } = this.#federation.parts;
+    return (await replication.suspicion()) === undefined ? copies.safeReceivedMs() : undefined;
   }
 
   async stop(): Promise<void> {

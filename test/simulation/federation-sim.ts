@@ -91,12 +91,20 @@ class FederationSim {
       },
     );
     network.line = { ...network.line, latencyMs: 20, jitterMs: 40 };
+    const onStarted = (site: SimSite): void => this.#introduce(site);
     this.#sites = Array.from({ length: plan.sitesCount }, (_, number) => {
       const startProgram = plan.hostileNumbers.includes(number) ? programs.hostile : programs.honest;
       const onFault = (error: unknown): void => {
         if (!plan.hostileNumbers.includes(number)) faults.caught(error);
       };
-      const components = { time: this.#time, network, rng: rng.fork(`site ${number}`), startProgram, onFault };
+      const components = {
+        time: this.#time,
+        network,
+        rng: rng.fork(`site ${number}`),
+        startProgram,
+        onFault,
+        onStarted,
+      };
       return new SimSite(components, { number, seed: plan.seed, disk: { capacityBytes: 2 ** 30, writeMs: 5 } });
     });
     const genesis = makeGenesis(
@@ -126,6 +134,7 @@ class FederationSim {
     const endMs = this.#plan.hoursCount * HOUR_MS;
     for (let atMs = HOUR_MS; atMs < endMs + HOUR_MS; atMs += HOUR_MS) {
       await this.#time.run(Math.min(atMs, endMs), afterEvent);
+      await this.#askWhatIsSafe();
       this.#checkers.hourly();
     }
     this.#workload.end();
@@ -145,6 +154,23 @@ class FederationSim {
       failure,
       lastLines: this.#log.lastLines(),
     };
+  }
+
+  async #askWhatIsSafe(): Promise<void> {
+    for (const { program } of this.#honest)
+      for (const id of (await program?.safeSnapshots()) ?? []) this.#witness.saidSafe(id);
+  }
+
+  /** People show the certificates of new machines around; until then these are strangers to all. */
+  #introduce(started: SimSite): void {
+    for (const site of this.#sites) {
+      if (site === started) continue;
+      for (const [one, other] of [
+        [site, started],
+        [started, site],
+      ] as const)
+        if (one.identity.epoch > 1) void other.program?.meet(one.identity.log.bytes).catch(() => {});
+    }
   }
 
   async #settle(endMs: number, afterEvent: () => void): Promise<void> {

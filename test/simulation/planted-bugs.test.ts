@@ -28,6 +28,7 @@ const withCommit =
     return {
       ledger: program.ledger,
       commit: (snapshot) => commit(machine, snapshot, program),
+      safeSnapshots: () => program.safeSnapshots(),
       meet: (certificate) => program.meet(certificate),
       whyNotSettled: () => program.whyNotSettled(),
       stop: () => program.stop(),

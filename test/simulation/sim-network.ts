@@ -25,7 +25,7 @@ export interface Line {
   readonly gossipDoubleRatio: number;
 }
 
-export const perfectLine: Line = {
+const perfectLine: Line = {
   latencyMs: 0,
   jitterMs: 0,
   bytesPerSecond: Infinity,

@@ -17,6 +17,8 @@ export interface SimSiteComponents {
   readonly rng: SeededRng;
   readonly startProgram: StartProgram;
   readonly onFault: (error: unknown) => void;
+  /** Its program runs. */
+  readonly onStarted: (site: SimSite) => void;
 }
 
 export interface SimSiteInit {
@@ -91,6 +93,7 @@ export class SimSite {
     };
     this.#life = life;
     life.program = await startProgram(life.machine);
+    if (this.#life === life) this.#components.onStarted(this);
   }
 
   async stop(): Promise<void> {

@@ -1,6 +1,7 @@
 /** What runs on a simulated machine, and what it is given. */
 import type { Ledger } from "#ledger/ledger.ts";
 import type { Doorkeeper, Transport } from "#node/federation/transport.ts";
+import type { SnapshotId } from "#protocol/ids.ts";
 import type { SimIdentity } from "./sim-identity.ts";
 import type { SeededRng } from "./seeded-rng.ts";
 import type { SimStore } from "./sim-store.ts";
@@ -23,6 +24,8 @@ export interface SiteProgram {
   readonly ledger: Ledger;
   /** Keeps what an agent has backed up; resolves once the agent would be told that it is kept. */
   commit(snapshot: SimSnapshot): Promise<void>;
+  /** Those of this machine's that are safe, in the meaning of docs/specs/replication.md. */
+  safeSnapshots(): Promise<SnapshotId[]>;
   /** People show it the certificate of another site's new machine. */
   meet(certificate: Uint8Array): Promise<void>;
   /** What the site has yet to do once all is well, such as "has 3 snapshots to state"; undefined when nothing. */

@@ -11,6 +11,7 @@ import { Auditor } from "#node/replication/auditor.ts";
 import { HeldClock } from "#node/replication/held-clock.ts";
 import { HolderQuota } from "#node/replication/holder-quota.ts";
 import { HolderService } from "#node/replication/holder-service.ts";
+import type { OwnPrimes } from "#node/replication/live-sets.ts";
 import { Omissions } from "#node/replication/omissions.ts";
 import { OwnerRun, type OwnerRunInit, type SliceToSend } from "#node/replication/owner-run.ts";
 import { OwnerTurns } from "#node/replication/owner-turns.ts";
@@ -22,6 +23,7 @@ import { setOfList } from "#node/replication/slice-comparison.ts";
 import { Turns } from "#node/replication/turns.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { batchEntry } from "#protocol/batch.ts";
+import { CostorError } from "#protocol/errors.ts";
 import { type PeerKey, type PrimeId, type SiteId, makeUuidV7, parseEntryId, parsePeerKey } from "#protocol/ids.ts";
 import { primeIdOf } from "#protocol/sealing.ts";
 import { SimNetwork } from "#test/simulation/sim-network.ts";
@@ -49,7 +51,7 @@ export class TestClock implements Clock {
 
 export const DAY_MS = 24 * 3_600_000;
 
-export function keptPrimesOf(store: PrimeStore): KeptPrimes {
+function keptPrimesOf(store: PrimeStore): KeptPrimes {
   const slice = async (owner: SiteId, number: number): Promise<PrimeId[]> => {
     const lost = new Set((await Array.fromAsync(store.lostOf(owner))).flat());
     const kept = (await Array.fromAsync(store.kept(owner, number.toString(16)))).flat();
@@ -82,10 +84,11 @@ export class ReplicatingFederation {
   async spread(): Promise<void> {
     for (const from of this.sites)
       for (const to of this.sites) {
-        if (from === to) continue;
+        if (from === to || from.ledger.digest() === to.ledger.digest()) continue;
         const entries: Uint8Array[] = [];
         for (const { log } of from.ledger.logs())
-          for (const seq of from.ledger.log(log.id)!.seqs()) entries.push((await from.ledger.entry(log.id, seq))!);
+          for (const seq of from.ledger.log(log.id)!.seqs())
+            if (to.ledger.log(log.id)?.known.has(seq) !== true) entries.push((await from.ledger.entry(log.id, seq))!);
         await to.ledger.offer({ certificates: from.ledger.logs().map(({ log }) => log.bytes), entries });
       }
   }
@@ -118,7 +121,11 @@ export class ReplicatingSite {
   readonly rng = seededRng("audits");
   role: Role;
   offeredBytes: number;
+  /** Backups so far. */
+  snapshotsCount = 0;
+  hasWriteFailure = false;
   #generation = 0;
+  #revision = 0;
 
   private constructor(federation: ReplicatingFederation, name: string, init: SiteInit, opened: Opened) {
     this.federation = federation;
@@ -136,7 +143,7 @@ export class ReplicatingSite {
       self,
       ledger,
       store: { keptTotals: () => store.keptTotals(), stats: roomyStats(store) },
-      holdingLimits: async () => ({ offeredBytes: this.offeredBytes, ownerBytes: () => init.ownerBytes ?? Infinity }),
+      holdingLimits: async () => ({ offeredBytes: this.offeredBytes, ownerBytes: init.ownerBytes ?? Infinity }),
     });
     this.peers = federation.network.join(this.peerKey);
     if (init.serves !== false) {
@@ -195,10 +202,10 @@ export class ReplicatingSite {
     write: (statement) => this.say(statement),
     withdrawIdle: async ({ also = [] } = {}) => {
       const written: Uint8Array[] = [];
-      for (const { logId, seq } of also) {
-        const former = this.ledger.statement(this.siteId, "retire", logId)?.statement;
-        const ranges = former?.ranges.copy() ?? this.ledger.log(logId)!.withdrawn;
-        ranges.add(seq);
+      const idle = [...this.ledger.superseded(this.siteId), ...also];
+      for (const logId of new Set(idle.map((place) => place.logId))) {
+        const ranges = this.ledger.log(logId)!.withdrawn.copy();
+        for (const place of idle) if (place.logId === logId) ranges.add(place.seq);
         written.push(await this.say({ kind: "retire", logId, ranges }));
       }
       return written;
@@ -206,6 +213,7 @@ export class ReplicatingSite {
   };
 
   async say(statement: Statement): Promise<Uint8Array> {
+    if (this.hasWriteFailure) throw new CostorError("ledger-refused", "for a test");
     const id = parseEntryId(makeUuidV7(this.clock.now()));
     const data = statementData(statement);
     return this.ledger.append(this.author.log, this.author.seed, { id, timeMs: 1, kind: statement.kind, data });
@@ -219,12 +227,44 @@ export class ReplicatingSite {
     });
     for (let at = 0; at < primes.length; at += 500)
       await this.store.putFor(this.siteId, Buffer.concat(primes.slice(at, at + 500).flatMap(batchEntry)));
+    this.snapshotsCount++;
+    this.#revision++;
     return primes.map(({ id }) => id).toSorted();
   }
 
   /** Forgets primes of its own, as retention does. */
   async expire(ids: readonly PrimeId[]): Promise<void> {
     await this.store.release(this.siteId, ids);
+    this.#revision++;
+  }
+
+  readonly own: OwnPrimes = {
+    slice: async (slice) => {
+      const ids = (await Array.fromAsync(this.store.kept(this.siteId, slice.toString(16)))).flat();
+      return { ids, bytes: 100 * ids.length };
+    },
+    revision: () => this.#revision,
+    snapshotsCount: () => this.snapshotsCount,
+  };
+
+  /** Its store, which says to have room. */
+  get roomyStore(): PrimeStore {
+    const { store } = this;
+    return new Proxy<PrimeStore>(store, {
+      get: (target, name: keyof PrimeStore) => (name === "stats" ? roomyStats(store) : target[name]),
+    });
+  }
+
+  /** Its own clock, but that nothing is late by it. */
+  get patientClock(): Clock {
+    return { ...neverLate, now: () => this.clock.now(), elapsedMs: () => this.clock.elapsedMs() };
+  }
+
+  async sayProfile(): Promise<void> {
+    const [addresses, readKey] = [["/ip4/192.0.2.1/tcp/4001"], Buffer.alloc(32, 1)];
+    const { name, offeredBytes } = this;
+    const profile = { name, addresses, domain: "", offeredBytes, keptBytes: 0, readKey, readGeneration: 1 };
+    await this.say({ kind: "profile", ...profile });
   }
 
   /** Names holders for all slices, and signs what there is; what a run is to send to `holder`. */
@@ -237,6 +277,25 @@ export class ReplicatingSite {
       toSend.push(await this.signed(slice, generation, namingEntry));
     }
     return toSend;
+  }
+
+  /** As {@link slicesFor}, by what is kept and not by what can be read. */
+  async slicesFromKept(holders: readonly ReplicatingSite[]): Promise<SliceToSend[]> {
+    const store: PrimeStore = this.store;
+    const getMany = store.getMany.bind(store);
+    store.getMany = async (ids) => ids.map(() => Buffer.alloc(100));
+    try {
+      return await this.slicesFor(holders);
+    } finally {
+      store.getMany = getMany;
+    }
+  }
+
+  /** Starts the site's current machine on the net: another one than before. */
+  moveTo(network: SimNetwork): void {
+    this.peers.stop();
+    (this as { peers: SimPeers }).peers = network.join(this.peerKey);
+    this.peers.start();
   }
 
   async signed(slice: number, generation: number, namingEntry: Uint8Array): Promise<SliceToSend> {
@@ -257,7 +316,7 @@ export class ReplicatingSite {
 
   runOver(channel: Channel, holder: SiteId, slices: readonly SliceToSend[], init: Partial<OwnerRunInit> = {}) {
     const { ledger, store } = this;
-    const limit = new BandwidthLimit({ clock: this.clock }, {});
+    const limit = new BandwidthLimit({ clock: this.clock }, { bytesPerSecond: () => undefined });
     const components = { channel, ledger, store, limit, rng: seededRng(this.name) };
     return new OwnerRun(components, { owner: this.siteId, holder, ...init }).run(slices);
   }
@@ -300,7 +359,7 @@ interface Opened {
   readonly heldClock: HeldClock;
 }
 
-export const allSlices: readonly number[] = Array.from({ length: SLICES_COUNT }, (_, slice) => slice);
+const allSlices: readonly number[] = Array.from({ length: SLICES_COUNT }, (_, slice) => slice);
 
 /** A clock on which nothing is ever late. */
 const neverLate: Clock = {

@@ -1,0 +1,201 @@
+/**
+ * A site's part in replication, put together: it keeps for others, sends its own to others, and acts for those that are silent.
+ * Over ports, so that a site and the simulator run the same. docs/specs/replication.md
+ */
+import { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
+import type { Clock } from "#ledger/clock.ts";
+import { MaintenanceWindows } from "#ledger/maintenance-window.ts";
+import type { Peers } from "#ledger/peers.ts";
+import type { Rng } from "#ledger/rng.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import type { SiteId } from "#protocol/ids.ts";
+import { serveAudits } from "./audit-service.ts";
+import { Auditor } from "./auditor.ts";
+import { Departures } from "./departures.ts";
+import { Dropping } from "./dropping.ts";
+import { healOwn } from "./healing.ts";
+import { HeldClock } from "./held-clock.ts";
+import { type HoldingLimits, HolderQuota } from "./holder-quota.ts";
+import { HolderService } from "./holder-service.ts";
+import { type OwnPrimes, LiveSets } from "./live-sets.ts";
+import { type LossComponents, reportLosses } from "./losses.ts";
+import { Omissions } from "./omissions.ts";
+import { OwnerTurns } from "./owner-turns.ts";
+import { PlacementKeeper } from "./placement-keeper.ts";
+import { servePrimes } from "./primes-service.ts";
+import { Refusals } from "./refusals.ts";
+import { RegularWork } from "./regular-work.ts";
+import type { KeptPrimes, LedgerReader, OwnEntries, Sites } from "./replication-ports.ts";
+import { Replicator, type ReplicatorEvent } from "./replicator.ts";
+import { Silence } from "./silence.ts";
+import { StewardDuty } from "./steward-duty.ts";
+import { Turns } from "./turns.ts";
+
+export interface ReplicationComponents {
+  readonly self: SiteId;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly peers: Pick<Peers, "serve" | "open" | "connected">;
+  readonly sites: Sites;
+  readonly ledger: LedgerReader;
+  readonly entries: OwnEntries;
+  readonly store: PrimeStore;
+  readonly kept: KeptPrimes;
+  readonly own: OwnPrimes;
+  /** Asked each time: people change them while the site runs. */
+  readonly settings: () => ReplicationSettings;
+  readonly holdingLimits: () => Promise<HoldingLimits>;
+  /** Why the own log must not be written now: `OwnLog.suspicion`, or that nobody was asked yet. */
+  readonly suspicion: () => string | undefined;
+  readonly onEvent: (event: ReplicationEvent) => void;
+}
+
+export interface ReplicationSettings {
+  readonly isPaused: boolean;
+  /** Minutes since midnight; null for at any time. */
+  readonly window: { readonly fromMinutes: number; readonly toMinutes: number } | null;
+  readonly timeZone: string;
+  readonly bytesPerSecond: number | null;
+}
+
+export type ReplicationEvent =
+  | ReplicatorEvent
+  /** Part of the regular work did not work; it is tried again. */
+  | { readonly event: "put-off"; readonly what: string; readonly error: unknown };
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+/** How many copies elsewhere each slice has. */
+export const COPIES_COUNT = 2;
+/** Batches that are written at once, of all owners. */
+const WRITES_AT_ONCE_COUNT = 2;
+
+interface Kept {
+  readonly heldClock: HeldClock;
+  readonly silence: Silence;
+}
+
+export class Replication implements AsyncDisposable {
+  /** For what is shown to people. */
+  readonly placement: PlacementKeeper;
+  readonly heldClock: HeldClock;
+  readonly silence: Silence;
+  readonly #components: ReplicationComponents;
+  readonly #holder: HolderService;
+  readonly #owner: RegularWork;
+  readonly #works: readonly RegularWork[];
+  #windows: { readonly key: string; readonly windows: MaintenanceWindows } | undefined;
+
+  private constructor(components: ReplicationComponents, { heldClock, silence }: Kept) {
+    this.#components = components;
+    this.heldClock = heldClock;
+    this.silence = silence;
+    const { clock, self, sites, store } = components;
+    const ownerTurns = new OwnerTurns();
+    const omissions = new Omissions({ store, heldClock });
+    const departures = new Departures({ store, heldClock });
+    const quota = new HolderQuota(components);
+    const writeTurns = new Turns({ atOnceCount: WRITES_AT_ONCE_COUNT });
+    const parts = { ...components, heldClock, silence, ownerTurns, omissions, departures, quota, writeTurns };
+    this.#holder = new HolderService(parts);
+    servePrimes(parts);
+    serveAudits(parts);
+    const refusals = new Refusals({ clock });
+    const refuses = (site: SiteId): boolean => refusals.refuses(site);
+    this.placement = new PlacementKeeper({ ...parts, refuses }, { copiesCount: COPIES_COUNT });
+    const acting = {
+      ...parts,
+      refusals,
+      placement: this.placement,
+      auditor: new Auditor(parts),
+      liveSets: new LiveSets(parts),
+      limit: new BandwidthLimit({ clock }, { bytesPerSecond: () => components.settings().bytesPerSecond ?? undefined }),
+      suspicion: () => this.suspicion(),
+      mayMove: () => this.mayMove(),
+    };
+    const replicator = new Replicator(acting);
+    const onFailure = (site: SiteId, error: unknown): void =>
+      components.onEvent({ event: "put-off", what: `what is done for a silent owner with ${site}`, error });
+    const steward = new StewardDuty({ ...acting, onFailure });
+    const dropping = new Dropping(parts);
+    // Who is in no federation waits.
+    const inFederation =
+      (work: (signal: AbortSignal) => Promise<void>) =>
+      async (signal: AbortSignal): Promise<void> => {
+        if (sites.roleOf(self).role !== "none") await work(signal);
+      };
+    this.#owner = this.#work(
+      "sending",
+      15 * MINUTE_MS,
+      inFederation((signal) => replicator.turn(signal)),
+    );
+    const heal = async (signal: AbortSignal): Promise<void> => {
+      if ((await healOwn(components, signal)) > 0) this.soon();
+    };
+    this.#works = [
+      this.#work("healing", 15 * MINUTE_MS, inFederation(heal)),
+      this.#owner,
+      this.#work(
+        "stewardship",
+        HOUR_MS,
+        inFederation((signal) => steward.turn(signal)),
+      ),
+      this.#work("keeping", HOUR_MS, (signal) => this.#keep(parts, dropping, signal)),
+      this.#work("silence", 5 * MINUTE_MS, async () => silence.count()),
+    ];
+  }
+
+  /** Before the peers are started: it serves protocols. */
+  static async open(components: ReplicationComponents): Promise<Replication> {
+    return new Replication(components, {
+      heldClock: await HeldClock.open(components),
+      silence: await Silence.open(components),
+    });
+  }
+
+  start(signal: AbortSignal): void {
+    this.#holder.start(signal);
+    for (const work of this.#works) work.start(signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#works.map((work) => work[Symbol.asyncDispose]()));
+  }
+
+  /** Something is new: a snapshot, a site, settings. */
+  soon(): void {
+    this.#owner.soon();
+  }
+
+  /** Whether data may be moved now. */
+  mayMove(): boolean {
+    const { isPaused, window, timeZone } = this.#components.settings();
+    const key = JSON.stringify([window, timeZone]);
+    // Making one costs far more than asking it, and it is asked before each batch.
+    if (this.#windows?.key !== key)
+      this.#windows = { key, windows: new MaintenanceWindows(window === null ? [] : [window], timeZone) };
+    return !isPaused && this.#windows.windows.isOpenAt(this.#components.clock.now());
+  }
+
+  /** Why this site signs no live set now; undefined when all is well. docs/specs/replication.md, A run */
+  async suspicion(): Promise<string | undefined> {
+    const { self, store, suspicion } = this.#components;
+    const ofLog = suspicion();
+    if (ofLog !== undefined) return ofLog;
+    if (this.heldClock.state.isSuspect) return "clock";
+    const own = (await store.keptTotals()).find(({ site }) => site === self);
+    return own !== undefined && own.lostCount > 0 ? "lost-primes" : undefined;
+  }
+
+  async #keep(parts: LossComponents, dropping: Dropping, signal: AbortSignal): Promise<void> {
+    await this.heldClock.keep();
+    await this.silence.keep();
+    await reportLosses(parts);
+    await dropping.drop(signal);
+  }
+
+  #work(what: string, everyMs: number, work: (signal: AbortSignal) => Promise<void>): RegularWork {
+    const onFailure = (error: unknown): void => this.#components.onEvent({ event: "put-off", what, error });
+    return new RegularWork(this.#components, { everyMs, work, onFailure });
+  }
+}

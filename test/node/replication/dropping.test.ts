@@ -1,0 +1,181 @@
+/**
+ * Goal: a holder drops what its owner left out for 45 days by the holder's own clock, and nothing else: an owner that is damaged, recovers,
+ * is forked, thrown out or renamed never makes it drop anything early. Method: whole sites, each doubt beside the case without it.
+ */
+import assert from "node:assert/strict";
+import { Departures } from "#node/replication/departures.ts";
+import { Dropping } from "#node/replication/dropping.ts";
+import type { PrimeId } from "#protocol/ids.ts";
+import { LedgerAuthor } from "#test/support/ledger-author.ts";
+import { suite } from "#test/support/suite.ts";
+import { DAY_MS, ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
+
+const test = suite("dropping");
+
+const LOCK_MS = 45 * DAY_MS;
+
+/** An owner that has left out `gone` of what `holder` keeps. */
+async function leftOut() {
+  const all = new ReplicatingFederation();
+  const [owner, holder] = [await all.add("owner"), await all.add("holder")];
+  const ids = await owner.backUp("first", 100);
+  await owner.replicate(holder, await owner.slicesFor([holder]));
+  const gone = ids.filter((_, at) => at % 4 === 0);
+  await owner.expire(gone);
+  await owner.replicate(holder, await owner.slicesFor([holder]));
+  const rest = ids.filter((id) => !gone.includes(id));
+  return { all, owner, holder, ids, gone, rest, dropping: droppingOf(holder) };
+}
+
+function droppingOf(site: ReplicatingSite): Dropping {
+  const { siteId: self, view: sites, ledger, entries, store, kept, omissions, heldClock, ownerTurns } = site;
+  const departures = new Departures({ store, heldClock });
+  return new Dropping({
+    ...{ self, sites, ledger, entries, store, kept, omissions, heldClock, ownerTurns, departures },
+  });
+}
+
+const keeps = async (holder: ReplicatingSite, owner: ReplicatingSite, ids: readonly PrimeId[], why?: string) =>
+  assert.deepEqual(await holder.keptFor(owner.siteId), ids, why);
+
+test("what was left out for 45 days is dropped, not a moment earlier, and nothing else", async () => {
+  const { owner, holder, ids, gone, rest, dropping } = await leftOut();
+  holder.clock.pass(LOCK_MS - 1);
+  assert.equal((await dropping.drop()).lock, gone.length);
+  await keeps(holder, owner, ids);
+  holder.clock.pass(1);
+  assert.equal((await dropping.drop()).droppedCount, gone.length);
+  await keeps(holder, owner, rest);
+  for (const id of gone) await assert.rejects(holder.store.get(id));
+  assert.equal((await dropping.drop()).droppedCount, 0);
+  assert.deepEqual(await Array.fromAsync(holder.omissions.notes()), []);
+  const reports = await owner.replicate(holder, await owner.slicesFor([holder]));
+  assert.ok(reports.every(({ end }) => end === "received"));
+});
+
+test("what came into a live set again is not dropped, and its lock starts anew when it is left out again", async () => {
+  const { owner, holder, ids, gone, dropping } = await leftOut();
+  holder.clock.pass(30 * DAY_MS);
+  await owner.backUp("first", 100);
+  await owner.replicate(holder, await owner.slicesFor([holder]));
+  await owner.expire(gone);
+  await owner.replicate(holder, await owner.slicesFor([holder]));
+  holder.clock.pass(LOCK_MS - 1);
+  await dropping.drop();
+  await keeps(holder, owner, ids);
+  holder.clock.pass(1);
+  assert.equal((await dropping.drop()).droppedCount, gone.length);
+});
+
+test("live sets that leave out the same again do not move the lock", async () => {
+  const { owner, holder, rest, gone, dropping } = await leftOut();
+  for (let night = 0; night < 45; night++) {
+    holder.clock.pass(DAY_MS);
+    if (night % 15 === 0) await owner.replicate(holder, await owner.slicesFor([holder]));
+  }
+  assert.equal((await dropping.drop()).droppedCount, gone.length);
+  await keeps(holder, owner, rest);
+});
+
+test("a clock of the machine that jumps drops nothing, and one that was off counts a day", async () => {
+  const { owner, holder, ids, dropping } = await leftOut();
+  holder.clock.wallMs += 10 * 365 * DAY_MS;
+  assert.ok((await dropping.drop())["own-clock"] > 0);
+  await holder.heldClock.confirm();
+  assert.ok((await dropping.drop()).lock > 0, "the lock has not passed by it");
+  await keeps(holder, owner, ids);
+});
+
+test("an owner whose store has lost everything makes no holder drop anything: it signs no smaller live set", async () => {
+  const { owner, holder, ids, rest, dropping } = await leftOut();
+  for (const id of rest) owner.store.lose(id);
+  // What is lost stays in the owner's own set, so its live set is as it was.
+  const slices = await owner.slicesFromKept([holder]);
+  await owner.replicate(holder, slices).catch(() => undefined);
+  holder.clock.pass(LOCK_MS - 1);
+  await dropping.drop();
+  await keeps(holder, owner, ids);
+  holder.clock.pass(10 * LOCK_MS);
+  await dropping.drop();
+  await keeps(holder, owner, rest, "and for ever what it had not left out before");
+});
+
+test("what an owner left out before it was recovered is kept, until its new machine has left it out for the lock", async () => {
+  const { all, owner, holder, ids, rest, gone, dropping } = await leftOut();
+  const recovered = new LedgerAuthor("owner", 2);
+  await holder.ledger.offer({ certificates: [recovered.log.bytes] });
+  holder.clock.pass(2 * LOCK_MS);
+  assert.equal((await dropping.drop())["other-log"], gone.length);
+  await keeps(holder, owner, ids);
+  owner.author = recovered;
+  await owner.ledger.offer({ certificates: [recovered.log.bytes] });
+  owner.moveTo(all.network);
+  await owner.replicate(holder, await owner.slicesFor([holder]));
+  holder.clock.pass(LOCK_MS - 1);
+  assert.equal((await dropping.drop()).lock, gone.length);
+  holder.clock.pass(1);
+  await dropping.drop();
+  await keeps(holder, owner, rest);
+});
+
+test("while the owner's site has a fork nothing is dropped", async () => {
+  const { owner, holder, ids, dropping } = await leftOut();
+  const clone = new LedgerAuthor("owner");
+  const seq = holder.ledger.currentLog(owner.siteId)!.seqs()[0]!;
+  const admissions = await holder.ledger.offer({ entries: [clone.entry({ seq })] });
+  assert.deepEqual(admissions, ["fork"]);
+  holder.clock.pass(2 * LOCK_MS);
+  assert.ok((await dropping.drop()).fork > 0);
+  await keeps(holder, owner, ids);
+});
+
+test("what a departed owner left is kept for the lock, from when the holder learnt it; one that comes back loses nothing", async () => {
+  const { owner, holder, ids, dropping } = await leftOut();
+  holder.clock.pass(2 * LOCK_MS);
+  owner.role = "none";
+  assert.equal((await dropping.drop()).droppedCount, 0, "what was due is due no more");
+  holder.clock.pass(LOCK_MS - 1);
+  await dropping.drop();
+  await keeps(holder, owner, ids);
+  owner.role = "member";
+  const gone = ids.filter((_, at) => at % 4 === 0);
+  assert.equal((await dropping.drop()).droppedCount, gone.length, "by its own live sets");
+  owner.role = "none";
+  await dropping.drop();
+  holder.clock.pass(LOCK_MS - 1);
+  await dropping.drop();
+  assert.equal((await holder.keptFor(owner.siteId)).length, ids.length - gone.length, "its lock began anew");
+  holder.clock.pass(1);
+  await dropping.drop();
+  await keeps(holder, owner, []);
+  assert.equal(holder.receiptFor(owner.siteId, 0), undefined, "it says no more that it has them");
+});
+
+test("a slice that the placement names this site for no more is kept for the lock, and its receipt goes first", async () => {
+  const { owner, holder, ids, dropping, all } = await leftOut();
+  const other = await all.add("other");
+  await owner.slicesFor([other], [3]);
+  await all.spread();
+  await dropping.drop();
+  holder.clock.pass(LOCK_MS - 1);
+  await dropping.drop();
+  const slice = ids.filter((id) => id.startsWith("3"));
+  assert.ok(slice.length > 0);
+  const keptOfSlice = async () => (await holder.keptFor(owner.siteId)).filter((id) => id.startsWith("3"));
+  assert.ok((await keptOfSlice()).length > 0);
+  assert.ok(holder.receiptFor(owner.siteId, 3) !== undefined);
+  await owner.slicesFor([holder], [3]);
+  await all.spread();
+  holder.clock.pass(1);
+  await dropping.drop();
+  assert.ok((await keptOfSlice()).length > 0, "named again in time");
+  await owner.slicesFor([other], [3]);
+  await all.spread();
+  await dropping.drop();
+  holder.clock.pass(LOCK_MS);
+  await dropping.drop();
+  assert.deepEqual(await keptOfSlice(), []);
+  assert.equal(holder.receiptFor(owner.siteId, 3), undefined);
+});
+
+test.run();

@@ -1,0 +1,172 @@
+/**
+ * Goal: sites that only run come to two copies of everything elsewhere, hold their windows and rates, and stop when they are told. Method:
+ * whole programs over a network in memory, in virtual time, with ledgers that are made equal every ten minutes.
+ */
+import assert from "node:assert/strict";
+import { safeSnapshotsOf } from "#ledger/copies.ts";
+import { allSlices } from "#node/replication/placement-keeper.ts";
+import { Replication, type ReplicationEvent, type ReplicationSettings } from "#node/replication/replication.ts";
+import { SiteClock } from "#test/simulation/site-clock.ts";
+import { VirtualTime } from "#test/simulation/virtual-time.ts";
+import { seededRng } from "#test/support/seeded-rng.ts";
+import { suite } from "#test/support/suite.ts";
+import { DAY_MS, ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
+
+const test = suite("replication-whole");
+
+const HOUR_MS = 3_600_000;
+const anyTime: ReplicationSettings = { isPaused: false, window: null, timeZone: "UTC", bytesPerSecond: null };
+
+class World {
+  readonly time = new VirtualTime();
+  readonly all = new ReplicatingFederation();
+  readonly programs: {
+    readonly site: ReplicatingSite;
+    readonly replication: Replication;
+    readonly clock: SiteClock;
+  }[] = [];
+  readonly events: ReplicationEvent[] = [];
+  readonly end = new AbortController();
+  settings = anyTime;
+
+  static async of(...names: string[]): Promise<World> {
+    const world = new World();
+    for (const name of names) await world.#add(name);
+    for (const { site } of world.programs) await site.sayProfile();
+    await world.all.spread();
+    for (const { site, replication } of world.programs) {
+      site.peers.start();
+      replication.start(world.end.signal);
+    }
+    return world;
+  }
+
+  async #add(name: string): Promise<void> {
+    const site = await this.all.add(name, { serves: false });
+    const clock = new SiteClock({ time: this.time });
+    const { siteId: self, view: sites, ledger, entries, kept, own, peers } = site;
+    const replication = await Replication.open({
+      ...{ self, sites, ledger, entries, kept, own, peers, clock, store: site.roomyStore },
+      rng: seededRng(name),
+      settings: () => this.settings,
+      holdingLimits: async () => ({ offeredBytes: 1e12, ownerBytes: 1e12 }),
+      suspicion: () => undefined,
+      onEvent: (event) => void this.events.push(event),
+    });
+    this.programs.push({ site, replication, clock });
+  }
+
+  async run(durationMs: number, stepMs = 600_000): Promise<void> {
+    const endMs = this.time.elapsedMs + durationMs;
+    while (this.time.elapsedMs < endMs) {
+      await this.time.run(Math.min(endMs, this.time.elapsedMs + stepMs));
+      await this.all.spread();
+    }
+  }
+
+  safeOf({ site, replication }: World["programs"][number]): number {
+    const states = allSlices.map((slice) => replication.placement.stateOf(site.siteId, slice));
+    return safeSnapshotsOf(states, { copiesCount: 2, domainsCount: 9 });
+  }
+
+  async stop(): Promise<void> {
+    this.end.abort();
+    const stopped = Promise.all(this.programs.map(({ replication }) => replication[Symbol.asyncDispose]()));
+    await this.time.run(this.time.elapsedMs);
+    await stopped;
+  }
+}
+
+test("every site's backups are safe within an hour, and those of the next day too", async () => {
+  const world = await World.of("a", "b", "c", "d");
+  for (const { site } of world.programs) await site.backUp("first", 60);
+  await world.run(HOUR_MS);
+  for (const program of world.programs) assert.equal(world.safeOf(program), 1);
+  for (const { site } of world.programs) await site.backUp("second", 20);
+  await world.run(HOUR_MS);
+  for (const program of world.programs) assert.equal(world.safeOf(program), 2);
+  assert.deepEqual(
+    world.events.filter(({ event }) => event === "put-off" || event === "audit-failed"),
+    [],
+  );
+  await world.stop();
+});
+
+test("nothing moves outside of the window, or while it is paused", async () => {
+  const world = await World.of("a", "b", "c");
+  const [program] = world.programs;
+  // The virtual year begins at midnight, UTC.
+  world.settings = { ...anyTime, window: { fromMinutes: 22 * 60, toMinutes: 5 * 60 } };
+  await world.run(6 * HOUR_MS);
+  await program!.site.backUp("first", 30);
+  await world.run(15 * HOUR_MS);
+  assert.equal(world.safeOf(program!), 0);
+  world.settings = { ...world.settings, isPaused: true };
+  await world.run(2 * HOUR_MS);
+  assert.equal(world.safeOf(program!), 0);
+  world.settings = { ...world.settings, isPaused: false };
+  await world.run(HOUR_MS);
+  assert.equal(world.safeOf(program!), 1);
+  await world.stop();
+});
+
+test("a machine whose clock jumps signs and drops nothing until a person says that it is right", async () => {
+  const world = await World.of("a", "b", "c");
+  const [program] = world.programs;
+  await program!.site.backUp("first", 30);
+  await world.run(HOUR_MS);
+  program!.clock.jump(40 * DAY_MS);
+  await program!.site.backUp("second", 30);
+  await world.run(2 * HOUR_MS);
+  assert.equal(await program!.replication.suspicion(), "clock");
+  assert.equal(world.safeOf(program!), 1);
+  await program!.replication.heldClock.confirm();
+  program!.replication.soon();
+  await world.run(HOUR_MS);
+  assert.equal(world.safeOf(program!), 2);
+  await world.stop();
+});
+
+test("what a site has lost of its own comes back from its holders, and it signs nothing before", async () => {
+  const world = await World.of("a", "b", "c");
+  const [program] = world.programs;
+  const ids = await program!.site.backUp("first", 30);
+  await world.run(HOUR_MS);
+  const stored = await program!.site.store.get(ids[0]!);
+  const others = world.programs.slice(1).map(({ site }) => site);
+  for (const { peers } of others) world.all.network.cut(program!.site.peerKey, peers.self);
+  await world.run(HOUR_MS);
+  program!.site.store.lose(ids[0]!);
+  await program!.site.backUp("second", 30);
+  await world.run(HOUR_MS);
+  assert.equal(await program!.replication.suspicion(), "lost-primes");
+  assert.ok(
+    program!.site.ledger.statements(program!.site.siteId, "live-set").every((set) => set.statement.snapshots === 1),
+  );
+  world.all.network.mendAll();
+  await world.run(HOUR_MS);
+  assert.deepEqual(await program!.site.store.get(ids[0]!), stored);
+  assert.equal(world.safeOf(program!), 2);
+  await world.stop();
+});
+
+test("an owner that is away for weeks is looked after by a steward when a holder goes, and takes over when it is back", async () => {
+  const world = await World.of("a", "b", "c", "d");
+  const [owner] = world.programs;
+  await owner!.site.backUp("first", 60);
+  await world.run(HOUR_MS);
+  owner!.site.peers.stop();
+  await world.run(5 * DAY_MS, 6 * HOUR_MS);
+  const gone = world.programs[1]!;
+  gone.site.peers.stop();
+  gone.site.role = "none";
+  await world.run(4 * DAY_MS, 6 * HOUR_MS);
+  const live = world.programs.slice(2);
+  for (const slice of allSlices) {
+    const copies = live.filter(({ site }) => site.receiptFor(owner!.site.siteId, slice) !== undefined);
+    assert.equal(copies.length, 2, `slice ${slice}`);
+  }
+  await world.stop();
+});
+
+test.run();

@@ -1,0 +1,75 @@
+/** What a site's composition root puts together, for one site of a test: the owner's part, and the steward's. */
+import { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
+import { Auditor } from "#node/replication/auditor.ts";
+import { LiveSets } from "#node/replication/live-sets.ts";
+import { PlacementKeeper } from "#node/replication/placement-keeper.ts";
+import { Refusals } from "#node/replication/refusals.ts";
+import { Replicator, type ReplicatorEvent } from "#node/replication/replicator.ts";
+import { StewardDuty } from "#node/replication/steward-duty.ts";
+import type { SiteId } from "#protocol/ids.ts";
+import { seededRng } from "#test/support/seeded-rng.ts";
+import type { ReplicatingSite } from "./replicating-site.ts";
+
+export interface OwnerProgram {
+  readonly site: ReplicatingSite;
+  readonly placement: PlacementKeeper;
+  readonly refusals: Refusals;
+  readonly events: ReplicatorEvent[];
+  readonly silentMs: Map<SiteId, number>;
+  suspicion: string | undefined;
+  mayMove: boolean;
+  onEvent: ((event: ReplicatorEvent) => void) | undefined;
+  turn(signal?: AbortSignal): Promise<void>;
+}
+
+/** `silentMs`: as the site counts it. */
+function partsOf(site: ReplicatingSite, silentMs: ReadonlyMap<SiteId, number>) {
+  const { siteId: self, view: sites, ledger, entries, store, kept, omissions, clock, peers } = site;
+  const rng = seededRng(`${site.name} program`);
+  const refusals = new Refusals({ clock });
+  const silence = { of: (siteId: SiteId) => silentMs.get(siteId) ?? 0 };
+  const base = { self, sites, ledger, entries, store, kept, omissions, clock, peers, rng, silence };
+  const placement = new PlacementKeeper({ ...base, refuses: (siteId) => refusals.refuses(siteId) }, { copiesCount: 2 });
+  // Audits wait by a clock on which nothing is late.
+  const auditor = new Auditor({ ...base, clock: { ...site.patientClock } });
+  return {
+    ...base,
+    refusals,
+    placement,
+    auditor,
+    limit: new BandwidthLimit({ clock }, { bytesPerSecond: () => undefined }),
+  };
+}
+
+export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram> {
+  const silentMs = new Map<SiteId, number>();
+  const parts = partsOf(site, silentMs);
+  const { own } = site;
+  const program: OwnerProgram = {
+    site,
+    placement: parts.placement,
+    refusals: parts.refusals,
+    events: [],
+    silentMs,
+    suspicion: undefined,
+    mayMove: true,
+    onEvent: undefined,
+    turn: (signal = new AbortController().signal) => replicator.turn(signal),
+  };
+  const replicator = new Replicator({
+    ...parts,
+    own,
+    liveSets: new LiveSets({ ...parts, own }),
+    suspicion: async () => program.suspicion,
+    mayMove: () => program.mayMove,
+    onEvent: (event) => {
+      program.events.push(event);
+      program.onEvent?.(event);
+    },
+  });
+  return program;
+}
+
+export function stewardDutyOf(site: ReplicatingSite, silentMs: ReadonlyMap<SiteId, number>): StewardDuty {
+  return new StewardDuty({ ...partsOf(site, silentMs), suspicion: async () => undefined, mayMove: () => true });
+}
