@@ -215,7 +215,7 @@ test("a holder with more ids too many than a comparison takes is refused", async
     return encodeAnswer({
       sums: sums.map(() => fingerprint),
       below: below.map((prefix) =>
-        prefix.length < 4 ? { children: Array(16).fill(fingerprint) } : { tags: tagsBelow(prefix) },
+        prefix.length < 4 ? { children: Array.from({ length: 16 }, () => fingerprint) } : { tags: tagsBelow(prefix) },
       ),
       finds: finds.map(({ tag }) => ({ id: byTag.get(tag)! })),
     });
