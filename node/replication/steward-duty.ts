@@ -89,7 +89,6 @@ export class StewardDuty {
     if (slices.length === 0) return;
     const added = placement.planFor(owner);
     for (const slice of slices) {
-      if (added[slice]!.length === 0) continue;
       const before = ledger.statement(self, "steward", `${owner}/${slice}`)?.statement.holders ?? [];
       // Also those that the owner has named and did not come to fill.
       const empty = silent.table[slice]!.filter((site) => isLive(site) && !hasReceipt(site, slice));

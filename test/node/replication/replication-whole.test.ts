@@ -143,7 +143,7 @@ test("what a site has lost of its own comes back from its holders, and it signs 
   assert.ok(
     program!.site.ledger.statements(program!.site.siteId, "live-set").every((set) => set.statement.snapshots === 1),
   );
-  world.all.network.mendAll();
+  for (const { peers } of others) world.all.network.mend(program!.site.peerKey, peers.self);
   await world.run(HOUR_MS);
   assert.deepEqual(await program!.site.store.get(ids[0]!), stored);
   assert.equal(world.safeOf(program!), 2);
