@@ -134,8 +134,8 @@ export const limits = {
   ledgerLogsPerSiteCount: 256,
   /** Entries made idle by newer ones after which a site withdraws them: one retire for many. */
   supersededEntriesCount: 64,
-  /** Ranges of a retire that a site writes; with more it first says again what is in force between them, so that a retire fits an entry. */
-  retireRangesCount: 4096,
+  /** Ranges of a retire that a site writes; with more it first says again what is in force between them, so that a retire stays short. */
+  retireRangesCount: 1024,
   /** Most members of a federation. */
   rosterMembersCount: 128,
   /** Most sites that a roster lists as expelled. */
