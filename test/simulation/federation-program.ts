@@ -1,11 +1,16 @@
 /** A site as it runs: its part in a federation, on simulated ports. Agents' sessions and trees are left out; what they keep is not. */
+import { safeSnapshotsOf } from "#ledger/copies.ts";
 import type { Ledger } from "#ledger/ledger.ts";
 import { Federation } from "#node/federation/federation.ts";
 import type { FederationEvent } from "#node/federation/federation-event.ts";
+import { allSlices } from "#node/replication/placement-keeper.ts";
+import type { Replication } from "#node/replication/replication.ts";
 import { type SnapshotId, parseSnapshotId } from "#protocol/ids.ts";
-import { type ReplicationParts, openReplication } from "./replication-parts.ts";
+import { type OwnState, openReplication } from "./sim-replication.ts";
 import type { Machine, SiteProgram } from "./site-program.ts";
 import type { SimSnapshot } from "./workload.ts";
+
+const COPIES_COUNT = 2;
 
 export async function startFederationProgram(machine: Machine): Promise<SiteProgram> {
   const { store, clock, rng, identity, makeTransport, onFault } = machine;
@@ -28,9 +33,9 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
     },
   );
   const snapshotsCount = (await Array.fromAsync(store.facts("snapshot"))).length;
-  const snapshots = { count: snapshotsCount };
-  const replication = await openReplication(machine, federation, () => snapshots.count);
-  const program = new FederationProgram({ machine, federation, replication, snapshots });
+  const own: OwnState = { revision: 0, snapshotsCount };
+  const replication = await openReplication(machine, federation, own);
+  const program = new FederationProgram({ machine, federation, replication, own });
   await program.start();
   return program;
 }
@@ -38,8 +43,8 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
 interface FederationProgramComponents {
   readonly machine: Machine;
   readonly federation: Federation;
-  readonly replication: ReplicationParts;
-  readonly snapshots: { count: number };
+  readonly replication: Replication;
+  readonly own: OwnState;
 }
 
 class FederationProgram implements SiteProgram {
@@ -47,15 +52,14 @@ class FederationProgram implements SiteProgram {
   readonly #federation: Federation;
   readonly #stopping = new AbortController();
 
-  readonly #replication: ReplicationParts;
-  /** Numbered from 1 as they come. */
-  readonly #snapshots: { count: number };
+  readonly #replication: Replication;
+  readonly #own: OwnState;
 
   constructor(components: FederationProgramComponents) {
     this.#machine = components.machine;
     this.#federation = components.federation;
     this.#replication = components.replication;
-    this.#snapshots = components.snapshots;
+    this.#own = components.own;
   }
 
   get ledger(): Ledger {
@@ -75,8 +79,9 @@ class FederationProgram implements SiteProgram {
       primes.map((prime) => prime.id),
     );
     const key = `${agent}/${id}`;
-    this.#replication.keptMore();
-    const value = Buffer.from(`${++this.#snapshots.count}`);
+    this.#own.revision++;
+    // Numbered from 1 as they come.
+    const value = Buffer.from(`${++this.#own.snapshotsCount}`);
     await store.appendFacts([
       { kind: "agent", key: agent, value: Buffer.from(agent) },
       { kind: "snapshot", key, value },
@@ -90,7 +95,8 @@ class FederationProgram implements SiteProgram {
   }
 
   async safeSnapshots(): Promise<SnapshotId[]> {
-    const safeCount = this.#replication.safeCount() ?? 0;
+    const safeCount = await this.#safeCount();
+    if (safeCount === undefined) return [];
     const facts = await Array.fromAsync(this.#machine.store.facts("snapshot"));
     return facts
       .filter(({ value }) => Number(value.toString()) <= safeCount)
@@ -103,13 +109,24 @@ class FederationProgram implements SiteProgram {
       (await Array.fromAsync(store.facts(kind, prefix))).length;
     const untoldCount = (await countOf("snapshot")) - (await countOf("published", "snapshot/"));
     if (untoldCount > 0) return `has not told the ledger of ${untoldCount} snapshots`;
-    const safeCount = this.#replication.safeCount();
-    const unsafeCount = this.#snapshots.count - (safeCount ?? Infinity);
+    const unsafeCount = this.#own.snapshotsCount - ((await this.#safeCount()) ?? Infinity);
     return unsafeCount > 0 ? `has ${unsafeCount} snapshots that are not safe` : undefined;
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort(new Error("the site stops"));
+    await this.#replication[Symbol.asyncDispose]();
+  }
+
+  /** The number up to which snapshots are safe; undefined while this site must sign nothing. */
+  async #safeCount(): Promise<number | undefined> {
+    if ((await this.#replication.suspicion()) !== undefined) return undefined;
+    const { siteId } = this.#machine.identity;
+    const { membership } = this.#federation.parts;
+    const others = membership.sites().filter((site) => site !== siteId);
+    const domainsCount = new Set(others.map((site) => membership.failureDomainOf(site))).size;
+    const states = allSlices.map((slice) => this.#replication.placement.stateOf(siteId, slice));
+    return safeSnapshotsOf(states, { copiesCount: COPIES_COUNT, domainsCount });
   }
 }
 

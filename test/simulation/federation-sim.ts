@@ -116,7 +116,7 @@ class FederationSim {
     const honest = this.#sites.filter(({ number }) => !plan.hostileNumbers.includes(number));
     this.#workload = new Workload(
       { ...shared, rng: rng.fork("workload") },
-      { agentsPerSiteCount: plan.sitesCount > 50 ? 1 : 2, snapshotEveryMs: 4 * HOUR_MS },
+      { agentsPerSiteCount: plan.sitesCount > 50 ? 1 : 2, snapshotEveryMs: 8 * HOUR_MS },
     );
     const effects = { ...shared, network, rng: rng.fork("effects") };
     this.#checkers = new Checkers({ honest, witness: this.#witness });
@@ -174,9 +174,9 @@ class FederationSim {
   }
 
   async #settle(endMs: number, afterEvent: () => void): Promise<void> {
-    // A site is not slower than its timers; of many, news go from one to the next.
-    const boundMs = 3 * HOUR_MS;
-    for (let atMs = endMs; ; atMs += 5 * MINUTE_MS) {
+    // A night comes in between, in which copies are sent.
+    const boundMs = 30 * HOUR_MS;
+    for (let atMs = endMs; ; atMs += 30 * MINUTE_MS) {
       await this.#time.run(atMs, afterEvent);
       const why = this.#checkers.whyNotConverged() ?? (await this.#checkers.whyNotSettled());
       if (why === undefined) break;

@@ -103,6 +103,12 @@ export class SimNetwork {
     else if (this.#cuts.delete(link)) this.connect(from, to);
   }
 
+  mendAll(): void {
+    const links = [...this.#cuts.keys()];
+    this.#cuts.clear();
+    for (const link of links) this.connect(...(link.split(" ") as [PeerKey, PeerKey]));
+  }
+
   canPass(from: PeerKey, to: PeerKey): boolean {
     return this.#up.has(to) && this.#up.has(from) && !this.#cuts.has(`${from} ${to}`);
   }
