@@ -77,18 +77,17 @@ const isWished = (wish: Wish, change: RosterChange): boolean =>
 
 /** The bodies that follow the roster, by ascending hash, with the members that have signed them. */
 function proposalsOf({ roster, consents }: StepFacts, isMember: (siteId: SiteId) => boolean): Proposal[] {
-  const proposals = new Map<RosterHash, Proposal | undefined>();
+  const proposals = new Map<RosterHash, Proposal>();
   for (const { log, consent } of newestOfEach(consents)) {
     const { roster: hash, body, signature } = consent.statement;
     const { siteId } = log.certificate;
     if (!isMember(siteId)) continue;
-    if (!proposals.has(hash)) proposals.set(hash, readProposal(roster, hash, body));
-    const proposal = proposals.get(hash);
-    if (proposal && isRosterSignature(proposal.body.body, signature, log))
-      proposal.signatures.set(siteId, { log, consent });
+    const proposal = proposals.get(hash) ?? readProposal(roster, hash, body);
+    if (proposal === undefined || !isRosterSignature(proposal.body.body, signature, log)) continue;
+    proposals.set(hash, proposal);
+    proposal.signatures.set(siteId, { log, consent });
   }
-  const found = [...proposals.values()].filter((proposal) => proposal !== undefined && proposal.signatures.size > 0);
-  return (found as Proposal[]).sort((one, other) => (one.body.hash < other.body.hash ? -1 : 1));
+  return [...proposals.values()].sort((one, other) => (one.body.hash < other.body.hash ? -1 : 1));
 }
 
 /** Of each site no more than so many: what a hostile one writes costs the others little. */

@@ -197,7 +197,9 @@ export class Membership implements Speakers {
   }
 
   async #adopt(first: number, rosters: readonly Roster[]): Promise<void> {
-    await this.#store.write(rosters.map(({ number, bytes }) => ({ key: rosterKey(number), value: bytes })));
+    const changes = rosters.map(({ number, bytes }) => ({ key: rosterKey(number), value: bytes }));
+    for (let at = 0; at < changes.length; at += limits.rosterBranchCount)
+      await this.#store.write(changes.slice(at, at + limits.rosterBranchCount));
     this.#hashes.length = first;
     for (const roster of rosters) this.#add(roster);
     await this.#ledger?.membershipChanged();

@@ -18,6 +18,16 @@ import type { Rng } from "./rng.ts";
 import { SeqRanges } from "./seq-ranges.ts";
 import { type Statement, statementData } from "./statements.ts";
 
+export interface OwnLogInit {
+  readonly log: Log;
+  readonly peerSeed: Uint8Array;
+}
+
+interface Kept {
+  readonly hasForeign: boolean;
+  readonly wasLedBack: boolean;
+}
+
 export interface OwnLogComponents {
   readonly ledger: Ledger;
   readonly membership: Pick<Membership, "sites">;
@@ -35,6 +45,7 @@ interface Place {
 }
 
 const FOREIGN_KEY = "own/foreign";
+const LED_BACK_KEY = "own/led-back";
 
 export class OwnLog {
   readonly log: Log;
@@ -43,22 +54,40 @@ export class OwnLog {
   #hasAsked = false;
   #hasWritten = false;
   #hasForeign: boolean;
+  #wasLedBack: boolean;
 
-  private constructor(components: OwnLogComponents, init: { log: Log; peerSeed: Uint8Array; hasForeign: boolean }) {
+  private constructor(components: OwnLogComponents, init: OwnLogInit & Pick<Kept, "hasForeign" | "wasLedBack">) {
     this.#components = components;
     this.log = init.log;
     this.#peerSeed = init.peerSeed;
     this.#hasForeign = init.hasForeign;
+    this.#wasLedBack = init.wasLedBack;
     components.ledger.onAdmitted(({ logId, own }) => {
-      if (logId === this.log.id && !own && this.#hasWritten) this.#foundForeign();
+      if (logId !== this.log.id || own) return;
+      if (this.#hasWritten) this.#foundForeign();
+      else this.#ledBack();
     });
   }
 
   /** `log` is that of this machine's certificate, `peerSeed` its private key. */
-  static async open(components: OwnLogComponents, init: { log: Log; peerSeed: Uint8Array }): Promise<OwnLog> {
-    const kept = await components.store.get(FOREIGN_KEY);
-    const hasForeign = kept !== undefined && decodeCbor(kept) === init.log.id;
-    return new OwnLog(components, { ...init, hasForeign });
+  static async open(components: OwnLogComponents, init: OwnLogInit): Promise<OwnLog> {
+    const isNoted = async (key: string): Promise<boolean> => {
+      const kept = await components.store.get(key);
+      return kept !== undefined && decodeCbor(kept) === init.log.id;
+    };
+    const [hasForeign, wasLedBack] = [await isNoted(FOREIGN_KEY), await isNoted(LED_BACK_KEY)];
+    return new OwnLog(components, { ...init, hasForeign, wasLedBack });
+  }
+
+  /** Others had entries of this log that were not here: what else the site keeps may be as old. Until it was regained. */
+  get wasLedBack(): boolean {
+    return this.#wasLedBack;
+  }
+
+  /** All that was there when the newest entries were written is here again. */
+  async regained(): Promise<void> {
+    await this.#components.store.write([{ key: LED_BACK_KEY, value: encodeCbor(null) }]);
+    this.#wasLedBack = false;
   }
 
   get suspicion(): Suspicion | undefined {
@@ -123,7 +152,24 @@ export class OwnLog {
       const ranges = SeqRanges.empty();
       for (const { seq } of former?.logId === logId ? [...idle, former] : idle) ranges.add(seq);
       ranges.addAll(ledger.log(logId)!.withdrawn);
+      written.push(...(await this.#joinRanges(logId, ranges)));
       written.push(await this.write({ kind: "retire", logId, ranges }));
+    }
+    return written;
+  }
+
+  /** While there are too many, says again at the end what is in force between them, the oldest first. */
+  async #joinRanges(logId: LogId, ranges: SeqRanges): Promise<Uint8Array[]> {
+    const { ledger } = this.#components;
+    const written: Uint8Array[] = [];
+    if (ranges.ranges.length <= limits.retireRangesCount) return written;
+    for (const seq of ledger.log(logId)!.seqs()) {
+      // Half of them, so that it is not so again soon.
+      if (ranges.ranges.length <= limits.retireRangesCount / 2) break;
+      const statement = ranges.has(seq) ? undefined : await ledger.wholeStatement(logId, seq);
+      if (statement === undefined) continue;
+      written.push(await this.write(statement));
+      ranges.add(seq);
     }
     return written;
   }
@@ -131,8 +177,18 @@ export class OwnLog {
   #foundForeign(): void {
     if (this.#hasForeign) return;
     this.#hasForeign = true;
-    // Known in memory at once; when it cannot be kept, the next such entry says it again.
-    this.#components.store.write([{ key: FOREIGN_KEY, value: encodeCbor(this.log.id) }]).catch(() => undefined);
+    this.#note(FOREIGN_KEY);
+  }
+
+  #ledBack(): void {
+    if (this.#wasLedBack) return;
+    this.#wasLedBack = true;
+    this.#note(LED_BACK_KEY);
+  }
+
+  /** Known in memory at once; when it cannot be kept, the next such entry says it again. */
+  #note(key: string): void {
+    this.#components.store.write([{ key, value: encodeCbor(this.log.id) }]).catch(() => undefined);
   }
 }
 

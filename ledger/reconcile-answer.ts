@@ -1,9 +1,15 @@
 /** The holder's side of a comparison: says what its set has below prefixes. */
 import { CostorError } from "#protocol/errors.ts";
-import type { PrimeId } from "#protocol/ids.ts";
 import { heldDigits } from "./prime-fingerprints.ts";
 import type { PrimeSet } from "./prime-set.ts";
-import { type Below, decodeQuestion, encodeAnswer, mostTagsCount, type TagBelow } from "./reconcile-messages.ts";
+import {
+  type Below,
+  decodeQuestion,
+  encodeAnswer,
+  type Found,
+  mostTagsCount,
+  type TagBelow,
+} from "./reconcile-messages.ts";
 
 /**
  * The answer to a question of reconcile.ts, both as bytes. Reads each leaf of the set at most once when the question's prefixes ascend.
@@ -22,16 +28,19 @@ async function belowOf(set: PrimeSet, prefix: string): Promise<Below> {
   const { count } = await set.fingerprint(prefix);
   return count > mostTagsCount
     ? { children: await set.children(prefix) }
-    : { tags: (await set.tagged(prefix)).tags.toSorted() };
+    : { tags: (await set.tagged(prefix)).tags.toSorted(byNumber) };
 }
 
-async function find(set: PrimeSet, { prefix, tag }: TagBelow): Promise<PrimeId | undefined> {
+async function find(set: PrimeSet, { prefix, tag }: TagBelow): Promise<Found> {
   // Reading more than a leaf for each tag would let an owner keep this site busy.
   if (prefix.length < heldDigits && (await set.fingerprint(prefix)).count > mostTagsCount)
     throw new CostorError("limit-exceeded", "a tag is looked for below a longer prefix");
   const { ids, tags } = await set.tagged(prefix);
-  return ids[tags.indexOf(tag)];
+  const id = ids[tags.indexOf(tag)];
+  return id === undefined ? { below: await belowOf(set, prefix) } : { id };
 }
+
+const byNumber = (left: bigint, right: bigint): number => (left < right ? -1 : 1);
 
 async function inOrder<A, T>(asked: readonly A[], answer: (item: A) => Promise<T>): Promise<T[]> {
   const answers: T[] = [];

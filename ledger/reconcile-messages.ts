@@ -25,11 +25,14 @@ export interface Question {
 /** What is below a prefix: the fingerprints of its sixteen children, or the tags of its ids. */
 export type Below = { readonly children: readonly Fingerprint[] } | { readonly tags: readonly Tag[] };
 
+/** The id that has a tag; or what is below the prefix, where none has it. */
+export type Found = { readonly id: PrimeId } | { readonly below: Below };
+
 /** One entry for each thing asked for, in that order. */
 export interface Answer {
   readonly sums: readonly Fingerprint[];
   readonly below: readonly Below[];
-  readonly finds: readonly (PrimeId | undefined)[];
+  readonly finds: readonly Found[];
 }
 
 /** A prefix with more ids is answered with its children. */
@@ -61,7 +64,9 @@ export function encodeAnswer({ sums, below, finds }: Answer): Buffer {
   if (below.length > 0) parts["b"] = Buffer.concat(below.map(belowBytes));
   if (finds.length > 0)
     parts["f"] = Buffer.concat(
-      finds.flatMap((id) => (id === undefined ? [Buffer.of(0)] : [Buffer.of(1), primeIdToBytes(id)])),
+      finds.flatMap((found) =>
+        "id" in found ? [Buffer.of(1), primeIdToBytes(found.id)] : [Buffer.of(0), belowBytes(found.below)],
+      ),
     );
   return encodeCbor(parts);
 }
@@ -175,12 +180,12 @@ class Reader {
     return { children: Array.from({ length: 16 }, () => this.fingerprint()) };
   }
 
-  found(prefix: string): PrimeId | undefined {
+  found(prefix: string): Found {
     const flag = this.#take(1)[0]!;
-    if (flag === 0) return undefined;
+    if (flag === 0) return { below: this.below(prefix) };
     const id = primeIdFromBytes(this.#take(32));
     if (flag !== 1 || !id.startsWith(prefix)) throw new CostorError("bad-encoding", "an id that was not asked for");
-    return id;
+    return { id };
   }
 
   #count(): number {

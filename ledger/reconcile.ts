@@ -48,7 +48,7 @@ class Reconciliation {
   readonly #init: ReconcileInit;
   /** Prefixes below which the sets differ, to be asked about. */
   #below: string[] = [];
-  /** Tags of ids that the holder alone may have. Those without `isSure` may be the sum of several. */
+  /** Tags of ids that the holder alone has; without `isSure` it may be the sum of several. */
   #finds: (TagBelow & { readonly isSure: boolean })[] = [];
   #askedCount = 0;
   #extrasCount = 0;
@@ -77,16 +77,19 @@ class Reconciliation {
     const below = this.#below.splice(0, limits.reconcileAskedCount);
     const finds = this.#finds.splice(0, limits.reconcileAskedCount);
     const answer = await this.#question([], below, finds);
-    const extra = finds.flatMap(({ prefix, isSure }, at) => {
-      const id = answer.finds[at];
-      if (id === undefined && !isSure) this.#goDown(prefix);
-      return id === undefined ? [] : [id];
+    const found = finds.flatMap(({ tag }, at) => {
+      const one = answer.finds[at]!;
+      return "id" in one ? [{ id: one.id, tag }] : [];
     });
-    const asked = finds.flatMap(({ tag }, at) => (answer.finds[at] === undefined ? [] : [tag]));
-    if (this.#set.tagsOf(extra).some((tag, at) => tag !== asked[at]))
+    const extra = found.map(({ id }) => id);
+    if (this.#set.tagsOf(extra).some((tag, at) => tag !== found[at]!.tag))
       throw new CostorError("bad-encoding", "an id that has not the tag asked for");
     this.#extrasCount += extra.length;
     if (extra.length > 0) yield { extra };
+    for (const [at, { prefix, isSure }] of finds.entries()) {
+      const one = answer.finds[at]!;
+      if ("below" in one && !isSure) yield* this.#descend(prefix, one.below);
+    }
     for (const [at, prefix] of below.entries()) yield* this.#descend(prefix, answer.below[at]!);
   }
 

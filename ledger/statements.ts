@@ -5,6 +5,7 @@
  * An entry of an unknown kind, or whose data is not what its kind asks for, says nothing. Fields that a kind does not name are
  * passed over: a later version may add some.
  */
+import { createHash } from "node:crypto";
 import * as v from "valibot";
 import type { CborMap } from "#protocol/cbor.ts";
 import { isCostorError } from "#protocol/errors.ts";
@@ -125,6 +126,8 @@ export function readStatement(entry: Entry): Statement | undefined {
 
 /** What no schema says of one field alone. Throws `bad-encoding`, `signature-invalid`. */
 function isTrue(statement: Statement): boolean {
+  if (statement.kind === "consent")
+    return createHash("sha256").update(statement.body).digest("hex") === statement.roster;
   if (statement.kind !== "guest") return true;
   const { certificate, site } = statement;
   return certificate.length <= limits.epochCertificateBytes && openLog(certificate).certificate.siteId === site;

@@ -44,26 +44,30 @@ export async function pullFrom(
   components: SyncComponents,
   signal?: AbortSignal,
 ): Promise<PullReport> {
+  const onAbort = (): void => channel.abort();
+  signal?.addEventListener("abort", onAbort, { once: true });
   try {
-    return await new Pull(channel, components, signal).run();
+    signal?.throwIfAborted();
+    return await new Pull(channel, components).run();
   } catch (error) {
     channel.abort();
+    signal?.throwIfAborted();
     if (!CODES_OF_PEERS.some((code) => isCostorError(error, code))) throw error;
     throw new CostorError("peer-misbehaved", `peer ${channel.peer} sends what cannot be`, { cause: error });
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
   }
 }
 
 class Pull {
   readonly #channel: Channel;
   readonly #components: SyncComponents;
-  readonly #signal: AbortSignal | undefined;
   #admittedCount = 0;
   #forksCount = 0;
 
-  constructor(channel: Channel, components: SyncComponents, signal: AbortSignal | undefined) {
+  constructor(channel: Channel, components: SyncComponents) {
     this.#channel = channel;
     this.#components = components;
-    this.#signal = signal;
   }
 
   async run(): Promise<PullReport> {
@@ -229,7 +233,7 @@ class Pull {
   }
 
   async #receive(): Promise<Uint8Array> {
-    const frame = await this.#channel.receive(this.#signal);
+    const frame = await this.#channel.receive();
     if (frame === undefined) throw new CostorError("peer-unreachable", "the peer closed before it had answered");
     return frame;
   }

@@ -134,6 +134,8 @@ export const limits = {
   ledgerLogsPerSiteCount: 256,
   /** Entries made idle by newer ones after which a site withdraws them: one retire for many. */
   supersededEntriesCount: 64,
+  /** Ranges of a retire that a site writes; with more it first says again what is in force between them, so that a retire fits an entry. */
+  retireRangesCount: 4096,
   /** Most members of a federation. */
   rosterMembersCount: 128,
   /** Most sites that a roster lists as expelled. */
@@ -266,8 +268,8 @@ export const limits = {
   gossipTopicsBytes: 16 * KIB,
   /** Lines of the log about refused peers in a minute; the rest is counted. */
   peerRefusalsLoggedPerMinuteCount: 20,
-  /** Most prefixes in one question of a comparison of sets, and most tags in it: an answer has at most 900 kB. */
-  reconcileAskedCount: 4096,
+  /** Most prefixes in one question of a comparison of sets, and most tags in it: what it asks is answered with 3.5 MB at most, 1 MB as a rule. */
+  reconcileAskedCount: 8192,
   /** Most prefixes that one comparison asks about: those of two sets of 16 million ids each that have none in common. */
   reconcilePrefixesCount: 1_200_000,
   /** Most ids that a comparison finds only the holder to have, about 100 bytes of memory each. */

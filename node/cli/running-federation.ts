@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { FederationEvent } from "#node/federation/federation-event.ts";
 import { FederationService } from "#node/federation/federation-service.ts";
 import { Federation } from "#node/federation/federation.ts";
-import { reportStatus } from "#node/federation/status-report.ts";
+import { receivedTimesOf, reportStatus } from "#node/federation/status-report.ts";
 import { type Doorkeeper, type Transport } from "#node/federation/transport.ts";
 import { Libp2pPeers } from "#node/peers/libp2p-peers.ts";
 import { parseListenAddress } from "#node/site/addresses.ts";
@@ -23,8 +23,9 @@ export interface FederationOptions {
 }
 
 export interface RunningFederation extends AsyncDisposable {
-  readonly federation: Federation;
   readonly service: FederationService;
+  /** For {@link FacadeComponents.copiesOf}. */
+  copiesOf(receivedMs: number): { readonly count: number; readonly isSafe: boolean } | undefined;
 }
 
 /** Throws `listen-failed` when the site is in a federation and cannot listen. */
@@ -49,6 +50,12 @@ export async function startFederation(
     { store: site.store, clock, rng, makeTransport, seal: site.machine.seal, onEvent: (event) => tell(log, event) },
     { siteName, epochCertificate, ...site.machine },
   );
+  const { own, copies, membership } = federation.parts;
+  own.received(site.receivedMs());
+  site.changes.onChange((change) => {
+    if (change.kind === "snapshot") own.received(change.receivedMs);
+    void federation.siteChanged(change.kind, change.key);
+  });
   const end = new AbortController();
   const stop = async (): Promise<void> => {
     end.abort(new Error("the site stops"));
@@ -60,10 +67,11 @@ export async function startFederation(
     await stop();
     throw error;
   }
-  const status = () => reportStatus({ federation, site });
+  const status = () =>
+    reportStatus({ federation, store: site.store, receivedTimes: () => receivedTimesOf(site), nowMs: site.now });
   return {
-    federation,
     service: new FederationService({ federation, clock, rng, status }, { siteName, peerSeed: site.machine.peerSeed }),
+    copiesOf: (receivedMs) => (membership.roster === undefined ? undefined : copies.of(receivedMs)),
     [Symbol.asyncDispose]: stop,
   };
 }
@@ -95,6 +103,16 @@ function tell(log: Logger, event: FederationEvent): void {
       );
     case "roster":
       return log.info(event, "the roster of the federation");
+    case "run-progress":
+      return log.debug(event, "copies are sent");
+    case "run-ended":
+      return log.info({ holder: event.holder, slices: event.reports.length }, "copies were sent");
+    case "run-failed":
+    case "audit-failed":
+      return log[isCostorError(event.error, "peer-unreachable") ? "debug" : "warn"](
+        { event: event.event, holder: event.holder, err: event.error },
+        "a holder did not do its part; it is tried again",
+      );
     case "fault":
       return log.error({ err: event.error }, "a fault in the federation");
   }

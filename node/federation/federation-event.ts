@@ -1,9 +1,11 @@
 /** What happens in a federation that a log should tell. */
 import type { LedgerEvent } from "#ledger/admission.ts";
+import type { ReplicatorEvent } from "#node/replication/replicator.ts";
 import type { PeerKey, SiteId } from "#protocol/ids.ts";
 
 export type FederationEvent =
   | LedgerEvent
+  | ReplicatorEvent
   /** It is tried again. */
   | { readonly event: "sync-failed"; readonly peer: PeerKey; readonly error: unknown }
   /** What was spread is not what members write. */

@@ -25,8 +25,7 @@ export interface SendingStatus {
   readonly holder: SiteId;
   readonly slice: number;
   readonly sentBytes: number;
-  /** As far as is known. */
-  readonly leftBytes: number;
+  readonly sinceMs: number;
 }
 
 export interface FederationStatus {

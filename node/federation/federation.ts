@@ -10,15 +10,21 @@ import { Membership } from "#ledger/membership.ts";
 import { OwnLog } from "#ledger/own-log.ts";
 import type { Rng } from "#ledger/rng.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
+import type { Replication } from "#node/replication/replication.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { SiteId } from "#protocol/ids.ts";
+import { type Alarm, Alarms } from "./alarms.ts";
+import type { CopiesReport } from "./copies-report.ts";
 import type { FederationEvent } from "./federation-event.ts";
 import { Invitations } from "./invitations.ts";
 import { InviterAddress } from "./inviter-address.ts";
+import { openKeeping, suspicionText } from "./keeping.ts";
 import { LedgerSync } from "./ledger-sync.ts";
 import { OwnEntries } from "./own-entries.ts";
+import type { OwnPrimeSets } from "./own-primes.ts";
 import { ProfileUpkeep } from "./profile-upkeep.ts";
 import { RosterUpkeep } from "./roster-upkeep.ts";
+import type { Sending } from "./sending.ts";
 import { SettingsFact } from "./settings.ts";
 import { SiteProfiles } from "./site-profiles.ts";
 import { SiteStatements } from "./site-statements.ts";
@@ -63,6 +69,10 @@ interface Parts {
   readonly wishes: Wishes;
   readonly settings: SettingsFact;
   readonly siteStatements: SiteStatements;
+  readonly replication: Replication;
+  readonly own: OwnPrimeSets;
+  readonly copies: CopiesReport;
+  readonly sending: Sending;
 }
 
 export class Federation {
@@ -71,6 +81,7 @@ export class Federation {
   readonly parts: Parts;
   readonly rosterUpkeep: RosterUpkeep;
   readonly #profile: ProfileUpkeep;
+  readonly #alarms: Alarms;
   readonly #components: FederationComponents;
   readonly #init: FederationInit;
   #signal: AbortSignal | undefined;
@@ -80,6 +91,7 @@ export class Federation {
     this.#components = components;
     this.#init = init;
     this.parts = parts;
+    this.#alarms = new Alarms(components);
     const { ledger, membership, ownLog, transport, entries, wishes } = parts;
     this.siteId = ownLog.log.certificate.siteId;
     this.siteName = init.siteName;
@@ -122,10 +134,24 @@ export class Federation {
     serveJoining(transport, { membership, log, invitations, onEvent });
     const sync = new LedgerSync({ ledger, membership, ownLog, peers: transport, clock, rng, onEvent });
     const entries = new OwnEntries({ ownLog, ledger, spread: (entry) => sync.spread(entry) });
+    const settings = await SettingsFact.open(store);
+    const room = (): Promise<Room> => roomFor({ store, settings, siteId });
     return new Federation(components, init, {
-      ...{ ledger, membership, ownLog, transport, profiles, sync, entries, invitations, inviterAddress },
+      ...{ ledger, membership, ownLog, transport, profiles, sync, entries, invitations, inviterAddress, settings },
       wishes: await Wishes.open(store),
-      settings: await SettingsFact.open(store),
+      ...(await openKeeping({
+        store,
+        clock,
+        rng,
+        transport,
+        ledger,
+        membership,
+        ownLog,
+        entries,
+        settings,
+        room,
+        onEvent,
+      })),
       siteStatements: await SiteStatements.open({ store, entries, seal }, { siteId }),
     });
   }
@@ -135,6 +161,7 @@ export class Federation {
     this.#signal = signal;
     if (this.parts.membership.roster !== undefined) await this.startTransport();
     this.parts.sync.start(signal);
+    this.parts.replication.start(signal);
     void this.#goOn(signal);
   }
 
@@ -154,6 +181,7 @@ export class Federation {
     try {
       if (kind === undefined || key === undefined) await this.parts.siteStatements.publish();
       else await this.parts.siteStatements.publishOne(kind, key);
+      if (kind === "snapshot") this.parts.replication.soon();
     } catch (error) {
       this.#components.onEvent({ event: "put-off", what: "what the ledger is told of agents and snapshots", error });
     }
@@ -210,16 +238,55 @@ export class Federation {
     return announced.length > 0 ? announced : this.parts.transport.addresses();
   }
 
-  /** For other sites: what is offered in all, and what is kept of it. */
-  async room(): Promise<{ offeredBytes: number; keptBytes: number }> {
-    const { store } = this.#components;
-    const totals = await store.keptTotals();
-    const keptBytes = totals.reduce((sum, { site, bytes }) => sum + (site === this.siteId ? 0 : bytes), 0);
-    const asked = this.parts.settings.current.offeredBytes;
-    if (asked !== null) return { offeredBytes: asked, keptBytes };
-    const { freeBytes, reserveBytes } = await store.stats();
-    return { offeredBytes: keptBytes + Math.floor(Math.max(0, freeBytes - reserveBytes) / 2), keptBytes };
+  /** What people should look at. */
+  async alarms(): Promise<Alarm[]> {
+    const { ledger, membership, ownLog, profiles, copies } = this.parts;
+    const nameOf = (site: SiteId): string => profiles.of(site)?.name || site.slice(0, 16);
+    const suspicion = ownLog.suspicion;
+    const forks = membership
+      .sites()
+      .filter((site) => site !== this.siteId && ledger.forkOf(site) !== undefined)
+      .map((site) => ({ code: "fork", text: `two machines write as ${nameOf(site)}; nothing of it is dropped` }));
+    const failing = copies.failingHolders().map((site) => ({
+      code: "audit-failed",
+      text: `${nameOf(site)} could not prove that it has what it says; its copies do not count`,
+    }));
+    const blocking = membership.roster !== undefined && ownLog.isReady ? await this.blocking() : [];
+    const own =
+      suspicion === undefined
+        ? blocking.map((text) => ({ code: "nothing-signed", text: `${text}; no copies are brought up to date` }))
+        : [{ code: "other-machine", text: `another machine may act as this site (${suspicion}); it writes no more` }];
+    return this.#alarms.list([...own, ...forks, ...failing]);
   }
+
+  /** Why copies are not brought up to date now, but for windows and pauses. */
+  async blocking(): Promise<string[]> {
+    const suspicion = await this.parts.replication.suspicion();
+    return suspicion === undefined ? [] : [suspicionText(suspicion)];
+  }
+
+  /** For other sites: what is offered in all, and what is kept of it. */
+  room(): Promise<Room> {
+    return roomFor({ store: this.#components.store, settings: this.parts.settings, siteId: this.siteId });
+  }
+}
+
+interface Room {
+  readonly offeredBytes: number;
+  readonly keptBytes: number;
+}
+
+async function roomFor({
+  store,
+  settings,
+  siteId,
+}: Pick<FederationComponents, "store"> & Pick<Parts, "settings"> & { siteId: SiteId }): Promise<Room> {
+  const totals = await store.keptTotals();
+  const keptBytes = totals.reduce((sum, { site, bytes }) => sum + (site === siteId ? 0 : bytes), 0);
+  const asked = settings.current.offeredBytes;
+  if (asked !== null) return { offeredBytes: asked, keptBytes };
+  const { freeBytes, reserveBytes } = await store.stats();
+  return { offeredBytes: keptBytes + Math.floor(Math.max(0, freeBytes - reserveBytes) / 2), keptBytes };
 }
 
 /** Answers those who show an invitation. */

@@ -6,6 +6,7 @@
 import type { ConnectionGater, MultiaddrConnection, PeerId } from "@libp2p/interface";
 import { getNetConfig, isNetworkAddress } from "@libp2p/utils";
 import type { Multiaddr } from "@multiformats/multiaddr";
+import { PeerViolation } from "./muxer-guard.ts";
 import { peerKeyOf } from "./peer-identity.ts";
 import type { PeerLimits } from "./peer-limits.ts";
 import type { RefusalLog } from "./refusal-log.ts";
@@ -71,7 +72,10 @@ export class Admission {
       denyDialPeer: (peerId) => !this.mayDial(peerId),
       denyInboundConnection: (connection) => this.denyPending(connection),
       denyInboundEncryptedConnection: (peerId, connection) => this.denyInbound(peerId, connection),
-      denyOutboundEncryptedConnection: (peerId) => !this.mayDial(peerId),
+      denyOutboundEncryptedConnection: (peerId, connection) => {
+        this.logViolation(peerId, connection);
+        return !this.mayDial(peerId);
+      },
       denyInboundRelayReservation: (peerId) => this.denyRelay(peerId, "asked to be relayed to"),
       denyOutboundRelayedConnection: (source, destination) =>
         this.denyRelay(source, "asked to be relayed") ||
@@ -113,6 +117,7 @@ export class Admission {
 
   private denyInbound(peerId: PeerId, connection: MultiaddrConnection): boolean {
     this.endPending(connection);
+    this.logViolation(peerId, connection);
     const peer = peerKeyOf(peerId);
     const address = addressOf(connection.remoteAddr);
     if (peer !== undefined && this.components.mayConnect(peer)) return false;
@@ -128,6 +133,14 @@ export class Admission {
     this.joinersCount++;
     connection.addEventListener("close", () => this.joinersCount--, { once: true });
     return false;
+  }
+
+  /** From when the peer is known: the multiplexer may end its connection before anybody else has seen it. */
+  private logViolation(peerId: PeerId, connection: MultiaddrConnection): void {
+    connection.addEventListener("close", ({ error }) => {
+      if (error instanceof PeerViolation)
+        this.components.refusals.refused(error.message, peerKeyOf(peerId) ?? peerId.toString());
+    });
   }
 
   private denyRelay(peerId: PeerId, what: string): boolean {

@@ -8,7 +8,6 @@ import { Gossip } from "./gossip.ts";
 import { keepAlive } from "./keep-alive.ts";
 import { KeptConnections } from "./kept-connections.ts";
 import { type Libp2pNode, makeLibp2pNode } from "./libp2p-node.ts";
-import { PeerViolation } from "./muxer-guard.ts";
 import { PeerDialler, unreachable } from "./peer-dialler.ts";
 import { peerIdOf, peerKeyOf, privateKeyFrom } from "./peer-identity.ts";
 import { type PeerLimits, peerLimits } from "./peer-limits.ts";
@@ -69,9 +68,9 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
     const refusals = new RefusalLog(components, { limits });
     const admission = new Admission({ ...callable(components), refusals }, { limits });
     const served = new ServedProtocols({ log: components.log, refusals }, { limits });
-    let peers: Libp2pPeers | undefined;
+    const made: { peers?: Libp2pPeers } = {};
     const node = await makeLibp2pNode(
-      { admission, refusals, onFoundOnLan: (found) => peers?.onFoundOnLan(found) },
+      { admission, refusals, onFoundOnLan: (found) => made.peers?.onFoundOnLan(found) },
       {
         privateKey: await privateKeyFrom(init.peerSeed),
         listen: init.listen,
@@ -81,8 +80,7 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
         ownProtocols: served.names,
       },
     );
-    peers = new Libp2pPeers(components, init, { limits, refusals, admission, served, node });
-    return peers;
+    return (made.peers = new Libp2pPeers(components, init, { limits, refusals, admission, served, node }));
   }
 
   private constructor(
@@ -172,7 +170,7 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
     return this.admission.withInviter(peer, async () => {
       const connection = await this.dialler.connectAt(peer, addresses, signal);
       return this.openOn(connection, peer, protocol, signal, () => {
-        if (!this.welcomed.has(connection)) connection.close().catch(() => connection.abort(new Error("left")));
+        if (!this.welcomed.has(connection)) this.dialler.leave(connection);
       });
     });
   }
@@ -252,11 +250,10 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
   }
 
   private onConnection(connection: Connection): void {
-    connection.addEventListener("close", ({ error }) => {
-      if (error instanceof PeerViolation)
-        this.refusals.refused(error.message, peerKeyOf(connection.remotePeer) ?? "unknown");
-    });
-    if (this.admission.isMember(connection.remotePeer)) return this.welcome(connection);
+    const { remotePeer } = connection;
+    if (this.admission.isMember(remotePeer)) return this.welcome(connection);
+    if (!this.admission.isInviter(remotePeer) && !this.components.isJoinOpen())
+      return connection.abort(new Error("not a member any more"));
     const late = setTimeout(() => {
       if (!this.welcomed.has(connection)) connection.abort(new Error("a connection to join is short"));
     }, this.limits.peerJoinConnectionMs);

@@ -16,6 +16,7 @@ export interface PeerDiallerComponents {
 export class PeerDialler {
   private readonly components: PeerDiallerComponents;
   private readonly limits: PeerLimits;
+  private readonly leaving = new WeakSet<Connection>();
 
   constructor(components: PeerDiallerComponents, init: { limits: PeerLimits }) {
     this.components = components;
@@ -24,7 +25,8 @@ export class PeerDialler {
 
   /** A live connection, rather a direct one. */
   existing(peerId: PeerId): Connection | undefined {
-    const open = this.components.node.getConnections(peerId).filter(({ status }) => status === "open");
+    const all = this.components.node.getConnections(peerId);
+    const open = all.filter((connection) => connection.status === "open" && !this.leaving.has(connection));
     return open.find(({ direct }) => direct) ?? open[0];
   }
 
@@ -58,9 +60,17 @@ export class PeerDialler {
     }
   }
 
+  /** Closes it when what was sent is out; nobody gets it any more. */
+  leave(connection: Connection): void {
+    this.leaving.add(connection);
+    connection.close().catch((error: Error) => connection.abort(error));
+  }
+
   private dial(addresses: Multiaddr[], signal?: AbortSignal): Promise<Connection> {
     const late = AbortSignal.timeout(this.limits.peerDialMs);
     return this.components.node.dial(addresses, {
+      // Those that exist were looked at.
+      force: true,
       signal: signal === undefined ? late : AbortSignal.any([signal, late]),
     });
   }

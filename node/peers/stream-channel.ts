@@ -12,6 +12,8 @@ import type { Channel, Protocol } from "#ledger/peers.ts";
 
 /** The header goes out with so much of the frame: two small writes cost more than this copy. */
 const firstWriteBytes = 32 * 1024;
+/** So much may still wait for the window when the next frame is taken, so that there is always something to send. */
+const waitingBytes = 512 * 1024;
 
 export interface StreamChannelInit {
   readonly peer: PeerKey;
@@ -119,7 +121,7 @@ export class StreamChannel implements Channel {
       stream.send(Buffer.concat([header, frame.subarray(0, firstWriteBytes)]));
       if (frame.length > firstWriteBytes) stream.send(frame.subarray(firstWriteBytes));
       this.sentBytes += frame.length;
-      while (stream.writeBufferLength > 0 || stream.writableNeedsDrain) await movement(stream);
+      while (isFull(stream)) await movement(stream);
     } catch (cause) {
       throw this.fail("the channel broke", cause);
     }
@@ -180,6 +182,11 @@ export class StreamChannel implements Channel {
   private fail(message: string, cause?: unknown): CostorError {
     return this.failure ?? new CostorError("peer-unreachable", message, { cause, details: { peer: this.peer } });
   }
+}
+
+/** Whether bytes wait here for the window, or all are out and wait for the socket. */
+function isFull({ writeBufferLength, writableNeedsDrain }: Stream): boolean {
+  return writeBufferLength > waitingBytes || (writeBufferLength === 0 && writableNeedsDrain);
 }
 
 /**

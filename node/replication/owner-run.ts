@@ -134,6 +134,8 @@ export class OwnerRun {
       if (lacking.size > 0) return { slice, end: "lacking", lacking: [...lacking] };
       const answer = await this.#ask({ kind: "finish", entry, extras: idsToBytes(extras) });
       if (answer.kind === "differs") continue;
+      // A newer live set was signed meanwhile: the next run brings it.
+      if (answer.kind === "refused") return { slice, end: "refused", refusal: refusalError(answer) };
       await this.#believe(expect(answer, "receipt").entry, toSend);
       return { slice, end: "received" };
     }

@@ -65,7 +65,8 @@ export type ReplicationEvent =
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
-const COPIES_COUNT = 2;
+/** How many copies elsewhere each slice has. */
+export const COPIES_COUNT = 2;
 /** Batches that are written at once, of all owners. */
 const WRITES_AT_ONCE_COUNT = 2;
 

@@ -8,6 +8,7 @@ import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { type AgentId, parseAgentId } from "#protocol/ids.ts";
+import { SiteChanges } from "./site-changes.ts";
 import { type SiteFact, readFactValue } from "./site-facts.ts";
 
 export interface AgentRecord {
@@ -46,14 +47,19 @@ function factOf(agent: StoredAgent): SiteFact {
 
 export class AgentRegistry {
   private readonly store: Pick<PrimeStore, "appendFacts">;
+  private readonly changes: SiteChanges;
   private readonly agents = new Map<AgentId, StoredAgent>();
 
-  private constructor(store: Pick<PrimeStore, "appendFacts">) {
+  private constructor(store: Pick<PrimeStore, "appendFacts">, changes: SiteChanges) {
     this.store = store;
+    this.changes = changes;
   }
 
-  static async open(store: Pick<PrimeStore, "appendFacts" | "facts">): Promise<AgentRegistry> {
-    const registry = new AgentRegistry(store);
+  static async open(
+    store: Pick<PrimeStore, "appendFacts" | "facts">,
+    changes: SiteChanges = new SiteChanges(),
+  ): Promise<AgentRegistry> {
+    const registry = new AgentRegistry(store, changes);
     for await (const { key, value } of store.facts(KIND)) {
       const id = parseAgentId(key);
       registry.agents.set(id, { id, ...readFactValue(value, schema, KIND) });
@@ -82,7 +88,12 @@ export class AgentRegistry {
     const secret = randomBytes(32).toString("base64url");
     const agent: StoredAgent = { ...record, tokenHash: hashOf(secret) };
     const token = `${record.id.replaceAll("-", "")}.${secret}`;
-    return { token, fact: factOf(agent), admit: () => this.agents.set(agent.id, agent) };
+    return { token, fact: factOf(agent), admit: () => this.admit(agent) };
+  }
+
+  private admit(agent: StoredAgent): void {
+    this.agents.set(agent.id, agent);
+    this.changes.tell({ kind: KIND, key: agent.id });
   }
 
   /** The agent that `token` belongs to; undefined for every other text and for a revoked agent. Takes the same time for all. */
@@ -101,5 +112,6 @@ export class AgentRegistry {
     // Refused from now on, even if the disk fails to keep it.
     this.agents.set(id, revoked);
     await this.store.appendFacts([factOf(revoked)]);
+    this.changes.tell({ kind: KIND, key: id });
   }
 }

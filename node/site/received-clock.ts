@@ -13,7 +13,8 @@ const schema = v.strictObject({ floorMs: v.pipe(v.number(), v.safeInteger()) });
 
 export class ReceivedClock {
   private readonly now: () => number;
-  private floorMs: number;
+  /** What was given last; 0 before the first. */
+  floorMs: number;
 
   private constructor(now: () => number, floorMs: number) {
     this.now = now;

@@ -12,6 +12,7 @@ import { type KitCheck, confirmKit, readKitCheck } from "./kit-check.ts";
 import { type ServerCredentials, provideLeaf } from "./leaf.ts";
 import { ReceivedClock } from "./received-clock.ts";
 import { makeRootSealer } from "./root-sealer.ts";
+import { SiteChanges } from "./site-changes.ts";
 import { readFactValue } from "./site-facts.ts";
 import { SnapshotRegistry } from "./snapshot-registry.ts";
 import { UploadSessions } from "./upload-sessions.ts";
@@ -41,6 +42,9 @@ export interface Site {
   readonly enrolments: Enrolments;
   readonly sessions: UploadSessions;
   readonly snapshots: SnapshotRegistry;
+  readonly changes: SiteChanges;
+  /** When the newest snapshot was received; 0 before the first. */
+  receivedMs(): number;
   /** Milliseconds since 1970, by the machine's clock. */
   now(): number;
   /** Throws `identity-damaged`: the file serves nothing but the reminder, so a site is opened without it. */
@@ -62,10 +66,12 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
   const identity = await readIdentity(siteDirectory);
   const secrets: SiteSecrets = await readSecrets(siteDirectory);
   const caHash = createHash("sha256").update(identity.caCertificate).digest();
-  const agents = await AgentRegistry.open(store);
+  const changes = new SiteChanges();
+  const agents = await AgentRegistry.open(store, changes);
   const snapshots = new SnapshotRegistry({ store, sealer: makeRootSealer(identity, secrets) });
   const clock = await ReceivedClock.open(store, now);
   const sessions = await UploadSessions.open({
+    changes,
     store,
     snapshots,
     clock,
@@ -86,6 +92,8 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
     enrolments: new Enrolments({ store, agents, now, siteId: identity.siteId, caHash }),
     sessions,
     snapshots,
+    changes,
+    receivedMs: () => clock.floorMs,
     now,
     kitCheck: () => readKitCheck(siteDirectory),
     confirmKit: (words) => confirmKit(siteDirectory, words, now()),

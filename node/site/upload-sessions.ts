@@ -23,6 +23,7 @@ import { limits } from "#protocol/limits.ts";
 import { nodePointerFromWire } from "#protocol/node-pointer.ts";
 import { verifyClosure } from "./closure.ts";
 import type { ReceivedClock } from "./received-clock.ts";
+import type { SiteChanges } from "./site-changes.ts";
 import { SerialQueue } from "./serial-queue.ts";
 import { type SiteFact, readFactValue } from "./site-facts.ts";
 import type { SnapshotRegistry } from "./snapshot-registry.ts";
@@ -46,6 +47,7 @@ export interface UploadComponents {
   /** Keeps primes for the site itself; durable when it returns. */
   readonly keep: (ids: readonly PrimeId[]) => Promise<void>;
   readonly now: () => number;
+  readonly changes?: SiteChanges;
 }
 
 export class UploadSessions {
@@ -178,6 +180,7 @@ export class UploadSessions {
       const sessions = this.live(agent).filter((session) => session.id !== id);
       await store.appendFacts([fact, clockFact, this.factOf(agent, sessions)], "agent");
       passFailpoint("commit.recorded");
+      this.components.changes?.tell({ kind: "snapshot", key: fact.key, receivedMs });
       this.byAgent.set(agent, sessions);
       return { snapshotId: snapshot, receivedMs };
     });

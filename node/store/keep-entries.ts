@@ -1,6 +1,6 @@
 /**
  * What is kept for which site, as entries of the index: one for each site and prime, in whose value is the place of its record, and
- * a total for each site that follows from them.
+ * a total for each site and slice that follows from them.
  */
 import { decodeLocation, primeKey } from "./index-entries.ts";
 import type { RecordPlace } from "./record.ts";
@@ -10,13 +10,16 @@ const totalLetter = Buffer.from("t", "latin1");
 const siteBytes = 32;
 
 export const keepKey = (site: Buffer, id: Buffer): Buffer => Buffer.concat([keepLetter, site, id]);
-export const isKeepKey = (key: Buffer): boolean => key[0] === keepLetter[0];
+const isKeepKey = (key: Buffer): boolean => key[0] === keepLetter[0];
 export const siteOfKeepKey = (key: Buffer): Buffer => key.subarray(1, 1 + siteBytes);
 export const idOfKeepKey = (key: Buffer): Buffer => key.subarray(1 + siteBytes);
 export const keepPrefix = keepLetter;
 
-export const totalKey = (site: Buffer): Buffer => Buffer.concat([totalLetter, site]);
-export const siteOfTotalKey = (key: Buffer): Buffer => key.subarray(1);
+/** A slice is the first hex digit of the ids in it. */
+export const sliceOfId = (id: Buffer): number => id[0]! >> 4;
+export const totalKey = (site: Buffer, slice: number): Buffer => Buffer.concat([totalLetter, site, Buffer.of(slice)]);
+export const siteOfTotalKey = (key: Buffer): Buffer => key.subarray(1, 1 + siteBytes);
+export const sliceOfTotalKey = (key: Buffer): number => key[1 + siteBytes]!;
 export const totalPrefix = totalLetter;
 
 export function encodeKeepPlace({ segment, offset }: RecordPlace): Buffer {
@@ -62,25 +65,26 @@ export interface ChangedEntry {
 }
 
 /**
- * By how much the totals of sites change, by the key of the total. `entries` are all keeps that came or went, and all of primes that did;
+ * By how much the totals change, by their keys. `entries` are all keeps that came or went, and all of primes that did;
  * `primeOf` gives the entry of a prime.
  */
 export function totalChanges(
   entries: Iterable<ChangedEntry>,
   primeOf: (key: Buffer) => ChangedEntry,
 ): Map<Buffer, KeepTotal> {
-  const bySite = new Map<string, { key: Buffer; change: KeepTotal }>();
+  const byPlace = new Map<string, { key: Buffer; change: KeepTotal }>();
   for (const { key, before, after } of entries) {
     if (!isKeepKey(key)) continue;
-    const prime = primeOf(primeKey(idOfKeepKey(key)));
-    const site = siteOfKeepKey(key);
-    const text = site.toString("latin1");
-    const entry = bySite.get(text) ?? { key: totalKey(site), change: { count: 0, bytes: 0, lostCount: 0 } };
-    bySite.set(text, entry);
+    const id = idOfKeepKey(key);
+    const prime = primeOf(primeKey(id));
+    const place = totalKey(siteOfKeepKey(key), sliceOfId(id));
+    const text = place.toString("latin1");
+    const entry = byPlace.get(text) ?? { key: place, change: { count: 0, bytes: 0, lostCount: 0 } };
+    byPlace.set(text, entry);
     if (before !== undefined) count(entry.change, -1, prime.before);
     if (after !== undefined) count(entry.change, 1, prime.after);
   }
-  return new Map([...bySite.values()].map(({ key, change }) => [key, change]));
+  return new Map([...byPlace.values()].map(({ key, change }) => [key, change]));
 }
 
 function count(total: KeepTotal, sign: 1 | -1, prime: Buffer | undefined): void {

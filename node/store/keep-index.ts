@@ -8,6 +8,7 @@ import {
   type KeepTotal,
   siteOfKeepKey,
   siteOfTotalKey,
+  sliceOfTotalKey,
   totalPrefix,
 } from "./keep-entries.ts";
 import { IndexFault } from "./level-handle.ts";
@@ -45,15 +46,26 @@ export async function* allKeeps(index: StoreIndex): AsyncGenerator<{ site: Buffe
   }
 }
 
-/** In order of the sites. */
-export async function keepTotals(index: StoreIndex): Promise<{ site: Buffer; total: KeepTotal }[]> {
-  const found: { site: Buffer; total: KeepTotal }[] = [];
+export interface FoundTotal {
+  readonly site: Buffer;
+  readonly slice: number;
+  readonly total: KeepTotal;
+}
+
+/** In order of the sites, then of the slices; none for a slice of which nothing is kept. */
+export async function keepTotals(index: StoreIndex): Promise<FoundTotal[]> {
+  const found: FoundTotal[] = [];
   for await (const [key, value] of index.entriesIn(rangeOf(totalPrefix))) {
     const total = decodeTotal(value);
     if (total === undefined) throw new IndexFault("an entry of a total is damaged");
-    found.push({ site: siteOfTotalKey(key), total });
+    found.push({ site: siteOfTotalKey(key), slice: sliceOfTotalKey(key), total });
   }
   return found;
+}
+
+export async function sitesWithKeeps(index: StoreIndex): Promise<Buffer[]> {
+  const totals = await keepTotals(index);
+  return totals.map(({ site }) => site).filter((site, at) => at === 0 || !site.equals(totals[at - 1]!.site));
 }
 
 const rangeOf = (letter: Buffer) => ({ gte: letter, lt: Buffer.from([letter[0]! + 1]) });

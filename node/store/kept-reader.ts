@@ -2,7 +2,7 @@
 import { type PrimeId, type SiteId, parseSiteId, primeIdToBytes } from "#protocol/ids.ts";
 import { hasKeeps, keepTotals, keptIds, type KeptRange } from "./keep-index.ts";
 import type { LiveIndex } from "./live-index.ts";
-import type { KeptTotal } from "./prime-store.ts";
+import type { KeptTotal, SliceTotal } from "./prime-store.ts";
 import { siteIdToBytes } from "./record-body.ts";
 
 /** Ids on a page: 128 KiB. */
@@ -50,7 +50,21 @@ export class KeptReader {
   async totals(): Promise<KeptTotal[]> {
     await this.#live.verified("rest");
     const totals = await this.#live.read(keepTotals);
-    return totals.map(({ site, total }) => ({ site: parseSiteId(site.toString("hex")), ...total }));
+    const bySite = new Map<string, { count: number; bytes: number; lostCount: number }>();
+    for (const { site, total } of totals) {
+      const text = site.toString("hex");
+      const sum = bySite.get(text) ?? { count: 0, bytes: 0, lostCount: 0 };
+      bySite.set(text, sum);
+      for (const name of ["count", "bytes", "lostCount"] as const) sum[name] += total[name];
+    }
+    return [...bySite].map(([site, sum]) => ({ site: parseSiteId(site), ...sum }));
+  }
+
+  async slices(site: SiteId): Promise<SliceTotal[]> {
+    await this.#live.verified("rest");
+    const bytes = siteIdToBytes(site);
+    const totals = await this.#live.read(keepTotals);
+    return totals.filter((found) => found.site.equals(bytes)).map(({ slice, total }) => ({ slice, ...total }));
   }
 }
 

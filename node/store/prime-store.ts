@@ -84,6 +84,14 @@ export interface CompactionReport {
   readonly freedBytes: number;
 }
 
+/** What is kept of one slice: of the ids with one first hex digit. */
+export interface SliceTotal {
+  readonly slice: number;
+  readonly count: number;
+  readonly bytes: number;
+  readonly lostCount: number;
+}
+
 /** What is kept for one site. */
 export interface KeptTotal {
   readonly site: SiteId;
@@ -145,6 +153,8 @@ export interface PrimeStore extends AsyncDisposable {
   hasKept(site: SiteId, ids: readonly PrimeId[]): Promise<boolean[]>;
   /** One entry for each site that something is kept for, ascending; kept up to date with each write, so it costs nothing. */
   keptTotals(): Promise<KeptTotal[]>;
+  /** The same of one site by slice: none for a slice of which nothing is kept. */
+  keptSlices(site: SiteId): Promise<SliceTotal[]>;
   /** What is kept for `site` and is not here, ascending, in pages as `kept`. At once when nothing is lost. */
   lostOf(site: SiteId): AsyncIterable<PrimeId[]>;
 

@@ -25,6 +25,8 @@ import {
   encodeTotal,
   keepKey,
   siteOfTotalKey,
+  sliceOfId,
+  sliceOfTotalKey,
   totalChanges,
   totalKey,
   totalPrefix,
@@ -184,8 +186,9 @@ export class Projection {
     for (const key of totals) {
       const total = decodeTotal(this.#get(key)!);
       const site = siteOfTotalKey(key);
+      const slice = sliceOfTotalKey(key);
       const ids = total?.lostCount === 0 ? going : [...going, ...coming];
-      await this.#load(ids.map((id) => keepKey(site, id)));
+      await this.#load(ids.filter((id) => sliceOfId(id) === slice).map((id) => keepKey(site, id)));
     }
   }
 
@@ -304,7 +307,8 @@ function keysOf(record: PlacedRecord): Buffer[] {
     case recordKind.keep:
     case recordKind.release: {
       const { site, ids } = decodeKeep(bodyOf(record));
-      return [totalKey(site), ...ids.flatMap((id) => [keepKey(site, id), primeKey(id)])];
+      const totals = [...new Set(ids.map(sliceOfId))].map((slice) => totalKey(site, slice));
+      return [...totals, ...ids.flatMap((id) => [keepKey(site, id), primeKey(id)])];
     }
     default:
       return [];

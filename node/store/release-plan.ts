@@ -4,7 +4,7 @@
  */
 import { claimKey } from "./index-entries.ts";
 import { keepKey } from "./keep-entries.ts";
-import { hasKeeps, keepTotals } from "./keep-index.ts";
+import { hasKeeps, sitesWithKeeps } from "./keep-index.ts";
 import { deletionRecords, releaseRecords } from "./record-body.ts";
 import type { NewRecord } from "./record.ts";
 import type { StoreIndex } from "./store-index.ts";
@@ -48,7 +48,7 @@ export async function planReleases(
       if (places[at] !== undefined && !claimed.has(textOf(id))) candidates.set(textOf(id), { id, request });
     }
   }
-  for (const { site } of await keepTotals(index)) {
+  for (const site of await sitesWithKeeps(index)) {
     const left = [...candidates.values()].map(({ id }) => id);
     const isKept = await hasKeeps(index, site, left);
     for (const [at, id] of left.entries()) {

@@ -23,6 +23,7 @@ import type {
   FactCause,
   FactKind,
   KeptTotal,
+  SliceTotal,
   PrimeStore,
   StoreStats,
 } from "./prime-store.ts";
@@ -30,12 +31,11 @@ import { agentIdToBytes, deletionRecords, factRecord, siteIdToBytes } from "./re
 import { RecordLog, type StoreEvent } from "./record-log.ts";
 import type { ReleaseRequest } from "./release-plan.ts";
 import { SegmentReader } from "./segment-reader.ts";
-import { segmentsDirectory } from "./segment-writer.ts";
 import { SpaceReserve } from "./space-reserve.ts";
 import { primesOfBatch, verifiedPrimes } from "./sent-primes.ts";
 import { checkStore } from "./store-check.ts";
 import { isForWantOfSpace } from "./level-handle.ts";
-import { openLog, type OpenedLog, type OpeningInit } from "./store-opening.ts";
+import { type OpenedLog, openWithReserve } from "./store-opening.ts";
 
 export interface SegmentStoreInit {
   readonly directory: string;
@@ -167,6 +167,10 @@ export class SegmentStore implements PrimeStore {
 
   keptTotals(): Promise<KeptTotal[]> {
     return this.#kept.totals();
+  }
+
+  keptSlices(site: SiteId): Promise<SliceTotal[]> {
+    return this.#kept.slices(site);
   }
 
   lostOf(site: SiteId): AsyncGenerator<PrimeId[]> {
@@ -328,16 +332,6 @@ export class SegmentStore implements PrimeStore {
 }
 
 const ignore = (): void => {};
-
-/** A new store first takes the room that it will need to be opened again. */
-async function openWithReserve(
-  { disk, reserve, nowMs }: { disk: Disk; reserve: SpaceReserve; nowMs: () => number },
-  init: OpeningInit,
-): Promise<OpenedLog> {
-  await disk.makeDirectory(segmentsDirectory);
-  if ((await disk.list(segmentsDirectory)).length === 0) await reserve.fillForOpening();
-  return reserve.opening(() => openLog({ disk, nowMs }, init));
-}
 
 function openingError(error: unknown): unknown {
   if (isCostorError(error)) return error;

@@ -15,6 +15,7 @@ export type StoreMethod =
   | "keptPage"
   | "hasKept"
   | "keptTotals"
+  | "keptSlices"
   | "lostPage"
   | "get"
   | "getMany"

@@ -7,6 +7,7 @@ import { parseSegmentName, saltBytes, type StoreSalt } from "./record.ts";
 import { findSegments, foldSegments, type FoundSegment } from "./segment-fold.ts";
 import { type LogEnd, segmentPath, segmentsDirectory, SegmentWriter } from "./segment-writer.ts";
 import { IndexFault } from "./level-handle.ts";
+import type { SpaceReserve } from "./space-reserve.ts";
 import { StoreIndex } from "./store-index.ts";
 
 export interface OpeningInit {
@@ -32,13 +33,23 @@ export interface OpenedLog {
 /** Length of a stretch that is a whole segment of unknown length. */
 const unknownLengthBytes = 0xffffffff;
 
-export interface OpeningComponents {
+interface OpeningComponents {
   readonly disk: Disk;
   readonly nowMs: () => number;
 }
 
+/** A new store first takes the room that it will need to be opened again. */
+export async function openWithReserve(
+  { disk, reserve, nowMs }: OpeningComponents & { reserve: SpaceReserve },
+  init: OpeningInit,
+): Promise<OpenedLog> {
+  await disk.makeDirectory(segmentsDirectory);
+  if ((await disk.list(segmentsDirectory)).length === 0) await reserve.fillForOpening();
+  return reserve.opening(() => openLog({ disk, nowMs }, init));
+}
+
 /** The directory of segments is there. Throws `store-locked`, `store-full`, `store-failed`. */
-export async function openLog(components: OpeningComponents, init: OpeningInit): Promise<OpenedLog> {
+async function openLog(components: OpeningComponents, init: OpeningInit): Promise<OpenedLog> {
   const index = await StoreIndex.open({ location: init.indexLocation });
   const provenEnds = new Map<number, number>();
   let reason = "there was none that could be used";

@@ -12,6 +12,7 @@ import type {
   FactCause,
   FactKind,
   KeptTotal,
+  SliceTotal,
   PrimeStore,
   StoreStats,
 } from "./prime-store.ts";
@@ -112,6 +113,10 @@ export class StoreProxy implements PrimeStore {
 
   keptTotals(): Promise<KeptTotal[]> {
     return this.#call("keptTotals", []);
+  }
+
+  keptSlices(site: SiteId): Promise<SliceTotal[]> {
+    return this.#call("keptSlices", [site]);
   }
 
   lostOf(site: SiteId): AsyncGenerator<PrimeId[]> {

@@ -11,12 +11,14 @@ import { costorContender } from "./costor-contender.ts";
 import type { Contender } from "./contender.ts";
 import { Leftovers } from "./leftovers.ts";
 import { markdownTable, memoryGrowth, summarise } from "./report.ts";
+import { benchReconcile } from "./reconcile.ts";
 import { resticContender } from "./restic-contender.ts";
 import { scenarios, type Scenario } from "./scenarios.ts";
 import { Trial, type Sample } from "./trial.ts";
 
 const usage = `Usage: npm run bench -- [options]
-  --scenario NAME   one of ${scenarios.map((scenario) => scenario.name).join(", ")}
+  --scenario NAME   one of ${scenarios.map((scenario) => scenario.name).join(", ")},
+                    or reconcile, which compares two sets of ids and nothing else
                     (may be repeated; default: ${scenarios
                       .filter((one) => one.isDefault)
                       .map((one) => one.name)
@@ -28,6 +30,7 @@ const usage = `Usage: npm run bench -- [options]
   --json FILE       where the figures go (default DIR/bench.json)`;
 
 interface BenchOptions {
+  readonly comparesSets: boolean;
   readonly scenarios: readonly Scenario[];
   readonly runCount: number;
   readonly peers: readonly string[];
@@ -50,8 +53,10 @@ function parseOptions(words: readonly string[]): BenchOptions {
       json: { type: "string" },
     },
   });
+  const comparesSets = values.scenario?.includes("reconcile") ?? false;
   const chosen =
-    values.scenario?.map((name) => {
+    values.scenario?.flatMap((name) => {
+      if (name === "reconcile") return [];
       const found = scenarios.find((scenario) => scenario.name === name);
       if (found === undefined) throw new UsageError(`there is no scenario ${name}`);
       return found;
@@ -62,12 +67,14 @@ function parseOptions(words: readonly string[]): BenchOptions {
   if (peers.some((name) => name !== "restic")) throw new UsageError("--peers takes restic or none");
   const workFolder = resolve(values.work);
   const jsonFile = resolve(values.json ?? join(workFolder, "bench.json"));
-  return { scenarios: chosen, runCount, peers, isSmall: values.small, workFolder, jsonFile };
+  return { comparesSets, scenarios: chosen, runCount, peers, isSmall: values.small, workFolder, jsonFile };
 }
 
 /** Runs everything and returns the exit code: 1 when a restore of CoStor's differed. */
 async function bench(options: BenchOptions): Promise<number> {
   const { workFolder, isSmall, runCount } = options;
+  if (options.comparesSets) await benchReconcile({ isSmall });
+  if (options.scenarios.length === 0) return 0;
   await mkdir(workFolder, { recursive: true });
   const contenders: Contender[] = [costorContender(), ...options.peers.map(() => resticContender())];
   const samples: Sample[] = [];

@@ -15,7 +15,7 @@ import {
 } from "#test/support/store-samples.ts";
 import type { Suite } from "#test/support/suite.ts";
 
-export async function allOf(pages: AsyncIterable<PrimeId[]>): Promise<PrimeId[]> {
+async function allOf(pages: AsyncIterable<PrimeId[]>): Promise<PrimeId[]> {
   const ids: PrimeId[] = [];
   for await (const page of pages) {
     assert.ok(page.length > 0, "a page is never empty");
@@ -79,6 +79,18 @@ export function testKeptPrimes(test: Suite, open: OpenStore, { isDurable = true 
             { site: other, count: 1, bytes: 100, lostCount: 0 },
           ].toSorted((left, right) => (left.site < right.site ? -1 : 1)),
         ]);
+        const slices = [...new Set(primes.map(({ id }) => id.charAt(0)))].toSorted();
+        assert.deepEqual(
+          await store.keptSlices(site),
+          slices.map((digit) => {
+            const count = primes.filter(({ id }) => id.startsWith(digit)).length;
+            const hereCount = primes.slice(0, 30).filter(({ id }) => id.startsWith(digit)).length;
+            return {
+              ...{ slice: Number.parseInt(digit, 16), count },
+              ...{ bytes: 100 * hereCount, lostCount: count - hereCount },
+            };
+          }),
+        );
       },
     );
   });

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { parseEntry } from "#ledger/entry.ts";
 import { isCostorError } from "#protocol/errors.ts";
+import { type LogId, parseSiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { LedgerAuthor } from "#test/support/ledger-author.ts";
 import { MemoryLedgerStore } from "#test/support/memory-ledger-store.ts";
@@ -146,6 +147,26 @@ test("what newer entries have made idle is withdrawn when it is much, and each l
   await pull(fresh, founder);
   assert.deepEqual(fresh.ledger.currentLog(siteId)!.seqs(), inForce);
   assert.equal(fresh.ledger.digest(), founder.ledger.digest(), "the entries in force tell all that was withdrawn");
+});
+
+test("a retire of too many ranges is made shorter: what is in force between them is said again", async () => {
+  const { own, ledger, siteId } = await Replica.found("founder");
+  const idle: { logId: LogId; seq: number }[] = [];
+  const lossOf = (owner: number) =>
+    ({ kind: "loss", owner: parseSiteId(owner.toString(16).padStart(64, "0")), slice: 0, count: owner }) as const;
+  for (let owner = 0; owner <= limits.retireRangesCount; owner++) {
+    await own.write(lossOf(owner));
+    const { seq, logId } = parseEntry(await own.write(say(1)));
+    idle.push({ seq, logId });
+  }
+  await own.withdrawIdle({ also: idle.slice(-1), leastCount: 1 });
+  const state = ledger.currentLog(siteId)!;
+  assert.ok(state.withdrawn.ranges.length <= limits.retireRangesCount / 2);
+  assert.deepEqual(ledger.superseded(siteId), []);
+  const said = ledger.statements(siteId, "loss").map(({ statement }) => statement.count);
+  assert.equal(said.length, limits.retireRangesCount + 1, "nothing was lost");
+  assert.equal(new Set(said).size, said.length);
+  assert.equal(ledger.statement(siteId, "loss", `${lossOf(0).owner}/0`)?.statement.count, 0);
 });
 
 test("a recovered site withdraws what it says anew in the former machine's log", async () => {

@@ -6,10 +6,10 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import * as fc from "fast-check";
 import { PrimeFingerprints, tagsOf } from "#ledger/prime-fingerprints.ts";
-import { PrimeSet } from "#ledger/prime-set.ts";
 import { answerQuestion } from "#ledger/reconcile-answer.ts";
 import { decodeQuestion, encodeAnswer, encodeQuestion } from "#ledger/reconcile-messages.ts";
 import { reconcile } from "#ledger/reconcile.ts";
+import { setOfList } from "#node/replication/slice-comparison.ts";
 import type { CborValue } from "#protocol/cbor.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import type { PrimeId } from "#protocol/ids.ts";
@@ -17,7 +17,7 @@ import { limits } from "#protocol/limits.ts";
 import { hasCode } from "#test/conformance/prime-store.ts";
 import { count } from "#test/support/level.ts";
 import { suite } from "#test/support/suite.ts";
-import { type Comparison, compareSets, numberedIds, setOf } from "./compared-sets.ts";
+import { type Comparison, compareSets, numberedIds } from "./compared-sets.ts";
 
 const test = suite("reconciling sets", { timeoutMs: count(120_000, 1_800_000) });
 const key = createHash("sha256").update("key").digest();
@@ -112,7 +112,7 @@ test("fingerprints of one key say nothing under another", async () => {
 });
 
 test("a holder that always differs is given up at a limit, and none of its ids is taken that has not the tag asked for", async () => {
-  const { set } = setOf(key, numberedIds(0, 1000).toSorted());
+  const set = setOfList(key, numberedIds(0, 1000).toSorted());
   let state = 1;
   const next = () => (state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0);
   const lying = async (question: Uint8Array): Promise<Uint8Array> => {
@@ -121,7 +121,7 @@ test("a holder that always differs is given up at a limit, and none of its ids i
     return encodeAnswer({
       sums: sums.map(fingerprint),
       below: below.map(() => ({ children: Array.from({ length: 16 }, fingerprint) })),
-      finds: finds.map(() => undefined),
+      finds: finds.map(() => ({ below: { tags: [] } })),
     });
   };
   const drain = async (ask: typeof lying) => {
@@ -133,14 +133,14 @@ test("a holder that always differs is given up at a limit, and none of its ids i
     return encodeAnswer({
       sums: sums.map(() => ({ high: 1, low: 1, count: 1 })),
       below: below.map(() => ({ tags: [5n] })),
-      finds: finds.map(({ prefix }) => prefix.padEnd(64, "0") as PrimeId),
+      finds: finds.map(({ prefix }) => ({ id: prefix.padEnd(64, "0") as PrimeId })),
     });
   };
   await assert.rejects(drain(inventing), hasCode("bad-encoding"));
 });
 
 test("questions and answers that are none are refused", async () => {
-  const { set } = setOf(key, numberedIds(0, 100).toSorted());
+  const set = setOfList(key, numberedIds(0, 100).toSorted());
   const bad: (readonly [CborValue, string])[] = [
     [[], "bad-encoding"],
     [{ x: Buffer.alloc(0) }, "bad-encoding"],
@@ -170,6 +170,17 @@ test("questions and answers that are none are refused", async () => {
   }
 });
 
+test("an answer lists tags in ascending order", async () => {
+  const ids = numberedIds(0, 20).toSorted();
+  const answer = await answerQuestion(setOfList(key, ids), encodeQuestion({ sums: [], below: [""], finds: [] }));
+  const tags = tagsOf(key, ids).toSorted((left, right) => (left < right ? -1 : 1));
+  const expected = Buffer.concat([
+    Buffer.of(21),
+    ...tags.map((tag) => Buffer.from(tag.toString(16).padStart(16, "0"), "hex")),
+  ]);
+  assert.deepEqual(answer, encodeCbor({ b: expected }));
+});
+
 test("what a question asks survives its encoding", () => {
   const question = {
     sums: ["", "a"],
@@ -184,13 +195,13 @@ test("a set that has more below a prefix than fits in memory is refused where it
     { length: limits.reconcileLeafIdsCount + 1 },
     (_, at) => `abc${at.toString(16).padStart(61, "0")}` as PrimeId,
   );
-  const { set } = setOf(key, ids);
+  const set = setOfList(key, ids);
   await assert.rejects(set.tagged("abc"), hasCode("limit-exceeded"));
   assert.equal((await set.children("abc"))[0]!.count, ids.length);
 });
 
 test("a holder with more ids too many than a comparison takes is refused", async () => {
-  const { set } = setOf(key, []);
+  const set = setOfList(key, []);
   const byTag = new Map<bigint, PrimeId>();
   const fingerprint = { high: 1, low: 1, count: 100 };
   const tagsBelow = (prefix: string): bigint[] => {
@@ -206,7 +217,7 @@ test("a holder with more ids too many than a comparison takes is refused", async
       below: below.map((prefix) =>
         prefix.length < 4 ? { children: Array(16).fill(fingerprint) } : { tags: tagsBelow(prefix) },
       ),
-      finds: finds.map(({ tag }) => byTag.get(tag)),
+      finds: finds.map(({ tag }) => ({ id: byTag.get(tag)! })),
     });
   };
   let extrasCount = 0;

@@ -3,6 +3,7 @@
  * rule of a field broken; seeded damage.
  */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { parseEntry } from "#ledger/entry.ts";
 import { SeqRanges } from "#ledger/seq-ranges.ts";
 import { type Statement, readStatement, statementData, subjectOf, withoutSealed } from "#ledger/statements.ts";
@@ -21,6 +22,7 @@ const [author, guest] = [new LedgerAuthor("one"), new LedgerAuthor("guest")];
 const sites = ["a", "b", "c"].map((name) => new LedgerAuthor(name).siteId).sort();
 const [owner, holder] = [sites[0]!, sites[1]!];
 const hash = "ab".repeat(32);
+const bodyHash = createHash("sha256").update("body").digest("hex");
 const agent = parseAgentId(makeUuidV7(1_700_000_000_000));
 const snapshot = parseSnapshotId(makeUuidV7(1_700_000_000_001));
 const sealed = Buffer.from("sealed");
@@ -43,7 +45,7 @@ const samples: readonly Statement[] = [
   { kind: "audit", holder, owner, askedCount: 64, rightCount: 62, wrongCount: 1, silentCount: 1, sinceMs: 5 },
   { kind: "steward", owner, slice: 3, holders: [] },
   { kind: "guest", site: guest.siteId, name: "Sea School", certificate: Buffer.from(guest.log.bytes) },
-  { kind: "consent", roster: parseRosterHash(hash), body: Buffer.from("body"), signature: Buffer.alloc(64) },
+  { kind: "consent", roster: parseRosterHash(bodyHash), body: Buffer.from("body"), signature: Buffer.alloc(64) },
   { kind: "agent", agent, sealed },
   { kind: "snapshot", agent, snapshot, sealed },
   { kind: "retire", logId: author.log.id, ranges: SeqRanges.parse([[0, 1]], 1) },
@@ -84,6 +86,7 @@ test("what lacks a field, or has one that cannot be, says nothing", () => {
     ["guest", "certificate", Buffer.from("none")],
     ["guest", "certificate", Buffer.alloc(limits.epochCertificateBytes + 1)],
     ["consent", "signature", Buffer.alloc(63)],
+    ["consent", "body", Buffer.from("another body")],
     ["snapshot", "agent", Buffer.alloc(16)],
   ];
   for (const [kind, name, value] of bad)
@@ -95,7 +98,7 @@ test("what lacks a field, or has one that cannot be, says nothing", () => {
 test("subjects tell apart what may be in force beside each other", () => {
   const subjects = samples.map((sample) => subjectOf(withoutSealed(sample)));
   const slice = `${owner}/7`;
-  const certificateOf = [guest.siteId, hash, agent, `${agent}/${snapshot}`, author.log.id];
+  const certificateOf = [guest.siteId, bodyHash, agent, `${agent}/${snapshot}`, author.log.id];
   assert.deepEqual(subjects, ["", "15", "0", slice, slice, `${holder}/${owner}`, `${owner}/3`, ...certificateOf]);
 });
 

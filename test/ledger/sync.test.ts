@@ -268,6 +268,9 @@ test("an asker that is told to stop stops with the reason", async () => {
   const pulling = pullFrom(channels[0], founder, controller.signal);
   controller.abort(new Error("shutting down"));
   await assert.rejects(pulling, /shutting down/);
+  await assert.rejects(channels[1].send(Buffer.alloc(1)), hasCode("peer-unreachable"));
+  const late = channelPair(ledgerProtocol).channels[0];
+  await assert.rejects(pullFrom(late, founder, controller.signal), /shutting down/);
 });
 
 test.run();

@@ -1,16 +1,13 @@
 /** A site as it runs: its part in a federation, on simulated ports. Agents' sessions and trees are left out; what they keep is not. */
-import { safeSnapshotsOf } from "#ledger/copies.ts";
 import type { Ledger } from "#ledger/ledger.ts";
 import { Federation } from "#node/federation/federation.ts";
 import type { FederationEvent } from "#node/federation/federation-event.ts";
-import { allSlices } from "#node/replication/placement-keeper.ts";
-import type { Replication } from "#node/replication/replication.ts";
 import { type SnapshotId, parseSnapshotId } from "#protocol/ids.ts";
-import { type OwnState, openReplication } from "./sim-replication.ts";
 import type { Machine, SiteProgram } from "./site-program.ts";
 import type { SimSnapshot } from "./workload.ts";
 
-const COPIES_COUNT = 2;
+/** Copies are sent at night, as most sites do it. The machine's own time zone would be chance. */
+const SETTINGS = { window: { begins: "22:00", ends: "06:00" }, timeZone: "UTC" };
 
 export async function startFederationProgram(machine: Machine): Promise<SiteProgram> {
   const { store, clock, rng, identity, makeTransport, onFault } = machine;
@@ -32,10 +29,12 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
       readGeneration: 1,
     },
   );
+  const { settings } = federation.parts;
+  if (settings.current.window === null) await settings.change(SETTINGS);
   const snapshotsCount = (await Array.fromAsync(store.facts("snapshot"))).length;
-  const own: OwnState = { revision: 0, snapshotsCount };
-  const replication = await openReplication(machine, federation, own);
-  const program = new FederationProgram({ machine, federation, replication, own });
+  const snapshots = { count: snapshotsCount };
+  federation.parts.own.received(snapshots.count);
+  const program = new FederationProgram({ machine, federation, snapshots });
   await program.start();
   return program;
 }
@@ -43,8 +42,7 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
 interface FederationProgramComponents {
   readonly machine: Machine;
   readonly federation: Federation;
-  readonly replication: Replication;
-  readonly own: OwnState;
+  readonly snapshots: { count: number };
 }
 
 class FederationProgram implements SiteProgram {
@@ -52,14 +50,13 @@ class FederationProgram implements SiteProgram {
   readonly #federation: Federation;
   readonly #stopping = new AbortController();
 
-  readonly #replication: Replication;
-  readonly #own: OwnState;
+  /** Numbered from 1 as they come. */
+  readonly #snapshots: { count: number };
 
   constructor(components: FederationProgramComponents) {
     this.#machine = components.machine;
     this.#federation = components.federation;
-    this.#replication = components.replication;
-    this.#own = components.own;
+    this.#snapshots = components.snapshots;
   }
 
   get ledger(): Ledger {
@@ -68,7 +65,6 @@ class FederationProgram implements SiteProgram {
 
   async start(): Promise<void> {
     await this.#federation.start(this.#stopping.signal);
-    this.#replication.start(this.#stopping.signal);
   }
 
   async commit({ id, agent, primes }: SimSnapshot): Promise<void> {
@@ -79,13 +75,13 @@ class FederationProgram implements SiteProgram {
       primes.map((prime) => prime.id),
     );
     const key = `${agent}/${id}`;
-    this.#own.revision++;
-    // Numbered from 1 as they come.
-    const value = Buffer.from(`${++this.#own.snapshotsCount}`);
+    const number = ++this.#snapshots.count;
+    const value = Buffer.from(`${number}`);
     await store.appendFacts([
       { kind: "agent", key: agent, value: Buffer.from(agent) },
       { kind: "snapshot", key, value },
     ]);
+    this.#federation.parts.own.received(number);
     void this.#federation.siteChanged("snapshot", key);
   }
 
@@ -95,8 +91,7 @@ class FederationProgram implements SiteProgram {
   }
 
   async safeSnapshots(): Promise<SnapshotId[]> {
-    const safeCount = await this.#safeCount();
-    if (safeCount === undefined) return [];
+    const safeCount = (await this.#safeCount()) ?? 0;
     const facts = await Array.fromAsync(this.#machine.store.facts("snapshot"));
     return facts
       .filter(({ value }) => Number(value.toString()) <= safeCount)
@@ -109,24 +104,19 @@ class FederationProgram implements SiteProgram {
       (await Array.fromAsync(store.facts(kind, prefix))).length;
     const untoldCount = (await countOf("snapshot")) - (await countOf("published", "snapshot/"));
     if (untoldCount > 0) return `has not told the ledger of ${untoldCount} snapshots`;
-    const unsafeCount = this.#own.snapshotsCount - ((await this.#safeCount()) ?? Infinity);
+    const safeCount = await this.#safeCount();
+    const unsafeCount = this.#snapshots.count - (safeCount ?? Infinity);
     return unsafeCount > 0 ? `has ${unsafeCount} snapshots that are not safe` : undefined;
+  }
+
+  /** Undefined while it must sign nothing. */
+  async #safeCount(): Promise<number | undefined> {
+    const { replication, copies } = this.#federation.parts;
+    return (await replication.suspicion()) === undefined ? copies.safeReceivedMs() : undefined;
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort(new Error("the site stops"));
-    await this.#replication[Symbol.asyncDispose]();
-  }
-
-  /** The number up to which snapshots are safe; undefined while this site must sign nothing. */
-  async #safeCount(): Promise<number | undefined> {
-    if ((await this.#replication.suspicion()) !== undefined) return undefined;
-    const { siteId } = this.#machine.identity;
-    const { membership } = this.#federation.parts;
-    const others = membership.sites().filter((site) => site !== siteId);
-    const domainsCount = new Set(others.map((site) => membership.failureDomainOf(site))).size;
-    const states = allSlices.map((slice) => this.#replication.placement.stateOf(siteId, slice));
-    return safeSnapshotsOf(states, { copiesCount: COPIES_COUNT, domainsCount });
   }
 }
 

@@ -82,6 +82,7 @@ class FederationSim {
       { clock: this.#time.clock, rng: rng.fork("network") },
       {
         silenceMs: MINUTE_MS,
+        redialMs: 15 * MINUTE_MS,
         // More connections than this no machine keeps.
         degreeCount: 12,
         onEvent: (what, from, to, bytesCount) => this.#log.note(nameOf(from), `${what} ${nameOf(to)} ${bytesCount}`),

@@ -2,7 +2,7 @@
  * What lies on one machine's disk, in memory: all that outlives a crash. Everything here is at once and whole; what is slow, refused
  * or torn is the store's affair (sim-store.ts).
  */
-import type { Fact, KeptTotal } from "#node/store/prime-store.ts";
+import type { Fact, KeptTotal, SliceTotal } from "#node/store/prime-store.ts";
 import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
 import type { StoredPrime } from "#protocol/batch.ts";
 import type { Rng } from "#ledger/rng.ts";
@@ -163,6 +163,20 @@ export class SimDisk {
     return [...this.#keeps]
       .map(([site, { ids, bytes, lostCount }]) => ({ site, count: ids.size, bytes, lostCount }))
       .sort((one, other) => (one.site < other.site ? -1 : 1));
+  }
+
+  keptSlices(site: SiteId): SliceTotal[] {
+    const slices = new Map<number, { slice: number; count: number; bytes: number; lostCount: number }>();
+    for (const id of this.kept(site)) {
+      const slice = Number.parseInt(id.charAt(0), 16);
+      const total = slices.get(slice) ?? { slice, count: 0, bytes: 0, lostCount: 0 };
+      slices.set(slice, total);
+      const stored = this.primes.get(id);
+      total.count++;
+      total.bytes += stored?.length ?? 0;
+      if (!stored) total.lostCount++;
+    }
+    return [...slices.values()];
   }
 
   setFact({ kind, key, value }: Fact): void {

@@ -3,7 +3,14 @@
  * disk, and only then are answered; a crash leaves the disk with some first part of what was in the queue.
  */
 import type { Clock } from "#ledger/clock.ts";
-import type { CheckReport, CompactionReport, Fact, KeptTotal, PrimeStore } from "#node/store/prime-store.ts";
+import type {
+  CheckReport,
+  CompactionReport,
+  Fact,
+  KeptTotal,
+  PrimeStore,
+  SliceTotal,
+} from "#node/store/prime-store.ts";
 import { factRecord } from "#node/store/record-body.ts";
 import { type StoredPrime, parseBatch } from "#protocol/batch.ts";
 import { CostorError } from "#protocol/errors.ts";
@@ -144,6 +151,11 @@ export class SimStore implements PrimeStore {
   async keptTotals(): Promise<KeptTotal[]> {
     await this.#readable();
     return this.#disk.keptTotals();
+  }
+
+  async keptSlices(site: SiteId): Promise<SliceTotal[]> {
+    await this.#readable();
+    return this.#disk.keptSlices(site);
   }
 
   /** Stored bytes of those that are here. */

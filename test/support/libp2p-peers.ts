@@ -20,7 +20,7 @@ export interface TestLog {
   warn(details: Record<string, unknown>, message: string): void;
 }
 
-export function testLog(): TestLog {
+function testLog(): TestLog {
   const lines: string[] = [];
   const add = (details: Record<string, unknown>, message: string): void => {
     lines.push(`${message} ${details["who"] ?? details["err"] ?? ""}`);

@@ -107,6 +107,13 @@ export function createMemoryStore(): MemoryStore {
         bytes: keptIds(site).reduce((sum, id) => sum + (primes.get(id)?.length ?? 0), 0),
         lostCount: keptIds(site).filter((id) => !primes.has(id)).length,
       })),
+    keptSlices: async (site) =>
+      [..."0123456789abcdef"].flatMap((digit, slice) => {
+        const ids = keptIds(site, digit);
+        const here = ids.flatMap((id) => primes.get(id) ?? []);
+        const bytes = here.reduce((sum, { length }) => sum + length, 0);
+        return ids.length === 0 ? [] : [{ slice, count: ids.length, bytes, lostCount: ids.length - here.length }];
+      }),
     async *lostOf(site) {
       const ids = keptIds(site).filter((id) => !primes.has(id));
       if (ids.length > 0) yield ids;

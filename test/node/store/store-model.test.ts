@@ -3,6 +3,7 @@
  * store answers as the model does, a check finds nothing, and a rebuild gives an equal index.
  */
 import assert from "node:assert/strict";
+import { sliceOf } from "#ledger/slice.ts";
 import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
 import { SegmentStore } from "#node/store/segment-store.ts";
 import { count } from "#test/support/level.ts";
@@ -137,6 +138,17 @@ async function runSequence(seed: number): Promise<number> {
       assert.deepEqual(totals.get(site), total);
     }
     assert.ok(totals.size <= sites.length);
+    for (const site of sites) {
+      const bySlice = Map.groupBy(await Array.fromAsync(model.keeps.get(site)!), sliceOf);
+      for (const { slice, ...total } of await store.keptSlices(site)) {
+        const ids = bySlice.get(slice)!;
+        const here = ids.filter((id) => model.primes.has(id));
+        const bytes = here.reduce((sum, id) => sum + stored.get(id)!, 0);
+        assert.deepEqual(total, { count: ids.length, bytes, lostCount: ids.length - here.length });
+        bySlice.delete(slice);
+      }
+      assert.equal(bySlice.size, 0);
+    }
     const before = await store.dump();
     assert.deepEqual((await store.check({ readData: true })).findings, []);
     await store.rebuildIndex();

@@ -1,0 +1,98 @@
+/** Which copies elsewhere this site's slices and snapshots have, by what the ledger says. Nothing here waits. */
+import {
+  type SafetyInit,
+  type SliceState,
+  copiesOf,
+  safeGenerationOf,
+  safeSnapshotsOf,
+  snapshotStatusOf,
+} from "#ledger/copies.ts";
+import type { Membership } from "#ledger/membership.ts";
+import { type PlacementKeeper, allSlices } from "#node/replication/placement-keeper.ts";
+import type { SiteId } from "#protocol/ids.ts";
+import type { CopyStatus, SliceStatus } from "./federation-status.ts";
+
+export interface CopiesReportComponents {
+  readonly membership: Pick<Membership, "sites" | "failureDomainOf">;
+  readonly placement: PlacementKeeper;
+}
+
+export interface CopiesReportInit {
+  readonly self: SiteId;
+  readonly copiesCount: number;
+}
+
+export class CopiesReport {
+  readonly #components: CopiesReportComponents;
+  readonly #init: CopiesReportInit;
+
+  constructor(components: CopiesReportComponents, init: CopiesReportInit) {
+    this.#components = components;
+    this.#init = init;
+  }
+
+  /** Snapshots that were received up to then are safe; 0 for none. */
+  safeReceivedMs(): number {
+    return safeSnapshotsOf(this.#states(), this.#safety());
+  }
+
+  /** Of a snapshot that was received then: whole copies elsewhere, and whether they are enough. */
+  of(receivedMs: number): { readonly count: number; readonly isSafe: boolean } {
+    const { state, copiesCount } = snapshotStatusOf(receivedMs, this.#states(), [], this.#safety());
+    return { count: copiesCount, isSafe: state === "safe" };
+  }
+
+  /** Snapshots that were received up to then have a whole copy elsewhere; 0 for none. */
+  onceReceivedMs(): number {
+    return Math.min(
+      ...this.#states().map((state) => Math.max(0, ...copiesOf(state).map(({ snapshots }) => snapshots))),
+    );
+  }
+
+  slices(): SliceStatus[] {
+    const { placement } = this.#components;
+    const { self } = this.#init;
+    return this.#states().map((state, slice): SliceStatus => {
+      const counting = new Map(copiesOf(state).map((copy) => [copy.holder.siteId, copy]));
+      const { holders } = placement.toPlace(self, slice);
+      return {
+        slice,
+        generation: state.liveSet?.generation ?? 0,
+        safeGeneration: safeGenerationOf(state, this.#safety()),
+        count: state.liveSet?.count ?? 0,
+        bytes: state.liveSet?.bytes ?? 0,
+        copies: holders.map((holder): CopyStatus => {
+          const copy = counting.get(holder);
+          const generation = copy?.generation ?? 0;
+          const reason = copy === undefined ? whyNot(state, holder) : undefined;
+          return { holder, generation, ...(reason === undefined ? {} : { reason }) };
+        }),
+      };
+    });
+  }
+
+  /** Holders against which an audit tells. */
+  failingHolders(): SiteId[] {
+    const { holders } = this.#components.placement.stateOf(this.#init.self, 0);
+    return holders.filter(({ failsAudits }) => failsAudits).map(({ siteId }) => siteId);
+  }
+
+  #states(): SliceState[] {
+    return allSlices.map((slice) => this.#components.placement.stateOf(this.#init.self, slice));
+  }
+
+  #safety(): SafetyInit {
+    const { membership } = this.#components;
+    const others = membership.sites().filter((site) => site !== this.#init.self);
+    const domainsCount = new Set(others.map((site) => membership.failureDomainOf(site))).size;
+    return { copiesCount: this.#init.copiesCount, domainsCount };
+  }
+}
+
+function whyNot({ holders }: SliceState, holder: SiteId): string {
+  const state = holders.find(({ siteId }) => siteId === holder);
+  if (state === undefined) return "not in the federation";
+  if (state.receipt === undefined) return "has not got it yet";
+  if (state.hasLoss) return "has lost some of it";
+  return state.failsAudits ? "failed an audit" : "has another set";
+}

@@ -1,0 +1,109 @@
+/** Opens replication for a federation: what it is told of settings, room and suspicion, and what people are told of it. */
+import type { Clock } from "#ledger/clock.ts";
+import type { Ledger } from "#ledger/ledger.ts";
+import type { Membership } from "#ledger/membership.ts";
+import type { OwnLog } from "#ledger/own-log.ts";
+import type { Peers } from "#ledger/peers.ts";
+import type { Rng } from "#ledger/rng.ts";
+import type { HoldingLimits } from "#node/replication/holder-quota.ts";
+import { KeptSets } from "#node/replication/kept-sets.ts";
+import { COPIES_COUNT, Replication, type ReplicationSettings } from "#node/replication/replication.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { CopiesReport } from "./copies-report.ts";
+import type { FederationEvent } from "./federation-event.ts";
+import type { OwnEntries } from "./own-entries.ts";
+import { OwnPrimeSets } from "./own-primes.ts";
+import { Sending } from "./sending.ts";
+import type { SettingsFact } from "./settings.ts";
+
+export interface KeepingComponents {
+  readonly store: PrimeStore;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly transport: Peers;
+  readonly ledger: Ledger;
+  readonly membership: Membership;
+  readonly ownLog: OwnLog;
+  readonly entries: OwnEntries;
+  readonly settings: SettingsFact;
+  /** For other sites, in all. */
+  readonly room: () => Promise<{ readonly offeredBytes: number }>;
+  readonly onEvent: (event: FederationEvent) => void;
+}
+
+export interface Keeping {
+  readonly replication: Replication;
+  readonly own: OwnPrimeSets;
+  readonly copies: CopiesReport;
+  readonly sending: Sending;
+}
+
+export async function openKeeping(components: KeepingComponents): Promise<Keeping> {
+  const { store, clock, transport, membership, ownLog, settings, onEvent } = components;
+  const self = ownLog.log.certificate.siteId;
+  const own = new OwnPrimeSets({ store }, { siteId: self });
+  const sending = new Sending({ clock });
+  const replication = await Replication.open({
+    ...components,
+    ...{ self, own, peers: transport, sites: membership, kept: new KeptSets({ store }) },
+    settings: () => settingsOf(settings),
+    holdingLimits: () => holdingLimits(components),
+    suspicion: () => suspicionOf(ownLog),
+    onEvent: (event) => {
+      if (event.event !== "put-off") sending.follow(event);
+      onEvent(event);
+    },
+  });
+  const copies = new CopiesReport(
+    { membership, placement: replication.placement },
+    { self, copiesCount: COPIES_COUNT },
+  );
+  return { replication, own, copies, sending };
+}
+
+/** Reasons of this file and of {@link Replication.suspicion}, for people. */
+const texts: Readonly<Record<string, string>> = {
+  fork: "another machine has written as this site",
+  "newer-log": "a newer machine acts as this site",
+  "foreign-entry": "another machine has written as this site",
+  "nobody-asked": "no other site was reached since the start",
+  recovering: "this site is being recovered",
+  "led-back": "this site's disk is older than what it has told others",
+  clock: "the machine's clock has jumped",
+  "lost-primes": "some of this site's own data is damaged here and not back yet",
+};
+
+export const suspicionText = (suspicion: string): string => texts[suspicion] ?? suspicion;
+
+function suspicionOf(ownLog: OwnLog): string | undefined {
+  if (ownLog.suspicion !== undefined) return ownLog.suspicion;
+  if (!ownLog.isReady) return "nobody-asked";
+  // What a new machine does not know of yet must not look as if it were given up.
+  if (ownLog.log.certificate.epoch > 1) return "recovering";
+  return ownLog.wasLedBack ? "led-back" : undefined;
+}
+
+function settingsOf({ current }: SettingsFact): ReplicationSettings {
+  const { isPaused, window, timeZone, bytesPerSecond } = current;
+  return {
+    ...{ isPaused, timeZone, bytesPerSecond },
+    window: window && { fromMinutes: minutesOf(window.begins), toMinutes: minutesOf(window.ends) || DAY_MINUTES },
+  };
+}
+
+const DAY_MINUTES = 1440;
+
+function minutesOf(time: string): number {
+  const [hours, minutes] = time.split(":").map(Number) as [number, number];
+  return hours * 60 + minutes;
+}
+
+async function holdingLimits({ membership, room, settings }: KeepingComponents): Promise<HoldingLimits> {
+  const { offeredBytes } = await room();
+  // Twice the share of all others: owners differ, and each places its copies among several.
+  const ownersCount = Math.max(COPIES_COUNT, membership.sites().length - 1);
+  return {
+    offeredBytes,
+    ownerBytes: settings.current.quotaBytes ?? Math.floor((COPIES_COUNT * offeredBytes) / ownersCount),
+  };
+}

@@ -1,0 +1,117 @@
+/**
+ * What this site keeps for owners and has, with fingerprints in memory. All changes of these sets come through here, so that the
+ * fingerprints follow. Those of one owner, and the reading of its slices for fingerprints, run one after the other: nothing changes a slice
+ * while it is read.
+ */
+import { PrimeFingerprints } from "#ledger/prime-fingerprints.ts";
+import { PrimeSet } from "#ledger/prime-set.ts";
+import { answerQuestion } from "#ledger/reconcile-answer.ts";
+import { decodeQuestion } from "#ledger/reconcile-messages.ts";
+import { sliceOf } from "#ledger/slice.ts";
+import type { CompactionReport, PrimeStore } from "#node/store/prime-store.ts";
+import { parseBatch } from "#protocol/batch.ts";
+import { CostorError } from "#protocol/errors.ts";
+import type { PrimeId, SiteId } from "#protocol/ids.ts";
+import { OwnerTurns } from "./owner-turns.ts";
+import type { KeptPrimes } from "./replication-ports.ts";
+
+export interface KeptSetsComponents {
+  readonly store: Pick<PrimeStore, "putFor" | "release" | "kept" | "hasKept" | "lostOf" | "keptTotals" | "generation">;
+}
+
+/** One set's fingerprints under one key, of the slices that were asked about. */
+interface LoadedSet {
+  readonly owner: SiteId;
+  readonly fingerprints: PrimeFingerprints;
+  readonly slices: Set<number>;
+  /** Of the store when the first slice was read. */
+  readonly generation: string;
+}
+
+/** About 52 kB each: a run has one key, and few runs go on at once. */
+const mostLoadedCount = 16;
+
+export class KeptSets implements KeptPrimes {
+  readonly #store: KeptSetsComponents["store"];
+  readonly #turns = new OwnerTurns();
+  /** By owner and key, the least recently used first. */
+  readonly #loaded = new Map<string, LoadedSet>();
+
+  constructor(components: KeptSetsComponents) {
+    this.#store = components.store;
+  }
+
+  async put(owner: SiteId, batch: Uint8Array): Promise<{ storedCount: number; storedBytes: number }> {
+    const ids = Array.from(parseBatch(batch), ({ id }) => id);
+    return this.#change(owner, ids, "add", () => this.#store.putFor(owner, batch));
+  }
+
+  release(owner: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
+    return this.#change(owner, ids, "remove", () => this.#store.release(owner, ids, signal));
+  }
+
+  async slice(owner: SiteId, slice: number): Promise<PrimeId[]> {
+    return (await Array.fromAsync(this.#pages(owner, slice.toString(16)))).flat();
+  }
+
+  async compare(owner: SiteId, slice: number, key: Uint8Array, question: Uint8Array): Promise<Uint8Array> {
+    const digit = slice.toString(16);
+    const { sums, below, finds } = decodeQuestion(question);
+    if ([...sums, ...below, ...finds.map(({ prefix }) => prefix)].some((prefix) => !prefix.startsWith(digit)))
+      throw new CostorError("bad-encoding", "a question about another slice");
+    const fingerprints = await this.#fingerprints(owner, slice, key);
+    return answerQuestion(new PrimeSet({ fingerprints, idsWith: (prefix) => this.#pages(owner, prefix) }), question);
+  }
+
+  #fingerprints(owner: SiteId, slice: number, key: Uint8Array): Promise<PrimeFingerprints> {
+    return this.#turns.run(owner, async () => {
+      const name = `${owner} ${Buffer.from(key).toString("hex")}`;
+      let loaded = this.#loaded.get(name);
+      this.#loaded.delete(name);
+      const { generation } = this.#store;
+      if (loaded?.generation !== generation)
+        loaded = { owner, fingerprints: new PrimeFingerprints({ key }), slices: new Set(), generation };
+      const { fingerprints, slices } = loaded;
+      if (!slices.has(slice)) {
+        for await (const ids of this.#pages(owner, slice.toString(16))) fingerprints.add(ids);
+        slices.add(slice);
+      }
+      // What was lost comes back without a change of keeps, so fingerprints that lack it are used once only.
+      if (!(await this.#hasLost(owner))) this.#loaded.set(name, loaded);
+      const oldest = this.#loaded.keys().next();
+      if (this.#loaded.size > mostLoadedCount) this.#loaded.delete(oldest.value!);
+      return fingerprints;
+    });
+  }
+
+  async #hasLost(owner: SiteId): Promise<boolean> {
+    return (await this.#store.keptTotals()).some(({ site, lostCount }) => site === owner && lostCount > 0);
+  }
+
+  #change<T>(owner: SiteId, ids: readonly PrimeId[], how: "add" | "remove", action: () => Promise<T>): Promise<T> {
+    return this.#turns.run(owner, async () => {
+      const followers = [...this.#loaded.values()].filter((loaded) => loaded.owner === owner);
+      const each = followers.length > 0 ? [...new Set(ids)] : [];
+      const wasKept = await this.#store.hasKept(owner, each);
+      const changed = each.filter((_, at) => wasKept[at] === (how === "remove"));
+      try {
+        const result = await action();
+        for (const { fingerprints, slices } of followers)
+          fingerprints[how](changed.filter((id) => slices.has(sliceOf(id))));
+        return result;
+      } catch (error) {
+        // It may have had its effect or not.
+        for (const [name, loaded] of this.#loaded) if (loaded.owner === owner) this.#loaded.delete(name);
+        throw error;
+      }
+    });
+  }
+
+  /** The ids of a set that start with `prefix`, ascending. */
+  async *#pages(owner: SiteId, prefix: string): AsyncGenerator<PrimeId[]> {
+    const lost = new Set<PrimeId>();
+    for await (const page of this.#store.lostOf(owner)) for (const id of page) lost.add(id);
+    for await (const page of this.#store.kept(owner, prefix))
+      yield lost.size === 0 ? page : page.filter((id) => !lost.has(id));
+  }
+}

@@ -1,0 +1,111 @@
+/** Goal: of entries with one subject the newest counts, whatever came first, across a site's logs, and after withdrawals. */
+import assert from "node:assert/strict";
+import * as fc from "fast-check";
+import type { Admitted } from "#ledger/admission.ts";
+import { Ledger } from "#ledger/ledger.ts";
+import { makeUuidV7, parseAgentId } from "#protocol/ids.ts";
+import { LedgerAuthor } from "#test/support/ledger-author.ts";
+import { MemoryLedgerStore } from "#test/support/memory-ledger-store.ts";
+import { suite } from "#test/support/suite.ts";
+
+const test = suite("entries in force");
+
+const openLedger = (store = new MemoryLedgerStore()): Promise<Ledger> =>
+  Ledger.open({ store, speakers: { follow: () => undefined, lastAllowedSeq: () => Infinity } });
+const placement = (slice: number, holders: LedgerAuthor[] = []) =>
+  ({ kind: "placement", slice, holders: holders.map(({ siteId }) => siteId) }) as const;
+
+test("the newest by the order of logs and then by seq is in force, whatever came first", async () => {
+  const [former, current] = [new LedgerAuthor("one"), new LedgerAuthor("one", 2)];
+  const certificates = [former.log.bytes, current.log.bytes];
+  const entries = [0, 1, 0, 1, 1].map((slice) => former.say(placement(slice)));
+  entries.push(current.say(placement(0)), former.say(placement(0)), current.say(placement(2)));
+  await fc.assert(
+    fc.asyncProperty(fc.shuffledSubarray(entries, { minLength: entries.length }), async (order) => {
+      const store = new MemoryLedgerStore();
+      const ledger = await openLedger(store);
+      await ledger.offer({ certificates, entries: order });
+      for (const replica of [ledger, await openLedger(store)]) {
+        const found = replica.statements(former.siteId, "placement").map(({ logId, seq, statement }) => ({
+          slice: statement.slice,
+          isCurrent: logId === current.log.id,
+          seq,
+        }));
+        assert.deepEqual(
+          found.sort((one, other) => one.slice - other.slice),
+          [
+            { slice: 0, isCurrent: true, seq: 0 },
+            { slice: 1, isCurrent: false, seq: 4 },
+            { slice: 2, isCurrent: true, seq: 1 },
+          ],
+        );
+        assert.equal(replica.superseded(former.siteId).length, 5);
+      }
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test("when the newest is withdrawn, the one before it is in force again", async () => {
+  const author = new LedgerAuthor("one");
+  const ledger = await openLedger();
+  await ledger.offer({
+    certificates: [author.log.bytes],
+    entries: [author.say(placement(1)), author.say(placement(1, [new LedgerAuthor("holder")]))],
+  });
+  assert.equal(ledger.statement(author.siteId, "placement", "1")?.seq, 1);
+  await ledger.offer({ entries: [author.retire(author.log, [1, 1])] });
+  assert.equal(ledger.statement(author.siteId, "placement", "1")?.seq, 0);
+  await ledger.offer({ entries: [author.retire(author.log, [0, 1])] });
+  assert.equal(ledger.statement(author.siteId, "placement", "1"), undefined);
+  assert.deepEqual(ledger.statements(author.siteId, "placement"), []);
+});
+
+test("an entry that says nothing is kept and in force, and hides none that says something", async () => {
+  const author = new LedgerAuthor("one");
+  const ledger = await openLedger();
+  const entries = [author.say(placement(1)), author.entry({ kind: "placement", data: { slice: 1 } })];
+  await ledger.offer({ certificates: [author.log.bytes], entries });
+  assert.deepEqual(ledger.currentLog(author.siteId)!.seqs(), [0, 1]);
+  assert.equal(ledger.statement(author.siteId, "placement", "1")?.seq, 0);
+});
+
+test("what is sealed stays in the store until it is asked for", async () => {
+  const author = new LedgerAuthor("one");
+  const ledger = await openLedger();
+  const agent = parseAgentId(makeUuidV7(1));
+  const statement = { kind: "agent", agent, sealed: Buffer.from("sealed") } as const;
+  await ledger.offer({ certificates: [author.log.bytes], entries: [author.say(statement)] });
+  const [held] = ledger.statements(author.siteId, "agent");
+  assert.deepEqual(held!.statement, { kind: "agent", agent });
+  assert.deepEqual(await ledger.wholeStatement(held!.logId, held!.seq), statement);
+  await ledger.offer({ entries: [author.retire(author.log, [0, 0])] });
+  assert.equal(await ledger.wholeStatement(held!.logId, held!.seq), undefined);
+});
+
+test("listeners hear of each new entry once, when it is durable, in order, and who wrote it", async () => {
+  const author = new LedgerAuthor("one");
+  const store = new MemoryLedgerStore();
+  const ledger = await openLedger(store);
+  const heard: Admitted[] = [];
+  ledger.onAdmitted((admitted) => {
+    assert.ok([...store.values.keys()].some((key) => key.endsWith(`/${String(admitted.seq).padStart(16, "0")}`)));
+    heard.push(admitted);
+  });
+  const entries = [author.entry(), author.entry()];
+  await ledger.offer({ certificates: [author.log.bytes], entries: [...entries, ...entries] });
+  store.failure = { error: new Error("no space"), afterCount: 0 };
+  await assert.rejects(ledger.offer({ entries: [author.entry()] }));
+  const own = { id: parseAgentId(makeUuidV7(1)) as never, timeMs: 1, kind: "note", data: {} };
+  await ledger.append(author.log, author.seed, own);
+  assert.deepEqual(
+    heard.map(({ seq, own }) => [seq, own]),
+    [
+      [0, false],
+      [1, false],
+      [2, true],
+    ],
+  );
+});
+
+test.run();

@@ -1,0 +1,145 @@
+/** Goal: a member signs what its people wish and nothing else. Method: facts by hand, one rule broken at a time. */
+import assert from "node:assert/strict";
+import { type StepFacts, type Wish, membershipSteps } from "#ledger/membership-steps.ts";
+import { type RosterChange, applyChange } from "#ledger/roster-chain.ts";
+import { type Head, type Roster, encodeRosterBody, parseRoster, parseRosterBody } from "#ledger/roster.ts";
+import { limits } from "#protocol/limits.ts";
+import { LedgerAuthor } from "#test/support/ledger-author.ts";
+import { consentTo, signedRoster } from "#test/support/replica.ts";
+import { suite } from "#test/support/suite.ts";
+
+const test = suite("membership steps");
+
+const [own, second, third, guest, other] = ["own", "second", "third", "guest", "other"].map(
+  (name) => new LedgerAuthor(name),
+) as [LedgerAuthor, LedgerAuthor, LedgerAuthor, LedgerAuthor, LedgerAuthor];
+
+const roster: Roster = parseRoster(
+  signedRoster(
+    encodeRosterBody({
+      ...{ name: "Schools", salt: Buffer.alloc(16), number: 0, previous: null, expelled: [] },
+      members: [own, second, third]
+        .map(({ siteId }) => ({ siteId, inviter: null }))
+        .sort((one, another) => (one.siteId < another.siteId ? -1 : 1)),
+    }),
+    [own],
+  ),
+);
+const bodyOf = (change: RosterChange): Buffer => encodeRosterBody(applyChange(roster, change)!);
+const admitGuest = bodyOf({ action: "admit", siteId: guest.siteId, inviter: second.siteId });
+const headAt = (seq: number): Head => ({ logId: third.log.id, seq });
+const removeThird = (seq: number): Buffer =>
+  bodyOf({ action: "remove", siteId: third.siteId, heads: seq < 0 ? [] : [headAt(seq)] });
+const wishAdmit: Wish = { action: "admit", siteId: guest.siteId };
+const wishRemove = (seq: number): Wish => ({ action: "remove", siteId: third.siteId, heads: [headAt(seq)] });
+
+type Consent = StepFacts["consents"][number];
+function consent(
+  author: LedgerAuthor,
+  body: Uint8Array,
+  changes: { seq?: number; signer?: LedgerAuthor } = {},
+): Consent {
+  const { seq = 1, signer = author } = changes;
+  const statement = consentTo(body, signer);
+  const place = { logId: author.log.id, seq, hash: "", kind: "consent", timeMs: 1, lengthBytes: 1 };
+  return { log: author.log, consent: { ...place, statement } };
+}
+
+/** The steps of `own`, for whom the guest is the second's, and the third has written up to seq 20. */
+const steps = (wishes: readonly Wish[], consents: readonly Consent[], siteId = own.siteId) =>
+  membershipSteps({
+    ...{ roster, siteId, wishes, consents },
+    headsOf: () => [headAt(20)],
+    inviterOf: (site) => (site === guest.siteId ? second.siteId : null),
+  });
+const hexOf = (bodies: readonly Uint8Array[]): string[] => bodies.map((body) => Buffer.from(body).toString("hex"));
+
+test("a wish becomes a body of one's own, or the signature of another's that grants it", () => {
+  assert.deepEqual(hexOf(steps([wishAdmit], []).sign), hexOf([admitGuest]));
+  assert.deepEqual(hexOf(steps([wishAdmit], [consent(second, admitGuest)]).sign), hexOf([admitGuest]));
+  assert.deepEqual(steps([wishAdmit], [consent(own, admitGuest)]).sign, []);
+  assert.deepEqual(steps([], [consent(second, admitGuest)]).sign, [], "nobody here wishes it");
+});
+
+test("an admission is signed only with the right inviter", () => {
+  for (const inviter of [null, third.siteId]) {
+    const body = bodyOf({ action: "admit", siteId: guest.siteId, inviter });
+    assert.deepEqual(hexOf(steps([wishAdmit], [consent(second, body)]).sign), hexOf([admitGuest]));
+  }
+});
+
+test("a removal hides nothing that was known when it was decided, and lets in nothing that is not known now", () => {
+  const signed = (seq: number): string[] => hexOf(steps([wishRemove(10)], [consent(second, removeThird(seq))]).sign);
+  const ownBody = hexOf([removeThird(10)]);
+  for (const seq of [-1, 9]) assert.deepEqual(signed(seq), ownBody, `head ${seq}`);
+  for (const seq of [10, 15, 20]) assert.deepEqual(signed(seq), hexOf([removeThird(seq)]), `head ${seq}`);
+  for (const seq of [21, 2 ** 53 - 1]) assert.deepEqual(signed(seq), ownBody, `head ${seq}`);
+});
+
+test("signatures of more than half of the members make a roster; others do not count", () => {
+  const made = (...consents: Consent[]) => steps([], consents).roster;
+  const agreed = made(consent(own, admitGuest), consent(second, admitGuest));
+  assert.ok(Buffer.from(agreed!).equals(signedRoster(admitGuest, [own, second])));
+  const alone = consent(own, admitGuest);
+  assert.equal(made(alone), undefined);
+  assert.equal(made(alone, consent(guest, admitGuest), consent(other, admitGuest)), undefined, "no members");
+  assert.equal(made(alone, consent(own, admitGuest, { seq: 2 })), undefined, "the same one twice");
+  assert.equal(made(alone, consent(second, admitGuest, { signer: own })), undefined, "another's signature");
+  const twoBodies = [alone, consent(second, bodyOf({ action: "admit", siteId: other.siteId, inviter: null }))];
+  assert.equal(made(...twoBodies), undefined, "each for another");
+});
+
+test("of two that are agreed the one with the lower hash is put together", () => {
+  const bodies = [admitGuest, removeThird(10)];
+  const hashes = bodies.map((body) => parseRosterBody(body).hash);
+  const lower = bodies[hashes[0]! < hashes[1]! ? 0 : 1]!;
+  const consents = bodies.flatMap((body) => [consent(own, body), consent(second, body)]);
+  for (const order of [consents, consents.toReversed()])
+    assert.ok(Buffer.from(parseRoster(steps([], order).roster!).body).equals(lower));
+});
+
+test("what is no successor is passed over, and one's own consents to it are withdrawn", () => {
+  const nothing = [
+    Buffer.from("none"),
+    Buffer.from(roster.body),
+    encodeRosterBody({ ...roster, number: 1, previous: roster.hash }),
+  ];
+  for (const body of nothing) {
+    const statement = { ...consentTo(admitGuest, own), body };
+    const mine = { log: own.log, consent: { ...consent(own, admitGuest).consent, statement } };
+    const { withdraw, roster: agreed, sign } = steps([wishAdmit], [mine, { ...mine, log: second.log }]);
+    assert.equal(agreed, undefined);
+    assert.deepEqual(hexOf(sign), hexOf([admitGuest]));
+    assert.equal(withdraw.length, 1);
+  }
+});
+
+test("consents are withdrawn when their wish is gone, one's own only", () => {
+  const consents = [consent(own, admitGuest), consent(second, admitGuest)];
+  assert.deepEqual(steps([wishAdmit], consents).withdraw, []);
+  assert.deepEqual(
+    steps([], consents).withdraw.map(({ logId }) => logId),
+    [own.log.id],
+  );
+});
+
+test("wishes that the roster has are told, and one who is no member signs and withdraws nothing", () => {
+  const admitted: Wish = { action: "admit", siteId: second.siteId };
+  const removed: Wish = { action: "remove", siteId: other.siteId, heads: [] };
+  assert.deepEqual(steps([admitted, removed, wishAdmit], []).fulfilled, [admitted, removed]);
+  const outside = steps([wishAdmit], [consent(guest, admitGuest)], guest.siteId);
+  assert.deepEqual([outside.sign, outside.withdraw], [[], []]);
+});
+
+test("of one member's consents only so many are looked at, the newest", () => {
+  const flood = Array.from({ length: limits.consentsPerSiteCount }, (_, at) =>
+    consent(second, bodyOf({ action: "admit", siteId: new LedgerAuthor(`puppet ${at}`).siteId, inviter: null }), {
+      seq: at + 10,
+    }),
+  );
+  const consents = [consent(second, admitGuest, { seq: 1 }), ...flood, consent(own, admitGuest)];
+  assert.equal(steps([], consents).roster, undefined);
+  assert.ok(steps([], [...flood.slice(1), consents[0]!, consents.at(-1)!]).roster);
+});
+
+test.run();
