@@ -6,7 +6,7 @@ import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { addFederationSettings } from "./federation-settings.ts";
-import { addFederationStatus } from "./federation-status.ts";
+import { addFederationSend, addFederationStatus } from "./federation-status.ts";
 import { callOn } from "./site-access.ts";
 
 export function addFederationCommands(program: Command): void {
@@ -16,6 +16,7 @@ export function addFederationCommands(program: Command): void {
   addJoining(federation);
   addMembers(federation);
   addFederationStatus(federation);
+  addFederationSend(federation);
   addFederationSettings(federation);
 }
 

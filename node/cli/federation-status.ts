@@ -17,6 +17,16 @@ export function addFederationStatus(federation: Command): void {
     });
 }
 
+export function addFederationSend(federation: Command): void {
+  onData(federation, "send", "send what is new to the other sites now, and not within the hour").action(
+    async ({ data, json }: DataOptions) => {
+      const done = await callOn(data, "federationSend", {});
+      if (json) return printJson(done);
+      printLine("Asked for. How far it is: costor federation status");
+    },
+  );
+}
+
 const dateOf = (timeMs: number): string => new Date(timeMs).toISOString().slice(0, 16).replace("T", " ");
 
 function printStatus(status: FederationStatus): void {

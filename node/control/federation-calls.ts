@@ -25,6 +25,7 @@ export const federationSchemas = {
   federationExpel: v.strictObject({ site }),
   federationLeave: v.strictObject({}),
   federationStatus: v.strictObject({}),
+  federationSend: v.strictObject({}),
   federationSettings: v.strictObject({ change: v.optional(settingsChangeSchema) }),
 } as const;
 
@@ -41,6 +42,7 @@ export interface FederationResults {
   federationExpel: { site: string };
   federationLeave: { left: true };
   federationStatus: FederationStatus;
+  federationSend: { asked: true };
   federationSettings: FederationSettings;
 }
 
@@ -80,5 +82,9 @@ export const federationHandlers: Handlers = {
     return { left: true };
   },
   federationStatus: async (_, context) => running(context).status(),
+  federationSend: async (_, context) => {
+    running(context).send();
+    return { asked: true };
+  },
   federationSettings: async ({ change }, context) => running(context).settings(change ?? {}),
 };

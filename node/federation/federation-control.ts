@@ -52,5 +52,7 @@ export interface FederationControl {
   wish(change: "admit" | "remove", site: string): Promise<SiteId>;
   leave(): Promise<void>;
   status(): Promise<FederationStatus>;
+  /** Sends what is new at once, within the window. Throws `not-in-federation`. */
+  send(): void;
   settings(change: SettingsChange): Promise<FederationSettings>;
 }

@@ -197,12 +197,20 @@ export class FederationService implements FederationControl {
     return this.#components.status();
   }
 
+  send(): void {
+    this.#require();
+    this.#components.federation.parts.replication.now();
+  }
+
   async settings(change: SettingsChange): Promise<FederationSettings> {
     const { federation } = this.#components;
     const { settings } = federation.parts;
     if (Object.keys(change).length === 0) return settings.current;
     const changed = await settings.change(change);
-    if (federation.parts.membership.roster !== undefined) await federation.look();
+    if (federation.parts.membership.roster !== undefined) {
+      await federation.look();
+      federation.parts.replication.soon();
+    }
     return changed;
   }
 

@@ -1,4 +1,5 @@
 /** Signs what of this site's own primes is live, slice by slice. docs/specs/replication.md, Entries */
+import type { Clock } from "#ledger/clock.ts";
 import type { LedgerReader, OwnEntries } from "./replication-ports.ts";
 import type { SignedSlice } from "./owner-run.ts";
 import { hashOfSet } from "./prime-set-hash.ts";
@@ -14,7 +15,11 @@ export interface OwnPrimes {
   snapshotsCount(): number;
 }
 
+/** Between two live sets of a slice. */
+const LEAST_PAUSE_MS = 3_600_000;
+
 export interface LiveSetComponents {
+  readonly clock: Pick<Clock, "elapsedMs">;
   readonly self: SiteId;
   readonly ledger: Pick<LedgerReader, "statement" | "entry">;
   readonly entries: Pick<OwnEntries, "write">;
@@ -24,19 +29,28 @@ export interface LiveSetComponents {
 export class LiveSets {
   readonly #components: LiveSetComponents;
   /** Revisions and snapshots that the newest live sets cover, as far as this process has signed them. */
-  readonly #signed = new Map<number, { revision: number; snapshots: number }>();
-
+  readonly #signed = new Map<number, { revision: number; snapshots: number; elapsedMs: number }>();
   readonly #signing = new Map<number, Promise<SignedSlice>>();
 
   constructor(components: LiveSetComponents) {
     this.#components = components;
   }
 
-  /** Whether the newest live set covers all there is; at first not known, and then false. */
+  /**
+   * Whether the newest live set covers all there is, or is too young to be followed by another one: entries are for ever, and
+   * each one has receipts. At first not known, and then false.
+   */
   isCurrent(slice: number): boolean {
-    const { own } = this.#components;
+    const { own, clock } = this.#components;
     const signed = this.#signed.get(slice);
-    return signed?.revision === own.revision(slice) && signed.snapshots === own.snapshotsCount();
+    if (signed === undefined) return false;
+    if (clock.elapsedMs() - signed.elapsedMs < LEAST_PAUSE_MS) return true;
+    return signed.revision === own.revision(slice) && signed.snapshots === own.snapshotsCount();
+  }
+
+  /** What is new does not wait: people ask for it. */
+  hurry(): void {
+    for (const signed of this.#signed.values()) signed.elapsedMs = Number.NEGATIVE_INFINITY;
   }
 
   /**
@@ -64,7 +78,7 @@ export class LiveSets {
     const entry =
       known ??
       (await entries.write({ kind: "live-set", slice, generation, count: ids.length, bytes, hash, snapshots }));
-    this.#signed.set(slice, { revision, snapshots });
+    this.#signed.set(slice, { revision, snapshots, elapsedMs: this.#components.clock.elapsedMs() });
     return { slice, ids, bytes, hash, generation, entry };
   }
 }

@@ -83,6 +83,7 @@ export class Replication implements AsyncDisposable {
   readonly #components: ReplicationComponents;
   readonly #holder: HolderService;
   readonly #owner: RegularWork;
+  readonly #liveSets: LiveSets;
   readonly #works: readonly RegularWork[];
   #windows: { readonly key: string; readonly windows: MaintenanceWindows } | undefined;
 
@@ -100,6 +101,7 @@ export class Replication implements AsyncDisposable {
     this.#holder = new HolderService(parts);
     servePrimes(parts);
     serveAudits(parts);
+    this.#liveSets = new LiveSets(parts);
     const refusals = new Refusals({ clock });
     const refuses = (site: SiteId): boolean => refusals.refuses(site);
     this.placement = new PlacementKeeper({ ...parts, refuses }, { copiesCount: COPIES_COUNT });
@@ -108,7 +110,7 @@ export class Replication implements AsyncDisposable {
       refusals,
       placement: this.placement,
       auditor: new Auditor(parts),
-      liveSets: new LiveSets(parts),
+      liveSets: this.#liveSets,
       limit: new BandwidthLimit({ clock }, { bytesPerSecond: () => components.settings().bytesPerSecond ?? undefined }),
       suspicion: () => this.suspicion(),
       mayMove: () => this.mayMove(),
@@ -160,6 +162,12 @@ export class Replication implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#works.map((work) => work[Symbol.asyncDispose]()));
+  }
+
+  /** People want what is new to be sent at once. */
+  now(): void {
+    this.#liveSets.hurry();
+    this.#owner.soon();
   }
 
   /** Something is new: a snapshot, a site, settings. */
