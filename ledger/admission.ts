@@ -1,6 +1,15 @@
-/** What is offered to a ledger, and what becomes of it. */
+/** What is offered to a ledger, who may offer, and what becomes of it. */
 import type { LogId, SiteId } from "#protocol/ids.ts";
+import type { Ledger } from "./ledger.ts";
 import type { ForkProof } from "./log-state.ts";
+
+/** Who may speak: ledger/membership.ts. */
+export interface Speakers {
+  /** Called once, before anything is asked: guests are let in by entries. */
+  follow(ledger: Ledger): void;
+  /** The last seq of the log that is allowed: -1 for none, Infinity for all. */
+  lastAllowedSeq(siteId: SiteId, logId: LogId): number;
+}
 
 /** What people should be told. */
 export type LedgerEvent =

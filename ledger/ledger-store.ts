@@ -5,13 +5,13 @@
 export interface LedgerChange {
   /** ASCII, at most 200 characters. */
   readonly key: string;
-  /** At most 256 KiB. */
-  readonly value: Uint8Array;
+  /** At most 256 KiB; undefined takes the key away. */
+  readonly value: Uint8Array | undefined;
 }
 
 export interface LedgerStore {
   /** Everything, in byte order of the keys. */
-  all(): AsyncIterable<LedgerChange>;
+  all(): AsyncIterable<{ readonly key: string; readonly value: Uint8Array }>;
   /** Undefined when there is none. */
   get(key: string): Promise<Uint8Array | undefined>;
   /**

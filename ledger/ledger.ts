@@ -10,23 +10,16 @@ import type { CborMap } from "#protocol/cbor.ts";
 import { CostorError, assertInvariant } from "#protocol/errors.ts";
 import type { EntryId, LogId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
-import type { Admission, Admitted, LedgerEvent, Offer } from "./admission.ts";
+import type { Admission, Admitted, LedgerEvent, Offer, Speakers } from "./admission.ts";
 import { type Entry, type Log, openLog, parseEntry, signEntry, verifyEntry } from "./entry.ts";
 import { entryKey, keepEntry, keepFork, keepLog, readKeptLedger } from "./kept-ledger.ts";
 import type { LedgerChange, LedgerStore } from "./ledger-store.ts";
 import { type ForkProof, type HeldEntry, type LogState, holdEntry } from "./log-state.ts";
 import { Replica } from "./replica.ts";
 import type { Head } from "./roster.ts";
+import type { SeqRanges } from "./seq-ranges.ts";
 import type { Stated } from "./site-state.ts";
 import { type Statement, type StatementKind, readStatement } from "./statements.ts";
-
-/** Who may speak: ledger/membership.ts. */
-export interface Speakers {
-  /** Called once, before anything is asked: guests are let in by entries. */
-  follow(ledger: Ledger): void;
-  /** The last seq of the log that is allowed: -1 for none, Infinity for all. */
-  lastAllowedSeq(siteId: SiteId, logId: LogId): number;
-}
 
 export interface LedgerComponents {
   readonly store: LedgerStore;
@@ -41,6 +34,8 @@ interface Round {
   /** Those whose sites may not speak, or not yet. */
   readonly unkept: Map<LogId, Log>;
 }
+
+const FORGOTTEN_AT_ONCE_COUNT = 1000;
 
 export class Ledger {
   readonly #components: LedgerComponents;
@@ -153,6 +148,28 @@ export class Ledger {
   /** Listeners are called in the order of admission, once the entry is durable; they must not throw. */
   onAdmitted(listener: (admitted: Admitted) => void): void {
     this.#listeners.push(listener);
+  }
+
+  /** Takes entries that are withdrawn out of the store; how many. */
+  forget(logId: LogId, ranges: SeqRanges): Promise<number> {
+    return this.#inTurn(async () => {
+      const state = this.log(logId);
+      if (state === undefined) return 0;
+      const { hidden } = state;
+      const gone = hidden.without(hidden.without(ranges));
+      const keys = [...gone].map((seq) => entryKey(logId, seq));
+      for (let at = 0; at < keys.length; at += FORGOTTEN_AT_ONCE_COUNT) {
+        const changes = keys.slice(at, at + FORGOTTEN_AT_ONCE_COUNT).map((key) => ({ key, value: undefined }));
+        await this.#components.store.write(changes);
+      }
+      state.forget(gone);
+      return gone.count;
+    });
+  }
+
+  /** The bytes of an entry that is kept, in force or withdrawn. */
+  keptEntry(logId: LogId, seq: number): Promise<Uint8Array | undefined> {
+    return this.#components.store.get(entryKey(logId, seq));
   }
 
   /** Hides what is not allowed any more, and brings back what is allowed again. */

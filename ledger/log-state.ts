@@ -44,7 +44,7 @@ export class LogState {
   readonly boundary: number;
   #fork: ForkProof | undefined;
   readonly #inForce = new Map<number, HeldEntry>();
-  readonly #admitted = SeqRanges.empty();
+  #admitted = SeqRanges.empty();
   readonly #withdrawn = SeqRanges.empty();
   #digest: Buffer | undefined;
 
@@ -64,6 +64,11 @@ export class LogState {
     return known;
   }
 
+  /** The seqs whose entries were admitted and are withdrawn: what is kept of them is hidden. */
+  get hidden(): SeqRanges {
+    return this.#admitted.without(this.#admitted.without(this.#withdrawn));
+  }
+
   get withdrawn(): SeqRanges {
     return this.#withdrawn.copy();
   }
@@ -71,6 +76,11 @@ export class LogState {
   /** The seq of the newest entry that was admitted, withdrawn since or not. */
   get lastSeq(): number | undefined {
     return this.#admitted.last;
+  }
+
+  /** They are not kept any more. */
+  forget(ranges: SeqRanges): void {
+    this.#admitted = this.#admitted.without(ranges);
   }
 
   get fork(): ForkProof | undefined {

@@ -17,7 +17,8 @@ import {
 import { limits } from "#protocol/limits.ts";
 import type { Log } from "./entry.ts";
 import type { LedgerStore } from "./ledger-store.ts";
-import type { Ledger, Speakers } from "./ledger.ts";
+import type { Speakers } from "./admission.ts";
+import type { Ledger } from "./ledger.ts";
 import { checkFirst, checkSuccessor, isPreferred } from "./roster-chain.ts";
 import { type Head, type Roster, parseRoster } from "./roster.ts";
 import type { Stated } from "./site-state.ts";

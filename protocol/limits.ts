@@ -134,8 +134,8 @@ export const limits = {
   ledgerLogsPerSiteCount: 256,
   /** Entries made idle by newer ones after which a site withdraws them: one retire for many. */
   supersededEntriesCount: 64,
-  /** Ranges of a retire that a site writes; with more it first says again what is in force between them, so that a retire fits an entry. */
-  retireRangesCount: 4096,
+  /** Ranges of a retire that a site writes; with more it first says again what is in force between them, so that a retire stays short. */
+  retireRangesCount: 1024,
   /** Most members of a federation. */
   rosterMembersCount: 128,
   /** Most sites that a roster lists as expelled. */
@@ -262,6 +262,8 @@ export const limits = {
   gossipMessageBytes: 72 * KIB,
   /** Largest envelope of such messages that is read. */
   gossipEnvelopeBytes: 512 * KIB,
+  /** Such envelopes that one peer may send within {@link limits.peerFrameWatchMs}: a hundred times what gossip needs, and a tenth of a second of work. */
+  gossipEnvelopesCount: 2_000,
   /** Such bytes that a slow peer has not taken; above, its gossip ends. */
   gossipUnsentBytes: 4 * MIB,
   /** Memory for the topics that one peer names. */

@@ -10,10 +10,8 @@ import { PeerViolation } from "./muxer-guard.ts";
 import { peerKeyOf } from "./peer-identity.ts";
 import type { PeerLimits } from "./peer-limits.ts";
 import type { RefusalLog } from "./refusal-log.ts";
+import { joinProtocol } from "#ledger/join.ts";
 import type { PeerKey } from "#protocol/ids.ts";
-
-/** The only protocol that unknown peers reach: docs/specs/membership.md. */
-export const joinProtocolName = "/costor/join/1";
 
 export interface AdmissionComponents {
   /** Members and guests. */
@@ -52,7 +50,7 @@ export class Admission {
   /** Whether the peer may open or be asked for this protocol. */
   allows(peerId: PeerId, protocolName: string): boolean {
     if (this.isMember(peerId)) return true;
-    return protocolName === joinProtocolName && (this.components.isJoinOpen() || this.isInviter(peerId));
+    return protocolName === joinProtocol.name && (this.components.isJoinOpen() || this.isInviter(peerId));
   }
 
   /** While `work` lasts, the inviter may be dialled though it is no member here. */

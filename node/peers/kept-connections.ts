@@ -10,8 +10,9 @@ export interface KeptConnectionsComponents {
   /** Members and guests but this site's machine itself. */
   members(): readonly PeerKey[];
   addressesOf(peer: PeerKey): readonly string[];
+  /** Directly: a connection through a relay is one to make better. */
   isConnected(peer: PeerKey): boolean;
-  /** Rejects when the peer is not reached. */
+  /** Rejects when the peer is not reached, or not better than it is. */
   dial(peer: PeerKey): Promise<void>;
 }
 

@@ -118,8 +118,8 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
       {
         members: () => components.members().filter((peer) => peer !== self),
         addressesOf,
-        isConnected: (peer) => this.dialler.existing(peerIdOf(peer)) !== undefined,
-        dial: async (peer) => void (await this.dialler.connect(peer)),
+        isConnected: (peer) => this.dialler.existing(peerIdOf(peer))?.direct === true,
+        dial: (peer) => this.dialler.connectDirectly(peer),
       },
       { limits },
     );

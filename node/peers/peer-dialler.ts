@@ -32,11 +32,26 @@ export class PeerDialler {
 
   /** Throws `peer-unreachable`, and the signal's reason. */
   async connect(peer: PeerKey, signal?: AbortSignal): Promise<Connection> {
+    return this.existing(peerIdOf(peer)) ?? this.connectAnew(peer, signal);
+  }
+
+  /** A direct connection if there can be one, though there is one through a relay. Throws `peer-unreachable`. */
+  async connectDirectly(peer: PeerKey): Promise<void> {
     const peerId = peerIdOf(peer);
     const existing = this.existing(peerId);
-    if (existing !== undefined) return existing;
+    if (existing === undefined) await this.connectAnew(peer);
+    else if (!existing.direct) await this.dialAll(peer, [(await this.knownAddresses(peer, peerId)).direct]);
+  }
+
+  private async connectAnew(peer: PeerKey, signal?: AbortSignal): Promise<Connection> {
+    const peerId = peerIdOf(peer);
+    const { direct, relayed } = await this.knownAddresses(peer, peerId);
+    return this.dialAll(peer, [direct, this.sharedRelays(peerId), relayed], signal);
+  }
+
+  private async dialAll(peer: PeerKey, groups: readonly Multiaddr[][], signal?: AbortSignal): Promise<Connection> {
     const failures: unknown[] = [];
-    for (const addresses of [await this.directAddresses(peer, peerId), this.relayAddresses(peerId)]) {
+    for (const addresses of groups) {
       if (addresses.length === 0) continue;
       try {
         return await this.dial(addresses, signal);
@@ -75,16 +90,25 @@ export class PeerDialler {
     });
   }
 
-  private async directAddresses(peer: PeerKey, peerId: PeerId): Promise<Multiaddr[]> {
+  /** Of its profile, and of the LAN. */
+  private async knownAddresses(peer: PeerKey, peerId: PeerId): Promise<{ direct: Multiaddr[]; relayed: Multiaddr[] }> {
     const { node, addressesOf } = this.components;
     const texts = new Set(addressesOf(peer));
     if (await node.peerStore.has(peerId)) {
       for (const { multiaddr: address } of (await node.peerStore.get(peerId)).addresses) texts.add(address.toString());
     }
-    return this.parse([...texts], peerId);
+    const isRelayed = (text: string): boolean => text.includes("/p2p-circuit");
+    return {
+      direct: this.parse(
+        [...texts].filter((text) => !isRelayed(text)),
+        peerId,
+      ),
+      relayed: this.parse([...texts].filter(isRelayed), peerId),
+    };
   }
 
-  private relayAddresses(peerId: PeerId): Multiaddr[] {
+  /** Through members that are connected here, which may be connected to it. */
+  private sharedRelays(peerId: PeerId): Multiaddr[] {
     const { node, isMember } = this.components;
     return node
       .getConnections()

@@ -6,11 +6,14 @@
 import { RELAY_V2_HOP_CODEC, RELAY_V2_STOP_CODEC } from "@libp2p/circuit-relay-v2";
 import type { Connection, Stream, StreamHandler, StreamHandlerOptions } from "@libp2p/interface";
 import type { Admission } from "./admission.ts";
+import { guardGossip } from "./gossip-guard.ts";
 import { paceStream } from "./paced-stream.ts";
 import { peerKeyOf } from "./peer-identity.ts";
 import type { PeerLimits } from "./peer-limits.ts";
 import type { RefusalLog } from "./refusal-log.ts";
 import { withHop } from "./relay-flow.ts";
+
+const gossipPrefix = "/meshsub/";
 
 /** What of js-libp2p's components is used. */
 export interface GatedComponents {
@@ -30,14 +33,17 @@ export function protocolGate(
     registrar.handle = (protocol, handler, options) => {
       const serve = async (stream: Stream, connection: Connection): Promise<void> => {
         const { remotePeer } = connection;
+        const refuse = (reason: string): void =>
+          refusals.refused(reason, peerKeyOf(remotePeer) ?? remotePeer.toString());
         if (!admission.allows(remotePeer, protocol)) {
-          refusals.refused(`may not speak ${protocol}`, peerKeyOf(remotePeer) ?? remotePeer.toString());
+          refuse(`may not speak ${protocol}`);
           stream.abort(new Error("not allowed"));
           return;
         }
         if (protocol === RELAY_V2_HOP_CODEC) return withHop(stream, async () => handler(stream, connection));
         if (!init.ownProtocols.has(protocol) && protocol !== RELAY_V2_STOP_CODEC)
           paceStream(stream, init.limits.peerServiceBytesPerSecond);
+        if (protocol.startsWith(gossipPrefix)) guardGossip(stream, init.limits, () => refuse("too much gossip"));
         await handler(stream, connection);
       };
       return handle(protocol, serve, options);

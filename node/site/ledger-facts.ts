@@ -11,7 +11,7 @@ export class LedgerFacts implements LedgerStore {
     this.#store = components.store;
   }
 
-  all(): AsyncIterable<LedgerChange> {
+  all(): ReturnType<LedgerStore["all"]> {
     return this.#store.facts(KIND);
   }
 

@@ -33,6 +33,22 @@ export function testLedgerStore(
     }
   });
 
+  test("a key that was taken away is gone, also after reopening, and may come back", async () => {
+    const { store, reopen, close } = await open();
+    try {
+      await store.write(["a", "b"].map((key) => ({ key, value: Buffer.from(key) })));
+      await store.write(["a", "never"].map((key) => ({ key, value: undefined })));
+      assert.equal(await store.get("a"), undefined);
+      assert.deepEqual(await textsOf(store), ["b=b"]);
+      const again = await reopen();
+      assert.deepEqual(await textsOf(again), ["b=b"]);
+      await again.write([{ key: "a", value: Buffer.from("2") }]);
+      assert.deepEqual(await textsOf(again), ["a=2", "b=b"]);
+    } finally {
+      await close();
+    }
+  });
+
   test("values of up to 256 KiB and a thousand keys at once are taken", async () => {
     const { store, reopen, close } = await open();
     try {

@@ -155,6 +155,11 @@ test("the joiner believes nobody but the inviter of its invitation, and no chain
       `${what}: the channel has ended`,
     );
   }
+  // One between passes the inviter's answer on.
+  const between = channelPair(joinProtocol, { peers: [peerKeyOf(thief.author.log), peerKeyOf(log)] }).channels;
+  await between[1].send(encodeCbor(good));
+  await between[1].close();
+  await assert.rejects(askToJoin(between[0], { invitation, log, name: "" }), hasCode("peer-misbehaved"));
   // The inviter is none of its federation.
   const other = {
     ...components,

@@ -6,8 +6,8 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { compareLogs, openLog, parseEntry, verifyEntry } from "#ledger/entry.ts";
-import type { LedgerEvent } from "#ledger/admission.ts";
-import { Ledger, type Speakers } from "#ledger/ledger.ts";
+import type { LedgerEvent, Speakers } from "#ledger/admission.ts";
+import { Ledger } from "#ledger/ledger.ts";
 import { holdEntry } from "#ledger/log-state.ts";
 import { retireData } from "#ledger/retire.ts";
 import { SeqRanges } from "#ledger/seq-ranges.ts";

@@ -88,6 +88,23 @@ test("what lies beyond the head is hidden, what it withdrew is back, and all of 
   assert.equal(new Set([one, other, third].map(({ ledger }) => ledger.digest())).size, 1);
 });
 
+test("a fork beyond the head is hidden with it", async () => {
+  const [one, other, third] = (await federationOf(3)) as [Replica, Replica, Replica];
+  await third.own.write({ kind: "placement", slice: 1, holders: [] });
+  await settle([one, other, third]);
+  for (const replica of [one, other]) replica.wishRemoved(third.siteId);
+  const entries = [1, 2].map((timeMs) => third.author.entry({ seq: 500, timeMs }));
+  assert.deepEqual(await one.ledger.offer({ entries }), ["admitted", "fork"]);
+  await one.step();
+  await pull(other, one);
+  await settle([one, other]);
+  for (const { ledger, membership } of [one, other, await one.reopened()]) {
+    assert.equal(membership.roleOf(third.siteId).role, "expelled");
+    assert.equal(ledger.forkOf(third.siteId), undefined);
+    assert.equal(ledger.digest(), other.ledger.digest());
+  }
+});
+
 test("members that decide at different heads agree on the newest", async () => {
   const [one, other, third, fourth] = (await federationOf(4)) as [Replica, Replica, Replica, Replica];
   for (const replica of [one, other, third]) {

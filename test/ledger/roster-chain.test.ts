@@ -119,6 +119,20 @@ test("a chain that is longer by a contested roster is taken over, also after a r
   assert.equal(again.membership.hashAt(3), other.membership.hashAt(3));
 });
 
+test("what a crash has left of another branch ends the chain", async () => {
+  const [one, other] = (await federationOf(3)) as [Replica, Replica];
+  const { hash } = one.membership.roster!;
+  const all = [one, other].map(({ author }) => author);
+  const [a, b] = [new LedgerAuthor("a"), new LedgerAuthor("b")];
+  await other.membership.offer([signedRoster(rosterAfter(other, { members: withMember(other, a) }), all)]);
+  const later = signedRoster(rosterAfter(other, { members: withMember(other, b) }), [...all, a]);
+  one.store.values.set(`roster/${"3".padStart(16, "0")}`, later);
+  const reopened = await one.reopened();
+  assert.equal(reopened.membership.roster!.hash, hash);
+  await pull(reopened, other);
+  assert.equal((await reopened.reopened()).membership.roster!.hash, other.membership.roster!.hash);
+});
+
 test("a site enters one federation, by a whole chain from its first roster", async () => {
   const { bytes, federationId } = firstRoster(new LedgerAuthor("founder"));
   const replica = await Replica.open("one");

@@ -18,6 +18,7 @@ import {
 import { answerSync, ledgerProtocol } from "#ledger/sync.ts";
 import { type CborValue, encodeCbor } from "#protocol/cbor.ts";
 import { isCostorError } from "#protocol/errors.ts";
+import { parseLogId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { channelPair } from "#test/support/channel-pair.ts";
 import { LedgerAuthor } from "#test/support/ledger-author.ts";
@@ -149,6 +150,16 @@ const knowledgeOf = ({ log }: LedgerAuthor, changes: object = {}): Buffer => {
   return encodePage("logs", [{ ...item, ...changes }], false);
 };
 
+function tooManyLogs(): Buffer[] {
+  const items = Array.from({ length: limits.syncLogsCount + 1 }, (_, at) =>
+    logDigestItem({ log: parseLogId(at.toString(16).padStart(64, "0")), digest: "11".repeat(32) }),
+  );
+  const pageCount = 8192;
+  return Array.from({ length: Math.ceil(items.length / pageCount) }, (_, page) =>
+    encodePage("summary", items.slice(page * pageCount, (page + 1) * pageCount), true),
+  );
+}
+
 test("a peer that sends what no honest one sends is left, and what came before is kept", async () => {
   const [founder] = await two();
   const { author } = founder;
@@ -180,6 +191,7 @@ test("a peer that sends what no honest one sends is left, and what came before i
         false,
       ),
     ],
+    "more logs than there can be": [differs, ...tooManyLogs()],
     "empty pages without end": [differs, encodePage("summary", [], true)],
     "a million ranges": [differs, summaryOf(author), knowledgeOf(author, { known: manyRanges })],
     "a log that was not asked for": [differs, summaryOf(author), knowledgeOf(new LedgerAuthor("other"))],

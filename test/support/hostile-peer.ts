@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { noise } from "@chainsafe/libp2p-noise";
 import { generateKeyPairFromSeed } from "@libp2p/crypto/keys";
+import { identify } from "@libp2p/identify";
 import type { Connection, Libp2p, Stream, StreamMuxerFactory } from "@libp2p/interface";
 import { tcp } from "@libp2p/tcp";
 import { yamux } from "@libp2p/yamux";
@@ -108,6 +109,7 @@ export async function attackerOf(
     connectionEncrypters: [noise()],
     streamMuxers: [init.muxer ?? yamux()],
     connectionMonitor: { enabled: false },
+    services: { identify: identify({ runOnConnectionOpen: false }) },
   });
   const address = multiaddr(`/ip4/127.0.0.1/tcp/${target.port}/p2p/${peerIdOf(target.victim.peers.self).toString()}`);
   const dial = (): Promise<Connection> => node.dial(address, { force: true });
@@ -132,6 +134,17 @@ export async function rawSocket(target: Attacked, localAddress = "127.0.0.2"): P
   socket.on("error", () => {});
   await once(socket, "connect");
   return socket;
+}
+
+/** Sends so much on a stream and gives how much the other side has taken when it takes no more. */
+export async function pour(target: Attacked, stream: Stream, totalBytes: number, byte = 1): Promise<number> {
+  const pieceBytes = 256 * 1024;
+  for (let sentBytes = 0; sentBytes < totalBytes; sentBytes += pieceBytes) stream.send(Buffer.alloc(pieceBytes, byte));
+  for (let waitingBytes = -1; waitingBytes !== stream.writeBufferLength;) {
+    waitingBytes = stream.writeBufferLength;
+    for (let count = 0; count < 20; count++) await target.assertServes();
+  }
+  return totalBytes - stream.writeBufferLength;
 }
 
 /** Resolves when the stream or connection has ended. */

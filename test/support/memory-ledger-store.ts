@@ -6,7 +6,7 @@ export class MemoryLedgerStore implements LedgerStore {
   /** Thrown by the next write, after so many of its changes. */
   failure: { readonly error: Error; readonly afterCount: number } | undefined;
 
-  async *all(): AsyncGenerator<LedgerChange> {
+  async *all(): AsyncGenerator<{ key: string; value: Uint8Array }> {
     for (const key of [...this.values.keys()].sort()) yield { key, value: this.values.get(key)! };
   }
 
@@ -17,7 +17,9 @@ export class MemoryLedgerStore implements LedgerStore {
   async write(changes: readonly LedgerChange[]): Promise<void> {
     const { failure } = this;
     this.failure = undefined;
-    for (const { key, value } of changes.slice(0, failure?.afterCount)) this.values.set(key, Buffer.from(value));
+    for (const { key, value } of changes.slice(0, failure?.afterCount))
+      if (value === undefined) this.values.delete(key);
+      else this.values.set(key, Buffer.from(value));
     if (failure) throw failure.error;
   }
 }

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import type { Stream } from "@libp2p/interface";
 import { yamux } from "@libp2p/yamux";
-import { attacked, attackedPeers, type Attacker, attackerOf, ended } from "#test/support/hostile-peer.ts";
+import { attacked, attackedPeers, type Attacker, attackerOf, ended, pour } from "#test/support/hostile-peer.ts";
 import type { Channel } from "#ledger/peers.ts";
 import { suite } from "#test/support/suite.ts";
 
@@ -62,13 +62,13 @@ test("who sends a frame byte by byte loses the channel", async () => {
 
 test("who never reads slows its own channel, which ends when nothing moves", async () => {
   let sentCount = 0;
-  const pour = async (channel: Channel): Promise<void> => {
+  const pourOut = async (channel: Channel): Promise<void> => {
     for (; ; sentCount++) await channel.send(Buffer.alloc(pouring.maxFrameBytes));
   };
   const pouring = { name: "/costor/pour/1", maxFrameBytes: 1024 * 1024, maxChannelsPerPeerCount: 1 };
   await using target = await attackedPeers({
     limits: { peerFrameWatchMs: 50, peerChannelIdleMs: 300 },
-    handlers: [[pouring, pour]],
+    handlers: [[pouring, pourOut]],
   });
   await using attacker = await attackerOf(target, { member: true });
   const stream = await attacker.open(pouring.name);
@@ -99,9 +99,8 @@ test("what a handler does not take is bounded", async () => {
   });
   await using attacker = await attackerOf(target, { member: true });
   const stream = await attacker.open(holding.name);
-  const flood = Buffer.alloc(64 * 1024, 1);
-  while (stream.send(flood)) await new Promise((resolve) => setImmediate(resolve));
-  await target.assertServes();
+  const takenBytes = await pour(target, stream, 4 * 1024 * 1024);
+  assert.ok(takenBytes <= (64 + 512) * 1024, `${takenBytes} bytes were taken`);
   const { source } = held as unknown as { source: { unreadBytes: number } };
   assert.ok(source.unreadBytes <= (64 + 512) * 1024, `${source.unreadBytes} bytes are kept`);
   held!.abort();
@@ -212,20 +211,41 @@ test("a member that is expelled while it is connected is disconnected, and not l
   await target.assertServes();
 });
 
-test("who reads slowly what libp2p's own protocols send is slowed down itself", async () => {
-  await using target = await attackedPeers({ limits: { peerServiceBytesPerSecond: 64 * 1024 } });
+test("who floods one of libp2p's own protocols is slowed down", async () => {
+  await using target = await attackedPeers({ limits: { peerServiceBytesPerSecond: 1000, gossipEnvelopesCount: 1e9 } });
+  await using attacker = await attackerOf(target, { member: true });
+  const takenBytes = await pour(target, await attacker.open("/meshsub/1.1.0"), 16 * 1024 * 1024, 0x7f);
+  assert.ok(takenBytes <= 1024 * 1024, `${takenBytes} bytes were taken`);
+});
+
+test("a flood of tiny envelopes of gossip ends that stream before it costs time", async () => {
+  await using target = await attackedPeers();
   await using attacker = await attackerOf(target, { member: true });
   const stream = await attacker.open("/meshsub/1.1.0");
-  let sentBytes = 0;
-  // An envelope of gossip at its largest, again and again.
-  const envelope = Buffer.concat([Buffer.from([0x80, 0x80, 0x20]), Buffer.alloc(512 * 1024)]);
-  for (
-    ;
-    sentBytes < 64 * envelope.length && stream.status === "open" && stream.send(envelope);
-    sentBytes += envelope.length
-  )
-    await new Promise((resolve) => setImmediate(resolve));
-  assert.ok(sentBytes <= 4 * envelope.length, `${sentBytes} bytes were taken`);
+  stream.send(Buffer.alloc(200_000, 1));
+  await ended(stream);
+  assert.equal(target.refusals("too much gossip").length, 1);
+  await target.assertServes();
+});
+
+test("news that a member does not read is not kept for it", async () => {
+  await using target = await attackedPeers({ limits: { gossipUnsentBytes: 256 * 1024 } });
+  await using attacker = await attackerOf(target, { member: true });
+  const { peers } = target.victim;
+  const mute = new Promise<Stream>((resolve) =>
+    attacker.node.handle("/meshsub/1.1.0", (stream) => {
+      stream.pause();
+      resolve(stream);
+    }),
+  );
+  await attacker.dial();
+  const stream = await mute;
+  const subscription = Buffer.from("0a0f0801120b636f73746f722d74657374", "hex");
+  (await attacker.open("/meshsub/1.1.0")).send(Buffer.concat([Buffer.from([subscription.length]), subscription]));
+  await target.until(() => {
+    peers.publish(Buffer.concat([Buffer.alloc(60_000), Buffer.from(`${Math.random()}`)]));
+    return stream.status !== "open";
+  });
   await target.assertServes();
 });
 

@@ -8,12 +8,11 @@ import type { Socket } from "node:net";
 import { RELAY_V2_HOP_CODEC, RELAY_V2_STOP_CODEC } from "@libp2p/circuit-relay-v2";
 import type { Stream } from "@libp2p/interface";
 import { attacked, attackedPeers, attackerOf, ended, rawSocket } from "#test/support/hostile-peer.ts";
-import type { Channel, Protocol } from "#ledger/peers.ts";
-import { joinProtocolName } from "#node/peers/admission.ts";
+import type { Channel } from "#ledger/peers.ts";
+import { joinProtocol } from "#ledger/join.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("hostile strangers", { timeoutMs: 30_000 });
-const join: Protocol = { name: joinProtocolName, maxFrameBytes: 4096, maxChannelsPerPeerCount: 1 };
 const localAddress = "127.0.0.3";
 
 async function answerOne(channel: Channel): Promise<void> {
@@ -32,7 +31,7 @@ async function answers(stream: Stream): Promise<boolean> {
 }
 
 test("who is no member is refused before any protocol, and said so once however often it comes", async () => {
-  await using target = await attackedPeers({ handlers: [[join, answerOne]] });
+  await using target = await attackedPeers({ handlers: [[joinProtocol, answerOne]] });
   await using attacker = await attackerOf(target, { member: false, localAddress });
   for (let count = 0; count < 4; count++)
     await assert.rejects(async () => {
@@ -46,10 +45,10 @@ test("who is no member is refused before any protocol, and said so once however 
 });
 
 test("while an invitation is open a stranger reaches the join protocol and nothing else", async () => {
-  await using target = await attackedPeers({ handlers: [[join, answerOne]] });
+  await using target = await attackedPeers({ handlers: [[joinProtocol, answerOne]] });
   target.membership.isJoinOpen = true;
   await using attacker = await attackerOf(target, { member: false, localAddress });
-  assert.ok(await answers(await attacker.open(join.name)));
+  assert.ok(await answers(await attacker.open(joinProtocol.name)));
   for (const name of [
     attacked.name,
     "/ipfs/id/1.0.0",
@@ -68,7 +67,7 @@ test("while an invitation is open a stranger reaches the join protocol and nothi
 
 test("a flood of strangers finds four places while an invitation is open, and none of a member's", async () => {
   await using target = await attackedPeers({
-    handlers: [[join, answerOne]],
+    handlers: [[joinProtocol, answerOne]],
     limits: { peerConnectionsPerAddressPerSecondCount: 100 },
   });
   target.membership.isJoinOpen = true;
@@ -93,7 +92,10 @@ test("a flood of strangers finds four places while an invitation is open, and no
 });
 
 test("a stranger that stays is disconnected when its time is up", async () => {
-  await using target = await attackedPeers({ handlers: [[join, answerOne]], limits: { peerJoinConnectionMs: 100 } });
+  await using target = await attackedPeers({
+    handlers: [[joinProtocol, answerOne]],
+    limits: { peerJoinConnectionMs: 100 },
+  });
   target.membership.isJoinOpen = true;
   await using attacker = await attackerOf(target, { member: false, localAddress });
   await ended(await attacker.dial());
@@ -101,7 +103,10 @@ test("a stranger that stays is disconnected when its time is up", async () => {
 });
 
 test("a stranger that has become a member keeps its connection, and reaches what members reach", async () => {
-  await using target = await attackedPeers({ handlers: [[join, answerOne]], limits: { peerJoinConnectionMs: 300 } });
+  await using target = await attackedPeers({
+    handlers: [[joinProtocol, answerOne]],
+    limits: { peerJoinConnectionMs: 300 },
+  });
   target.membership.isJoinOpen = true;
   await using joiner = await attackerOf(target, { member: false, localAddress });
   const connection = await joiner.dial();

@@ -5,7 +5,10 @@
 import assert from "node:assert/strict";
 import { multiaddr } from "@multiformats/multiaddr";
 import { isCostorError } from "#protocol/errors.ts";
+import { joinProtocol } from "#ledger/join.ts";
 import type { Channel, Protocol } from "#ledger/peers.ts";
+import type { Libp2pNode } from "#node/peers/libp2p-node.ts";
+import { peerIdOf } from "#node/peers/peer-identity.ts";
 import type { Libp2pPeersInit } from "#node/peers/libp2p-peers.ts";
 import {
   startTestPeers,
@@ -19,7 +22,6 @@ import { suite } from "#test/support/suite.ts";
 
 const test = suite("reaching peers", { timeoutMs: 30_000 });
 const echo: Protocol = { name: "/costor/test/1", maxFrameBytes: 4 * 1024 * 1024, maxChannelsPerPeerCount: 4 };
-const join: Protocol = { name: "/costor/join/1", maxFrameBytes: 4096, maxChannelsPerPeerCount: 1 };
 
 async function echoAll(channel: Channel): Promise<void> {
   for (let frame = await channel.receive(); frame !== undefined; frame = await channel.receive())
@@ -48,7 +50,7 @@ class Sites implements AsyncDisposable {
     const limits = { peerRedialMinMs: 20, ...init.limits };
     const site = await testPeers(membership, machine, { ...init, limits });
     site.peers.serve(echo, echoAll);
-    site.peers.serve(join, echoAll);
+    site.peers.serve(joinProtocol, echoAll);
     await startTestPeers(site);
     this.started.push(site);
     return site;
@@ -112,6 +114,25 @@ test("two sites that cannot be dialled reach each other through one that can", a
   assert.equal(await channel.receive(), undefined);
 });
 
+test("a connection through a relay gives way to a direct one once an address is known", async () => {
+  await using sites = new Sites();
+  await sites.start(testMachine());
+  const one = await sites.start(testMachine(), { limits: { peerKeptCount: 1, peerRelaysCount: 1 } });
+  const addresses = one.peers.addresses();
+  sites.membership.addresses.delete(one.peers.self);
+  const two = await sites.start(testMachine(), { listen: [] });
+  const { node } = two.peers as unknown as { node: Libp2pNode };
+  const isDirect = (direct: boolean): boolean =>
+    node.getConnections(peerIdOf(one.peers.self)).some((connection) => connection.direct === direct);
+  await until(() => isDirect(false));
+  sites.membership.addresses.set(one.peers.self, addresses);
+  two.peers.membershipChanged();
+  await until(() => isDirect(true));
+  const channel = await two.peers.open(one.peers.self, echo);
+  await assertEchoes(channel, Buffer.from("directly"));
+  await channel.close();
+});
+
 test("a site that is relayed to tells its addresses through the relay", async () => {
   await using sites = new Sites();
   const relay = await sites.start(testMachine());
@@ -173,12 +194,12 @@ test("a site that joins reaches its inviter's join protocol only, and not once t
   const addresses = inviter.peers.addresses();
   const unreachable = (error: unknown): boolean => isCostorError(error, "peer-unreachable");
   await assert.rejects(async () => {
-    const refused = await joiner.peers.dialForJoin(inviter.peers.self, addresses, join);
+    const refused = await joiner.peers.dialForJoin(inviter.peers.self, addresses, joinProtocol);
     await refused.send(Buffer.from("?"));
     await refused.receive();
   }, unreachable);
   sites.membership.isJoinOpen = true;
-  const channel = await joiner.peers.dialForJoin(inviter.peers.self, addresses, join);
+  const channel = await joiner.peers.dialForJoin(inviter.peers.self, addresses, joinProtocol);
   assert.equal(channel.peer, inviter.peers.self);
   await assertEchoes(channel, Buffer.from("secret"));
   await assert.rejects(joiner.peers.open(inviter.peers.self, echo), unreachable);
