@@ -125,7 +125,11 @@ export class ReplicatingSite {
     this.quota = new HolderQuota({
       self,
       ledger,
-      store: { keptTotals: () => store.keptTotals(), stats: roomyStats(store) },
+      store: {
+        keptTotals: () => store.keptTotals(),
+        keptSlices: (site) => store.keptSlices(site),
+        stats: roomyStats(store),
+      },
       holdingLimits: async () => ({ offeredBytes: this.offeredBytes, ownerBytes: init.ownerBytes ?? Infinity }),
     });
     this.peers = federation.network.join(this.peerKey);
