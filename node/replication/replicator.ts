@@ -115,7 +115,9 @@ export class Replicator {
       onEvent?.({ event: "run-ended", holder, reports });
     } catch (error) {
       if (signal.aborted) return;
-      if (isCostorError(error, "quota-exceeded")) this.#components.refusals.refused(holder);
+      // Who spoils its runs is drawn as little as who refuses them.
+      if (isCostorError(error, "quota-exceeded") || isCostorError(error, "peer-misbehaved"))
+        this.#components.refusals.refused(holder);
       this.#backOff.failed(holder);
       onEvent?.({ event: "run-failed", holder, error });
     }
