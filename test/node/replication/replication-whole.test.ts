@@ -10,7 +10,8 @@ import { SiteClock } from "#test/simulation/site-clock.ts";
 import { VirtualTime } from "#test/simulation/virtual-time.ts";
 import { seededRng } from "#test/support/seeded-rng.ts";
 import { suite } from "#test/support/suite.ts";
-import { DAY_MS, ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
+import { ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
+import { DAY_MS } from "./test-clock.ts";
 
 const test = suite("replication-whole");
 

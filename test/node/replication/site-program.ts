@@ -2,13 +2,13 @@
 import { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
 import { Auditor } from "#node/replication/auditor.ts";
 import { LiveSets } from "#node/replication/live-sets.ts";
-import { PlacementKeeper } from "#node/replication/placement-keeper.ts";
+import { PlacementKeeper, allSlices } from "#node/replication/placement-keeper.ts";
 import { Refusals } from "#node/replication/refusals.ts";
 import { Replicator, type ReplicatorEvent } from "#node/replication/replicator.ts";
 import { StewardDuty } from "#node/replication/steward-duty.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { seededRng } from "#test/support/seeded-rng.ts";
-import type { ReplicatingSite } from "./replicating-site.ts";
+import { ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
 
 export interface OwnerProgram {
   readonly site: ReplicatingSite;
@@ -73,3 +73,20 @@ export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram>
 export function stewardDutyOf(site: ReplicatingSite, silentMs: ReadonlyMap<SiteId, number>): StewardDuty {
   return new StewardDuty({ ...partsOf(site, silentMs), suspicion: async () => undefined, mayMove: () => true });
 }
+
+export async function federationOf(...names: string[]) {
+  const all = new ReplicatingFederation();
+  const owner = await all.add("owner");
+  const holders = [];
+  for (const name of names) holders.push(await all.add(name));
+  for (const site of all.sites) await site.sayProfile();
+  await all.spread();
+  const program = await ownerProgram(owner);
+  return { all, owner, holders, program };
+}
+
+export const safety = { copiesCount: 2, domainsCount: 9 };
+export const statesOf = ({ placement, site }: OwnerProgram) =>
+  allSlices.map((slice) => placement.stateOf(site.siteId, slice));
+export const tableOf = ({ placement, site }: OwnerProgram) =>
+  allSlices.map((slice) => [...placement.toPlace(site.siteId, slice).holders]);
