@@ -73,8 +73,10 @@ const finish = v.strictObject({
   /** What the holder has and the live set has not. */
   extras: idsField(limits.reconcileExtrasCount),
 });
+/** Which of what the holder has is noted as omitted. */
+const omitted = v.strictObject({ kind: v.literal("omitted") });
 /** Frames that are no batch, from the owner. */
-export const replicateRequest = v.variant("kind", [reserve, compare, finish]);
+export const replicateRequest = v.variant("kind", [reserve, compare, finish, omitted]);
 export type ReserveRequest = v.InferOutput<typeof reserve>;
 export type FinishRequest = v.InferOutput<typeof finish>;
 
@@ -85,6 +87,7 @@ const answers = {
   kept: v.strictObject({ kind: v.literal("kept"), count: natural }),
   receipt: v.strictObject({ kind: v.literal("receipt"), entry }),
   differs: v.strictObject({ kind: v.literal("differs"), count: natural, hash: bytesOf(HASH_BYTES) }),
+  omitted: v.strictObject({ kind: v.literal("omitted"), ids: idsField(limits.reconcileExtrasCount) }),
   refused,
 };
 /** Frames from the holder. */
@@ -94,6 +97,7 @@ export const replicateAnswer = v.variant("kind", [
   answers.kept,
   answers.receipt,
   answers.differs,
+  answers.omitted,
   answers.refused,
 ]);
 export type ReplicateAnswer = v.InferOutput<typeof replicateAnswer>;
