@@ -4,6 +4,7 @@
  */
 import type { Clock } from "#ledger/clock.ts";
 import { type Log, openLog } from "#ledger/entry.ts";
+import { helloProtocol } from "#ledger/hello.ts";
 import { answerJoin, joinProtocol } from "#ledger/join.ts";
 import { Ledger } from "#ledger/ledger.ts";
 import { Membership } from "#ledger/membership.ts";
@@ -12,10 +13,11 @@ import type { Rng } from "#ledger/rng.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
 import type { Replication } from "#node/replication/replication.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import type { SiteId } from "#protocol/ids.ts";
+import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import { type Alarm, Alarms } from "./alarms.ts";
 import type { CopiesReport } from "./copies-report.ts";
 import type { FederationEvent } from "./federation-event.ts";
+import { Greeting } from "./greeting.ts";
 import { Invitations } from "./invitations.ts";
 import { InviterAddress } from "./inviter-address.ts";
 import { openKeeping, suspicionText } from "./keeping.ts";
@@ -63,6 +65,7 @@ interface Parts {
   readonly transport: Transport;
   readonly profiles: SiteProfiles;
   readonly sync: LedgerSync;
+  readonly greeting: Greeting;
   readonly entries: OwnEntries;
   readonly invitations: Invitations;
   readonly inviterAddress: InviterAddress;
@@ -128,16 +131,22 @@ export class Federation {
     const transport = await components.makeTransport({
       mayConnect: (peer) => membership.peerMayConnect(peer),
       members: () => membership.sites().flatMap((site) => membership.peerOf(site) ?? []),
-      isJoinOpen: () => invitations.isAnyOpen,
+      strangerProtocols: () => [
+        ...(invitations.isAnyOpen ? [joinProtocol.name] : []),
+        ...(membership.roster === undefined ? [] : [helloProtocol.name]),
+      ],
       addressesOf: (peer) => [...new Set([...profiles.addressesOf(peer), ...inviterAddress.of(peer)])],
     });
     serveJoining(transport, { membership, log, invitations, onEvent });
     const sync = new LedgerSync({ ledger, membership, ownLog, peers: transport, clock, rng, onEvent });
+    const onKnown = (peer: PeerKey): void => void sync.with(peer);
+    const greeting = new Greeting({ ledger, membership, transport, clock, rng, onKnown, onEvent }, { log });
     const entries = new OwnEntries({ ownLog, ledger, spread: (entry) => sync.spread(entry) });
     const settings = await SettingsFact.open(store);
     const room = (): Promise<Room> => roomFor({ store, settings, siteId });
     return new Federation(components, init, {
-      ...{ ledger, membership, ownLog, transport, profiles, sync, entries, invitations, inviterAddress, settings },
+      ...{ ledger, membership, ownLog, transport, profiles, sync, greeting },
+      ...{ entries, invitations, inviterAddress, settings },
       wishes: await Wishes.open(store),
       ...(await openKeeping({
         store,
@@ -161,6 +170,7 @@ export class Federation {
     this.#signal = signal;
     if (this.parts.membership.roster !== undefined) await this.startTransport();
     this.parts.sync.start(signal);
+    void this.parts.greeting.start(signal);
     this.parts.replication.start(signal);
     void this.#goOn(signal);
   }
