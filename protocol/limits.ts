@@ -192,6 +192,8 @@ export const limits = {
   helloFrameBytes: 4 * KIB,
   /** Hellos that are listened to: each costs the check of a signature. */
   hellosPerMinuteCount: 60,
+  /** Most statements of one entry of the ledger: all slices of an owner four times. */
+  statementsPerEntryCount: 64,
   /** Open invitations of one site. */
   invitationsCount: 16,
   /** Life of an invitation, unless said otherwise. */

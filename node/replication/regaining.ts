@@ -12,7 +12,7 @@ import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { type FetchedComponents, fetchOwn, isPeersFault } from "./fetch-own.ts";
 import { HolderChannel, expectAnswer } from "./holder-channel.ts";
 import type { OwnPrimes } from "./live-sets.ts";
-import { allSlices } from "./placement-keeper.ts";
+import { allSlices } from "./all-slices.ts";
 import { hashOfSet } from "./prime-set-hash.ts";
 import { replicateProtocol } from "./replicate-messages.ts";
 import type { LedgerReader } from "./replication-ports.ts";

@@ -175,7 +175,7 @@ class FederationSim {
   }
 
   async #whyNotSettled(): Promise<string | undefined> {
-    // A holder that only spoils runs is not replaced as yet: copies with it never come about.
+    // As yet a holder that never answers, or only spoils runs, keeps copies from coming about.
     if (this.#plan.hostileNumbers.length > 0) return undefined;
     return this.#checkers.whyNotSettled();
   }
