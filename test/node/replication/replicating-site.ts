@@ -203,7 +203,11 @@ export class ReplicatingSite {
   async say(...statements: Statement[]): Promise<Uint8Array> {
     if (this.hasWriteFailure) throw new CostorError("ledger-refused", "for a test");
     const id = parseEntryId(makeUuidV7(this.clock.now()));
-    return this.ledger.append(this.author.log, this.author.seed, { id, timeMs: 1, ...entryOf(statements) });
+    return this.ledger.append(this.author.log, this.author.seed, {
+      id,
+      timeMs: this.clock.now(),
+      ...entryOf(statements),
+    });
   }
 
   /** Backs up so many primes; their ids. */
