@@ -54,6 +54,12 @@ class LedgerProgram implements SiteProgram {
     this.#components = components;
   }
 
+  readonly control = undefined;
+
+  digest(): string {
+    return this.ledger.digest();
+  }
+
   get ledger(): Ledger {
     return this.#components.ledger;
   }
@@ -78,6 +84,7 @@ class LedgerProgram implements SiteProgram {
   }
 
   async whyNotSettled(): Promise<string | undefined> {
+    if (this.#components.ownLog.suspicion !== undefined) return undefined;
     return this.#unstated.length > 0 ? `has ${this.#unstated.length} snapshots to state` : undefined;
   }
 

@@ -10,16 +10,16 @@ import { count } from "#test/support/level.ts";
 import { runtimeFlags } from "#test/support/runtime-flags.ts";
 import { suite } from "#test/support/suite.ts";
 import { failedSeeds } from "./failed-seeds.ts";
-import { type FaultKind, faultKinds } from "./fault-plan.ts";
 import { type ProgramName, type RunInit, makePlan, replayCommand, runPlan } from "./sim-runs.ts";
+import { Struck } from "./struck.ts";
 
 const test = suite("simulation", { timeoutMs: count(300_000, 3_600_000) });
-const struck = new Set<FaultKind>();
+const struck = new Struck();
 
 async function runSoundly(init: RunInit, program: ProgramName = "federation"): Promise<string> {
   const plan = makePlan(init);
   const outcome = await runPlan(plan, program);
-  for (const kind of outcome.struck.keys()) struck.add(kind);
+  struck.addAll(outcome.struck);
   assert.equal(outcome.failure, undefined, `${outcome.failure?.message}\nagain: ${replayCommand(plan, program)}`);
   assert.ok(outcome.snapshotsCount > 0, "nothing was backed up");
   return outcome.hash;
