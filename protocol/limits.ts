@@ -188,6 +188,8 @@ export const limits = {
   joinRequestBytes: 4 * KIB,
   /** Largest answer that a joiner takes: a certificate and a chain of rosters. */
   joinAnswerBytes: 32 * MIB,
+  /** Most statements of one entry of the ledger: all slices of an owner four times. */
+  statementsPerEntryCount: 64,
   /** Open invitations of one site. */
   invitationsCount: 16,
   /** Life of an invitation, unless said otherwise. */

@@ -46,7 +46,7 @@ export class HolderService {
     if (sender === undefined) throw new CostorError("peer-refused", "not the current machine of a member or guest");
     if (this.#running.has(channel.peer)) throw new CostorError("too-many-requests", "a run of this peer is under way");
     this.#running.add(channel.peer);
-    using run = new HolderRun(this.#components, { sender });
+    await using run = new HolderRun(this.#components, { sender });
     try {
       for (let frame = await channel.receive(signal); frame !== undefined; frame = await channel.receive(signal))
         await channel.send(await run.answer(frame));

@@ -8,7 +8,7 @@ import { parseEntry } from "#ledger/entry.ts";
 import type { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
 import type { Channel } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
-import { readStatement } from "#ledger/statements.ts";
+import { type HeldStatement, readStatements } from "#ledger/statements.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
@@ -103,11 +103,14 @@ export class OwnerRun {
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
       const reports: SliceReport[] = [];
+      const received: Receivable[] = [];
       for await (const slice of slices) {
         const report = await this.#send(slice);
         reports.push(report);
+        if (report.end === "received") received.push(receivableOf(slice));
         if (report.end === "paused") break;
       }
+      if (received.length > 0) await this.#takeReceipts(received);
       await channel.close();
       return reports;
     } catch (error) {
@@ -136,7 +139,7 @@ export class OwnerRun {
       if (answer.kind === "differs") continue;
       // A newer live set was signed meanwhile: the next run brings it.
       if (answer.kind === "refused") return { slice, end: "refused", refusal: refusalError(answer) };
-      await this.#believe(expect(answer, "receipt").entry, toSend);
+      expect(answer, "received");
       return { slice, end: "received" };
     }
     throw new CostorError("peer-misbehaved", `slice ${slice} differs at the holder, and it does not say where`);
@@ -184,17 +187,24 @@ export class OwnerRun {
     return !isPaused;
   }
 
-  /** Enters the receipt in the ledger. Throws `peer-misbehaved` for one that is not for what was sent. */
-  async #believe(bytes: Uint8Array, { slice, hash, generation }: SignedSlice): Promise<void> {
+  /** Enters the receipts in the ledger. Throws `peer-misbehaved` for those that are not for what was sent. */
+  async #takeReceipts(received: readonly Receivable[]): Promise<void> {
     const { ledger } = this.#components;
     const { owner, holder } = this.#init;
-    await ledger.offer({ entries: [bytes] });
-    const said = readStatement(parseEntry(bytes));
-    const newest = ledger.statement(holder, "receipt", `${owner}/${slice}`)?.statement;
-    const isFor = (receipt: typeof newest): boolean =>
-      receipt?.owner === owner && receipt.slice === slice && receipt.hash === hash && receipt.generation === generation;
-    if (said?.kind !== "receipt" || !isFor(said) || !isFor(newest))
-      throw new CostorError("peer-misbehaved", `its receipt is not for what was sent of slice ${slice}`);
+    const { entries } = expect(await this.#ask({ kind: "end" }), "receipts");
+    await ledger.offer({ entries });
+    const said = entries.flatMap((bytes) => readStatements(parseEntry(bytes)));
+    for (const { slice, hash, generation } of received) {
+      const isFor = (receipt: (typeof said)[number] | HeldStatement | undefined): boolean =>
+        receipt?.kind === "receipt" &&
+        receipt.owner === owner &&
+        receipt.slice === slice &&
+        receipt.hash === hash &&
+        receipt.generation === generation;
+      const newest = ledger.statement(holder, "receipt", `${owner}/${slice}`)?.statement;
+      if (!said.some(isFor) || !isFor(newest))
+        throw new CostorError("peer-misbehaved", `it gives no receipt for what was sent of slice ${slice}`);
+    }
   }
 
   #mayGoOn(): boolean {
@@ -212,6 +222,12 @@ export class OwnerRun {
     return decodeMessage(frame, replicateAnswer);
   }
 }
+
+/** What a receipt is for. */
+type Receivable = Pick<SignedSlice, "slice" | "hash" | "generation">;
+
+/** Without the ids, which are many. */
+const receivableOf = ({ slice, hash, generation }: SignedSlice): Receivable => ({ slice, hash, generation });
 
 /** Throws the other side's refusal, or `peer-misbehaved` for another answer. */
 function expect<Kind extends ReplicateAnswer["kind"]>(

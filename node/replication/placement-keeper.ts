@@ -4,8 +4,8 @@ import { type HolderState, type SliceState, copiesOf } from "#ledger/copies.ts";
 import type { HoldingSite } from "#ledger/holding-site.ts";
 import { type Candidate, type PlacementPlan, type SliceToPlace, planPlacement } from "#ledger/plan-placement.ts";
 import type { Rng } from "#ledger/rng.ts";
-import { SLICES_COUNT } from "#ledger/slice.ts";
 import type { SiteId } from "#protocol/ids.ts";
+import { allSlices } from "./all-slices.ts";
 import type { LedgerReader, OwnEntries, Sites } from "./replication-ports.ts";
 import type { Silence } from "./silence.ts";
 
@@ -13,7 +13,7 @@ export interface PlacementComponents {
   readonly self: SiteId;
   readonly sites: Sites;
   readonly ledger: LedgerReader;
-  readonly entries: Pick<OwnEntries, "write">;
+  readonly entries: Pick<OwnEntries, "writeAll">;
   readonly silence: Pick<Silence, "of">;
   readonly rng: Rng;
   /** Whether a site has refused a reservation within the last day. */
@@ -35,8 +35,9 @@ export class PlacementKeeper {
     const slices = allSlices.map((slice) => this.toPlace(self, slice));
     const input = { owner: self, candidates: this.candidates(self), slices, copiesCount: this.#copiesCount };
     const plan = planPlacement(input, rng);
-    for (const slice of new Set(plan.changes.map((change) => change.slice)))
-      await entries.write({ kind: "placement", slice, holders: [...plan.table[slice]!] });
+    const changed = [...new Set(plan.changes.map((change) => change.slice))];
+    if (changed.length > 0)
+      await entries.writeAll(changed.map((slice) => ({ kind: "placement", slice, holders: [...plan.table[slice]!] })));
     return plan;
   }
 
@@ -123,5 +124,3 @@ export class PlacementKeeper {
     );
   }
 }
-
-export const allSlices: readonly number[] = Array.from({ length: SLICES_COUNT }, (_, slice) => slice);

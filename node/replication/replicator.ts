@@ -15,7 +15,8 @@ import type { Auditor } from "./auditor.ts";
 import { BackOff } from "./back-off.ts";
 import type { LiveSets, OwnPrimes } from "./live-sets.ts";
 import { OwnerRun, type RunProgress, type SliceReport, type SliceToSend } from "./owner-run.ts";
-import { type PlacementKeeper, allSlices } from "./placement-keeper.ts";
+import { allSlices } from "./all-slices.ts";
+import type { PlacementKeeper } from "./placement-keeper.ts";
 import type { Refusals } from "./refusals.ts";
 import { hashOfSet } from "./prime-set-hash.ts";
 import { replicateProtocol } from "./replicate-messages.ts";
@@ -114,7 +115,7 @@ export class Replicator {
       onEvent?.({ event: "run-ended", holder, reports });
     } catch (error) {
       if (signal.aborted) return;
-      if (isCostorError(error, "quota-exceeded")) this.#components.refusals.refused(holder);
+      if (lacksRoom(error)) this.#components.refusals.refused(holder);
       this.#backOff.failed(holder);
       onEvent?.({ event: "run-failed", holder, error });
     }
@@ -122,7 +123,7 @@ export class Replicator {
 
   #note(holder: SiteId, reports: readonly SliceReport[]): void {
     const refusals = reports.flatMap(({ refusal }) => refusal ?? []);
-    if (refusals.some((refusal) => isCostorError(refusal, "quota-exceeded"))) this.#components.refusals.refused(holder);
+    if (refusals.some(lacksRoom)) this.#components.refusals.refused(holder);
     if (refusals.length > 0) this.#backOff.failed(holder);
     else this.#backOff.succeeded(holder);
   }
@@ -184,3 +185,7 @@ export class Replicator {
     );
   }
 }
+
+/** It has said that it has no room, whatever it has offered: another one may have. */
+const lacksRoom = (error: unknown): boolean =>
+  isCostorError(error, "quota-exceeded") || isCostorError(error, "store-full");

@@ -42,7 +42,7 @@ function consent(
   const { seq = 1, signer = author } = changes;
   const statement = consentTo(body, signer);
   const place = { logId: author.log.id, seq, hash: "", kind: "consent", timeMs: 1, lengthBytes: 1 };
-  return { log: author.log, consent: { ...place, statement } };
+  return { log: author.log, consent: { ...place, statement, statements: [statement] } };
 }
 
 /** The steps of `own`, for whom the guest is the second's, and the third has written up to seq 20. */

@@ -66,10 +66,11 @@ test("what lies beyond the head is hidden, what it withdrew is back, and all of 
   const before = one.ledger.digest();
   // Written before it knows: a new placement, and the withdrawal of all that it has ever said.
   await third.own.write({ kind: "placement", slice: 2, holders: [] });
-  const places = third.ledger
-    .logsOf(third.siteId)[0]!
-    .seqs()
-    .map((seq) => ({ logId: third.author.log.id, seq }));
+  const log = third.ledger.logsOf(third.siteId)[0]!;
+  const places = log.seqs().flatMap((seq) => {
+    const held = log.held(seq)!;
+    return held.statements.map((statement) => ({ ...held, statement }));
+  });
   await third.own.withdrawIdle({ also: places, leastCount: 1 });
   await pull(one, third);
   assert.notEqual(one.ledger.digest(), before);

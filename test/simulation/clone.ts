@@ -1,7 +1,7 @@
 /** A second machine with a site's key, which writes on in the site's log where another site can hear it. */
 import { signEntry } from "#ledger/entry.ts";
 import { SLICES_COUNT } from "#ledger/slice.ts";
-import { type StatementOf, statementData } from "#ledger/statements.ts";
+import { type StatementOf, entryOf } from "#ledger/statements.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import { makeUuidV7, parseEntryId } from "#protocol/ids.ts";
 import { hashOfSet } from "#node/replication/prime-set-hash.ts";
@@ -27,8 +27,7 @@ export function writeAsClone(site: SimSite, { rng, honest, time }: FaultEffectsC
   };
   const timeMs = time.clock.now();
   const id = parseEntryId(makeUuidV7(timeMs, (bytes) => bytes.set(details.bytes(bytes.length))));
-  const data = statementData(statement);
-  const entry = signEntry({ id, logId: log.id, seq, timeMs, kind: statement.kind, data }, peerSeed);
+  const entry = signEntry({ id, logId: log.id, seq, timeMs, ...entryOf([statement]) }, peerSeed);
   site.isCloned = true;
   ledger.offer({ entries: [entry] }).catch((error: unknown) => {
     // The hearer may have crashed, or its disk may fail.

@@ -8,7 +8,7 @@ import { keepEntry, keepLog } from "#ledger/kept-ledger.ts";
 import type { LedgerChange } from "#ledger/ledger-store.ts";
 import { type RosterFields, encodeRoster, encodeRosterBody, parseRosterBody, signRosterBody } from "#ledger/roster.ts";
 import { applyChange, majorityCountOf } from "#ledger/roster-chain.ts";
-import { statementData } from "#ledger/statements.ts";
+import { entryOf } from "#ledger/statements.ts";
 import { assertInvariant } from "#protocol/errors.ts";
 import { makeUuidV7, parseEntryId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
@@ -28,14 +28,10 @@ export function makeGenesis(rng: SeededRng, identities: readonly SimIdentity[]):
   const invitations = guests.map((guest, number): LedgerChange => {
     const { log, peerSeed } = members[number % members.length]!;
     const seq = Math.floor(number / members.length);
-    const data = statementData({
-      kind: "guest",
-      site: guest.siteId,
-      name: "",
-      certificate: Buffer.from(guest.log.bytes),
-    });
+    const certificate = Buffer.from(guest.log.bytes);
+    const said = entryOf([{ kind: "guest", site: guest.siteId, name: "", certificate }]);
     const id = parseEntryId(makeUuidV7(0, (bytes) => bytes.set(rng.bytes(16))));
-    return keepEntry(log.id, seq, signEntry({ id, logId: log.id, seq, timeMs: 0, kind: "guest", data }, peerSeed));
+    return keepEntry(log.id, seq, signEntry({ id, logId: log.id, seq, timeMs: 0, ...said }, peerSeed));
   });
   return [
     ...rosters.map((value, number) => ({ key: `roster/${String(number).padStart(16, "0")}`, value })),

@@ -5,7 +5,7 @@ import { Ledger } from "#ledger/ledger.ts";
 import type { Channel } from "#ledger/peers.ts";
 import { answerQuestion } from "#ledger/reconcile-answer.ts";
 import { SLICES_COUNT } from "#ledger/slice.ts";
-import { type Statement, statementData, subjectOf } from "#ledger/statements.ts";
+import { type Statement, entryOf, subjectOf } from "#ledger/statements.ts";
 import { serveAudits } from "#node/replication/audit-service.ts";
 import { Auditor } from "#node/replication/auditor.ts";
 import { HeldClock } from "#node/replication/held-clock.ts";
@@ -183,6 +183,7 @@ export class ReplicatingSite {
 
   readonly entries: OwnEntries = {
     write: (statement) => this.say(statement),
+    writeAll: (statements) => this.say(...statements),
     withdrawIdle: async ({ also = [] } = {}) => {
       const written: Uint8Array[] = [];
       const idle = [...this.ledger.superseded(this.siteId), ...also];
@@ -195,11 +196,10 @@ export class ReplicatingSite {
     },
   };
 
-  async say(statement: Statement): Promise<Uint8Array> {
+  async say(...statements: Statement[]): Promise<Uint8Array> {
     if (this.hasWriteFailure) throw new CostorError("ledger-refused", "for a test");
     const id = parseEntryId(makeUuidV7(this.clock.now()));
-    const data = statementData(statement);
-    return this.ledger.append(this.author.log, this.author.seed, { id, timeMs: 1, kind: statement.kind, data });
+    return this.ledger.append(this.author.log, this.author.seed, { id, timeMs: 1, ...entryOf(statements) });
   }
 
   /** Backs up so many primes; their ids. */

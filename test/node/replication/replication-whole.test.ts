@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { safeSnapshotsOf } from "#ledger/copies.ts";
-import { allSlices } from "#node/replication/placement-keeper.ts";
+import { allSlices } from "#node/replication/all-slices.ts";
 import { Replication, type ReplicationEvent, type ReplicationSettings } from "#node/replication/replication.ts";
 import { SiteClock } from "#test/simulation/site-clock.ts";
 import { VirtualTime } from "#test/simulation/virtual-time.ts";

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { safeSnapshotsOf, snapshotStatusOf } from "#ledger/copies.ts";
-import { allSlices } from "#node/replication/placement-keeper.ts";
+import { allSlices } from "#node/replication/all-slices.ts";
 import type { ReplicatorEvent } from "#node/replication/replicator.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import { suite } from "#test/support/suite.ts";

@@ -2,7 +2,8 @@
 import { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
 import { Auditor } from "#node/replication/auditor.ts";
 import { LiveSets } from "#node/replication/live-sets.ts";
-import { PlacementKeeper, allSlices } from "#node/replication/placement-keeper.ts";
+import { allSlices } from "#node/replication/all-slices.ts";
+import { PlacementKeeper } from "#node/replication/placement-keeper.ts";
 import { Refusals } from "#node/replication/refusals.ts";
 import { Replicator, type ReplicatorEvent } from "#node/replication/replicator.ts";
 import { StewardDuty } from "#node/replication/steward-duty.ts";

@@ -1,7 +1,7 @@
 /** Goal: a silent owner's copies are looked after by its holders, and by nobody too early or too long. Method: whole sites whose turns are taken by hand, in virtual time. */
 import assert from "node:assert/strict";
 import { safeSnapshotsOf } from "#ledger/copies.ts";
-import { allSlices } from "#node/replication/placement-keeper.ts";
+import { allSlices } from "#node/replication/all-slices.ts";
 import { suite } from "#test/support/suite.ts";
 import { DAY_MS } from "./test-clock.ts";
 import { federationOf, safety, statesOf, stewardDutyOf, tableOf } from "./site-program.ts";
