@@ -115,7 +115,7 @@ export class Replicator {
       onEvent?.({ event: "run-ended", holder, reports });
     } catch (error) {
       if (signal.aborted) return;
-      if (lacksRoom(error)) this.#components.refusals.refused(holder);
+      if (cannotHold(error)) this.#components.refusals.refused(holder);
       this.#backOff.failed(holder);
       onEvent?.({ event: "run-failed", holder, error });
     }
@@ -123,7 +123,7 @@ export class Replicator {
 
   #note(holder: SiteId, reports: readonly SliceReport[]): void {
     const refusals = reports.flatMap(({ refusal }) => refusal ?? []);
-    if (refusals.some(lacksRoom)) this.#components.refusals.refused(holder);
+    if (refusals.some(cannotHold)) this.#components.refusals.refused(holder);
     if (refusals.length > 0) this.#backOff.failed(holder);
     else this.#backOff.succeeded(holder);
   }
@@ -186,6 +186,6 @@ export class Replicator {
   }
 }
 
-/** It has said that it has no room, whatever it has offered: another one may have. */
-const lacksRoom = (error: unknown): boolean =>
-  isCostorError(error, "quota-exceeded") || isCostorError(error, "store-full");
+/** It has said that it has no room, whatever it has offered, or may give no receipts: another one takes its place. */
+const cannotHold = (error: unknown): boolean =>
+  (["quota-exceeded", "store-full", "ledger-refused"] as const).some((code) => isCostorError(error, code));
