@@ -1,4 +1,5 @@
 /** Gets back from holders what this site's store has lost of its own. docs/specs/replication.md, Fetching */
+import type { Clock } from "#ledger/clock.ts";
 import type { Peers } from "#ledger/peers.ts";
 import { SLICES_COUNT, sliceOf } from "#ledger/slice.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
@@ -10,6 +11,7 @@ import { batchOf, encodeBatch } from "./frame-codec.ts";
 import type { LedgerReader, Sites } from "./replication-ports.ts";
 
 export interface HealingComponents {
+  readonly clock: Clock;
   readonly self: SiteId;
   readonly peers: Pick<Peers, "open">;
   readonly sites: Pick<Sites, "sites" | "peerOf">;
@@ -19,6 +21,8 @@ export interface HealingComponents {
 
 /** Written at once. */
 const BATCH_BYTES = 4 * 1024 * 1024;
+/** One holder has so long; then the next one is asked, and this one again at the next time. */
+const HOLDER_MS = 3_600_000;
 
 /** How many came back. A holder that is not reached, or does not have them, leaves them to the next one, or to the next time. */
 export async function healOwn(components: HealingComponents, signal?: AbortSignal): Promise<number> {
@@ -41,7 +45,7 @@ const holdersOf = ({ self, sites, ledger }: HealingComponents, slice: number): S
 
 /** Takes out of `lost` what has come and is durable. */
 async function fetchFrom(
-  { self, peers, sites, store }: HealingComponents,
+  { self, clock, peers, sites, store }: HealingComponents,
   holder: SiteId,
   ids: readonly PrimeId[],
   lost: Set<PrimeId>,
@@ -58,15 +62,24 @@ async function fetchFrom(
     primes = [];
     bytes = 0;
   };
+  const late = new AbortController();
+  const done = new AbortController();
+  void clock.sleep(HOLDER_MS, done.signal).then(
+    () => late.abort(),
+    () => undefined,
+  );
+  const either = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]);
   try {
-    for await (const prime of fetchPrimes({ peers }, { peer, owner: self, ids, ...(signal && { signal }) })) {
+    for await (const prime of fetchPrimes({ peers }, { peer, owner: self, ids, signal: either })) {
       primes.push(prime);
       bytes += batchEntryBytes(prime.stored.length);
       if (bytes >= BATCH_BYTES) await keep();
     }
   } catch (error) {
     signal?.throwIfAborted();
-    if (!isPeersFault(error)) throw error;
+    if (!late.signal.aborted && !isPeersFault(error)) throw error;
+  } finally {
+    done.abort();
   }
   await keep();
 }

@@ -5,6 +5,7 @@
  * missing then.
  */
 import { parseEntry } from "#ledger/entry.ts";
+import type { Clock } from "#ledger/clock.ts";
 import type { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
 import type { Channel } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
@@ -38,6 +39,7 @@ export interface SliceToSend extends SignedSlice {
 }
 
 export interface OwnerRunComponents {
+  readonly clock: Clock;
   readonly channel: Channel;
   readonly ledger: Pick<LedgerReader, "offer" | "statement">;
   readonly store: Pick<PrimeStore, "get" | "getMany">;
@@ -77,11 +79,15 @@ export interface SliceReport {
 /** A holder that differs after so many comparisons, though nothing is missing, is not believed. */
 const ROUNDS_COUNT = 4;
 const KEY_BYTES = 32;
+/** A run in which nothing comes or goes for so long has ended: the slowest rate sends a prime in half of it. */
+const STALLED_MS = 30 * 60_000;
 
 export class OwnerRun {
   readonly #components: OwnerRunComponents;
   readonly #init: OwnerRunInit;
   readonly #key: Buffer;
+  /** Of both directions. */
+  #framesCount = 0;
   #keptCount = 0;
   #keptBytes = 0;
 
@@ -99,6 +105,8 @@ export class OwnerRun {
     const { channel } = this.#components;
     const { signal } = this.#init;
     const onAbort = (): void => channel.abort();
+    const done = new AbortController();
+    void this.#watch(done.signal);
     signal?.throwIfAborted();
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
@@ -118,7 +126,22 @@ export class OwnerRun {
       signal?.throwIfAborted();
       throw error;
     } finally {
+      done.abort();
       signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** Ends a run that has stalled: whoever takes the questions and never answers must not keep an owner from its other holders. */
+  async #watch(done: AbortSignal): Promise<void> {
+    const { channel, clock } = this.#components;
+    try {
+      for (let before = -1; before !== this.#framesCount;) {
+        before = this.#framesCount;
+        await clock.sleep(STALLED_MS, done);
+      }
+      channel.abort();
+    } catch {
+      // It has ended by itself.
     }
   }
 
@@ -182,6 +205,7 @@ export class OwnerRun {
       underWay.push({ count, bytes });
       underWayBytes += bytes;
       await channel.send(frame);
+      this.#framesCount++;
     }
     while (underWay.length > 0) await takeAnswer();
     return !isPaused;
@@ -219,6 +243,7 @@ export class OwnerRun {
   async #receive(): Promise<ReplicateAnswer> {
     const frame = await this.#components.channel.receive(this.#init.signal);
     if (frame === undefined) throw new CostorError("peer-unreachable", "the holder ended the run");
+    this.#framesCount++;
     return decodeMessage(frame, replicateAnswer);
   }
 }

@@ -186,6 +186,8 @@ export class Replicator {
   }
 }
 
-/** It has said that it has no room, whatever it has offered, or may give no receipts: another one takes its place. */
+/** It has no room, whatever it has offered, may give no receipts, or spoils its runs: another one takes its place. */
 const cannotHold = (error: unknown): boolean =>
-  (["quota-exceeded", "store-full", "ledger-refused"] as const).some((code) => isCostorError(error, code));
+  (["quota-exceeded", "store-full", "ledger-refused", "peer-misbehaved"] as const).some((code) =>
+    isCostorError(error, code),
+  );

@@ -194,4 +194,25 @@ test("a recovered site withdraws what it says anew in the former machine's log",
   assert.equal(fresh.ledger.digest(), founder.ledger.digest());
 });
 
+test("an entry of several things is idle when all of them are, and one of them is taken back without the others", async () => {
+  const { own, ledger, siteId } = await Replica.open("alone");
+  const several = parseEntry(await own.writeAll([say(0), say(1), say(2)]));
+  await own.write(say(0));
+  await own.write(say(1));
+  assert.deepEqual(ledger.superseded(siteId), []);
+  const [, , third] = ledger.statements(siteId, "placement");
+  assert.equal(third!.seq, several.seq);
+  await own.write(say(2));
+  assert.deepEqual(
+    ledger.superseded(siteId).map(({ seq }) => seq),
+    [several.seq],
+  );
+  await own.writeAll([say(3), say(4)]);
+  const taken = ledger.statement(siteId, "placement", "3")!;
+  await own.withdrawIdle({ also: [taken], leastCount: 1 });
+  assert.equal(ledger.statement(siteId, "placement", "3"), undefined);
+  assert.deepEqual(ledger.statement(siteId, "placement", "4")!.statement, say(4));
+  assert.equal(ledger.log(taken.logId)!.isWithdrawn(taken.seq), true);
+});
+
 test.run();

@@ -126,4 +126,23 @@ test("damaged data never throws", () => {
   }
 });
 
+test("an entry may say several things, of kinds that may stand together, and what cannot be read is passed over", () => {
+  const plain = samples.filter(({ kind }) => ["placement", "live-set", "receipt", "loss", "audit"].includes(kind));
+  const { kind, data } = entryOf(plain);
+  assert.equal(kind, "several");
+  const readAll = (several: CborMap) => readStatements(parseEntry(author.entry({ kind, data: several, seq: 9 })));
+  assert.deepEqual(readAll(data), plain);
+  const { statements } = data as unknown as { statements: CborMap[] };
+  const broken = statements.map((said, at) => (at === 1 ? { ...said, data: { slice: 99 } } : said));
+  assert.deepEqual(
+    readAll({ statements: broken }),
+    plain.filter((_, at) => at !== 1),
+  );
+  for (const alone of ["guest", "consent", "retire", "profile", "several"])
+    assert.deepEqual(readAll({ statements: [...statements, { kind: alone, data: {} }] }), [], alone);
+  const many = Array.from({ length: limits.statementsPerEntryCount + 1 }, () => statements[0]!);
+  assert.deepEqual(readAll({ statements: many }), []);
+  assert.deepEqual(readAll({ statements: 7 }), []);
+});
+
 test.run();

@@ -20,7 +20,7 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
       // What is sealed would be sealed in another thread; what it holds is of no interest here.
       seal: async (plain) => Buffer.from(plain),
       onEvent: (event) => {
-        if (hasError(event)) onFault(event.error); if (process.env.DBG && hasError(event)) console.log(Math.floor(clock.elapsedMs()/60000), identity.siteId.slice(0,6), event.event, (event as any).what ?? (event as any).holder?.slice(0,6), String((event.error as Error)?.message).slice(0,200));
+        if (hasError(event)) onFault(event.error);
       },
     },
     {

@@ -145,7 +145,9 @@ class FederationSim {
   async run(afterEvent: () => void): Promise<void> {
     for (const site of this.#founders) void site.start();
     // Of what a site leaves out others have to take care too.
-    const omitting = this.#plan.hostile.filter(({ vice }) => vice === "omits").map(({ number }) => this.#sites[number]!);
+    const omitting = this.#plan.hostile
+      .filter(({ vice }) => vice === "omits")
+      .map(({ number }) => this.#sites[number]!);
     this.#workload.begin([...this.#honest.filter((site) => this.#founders.includes(site)), ...omitting]);
     this.#effects.arm(this.#plan.faults);
     const endMs = this.#plan.hoursCount * HOUR_MS;
@@ -190,18 +192,12 @@ class FederationSim {
     }
   }
 
-  async #whyNotSettled(): Promise<string | undefined> {
-    // As yet a holder that never answers, or only spoils runs, keeps copies from coming about.
-    if (this.#plan.hostile.some(({ vice }) => vice === "lies")) return undefined;
-    return this.#checkers.whyNotSettled();
-  }
-
   async #settle(endMs: number, afterEvent: () => void): Promise<void> {
     // A night comes in between, in which copies are sent.
     const boundMs = 30 * HOUR_MS;
     for (let atMs = endMs; ; atMs += 30 * MINUTE_MS) {
       await this.#time.run(atMs, afterEvent);
-      const why = this.#checkers.whyNotConverged() ?? (await this.#whyNotSettled());
+      const why = this.#checkers.whyNotConverged() ?? (await this.#checkers.whyNotSettled());
       if (why === undefined) break;
       if (atMs > endMs + boundMs)
         throw new InvariantViolation("I6-convergence", `${boundMs / HOUR_MS} hours after the last fault: ${why}`);

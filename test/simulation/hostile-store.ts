@@ -64,9 +64,11 @@ export function droppingStore({ store, rng, onDeed }: HostileStoreComponents, dr
       return kept.map((isKept, at) => isKept || droppedOf(site).has(ids[at]!));
     },
     keptTotals: async () =>
-      (await store.keptTotals()).map(
-        (total): KeptTotal => ({ ...total, count: total.count + droppedOf(total.site).size, lostCount: 0 }),
-      ),
+      (await store.keptTotals()).map((total): KeptTotal => ({
+        ...total,
+        count: total.count + droppedOf(total.site).size,
+        lostCount: 0,
+      })),
     keptSlices: async (site) => withDropped(await store.keptSlices(site), site),
     lostOf: async function* () {},
   });

@@ -61,7 +61,8 @@ function deafPeers({ identity }: Machine): Transport {
   };
 }
 
-const run = (plan: SimPlan, honest: StartProgram): Promise<SimOutcome> => simulate(plan, { honest, hostile: () => honest });
+const run = (plan: SimPlan, honest: StartProgram): Promise<SimOutcome> =>
+  simulate(plan, { honest, hostile: () => honest });
 
 async function findBug(honest: StartProgram): Promise<{ plan: SimPlan; outcome: SimOutcome }> {
   for (let seed = 1; seed <= SEEDS_COUNT; seed++) {

@@ -69,7 +69,10 @@ export const programs = { federation: startFederationProgram, ledger: startLedge
 export type ProgramName = keyof typeof programs;
 
 export const runPlan = (plan: SimPlan, name: ProgramName = "federation"): Promise<SimOutcome> =>
-  simulate(plan, { honest: programs[name], hostile: (vice, onDeed) => hostileProgram(programs[name], plan, vice, onDeed) });
+  simulate(plan, {
+    honest: programs[name],
+    hostile: (vice, onDeed) => hostileProgram(programs[name], plan, vice, onDeed),
+  });
 
 /** The same program on a machine that has a vice. */
 function hostileProgram(start: StartProgram, plan: SimPlan, vice: Vice, onDeed: () => void): StartProgram {

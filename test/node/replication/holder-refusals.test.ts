@@ -191,7 +191,9 @@ test("a receipt is given for the newest live set only, and only when the set is 
   assert.equal(holder.receiptFor(owner.siteId, first.slice), undefined);
   const newer = await owner.signed(first.slice, 7, first.namingEntry);
   await ask(encodeBatch(primes.slice(0, 1)));
-  assert.equal(codeOf(await finish(newer.entry)), "receipt");
+  assert.equal(codeOf(await finish(newer.entry)), "received");
+  assert.equal(codeOf(await ask(encodeMessage({ kind: "end" }))), "receipts");
+  assert.equal(holder.receiptFor(owner.siteId, first.slice)!.statement.generation, newer.generation);
   assert.equal(codeOf(await finish(first.entry)), "peer-refused", "an older one");
 });
 

@@ -125,7 +125,11 @@ export class ReplicatingSite {
     this.quota = new HolderQuota({
       self,
       ledger,
-      store: { keptTotals: () => store.keptTotals(), stats: roomyStats(store) },
+      store: {
+        keptTotals: () => store.keptTotals(),
+        keptSlices: (site) => store.keptSlices(site),
+        stats: roomyStats(store),
+      },
       holdingLimits: async () => ({ offeredBytes: this.offeredBytes, ownerBytes: init.ownerBytes ?? Infinity }),
     });
     this.peers = federation.network.join(this.peerKey);
@@ -300,7 +304,7 @@ export class ReplicatingSite {
   runOver(channel: Channel, holder: SiteId, slices: readonly SliceToSend[], init: Partial<OwnerRunInit> = {}) {
     const { ledger, store } = this;
     const limit = new BandwidthLimit({ clock: this.clock }, { bytesPerSecond: () => undefined });
-    const components = { channel, ledger, store, limit, rng: seededRng(this.name) };
+    const components = { clock: neverLate, channel, ledger, store, limit, rng: seededRng(this.name) };
     return new OwnerRun(components, { owner: this.siteId, holder, ...init }).run(slices);
   }
 
