@@ -3,6 +3,7 @@
  * be in order again.
  */
 import type { PeerKey } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
 import { AmbientBan } from "./ambient-ban.ts";
 import { Checkers, InvariantViolation } from "./checkers.ts";
 import { EventLog } from "./event-log.ts";
@@ -85,9 +86,8 @@ class FederationSim {
       { clock: this.#time.clock, rng: rng.fork("network") },
       {
         silenceMs: MINUTE_MS,
-        redialMs: 15 * MINUTE_MS,
-        // More connections than this no machine keeps.
-        degreeCount: 12,
+        redialMs: limits.peerRedialMaxMs,
+        degreeCount: limits.peerKeptCount,
         onEvent: (what, from, to, bytesCount) => this.#log.note(nameOf(from), `${what} ${nameOf(to)} ${bytesCount}`),
         onHandlerError: (error, self) => {
           if (this.#honest.some(({ identity }) => identity.peerKey === self)) faults.caught(error);

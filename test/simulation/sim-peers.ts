@@ -20,6 +20,9 @@ export class SimPeers implements Transport {
   readonly #doorkeeper: Doorkeeper | undefined;
   /** What the doorkeeper has said; it thinks long. */
   readonly #admitted = new Map<PeerKey, boolean>();
+  /** Those that it dials until it is connected with them. */
+  readonly kept = new Set<PeerKey>();
+  isRedialling = false;
   #topic = "";
   #state: "new" | "up" | "gone" | "crashed" = "new";
 
@@ -164,7 +167,10 @@ export class SimPeers implements Transport {
   #disconnect(peer: PeerKey): void {
     this.#connected.delete(peer);
     const other = this.#network.up(peer);
-    if (other) other.#connected.delete(this.self);
+    if (this.isUp) this.#network.redialSoon(this);
+    if (!other) return;
+    other.#connected.delete(this.self);
+    this.#network.redialSoon(other);
   }
 
   hear(message: Uint8Array): void {
