@@ -258,8 +258,8 @@ export const limits = {
   peerKeptCount: 12,
   /** Pause before a peer is dialled again; it doubles with each failure. */
   peerRedialMinMs: 1_000,
-  /** Longest such pause. */
-  peerRedialMaxMs: 300_000,
+  /** Longest such pause: with half as much again, and the time to synchronise, all are equal five minutes after a line is back. */
+  peerRedialMaxMs: 120_000,
   /** Members that may be reached through this site as a relay. */
   peerRelayedCount: 128,
   /** Connections through this site at once that one member opens. */

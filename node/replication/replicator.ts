@@ -115,9 +115,7 @@ export class Replicator {
       onEvent?.({ event: "run-ended", holder, reports });
     } catch (error) {
       if (signal.aborted) return;
-      // Who spoils its runs is drawn as little as who refuses them.
-      if (isCostorError(error, "quota-exceeded") || isCostorError(error, "peer-misbehaved"))
-        this.#components.refusals.refused(holder);
+      if (cannotHold(error)) this.#components.refusals.refused(holder);
       this.#backOff.failed(holder);
       onEvent?.({ event: "run-failed", holder, error });
     }
@@ -125,7 +123,7 @@ export class Replicator {
 
   #note(holder: SiteId, reports: readonly SliceReport[]): void {
     const refusals = reports.flatMap(({ refusal }) => refusal ?? []);
-    if (refusals.some((refusal) => isCostorError(refusal, "quota-exceeded"))) this.#components.refusals.refused(holder);
+    if (refusals.some(cannotHold)) this.#components.refusals.refused(holder);
     if (refusals.length > 0) this.#backOff.failed(holder);
     else this.#backOff.succeeded(holder);
   }
@@ -187,3 +185,9 @@ export class Replicator {
     );
   }
 }
+
+/** It has no room, whatever it has offered, may give no receipts, or spoils its runs: another one takes its place. */
+const cannotHold = (error: unknown): boolean =>
+  (["quota-exceeded", "store-full", "ledger-refused", "peer-misbehaved"] as const).some((code) =>
+    isCostorError(error, code),
+  );
