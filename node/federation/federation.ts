@@ -125,16 +125,17 @@ export class Federation {
       { ledger, membership, store: ledgerStore, clock, rng },
       { log, peerSeed: init.peerSeed },
     );
+    const settings = await SettingsFact.open(store);
     const transport = await components.makeTransport({
       mayConnect: (peer) => membership.peerMayConnect(peer),
       members: () => membership.sites().flatMap((site) => membership.peerOf(site) ?? []),
       isJoinOpen: () => invitations.isAnyOpen,
       addressesOf: (peer) => [...new Set([...profiles.addressesOf(peer), ...inviterAddress.of(peer)])],
+      announcedAddresses: () => settings.current.announcedAddresses,
     });
     serveJoining(transport, { membership, log, invitations, onEvent });
     const sync = new LedgerSync({ ledger, membership, ownLog, peers: transport, clock, rng, onEvent });
     const entries = new OwnEntries({ ownLog, ledger, spread: (entry) => sync.spread(entry) });
-    const settings = await SettingsFact.open(store);
     const room = (): Promise<Room> => roomFor({ store, settings, siteId });
     return new Federation(components, init, {
       ...{ ledger, membership, ownLog, transport, profiles, sync, entries, invitations, inviterAddress, settings },

@@ -23,4 +23,6 @@ export interface Doorkeeper {
   members(): readonly PeerKey[];
   isJoinOpen(): boolean;
   addressesOf(peer: PeerKey): readonly string[];
+  /** Those that people have told, instead of all others; none: those that the transport finds out. */
+  announcedAddresses(): readonly string[];
 }
