@@ -11,7 +11,7 @@ import type { Peers } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
 import { pullFrom } from "#ledger/sync-pull.ts";
 import { answerSync, ledgerProtocol } from "#ledger/sync.ts";
-import { isCostorError } from "#protocol/errors.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import type { FederationEvent } from "./federation-event.ts";
 
@@ -27,6 +27,8 @@ export interface LedgerSyncComponents {
 
 /** Mean time between two rounds with a peer of chance. */
 const EVERY_MS = 15 * 60_000;
+/** Longest time of one round: a large ledger over a slow line. */
+const MOST_MS = 30 * 60_000;
 /** After a hint: others have it at the same moment, and not all ask the same peer at once. */
 const SOON_MS = 60_000;
 
@@ -66,16 +68,25 @@ export class LedgerSync {
   }
 
   async #pull(peer: PeerKey): Promise<boolean> {
-    const { peers, ledger, membership, ownLog, onEvent } = this.#components;
+    const { peers, ledger, membership, ownLog, clock, onEvent } = this.#components;
     const signal = this.#signal;
     if (signal === undefined || signal.aborted || membership.roster === undefined) return false;
+    // A peer that takes the question and never answers must not keep this site from asking others.
+    const round = new AbortController();
+    const ending = AbortSignal.any([signal, round.signal]);
+    clock.sleep(MOST_MS, ending).then(
+      () => round.abort(new CostorError("peer-unreachable", "the peer does not come to an end")),
+      () => undefined,
+    );
     try {
-      await pullFrom(await peers.open(peer, ledgerProtocol, signal), { ledger, membership }, signal);
+      await pullFrom(await peers.open(peer, ledgerProtocol, ending), { ledger, membership }, ending);
       ownLog.askedPeers(1);
       return true;
     } catch (error) {
       if (!signal.aborted) onEvent({ event: "sync-failed", peer, error });
       return false;
+    } finally {
+      round.abort();
     }
   }
 

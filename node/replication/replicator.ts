@@ -17,6 +17,7 @@ import type { LiveSets, OwnPrimes } from "./live-sets.ts";
 import { OwnerRun, type RunProgress, type SliceReport, type SliceToSend } from "./owner-run.ts";
 import { type PlacementKeeper, allSlices } from "./placement-keeper.ts";
 import type { Refusals } from "./refusals.ts";
+import { hashOfSet } from "./prime-set-hash.ts";
 import { replicateProtocol } from "./replicate-messages.ts";
 import type { LedgerReader, Sites } from "./replication-ports.ts";
 import { Turns } from "./turns.ts";
@@ -151,10 +152,15 @@ export class Replicator {
     if (dueMs === undefined) this.#auditDueMs.set(holder, nowMs + rng.fraction() * AUDIT_JITTER_MS);
     if (dueMs === undefined || dueMs > nowMs) return;
     const slices = allSlices.filter((slice) => table[slice]!.includes(holder) && this.#isCovered(holder, slice));
-    const parts = slices.map((slice) => ({
-      count: ledger.statement(self, "live-set", `${slice}`)!.statement.count,
-      ids: async () => (await own.slice(slice)).ids,
-    }));
+    const parts = slices.map((slice) => {
+      const { count, hash } = ledger.statement(self, "live-set", `${slice}`)!.statement;
+      // What was backed up since is in no receipt: it would seem to be lacking.
+      const ids = async () => {
+        const set = await own.slice(slice);
+        return hashOfSet(set.ids) === hash ? set.ids : [];
+      };
+      return { count, ids };
+    });
     try {
       await auditor.audit(holder, self, parts, signal);
       this.#auditDueMs.set(holder, nowMs + DAY_MS - rng.fraction() * AUDIT_JITTER_MS);

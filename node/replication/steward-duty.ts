@@ -83,13 +83,18 @@ export class StewardDuty {
     await this.#auditCoHolders(silent, signal);
     const here = new Set(sites.sites());
     const isLive = (site: SiteId): boolean => site === self || (here.has(site) && silence.of(site) < LIVE_SILENT_MS);
-    const slices = stewardedSlices(silent, self, isLive);
+    const hasReceipt = (site: SiteId, slice: number): boolean =>
+      ledger.statement(site, "receipt", `${owner}/${slice}`) !== undefined;
+    const slices = stewardedSlices(silent, self, (site, slice) => isLive(site) && hasReceipt(site, slice));
     if (slices.length === 0) return;
     const added = placement.planFor(owner);
     for (const slice of slices) {
-      if (added[slice]!.length === 0) continue;
       const before = ledger.statement(self, "steward", `${owner}/${slice}`)?.statement.holders ?? [];
-      await entries.write({ kind: "steward", owner, slice, holders: [...before, ...added[slice]!].sort() });
+      // Also those that the owner has named and did not come to fill.
+      const empty = silent.table[slice]!.filter((site) => isLive(site) && !hasReceipt(site, slice));
+      const further = [...added[slice]!, ...empty].filter((site) => site !== self && !before.includes(site));
+      if (further.length > 0)
+        await entries.write({ kind: "steward", owner, slice, holders: [...before, ...further].sort() });
     }
     await this.#sendTo(owner, slices, signal);
   }

@@ -6,6 +6,9 @@ import { type SnapshotId, parseSnapshotId } from "#protocol/ids.ts";
 import type { Machine, SiteProgram } from "./site-program.ts";
 import type { SimSnapshot } from "./workload.ts";
 
+/** Copies are sent at night, as most sites do it. The machine's own time zone would be chance. */
+const SETTINGS = { window: { begins: "22:00", ends: "06:00" }, timeZone: "UTC" };
+
 export async function startFederationProgram(machine: Machine): Promise<SiteProgram> {
   const { store, clock, rng, identity, makeTransport, onFault } = machine;
   const federation = await Federation.open(
@@ -26,6 +29,8 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
       readGeneration: 1,
     },
   );
+  const { settings } = federation.parts;
+  if (settings.current.window === null) await settings.change(SETTINGS);
   const snapshotsCount = (await Array.fromAsync(store.facts("snapshot"))).length;
   const snapshots = { count: snapshotsCount };
   federation.parts.own.received(snapshots.count);

@@ -8,12 +8,14 @@ import { OwnLog } from "#ledger/own-log.ts";
 import { pullFrom } from "#ledger/sync-pull.ts";
 import { answerSync, ledgerProtocol } from "#ledger/sync.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
-import { isCostorError } from "#protocol/errors.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import type { Machine, SiteProgram } from "./site-program.ts";
 import type { SimSnapshot } from "./workload.ts";
 
 const SYNC_EVERY_MS = 30 * 60 * 1000;
+/** A peer may take the question and never answer. */
+const MOST_SYNC_MS = 10 * 60 * 1000;
 const SLICES_COUNT = 16;
 
 export async function startLedgerProgram(machine: Machine): Promise<SiteProgram> {
@@ -109,9 +111,19 @@ class LedgerProgram implements SiteProgram {
     if (this.#asking.has(peer)) return;
     this.#asking.add(peer);
     await this.#attempt(async () => {
-      const channel = await this.#components.peers.open(peer, ledgerProtocol, this.#stopping.signal);
-      await pullFrom(channel, this.#components, this.#stopping.signal);
-      this.#components.ownLog.askedPeers(1);
+      const { peers, machine, ownLog } = this.#components;
+      const round = new AbortController();
+      const ending = AbortSignal.any([this.#stopping.signal, round.signal]);
+      machine.clock.sleep(MOST_SYNC_MS, ending).then(
+        () => round.abort(new CostorError("peer-unreachable", "the peer does not come to an end")),
+        () => undefined,
+      );
+      try {
+        await pullFrom(await peers.open(peer, ledgerProtocol, ending), this.#components, ending);
+        ownLog.askedPeers(1);
+      } finally {
+        round.abort();
+      }
     });
     this.#asking.delete(peer);
   }

@@ -44,6 +44,8 @@ export interface SimNetworkComponents {
 export interface SimNetworkInit {
   /** How long a dead connection looks alive. */
   readonly silenceMs?: number;
+  /** How often a machine looks for others to connect with; only when it starts and links are mended when it is left out. */
+  readonly redialMs?: number;
   /** How many others a site connects to when it starts; all when it is left out. */
   readonly degreeCount?: number;
   readonly onEvent?: NetworkEventListener;
@@ -103,6 +105,12 @@ export class SimNetwork {
     else if (this.#cuts.delete(link)) this.connect(from, to);
   }
 
+  mendAll(): void {
+    const links = [...this.#cuts.keys()];
+    this.#cuts.clear();
+    for (const link of links) this.connect(...(link.split(" ") as [PeerKey, PeerKey]));
+  }
+
   canPass(from: PeerKey, to: PeerKey): boolean {
     return this.#up.has(to) && this.#up.has(from) && !this.#cuts.has(`${from} ${to}`);
   }
@@ -132,6 +140,15 @@ export class SimNetwork {
     assertInvariant(!this.#up.has(peers.self), "a machine is on the net once", { self: peers.self });
     this.#up.set(peers.self, peers);
     this.meet(peers);
+    if (this.#init.redialMs !== undefined) this.#redial(peers, this.#init.redialMs);
+  }
+
+  #redial(peers: SimPeers, everyMs: number): void {
+    this.#after(everyMs, () => {
+      if (!peers.isUp) return;
+      peers.membershipChanged();
+      this.#redial(peers, everyMs);
+    });
   }
 
   /** Connects a machine with others, as long as it has too few. */

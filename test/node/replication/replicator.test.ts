@@ -72,6 +72,7 @@ test("a further backup takes a new generation of what has changed, and is safe a
   await program.turn();
   await owner.backUp("second", 3);
   assert.equal(safeSnapshotsOf(statesOf(program), safety), 1, "the second is not signed yet");
+  owner.clock.pass(DAY_MS);
   await program.turn();
   assert.equal(safeSnapshotsOf(statesOf(program), safety), 2);
 });
@@ -176,6 +177,21 @@ test("each holder is audited about once a night, on all that is covered", async 
   }
 });
 
+test("what was backed up since the last live set is not asked for by an audit", async () => {
+  const { owner, holders, program } = await federation("a", "b");
+  await owner.backUp("first", 50);
+  await program.turn();
+  for (let minute = 0; minute < 240; minute += 5) {
+    await owner.backUp(`minute ${minute}`, 5);
+    owner.clock.pass(5 * 60_000);
+    await program.turn();
+  }
+  for (const holder of holders) {
+    const audit = owner.ledger.statement(owner.siteId, "audit", `${holder.siteId}/${owner.siteId}`)?.statement;
+    assert.equal(audit?.wrongCount ?? 0, 0);
+  }
+});
+
 test("an expelled holder is replaced at the next turn", async () => {
   const { all, owner, holders, program } = await federation("a", "b", "c");
   await owner.backUp("first", 100);
@@ -231,6 +247,7 @@ test("when an owner is silent and one of its holders has gone, the steward finds
   // So that something is left out that the steward must not send as live.
   await owner.expire(ids.slice(0, 20));
   owner.snapshotsCount++;
+  owner.clock.pass(DAY_MS);
   await program.turn();
   await all.spread();
   owner.peers.stop();
@@ -286,6 +303,27 @@ test("nobody acts for an owner that is silent for less than a week, and a stewar
   await turn();
   assert.equal(stewardships(), 0);
   assert.equal(safeSnapshotsOf(statesOf(program), safety), 1);
+});
+
+test("a steward fills also those that the owner has named and did not come to fill", async () => {
+  const { all, owner, holders, program } = await federation("a", "b", "c");
+  await owner.backUp("first", 60);
+  await program.turn();
+  holders[0]!.role = "none";
+  program.mayMove = false;
+  await program.turn();
+  await all.spread();
+  owner.peers.stop();
+  assert.ok(tableOf(program).every((named) => !named.includes(holders[0]!.siteId) && named.length === 2));
+  const live = holders.slice(1);
+  const duties = live.map((holder) => stewardDutyOf(holder, new Map([[owner.siteId, 8 * DAY_MS]])));
+  for (let turn = 0; turn < 2; turn++)
+    for (const duty of duties) {
+      await duty.turn(new AbortController().signal);
+      await all.spread();
+    }
+  for (const slice of allSlices)
+    for (const holder of live) assert.ok(holder.receiptFor(owner.siteId, slice) !== undefined, `slice ${slice}`);
 });
 
 test("co-holders of a silent owner find out one that has lost its primes, and replace it", async () => {
