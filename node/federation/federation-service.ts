@@ -8,7 +8,14 @@ import type { Rng } from "#ledger/rng.ts";
 import { encodeRoster, encodeRosterBody, parseRosterBody, signRosterBody } from "#ledger/roster.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { type FederationId, type SiteId, parseFederationId } from "#protocol/ids.ts";
-import type { FederationControl, FederationSummary, JoinInit, Member, WaitingNewcomer } from "./federation-control.ts";
+import type {
+  AuditedHolder,
+  FederationControl,
+  FederationSummary,
+  JoinInit,
+  Member,
+  WaitingNewcomer,
+} from "./federation-control.ts";
 import type { FederationStatus } from "./federation-status.ts";
 import type { Federation } from "./federation.ts";
 import type { Newcomer } from "./invitations.ts";
@@ -200,6 +207,16 @@ export class FederationService implements FederationControl {
   send(): void {
     this.#require();
     this.#components.federation.parts.replication.now();
+  }
+
+  async audit(signal: AbortSignal): Promise<readonly AuditedHolder[]> {
+    this.#require();
+    const { profiles, replication } = this.#components.federation.parts;
+    const audits = await replication.audit(signal);
+    return audits.map(({ holder, isReached, counts }) => ({
+      ...{ site: holder, name: profiles.of(holder)?.name ?? "", isReached },
+      ...(counts ?? { askedCount: 0, rightCount: 0, wrongCount: 0, silentCount: 0 }),
+    }));
   }
 
   async settings(change: SettingsChange): Promise<FederationSettings> {
