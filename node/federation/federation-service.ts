@@ -121,6 +121,11 @@ export class FederationService implements FederationControl {
       } catch (error) {
         // Once the words are shown, a line that breaks is only waited out.
         if (isFirst || !isCostorError(error, "peer-unreachable")) throw error;
+        // The other side's door is shut then.
+        if (clock.now() > invitation.expiresMs)
+          throw new CostorError("invitation-invalid", "it has expired, and nobody has confirmed the words", {
+            cause: error,
+          });
       }
       await clock.sleep(ASK_EVERY_MS, signal);
     }
