@@ -198,6 +198,8 @@ export const limits = {
   invitationsCount: 16,
   /** Life of an invitation, unless said otherwise. */
   invitationLifeMs: 3 * 24 * 3600 * 1000,
+  /** How long a newcomer that was refused may ask once more, and so hear of it. */
+  invitationRefusedMs: 10 * 60 * 1000,
   /** Longest life of an invitation. */
   invitationLongestLifeMs: 30 * 24 * 3600 * 1000,
   /** Most connections to other sites' machines: a federation of two hundred, each with a second one for a moment. */
