@@ -202,8 +202,9 @@ export class ReplicatingSite {
 
   async say(...statements: Statement[]): Promise<Uint8Array> {
     if (this.hasWriteFailure) throw new CostorError("ledger-refused", "for a test");
-    const id = parseEntryId(makeUuidV7(this.clock.now()));
-    return this.ledger.append(this.author.log, this.author.seed, { id, timeMs: this.clock.now(), ...entryOf(statements) });
+    const timeMs = this.clock.now();
+    const id = parseEntryId(makeUuidV7(timeMs));
+    return this.ledger.append(this.author.log, this.author.seed, { id, timeMs, ...entryOf(statements) });
   }
 
   /** Backs up so many primes; their ids. */
