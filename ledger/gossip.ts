@@ -43,7 +43,8 @@ export async function admitGossip(ledger: Ledger, message: Uint8Array): Promise<
   const gossip = readGossip(message);
   if ("hint" in gossip) return { syncSoon: Buffer.from(gossip.hint).toString("hex") !== ledger.digest() };
   const { logId } = parseEntry(gossip.entry);
-  const [admission] = await ledger.offer({ certificates: [gossip.certificate], entries: [gossip.entry] });
+  const certificates = ledger.log(logId) === undefined ? [gossip.certificate] : [];
+  const [admission] = await ledger.offer({ certificates, entries: [gossip.entry] });
   const known = ledger.log(logId)?.known.ranges ?? [];
   const hasGap = known.length > 1 || (known[0]?.[0] ?? 0) > 0;
   return { syncSoon: hasGap || admission === "not-allowed" || admission === "fork" };

@@ -14,13 +14,21 @@ export interface SilentOwner {
 /** Whether its holders act for it. */
 export const isSilentOwner = ({ silentMs }: Pick<SilentOwner, "silentMs">): boolean => silentMs >= SILENT_OWNER_MS;
 
-/** The lowest of the holders that are live; undefined while the owner is not silent, or when none is live. */
-export function stewardOf(owner: SilentOwner, slice: number, isLive: (siteId: SiteId) => boolean): SiteId | undefined {
+/** The lowest of the holders that can act: live, and with a receipt for the slice. Undefined while the owner is not silent, or when there is none. */
+export function stewardOf(
+  owner: SilentOwner,
+  slice: number,
+  canAct: (siteId: SiteId, slice: number) => boolean,
+): SiteId | undefined {
   if (!isSilentOwner(owner)) return undefined;
-  return [...(owner.table[slice] ?? [])].sort().find(isLive);
+  return [...(owner.table[slice] ?? [])].sort().find((site) => canAct(site, slice));
 }
 
 /** The slices of which `self` is the steward, ascending. */
-export function stewardedSlices(owner: SilentOwner, self: SiteId, isLive: (siteId: SiteId) => boolean): number[] {
-  return [...owner.table.keys()].filter((slice) => stewardOf(owner, slice, isLive) === self);
+export function stewardedSlices(
+  owner: SilentOwner,
+  self: SiteId,
+  canAct: (siteId: SiteId, slice: number) => boolean,
+): number[] {
+  return [...owner.table.keys()].filter((slice) => stewardOf(owner, slice, canAct) === self);
 }

@@ -129,6 +129,8 @@ export function encodeCbor(value: CborValue): Buffer {
   return encoded;
 }
 
+/** Up to here texts are mostly names, and the decoder costs more than looking at each byte. */
+const SHORT_TEXT_BYTES = 32;
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 class CborReader {
@@ -169,27 +171,44 @@ class CborReader {
 
   text(info: number): string {
     const length = this.length(info);
-    const end = this.at + length;
-    const slice = this.bytes.subarray(this.at, end);
-    this.at = end;
+    const start = this.at;
+    this.at = start + length;
+    if (length <= SHORT_TEXT_BYTES && this.isAscii(start, this.at))
+      return this.bytes.toString("latin1", start, this.at);
     try {
-      return strictUtf8.decode(slice);
+      return strictUtf8.decode(this.bytes.subarray(start, this.at));
     } catch {
       return this.fail("text that is not UTF-8");
     }
   }
 
+  isAscii(start: number, end: number): boolean {
+    for (let at = start; at < end; at++) if (this.bytes[at]! >= 0x80) return false;
+    return true;
+  }
+
+  /** Whether the key that ends here comes after one before: the shorter first, then by bytes. */
+  isOrdered(previousStart: number, previousEnd: number, start: number): boolean {
+    const difference = previousEnd - previousStart - (this.at - start);
+    return (
+      difference < 0 ||
+      (difference === 0 && this.bytes.compare(this.bytes, start, this.at, previousStart, previousEnd) < 0)
+    );
+  }
+
   map(info: number, depth: number): CborMap {
     const count = this.length(info);
     const map: Record<string, CborValue> = Object.create(null);
-    let previous: string | undefined;
+    let [previousStart, previousEnd] = [0, -1];
     for (let i = 0; i < count; i++) {
       this.need(1);
       const head = this.bytes[this.at++]!;
       if ((head & 0xe0) !== MAJOR.text) this.fail("a map key that is not text");
       const key = this.text(head & 0x1f);
-      if (previous !== undefined && compareKeys(previous, key) >= 0) this.fail("map keys out of order or twice");
-      previous = key;
+      const start = this.at - Buffer.byteLength(key);
+      if (previousEnd >= 0 && !this.isOrdered(previousStart, previousEnd, start))
+        this.fail("map keys out of order or twice");
+      [previousStart, previousEnd] = [start, this.at];
       map[key] = this.value(depth);
     }
     return map;

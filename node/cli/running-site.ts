@@ -71,7 +71,22 @@ export async function runSite(options: StartOptions): Promise<void> {
   await site.announce(addresses);
   stack.use(await serveControl(dataDirectory, { site, federation: running.service }));
 
+  const keeping = new AbortController();
+  const keepSnapshots = async (): Promise<void> => {
+    try {
+      await site.snapshotKeeps.run(
+        ({ key, error }) => log.warn({ err: error, snapshot: key }, "a part of a snapshot cannot be read"),
+        keeping.signal,
+      );
+    } catch (error) {
+      if (!keeping.signal.aborted) log.error({ err: error }, "what the snapshots reach could not be kept");
+    }
+  };
+  let kept = keepSnapshots();
+  stack.defer(() => (keeping.abort(), kept));
+
   const upkeep = setInterval(async () => {
+    kept = kept.then(keepSnapshots);
     try {
       const reachable = hostsFor(facade.address.port);
       facade.useCredentials(await site.credentials(reachable.map(({ host }) => host)));

@@ -11,7 +11,7 @@ import type { Peers } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
 import { pullFrom } from "#ledger/sync-pull.ts";
 import { answerSync, ledgerProtocol } from "#ledger/sync.ts";
-import { isCostorError } from "#protocol/errors.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import type { FederationEvent } from "./federation-event.ts";
 
@@ -27,11 +27,14 @@ export interface LedgerSyncComponents {
 
 /** Mean time between two rounds with a peer of chance. */
 const EVERY_MS = 15 * 60_000;
+/** Longest time of one round: a large ledger over a slow line. */
+const MOST_MS = 30 * 60_000;
 /** After a hint: others have it at the same moment, and not all ask the same peer at once. */
 const SOON_MS = 60_000;
 
 export class LedgerSync {
   readonly #components: LedgerSyncComponents;
+  readonly #readyListeners: (() => void)[] = [];
   readonly #asking = new Map<PeerKey, Promise<boolean>>();
   #signal: AbortSignal | undefined;
   #isSoon = false;
@@ -42,6 +45,11 @@ export class LedgerSync {
     peers.serve(ledgerProtocol, (channel) => answerSync(channel, { ledger, membership }));
     peers.onConnected((peer) => void this.with(peer));
     peers.onPublished((message) => void this.#hear(message));
+  }
+
+  /** Called when the own log may be written, if it had to wait for that. */
+  onReady(listener: () => void): void {
+    this.#readyListeners.push(listener);
   }
 
   /** Rounds go on until the signal. */
@@ -66,16 +74,27 @@ export class LedgerSync {
   }
 
   async #pull(peer: PeerKey): Promise<boolean> {
-    const { peers, ledger, membership, ownLog, onEvent } = this.#components;
+    const { peers, ledger, membership, ownLog, clock, onEvent } = this.#components;
     const signal = this.#signal;
     if (signal === undefined || signal.aborted || membership.roster === undefined) return false;
+    // A peer that takes the question and never answers must not keep this site from asking others.
+    const round = new AbortController();
+    const ending = AbortSignal.any([signal, round.signal]);
+    clock.sleep(MOST_MS, ending).then(
+      () => round.abort(new CostorError("peer-unreachable", "the peer does not come to an end")),
+      () => undefined,
+    );
     try {
-      await pullFrom(await peers.open(peer, ledgerProtocol, signal), { ledger, membership }, signal);
+      await pullFrom(await peers.open(peer, ledgerProtocol, ending), { ledger, membership }, ending);
+      const wasReady = ownLog.isReady;
       ownLog.askedPeers(1);
+      if (!wasReady) this.#readyListeners.forEach((listener) => listener());
       return true;
     } catch (error) {
       if (!signal.aborted) onEvent({ event: "sync-failed", peer, error });
       return false;
+    } finally {
+      round.abort();
     }
   }
 

@@ -14,7 +14,8 @@ import type { Auditor } from "./auditor.ts";
 import { BackOff } from "./back-off.ts";
 import type { Omissions } from "./omissions.ts";
 import { OwnerRun, type SignedSlice, type SliceToSend } from "./owner-run.ts";
-import { type PlacementKeeper, allSlices } from "./placement-keeper.ts";
+import { allSlices } from "./all-slices.ts";
+import type { PlacementKeeper } from "./placement-keeper.ts";
 import { hashOfSet } from "./prime-set-hash.ts";
 import { replicateProtocol } from "./replicate-messages.ts";
 import type { KeptPrimes, LedgerReader, OwnEntries, Sites } from "./replication-ports.ts";
@@ -83,13 +84,18 @@ export class StewardDuty {
     await this.#auditCoHolders(silent, signal);
     const here = new Set(sites.sites());
     const isLive = (site: SiteId): boolean => site === self || (here.has(site) && silence.of(site) < LIVE_SILENT_MS);
-    const slices = stewardedSlices(silent, self, isLive);
+    const hasReceipt = (site: SiteId, slice: number): boolean =>
+      ledger.statement(site, "receipt", `${owner}/${slice}`) !== undefined;
+    const slices = stewardedSlices(silent, self, (site, slice) => isLive(site) && hasReceipt(site, slice));
     if (slices.length === 0) return;
     const added = placement.planFor(owner);
     for (const slice of slices) {
-      if (added[slice]!.length === 0) continue;
       const before = ledger.statement(self, "steward", `${owner}/${slice}`)?.statement.holders ?? [];
-      await entries.write({ kind: "steward", owner, slice, holders: [...before, ...added[slice]!].sort() });
+      // Also those that the owner has named and did not come to fill.
+      const empty = silent.table[slice]!.filter((site) => isLive(site) && !hasReceipt(site, slice));
+      const further = [...added[slice]!, ...empty].filter((site) => site !== self && !before.includes(site));
+      if (further.length > 0)
+        await entries.write({ kind: "steward", owner, slice, holders: [...before, ...further].sort() });
     }
     await this.#sendTo(owner, slices, signal);
   }

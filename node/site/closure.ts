@@ -10,7 +10,7 @@
 import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import { CostorError } from "#protocol/errors.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { AgentId, PrimeId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { decodeReferencePage } from "#protocol/tree-decoding.ts";
@@ -39,9 +39,20 @@ interface MetSlice extends TreeSlice {
   readonly mark: string;
 }
 
-/** The mark of a slice: it names the agent and everything that decides what the slice decodes to. */
-function markOf(agent: AgentId, { slice, depth }: TreeSlice): string {
-  const place = `kept ${agent} ${slice.prime.id} ${slice.prime.lengthBytes} ${slice.offsetBytes} ${slice.lengthBytes} ${depth} `;
+/** Whose walk it is. */
+interface Walker {
+  /** Marks of one are not another's. */
+  readonly name: string;
+  /** For each id whether it counts as here. */
+  readonly areHere: (ids: readonly PrimeId[]) => Promise<boolean[]>;
+  /** Told of what cannot be read, which then is passed over; without it that ends the walk. */
+  readonly onUnreadable?: (error: unknown) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The mark of a slice: it names the walker and everything that decides what the slice decodes to. */
+function markOf(walker: string, { slice, depth }: TreeSlice): string {
+  const place = `kept ${walker} ${slice.prime.id} ${slice.prime.lengthBytes} ${slice.offsetBytes} ${slice.lengthBytes} ${depth} `;
   return createHash("sha256").update(place).update(slice.prime.key).digest("base64url").slice(0, 27);
 }
 
@@ -53,7 +64,7 @@ function withOwnKey({ prime, offsetBytes, lengthBytes }: ContentSlice): ContentS
 class ClosureWalk {
   private readonly store: ClosureComponents["store"];
   private readonly keep: ClosureComponents["keep"];
-  private readonly agent: AgentId;
+  private readonly walker: Walker;
   private readonly reader: TreeReader;
   /** Marks of all slices that were met. */
   private readonly visited = new Set<string>();
@@ -61,15 +72,16 @@ class ClosureWalk {
   private unasked = new Set<PrimeId>();
   /** Found, and not kept yet. */
   private unkept: PrimeId[] = [];
+  private hasUnreadable = false;
   /** Not asked about yet. */
   private readonly met: MetSlice[] = [];
   /** Sent, and not closed: to be entered, the last one first. */
   private readonly open: TreeSlice[] = [];
 
-  constructor({ store, keep }: ClosureComponents, agent: AgentId) {
+  constructor({ store, keep }: ClosureComponents, walker: Walker) {
     this.store = store;
     this.keep = keep;
-    this.agent = agent;
+    this.walker = walker;
     this.reader = new TreeReader({ fetchPrime: (id) => store.get(id) });
   }
 
@@ -86,13 +98,13 @@ class ClosureWalk {
     }
     await this.ask();
     await this.keepFound();
-    if (this.missing.size === 0) await this.store.markClosed([...this.visited], epoch);
+    if (this.missing.size === 0 && !this.hasUnreadable) await this.store.markClosed([...this.visited], epoch);
     return [...this.missing].slice(0, limits.commitMissingCount);
   }
 
   /** Notes a slice, once. Throws `tree-invalid` above the limits of a walk. */
   private meet({ slice, depth }: TreeSlice): void {
-    const mark = markOf(this.agent, { slice, depth });
+    const mark = markOf(this.walker.name, { slice, depth });
     if (this.visited.has(mark)) return;
     if (this.visited.size >= limits.commitSlicesCount)
       failTree(`more than ${limits.commitSlicesCount} nodes and pages that no earlier snapshot has`);
@@ -107,10 +119,7 @@ class ClosureWalk {
     const batch = this.met.splice(0, ASKED_AT_ONCE_COUNT);
     const closed = await this.store.areClosed(batch.map(({ mark }) => mark));
     const unclosed = batch.filter((_, index) => !closed[index]);
-    const sent = await this.store.hasSent(
-      this.agent,
-      unclosed.map(({ slice }) => slice.prime.id),
-    );
+    const sent = await this.walker.areHere(unclosed.map(({ slice }) => slice.prime.id));
     for (const [index, { slice, depth }] of unclosed.entries()) {
       if (sent[index]) {
         this.open.push({ slice, depth });
@@ -123,9 +132,10 @@ class ClosureWalk {
   private async enter({ slice, depth }: TreeSlice): Promise<void> {
     // A page that is opened already is read without a turn of the event loop, and others want to be served.
     await setImmediate();
+    this.walker.signal?.throwIfAborted();
     if (depth === 0) return this.enterNode({ slice });
-    const below = decodeReferencePage(await this.reader.readSlice(slice));
-    for (const next of below) {
+    const below = await this.read(async () => decodeReferencePage(await this.reader.readSlice(slice)));
+    for (const next of below ?? []) {
       if (depth > 1) this.meet({ slice: next, depth: depth - 1 });
       else this.unasked.add(next.prime.id);
     }
@@ -136,10 +146,12 @@ class ClosureWalk {
   private async enterNode(start: NodePointer): Promise<void> {
     const inlined: NodePointer[] = [start];
     for (let pointer = inlined.pop(); pointer !== undefined; pointer = inlined.pop()) {
-      const links: NodeLinks = linksOfNode(await this.reader.node(pointer));
-      for (const node of links.nodes) {
-        if ("inline" in node) inlined.push(node);
-        else this.meet({ slice: node.slice, depth: 0 });
+      const node = pointer;
+      const links: NodeLinks | undefined = await this.read(async () => linksOfNode(await this.reader.node(node)));
+      if (links === undefined) continue;
+      for (const below of links.nodes) {
+        if ("inline" in below) inlined.push(below);
+        else this.meet({ slice: below.slice, depth: 0 });
       }
       for (const page of links.pages) {
         if (page.depth < 1 || page.depth > REFERENCE_DEPTH_COUNT) failTree("a reference list nested too deep");
@@ -150,11 +162,23 @@ class ClosureWalk {
     }
   }
 
+  /** Undefined for what is passed over. */
+  private async read<T>(action: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await action();
+    } catch (error) {
+      if (this.walker.onUnreadable === undefined || !isUnreadable(error)) throw error;
+      this.hasUnreadable = true;
+      this.walker.onUnreadable(error);
+      return undefined;
+    }
+  }
+
   private async ask(): Promise<void> {
     const ids = [...this.unasked];
     this.unasked = new Set();
     if (ids.length === 0) return;
-    const sent = await this.store.hasSent(this.agent, ids);
+    const sent = await this.walker.areHere(ids);
     for (const [index, id] of ids.entries()) {
       if (sent[index]) this.unkept.push(id);
       else this.missing.add(id);
@@ -174,9 +198,10 @@ class ClosureWalk {
  * missing primes in `details.missing` (hex, the first of them), and `tree-invalid` for what is no tree.
  */
 export async function verifyClosure(components: ClosureComponents, agent: AgentId, root: NodePointer): Promise<void> {
+  const areHere = (ids: readonly PrimeId[]): Promise<boolean[]> => components.store.hasSent(agent, ids);
   let missing: PrimeId[];
   try {
-    missing = await new ClosureWalk(components, agent).run(root);
+    missing = await new ClosureWalk(components, { name: agent, areHere }).run(root);
   } catch (error) {
     throw asTreeError(error);
   }
@@ -186,6 +211,22 @@ export async function verifyClosure(components: ClosureComponents, agent: AgentI
     });
   }
 }
+
+/** Keeps everything that `root` reaches, whether or not it is here. Throws `tree-invalid` for a tree too large to be walked. */
+export async function keepTree(
+  components: ClosureComponents,
+  root: NodePointer,
+  onUnreadable: (error: unknown) => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const areHere = async (ids: readonly PrimeId[]): Promise<boolean[]> => ids.map(() => true);
+  await new ClosureWalk(components, { name: "site", areHere, onUnreadable, signal }).run(root);
+}
+
+const isUnreadable = (error: unknown): boolean =>
+  isCostorError(error, "prime-missing") ||
+  isCostorError(error, "prime-corrupt") ||
+  isCostorError(asTreeError(error), "tree-invalid");
 
 /** What an agent's own tree does to the walk is the agent's fault; what the store throws stays as it is. */
 function asTreeError(error: unknown): unknown {

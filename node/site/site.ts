@@ -4,6 +4,7 @@ import * as v from "valibot";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
+import type { PrimeId } from "#protocol/ids.ts";
 import { publicKeyOf } from "#protocol/raw-keys.ts";
 import { AgentRegistry } from "./agent-registry.ts";
 import { Enrolments } from "./enrolments.ts";
@@ -14,6 +15,7 @@ import { ReceivedClock } from "./received-clock.ts";
 import { makeRootSealer } from "./root-sealer.ts";
 import { SiteChanges } from "./site-changes.ts";
 import { readFactValue } from "./site-facts.ts";
+import { SnapshotKeeps } from "./snapshot-keeps.ts";
 import { SnapshotRegistry } from "./snapshot-registry.ts";
 import { UploadSessions } from "./upload-sessions.ts";
 
@@ -42,6 +44,7 @@ export interface Site {
   readonly enrolments: Enrolments;
   readonly sessions: UploadSessions;
   readonly snapshots: SnapshotRegistry;
+  readonly snapshotKeeps: SnapshotKeeps;
   readonly changes: SiteChanges;
   /** When the newest snapshot was received; 0 before the first. */
   receivedMs(): number;
@@ -70,12 +73,13 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
   const agents = await AgentRegistry.open(store, changes);
   const snapshots = new SnapshotRegistry({ store, sealer: makeRootSealer(identity, secrets) });
   const clock = await ReceivedClock.open(store, now);
+  const keep = (ids: readonly PrimeId[]): Promise<void> => store.keep(identity.siteId, ids);
   const sessions = await UploadSessions.open({
     changes,
     store,
     snapshots,
     clock,
-    keep: (ids) => store.keep(identity.siteId, ids),
+    keep,
     now,
   });
   const addresses = async (): Promise<readonly string[]> => {
@@ -92,6 +96,7 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
     enrolments: new Enrolments({ store, agents, now, siteId: identity.siteId, caHash }),
     sessions,
     snapshots,
+    snapshotKeeps: new SnapshotKeeps({ store, keep, snapshots }),
     changes,
     receivedMs: () => clock.floorMs,
     now,

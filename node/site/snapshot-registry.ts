@@ -8,7 +8,14 @@ import { type CborValue, decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { CommitRequest, SnapshotResponse, SnapshotSummary, WireNodePointer } from "#protocol/http.ts";
 import { nodePointer } from "#protocol/http.ts";
-import { type AgentId, type SessionId, type SnapshotId, parseSessionId, parseSnapshotId } from "#protocol/ids.ts";
+import {
+  type AgentId,
+  type SessionId,
+  type SnapshotId,
+  parseAgentId,
+  parseSessionId,
+  parseSnapshotId,
+} from "#protocol/ids.ts";
 import { type SiteFact, readFactValue } from "./site-facts.ts";
 
 const KIND = "snapshot";
@@ -75,6 +82,14 @@ export class SnapshotRegistry {
   /** What is known of how a snapshot was completed; undefined while it was not. */
   completed(agent: AgentId, snapshot: SnapshotId): Promise<CompletedSnapshot | undefined> {
     return this.read(agent, snapshot);
+  }
+
+  /** All snapshots of all agents, in byte order of the keys, which are `agent/snapshot`. */
+  async *keys(): AsyncGenerator<{ key: string; agent: AgentId; snapshot: SnapshotId }> {
+    for await (const { key } of this.components.store.facts(KIND)) {
+      const [agent, snapshot] = key.split("/");
+      yield { key, agent: parseAgentId(agent), snapshot: parseSnapshotId(snapshot) };
+    }
   }
 
   /** An agent's snapshots, in the order in which the site received them. */

@@ -16,6 +16,7 @@ import type { PrimeId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { hasCode } from "#test/conformance/prime-store.ts";
 import { count } from "#test/support/level.ts";
+import { fromHex, readVectors } from "#test/support/vectors.ts";
 import { suite } from "#test/support/suite.ts";
 import { type Comparison, compareSets, numberedIds } from "./compared-sets.ts";
 
@@ -170,6 +171,19 @@ test("questions and answers that are none are refused", async () => {
   }
 });
 
+for (const { comment, question, answer } of readVectors<{ comment: string; question: string; answer: string }>(
+  "reconciling",
+))
+  test(`vector: ${comment}`, async () => {
+    const ids = Array.from(
+      { length: 700 },
+      (_, at) => createHash("sha256").update(`id ${at}`).digest("hex") as PrimeId,
+    );
+    const set = setOfList(createHash("sha256").update("reconciling").digest(), ids.toSorted());
+    assert.deepEqual(encodeQuestion(decodeQuestion(fromHex(question))).toString("hex"), question);
+    assert.equal((await answerQuestion(set, fromHex(question))).toString("hex"), answer);
+  });
+
 test("an answer lists tags in ascending order", async () => {
   const ids = numberedIds(0, 20).toSorted();
   const answer = await answerQuestion(setOfList(key, ids), encodeQuestion({ sums: [], below: [""], finds: [] }));
@@ -215,7 +229,7 @@ test("a holder with more ids too many than a comparison takes is refused", async
     return encodeAnswer({
       sums: sums.map(() => fingerprint),
       below: below.map((prefix) =>
-        prefix.length < 4 ? { children: Array(16).fill(fingerprint) } : { tags: tagsBelow(prefix) },
+        prefix.length < 4 ? { children: Array.from({ length: 16 }, () => fingerprint) } : { tags: tagsBelow(prefix) },
       ),
       finds: finds.map(({ tag }) => ({ id: byTag.get(tag)! })),
     });

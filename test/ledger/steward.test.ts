@@ -40,6 +40,13 @@ test("the lowest live holder of a slice is its steward", () => {
   );
 });
 
+test("a holder that does not have a slice is not its steward", () => {
+  assert.equal(
+    stewardOf(owner, 1, (site, slice) => site !== b || slice !== 1),
+    c,
+  );
+});
+
 test("nobody acts for an owner before it was silent for seven days", () => {
   assert.equal(
     stewardOf({ ...owner, silentMs: owner.silentMs - 1 }, 0, () => true),

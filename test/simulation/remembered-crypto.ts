@@ -1,48 +1,42 @@
 /**
- * Keys and signatures that are verified again and again give the same answer: here it is computed once for all simulated sites.
- * Five hundred of them verify each entry, and that would be all that a run does.
+ * Signatures of simulated sites: a hash in place of what Ed25519 makes, remembered with its key and message, so that making and
+ * verifying cost next to nothing; whatever was not made here is verified by the real thing, and fails. Five hundred sites verify each
+ * entry, and that would be all that a run does.
  */
 import crypto, { type KeyObject } from "node:crypto";
 import { syncBuiltinESMExports } from "node:module";
 
-/** About 100 MB. */
-const MOST_COUNT = 200_000;
+/** About 400 MB; the oldest are forgotten first, and fail from then on. */
+const MOST_COUNT = 1_000_000;
 
 type MakeKey = (input: { key: Buffer; format: "der"; type: "spki" | "pkcs8" }) => KeyObject;
 
+interface Signed {
+  readonly key: KeyObject;
+  readonly message: Buffer;
+}
+
 export class RememberedCrypto implements Disposable {
   readonly #real = {
+    sign: crypto.sign,
     verify: crypto.verify,
     createPublicKey: crypto.createPublicKey,
     createPrivateKey: crypto.createPrivateKey,
   };
+  readonly #publicKeys = new Map<string, KeyObject>();
+  readonly #privateKeys = new Map<string, KeyObject>();
+  /** Of each private key: its public one, and what its signatures begin with. */
+  readonly #signers = new Map<KeyObject, { publicKey: KeyObject; secret: Buffer }>();
+  readonly #signed = new Map<string, Signed>();
 
   constructor() {
-    const { verify, createPublicKey, createPrivateKey } = this.#real;
-    const verdicts = new Map<string, { key: KeyObject; message: Buffer; verdict: boolean }>();
-    const remember = (make: MakeKey): MakeKey => {
-      const keys = new Map<string, KeyObject>();
-      return (input) => {
-        if (!(input.key instanceof Uint8Array)) return make(input);
-        const name = input.key.toString("latin1");
-        const key = keys.get(name) ?? make(input);
-        if (keys.size < MOST_COUNT) keys.set(name, key);
-        return key;
-      };
-    };
-    const rememberedVerify = (algorithm: null, message: Buffer, key: KeyObject, signature: Buffer): boolean => {
-      const name = Buffer.from(signature.buffer, signature.byteOffset, signature.length).toString("latin1");
-      const known = verdicts.get(name);
-      if (known?.key === key && known.message.equals(message)) return known.verdict;
-      const verdict = verify(algorithm, message, key, signature);
-      if (verdicts.size >= MOST_COUNT) verdicts.clear();
-      verdicts.set(name, { key, message: Buffer.from(message), verdict });
-      return verdict;
-    };
+    const { createPublicKey, createPrivateKey } = this.#real;
     Object.assign(crypto, {
-      verify: rememberedVerify,
-      createPublicKey: remember(createPublicKey as MakeKey),
-      createPrivateKey: remember(createPrivateKey as MakeKey),
+      sign: (_: null, message: Uint8Array, key: KeyObject) => this.#sign(message, key),
+      verify: (_: null, message: Uint8Array, key: KeyObject, signature: Uint8Array) =>
+        this.#verify(message, key, signature),
+      createPublicKey: remember(createPublicKey as MakeKey, this.#publicKeys),
+      createPrivateKey: remember(createPrivateKey as MakeKey, this.#privateKeys),
     });
     syncBuiltinESMExports();
   }
@@ -51,4 +45,35 @@ export class RememberedCrypto implements Disposable {
     Object.assign(crypto, this.#real);
     syncBuiltinESMExports();
   }
+
+  #sign(message: Uint8Array, key: KeyObject): Buffer {
+    let signer = this.#signers.get(key);
+    if (!signer) {
+      const secret = key.export({ format: "der", type: "pkcs8" });
+      const spki = this.#real.createPublicKey(key as never).export({ format: "der", type: "spki" });
+      signer = { publicKey: crypto.createPublicKey({ key: spki, format: "der", type: "spki" }), secret };
+      this.#signers.set(key, signer);
+    }
+    const signature = crypto.createHash("sha512").update(signer.secret).update(message).digest();
+    if (this.#signed.size >= MOST_COUNT) this.#signed.delete(this.#signed.keys().next().value!);
+    this.#signed.set(signature.toString("latin1"), { key: signer.publicKey, message: Buffer.from(message) });
+    return signature;
+  }
+
+  #verify(message: Uint8Array, key: KeyObject, signature: Uint8Array): boolean {
+    const known = this.#signed.get(Buffer.from(signature).toString("latin1"));
+    if (known) return known.key === key && known.message.equals(message);
+    return this.#real.verify(null, message, key, signature);
+  }
+}
+
+/** Keys by their bytes; others are made anew. */
+function remember(make: MakeKey, keys: Map<string, KeyObject>): MakeKey {
+  return (input) => {
+    if (!(input.key instanceof Uint8Array)) return make(input);
+    const name = input.key.toString("latin1");
+    const key = keys.get(name) ?? make(input);
+    keys.set(name, key);
+    return key;
+  };
 }

@@ -1,0 +1,87 @@
+/**
+ * Keeps for the site what its snapshots reach, once for each generation of the store: commits do that as they come, but damage may have
+ * taken keeps along, and stores are older than keeps. Goes on where it was stopped.
+ */
+import * as v from "valibot";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { encodeCbor } from "#protocol/cbor.ts";
+import { isCostorError } from "#protocol/errors.ts";
+import { nodePointerFromWire } from "#protocol/node-pointer.ts";
+import { type ClosureComponents, keepTree } from "./closure.ts";
+import { readFactValue } from "./site-facts.ts";
+import type { SnapshotRegistry } from "./snapshot-registry.ts";
+
+export interface SnapshotKeepsComponents {
+  readonly store: ClosureComponents["store"] & Pick<PrimeStore, "fact" | "appendFacts" | "generation">;
+  readonly keep: ClosureComponents["keep"];
+  readonly snapshots: Pick<SnapshotRegistry, "keys" | "get">;
+}
+
+/** What of a snapshot could not be read, and so is not kept below that. */
+export interface UnreadableTree {
+  /** `agent/snapshot`. */
+  readonly key: string;
+  readonly error: unknown;
+}
+
+const PROGRESS = { kind: "kept-snapshots", key: "" } as const;
+/** `after`: the key of the last snapshot that was walked; `isDone`: all of them were. */
+const schema = v.strictObject({ generation: v.string(), after: v.string(), isDone: v.boolean() });
+type Progress = v.InferOutput<typeof schema>;
+
+export class SnapshotKeeps {
+  readonly #components: SnapshotKeepsComponents;
+
+  constructor(components: SnapshotKeepsComponents) {
+    this.#components = components;
+  }
+
+  /** Resolves when everything that can be reached is kept; at once when that is known. Throws like the store. */
+  async run(onUnreadable: (unreadable: UnreadableTree) => void, signal?: AbortSignal): Promise<void> {
+    const { store } = this.#components;
+    for (;;) {
+      const { generation } = store;
+      const progress = await this.#progress();
+      const isSame = progress?.generation === generation;
+      if (isSame && progress.isDone) return;
+      const last = await this.#walk(generation, isSame ? progress.after : "", onUnreadable, signal);
+      await this.#note({ generation, after: last, isDone: true });
+    }
+  }
+
+  async #walk(
+    generation: string,
+    after: string,
+    onUnreadable: (unreadable: UnreadableTree) => void,
+    signal: AbortSignal | undefined,
+  ): Promise<string> {
+    const { store, snapshots, keep } = this.#components;
+    let last = after;
+    for await (const { key, agent, snapshot } of snapshots.keys()) {
+      if (key <= after) continue;
+      signal?.throwIfAborted();
+      const tell = (error: unknown): void => onUnreadable({ key, error });
+      try {
+        const { root } = await snapshots.get(agent, snapshot);
+        await keepTree({ store, keep }, nodePointerFromWire(root), tell, signal);
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (!isCostorError(error) || isCostorError(error, "store-full") || isCostorError(error, "store-failed"))
+          throw error;
+        tell(error);
+      }
+      last = key;
+      await this.#note({ generation, after: last, isDone: false });
+    }
+    return last;
+  }
+
+  async #progress(): Promise<Progress | undefined> {
+    const value = await this.#components.store.fact(PROGRESS.kind, PROGRESS.key);
+    return value === undefined ? undefined : readFactValue(value, schema, PROGRESS.kind);
+  }
+
+  #note(progress: Progress): Promise<void> {
+    return this.#components.store.appendFacts([{ ...PROGRESS, value: encodeCbor({ ...progress }) }]);
+  }
+}
