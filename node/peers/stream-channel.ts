@@ -11,8 +11,11 @@ import type { PeerKey } from "#protocol/ids.ts";
 import { noteDropped } from "#protocol/young-garbage.ts";
 import type { Channel, Protocol } from "#ledger/peers.ts";
 
-/** The header goes out with so much of the frame: two small writes cost more than this copy. */
-const firstWriteBytes = 32 * 1024;
+/**
+ * A frame goes out in copies of so much of it, the first behind the header: nobody says when libp2p is done with bytes, and so the frame
+ * is its owner's again as soon as it is sent.
+ */
+const pieceBytes = 128 * 1024;
 /** So much may still wait for the window when the next frame is taken, so that there is always something to send. */
 const waitingBytes = 512 * 1024;
 
@@ -119,10 +122,12 @@ export class StreamChannel implements Channel {
     if (this.closing !== undefined) throw this.fail("the channel was closed here");
     const { stream } = this;
     try {
-      stream.send(Buffer.concat([header, frame.subarray(0, firstWriteBytes)]));
-      if (frame.length > firstWriteBytes) stream.send(frame.subarray(firstWriteBytes));
-      this.sentBytes += frame.length;
-      while (isFull(stream)) await movement(stream);
+      for (let at = 0; at === 0 || at < frame.length; at += pieceBytes) {
+        const piece = frame.subarray(at, at + pieceBytes);
+        stream.send(Buffer.concat(at === 0 ? [header, piece] : [piece]));
+        this.sentBytes += piece.length;
+        while (isFull(stream)) await movement(stream);
+      }
       // As much again was dropped on the way through encryption.
       noteDropped(frame.length);
     } catch (cause) {
