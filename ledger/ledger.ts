@@ -19,7 +19,7 @@ import { Replica } from "./replica.ts";
 import type { Head } from "./roster.ts";
 import type { SeqRanges } from "./seq-ranges.ts";
 import type { Stated } from "./site-state.ts";
-import { type Statement, type StatementKind, readStatement } from "./statements.ts";
+import { type Statement, type StatementKind, readStatements } from "./statements.ts";
 
 export interface LedgerComponents {
   readonly store: LedgerStore;
@@ -139,10 +139,10 @@ export class Ledger {
     return this.#components.store.get(entryKey(logId, seq));
   }
 
-  /** What an entry in force says, with what is sealed in it. */
-  async wholeStatement(logId: LogId, seq: number): Promise<Statement | undefined> {
+  /** What an entry in force says, with what is sealed in it; empty for one that says nothing or is not in force. */
+  async wholeStatements(logId: LogId, seq: number): Promise<Statement[]> {
     const bytes = await this.entry(logId, seq);
-    return bytes && readStatement(parseEntry(bytes));
+    return bytes === undefined ? [] : readStatements(parseEntry(bytes));
   }
 
   /** Listeners are called in the order of admission, once the entry is durable; they must not throw. */

@@ -4,7 +4,7 @@ import type { LogId } from "#protocol/ids.ts";
 import type { Entry, Log } from "./entry.ts";
 import { RETIRE_KIND } from "./retire.ts";
 import { SeqRanges } from "./seq-ranges.ts";
-import { type HeldStatement, readStatement, withoutSealed } from "./statements.ts";
+import { type HeldStatement, readStatements, withoutSealed } from "./statements.ts";
 
 /** Two entries of one place in a log, each signed by its author, as they came. */
 export type ForkProof = readonly [first: Uint8Array, second: Uint8Array];
@@ -18,22 +18,14 @@ export interface HeldEntry {
   readonly timeMs: number;
   /** Of the signed entry. */
   readonly lengthBytes: number;
-  /** Undefined for an entry that says nothing. */
-  readonly statement: HeldStatement | undefined;
+  /** Empty for an entry that says nothing. */
+  readonly statements: readonly HeldStatement[];
 }
 
 export function holdEntry(entry: Entry): HeldEntry {
   const { logId, seq, hash, kind, timeMs, bytes } = entry;
-  const statement = readStatement(entry);
-  return {
-    logId,
-    seq,
-    hash,
-    kind,
-    timeMs,
-    lengthBytes: bytes.length,
-    statement: statement && withoutSealed(statement),
-  };
+  const statements = readStatements(entry).map(withoutSealed);
+  return { logId, seq, hash, kind, timeMs, lengthBytes: bytes.length, statements };
 }
 
 const noHash = Buffer.alloc(32);

@@ -54,8 +54,9 @@ export class Replica {
     const state = this.#logs.get(held.logId)!;
     const { siteId } = state.log.certificate;
     this.#sites.get(siteId)!.admit(state, held);
-    if (held.statement?.kind !== "retire") return;
-    const { logId, ranges } = held.statement;
+    const [statement] = held.statements;
+    if (statement?.kind !== "retire") return;
+    const { logId, ranges } = statement;
     const target = this.#logs.get(logId);
     if (target !== undefined) return this.#withdraw(target, { siteId, ranges });
     this.#pending.set(logId, [...(this.#pending.get(logId) ?? []), { siteId, ranges }]);

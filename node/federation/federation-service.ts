@@ -111,7 +111,7 @@ export class FederationService implements FederationControl {
     for (let isFirst = true; ; isFirst = false) {
       signal.throwIfAborted();
       try {
-        const channel = await transport.dialForJoin(peer, addresses, joinProtocol, signal);
+        const channel = await transport.dialStranger(peer, addresses, joinProtocol, signal);
         const init = { invitation, log: ownLog.log, name: this.#init.siteName, signal };
         const answer = await askToJoin(channel, init);
         if (answer.state === "refused")

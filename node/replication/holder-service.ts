@@ -1,6 +1,6 @@
 /** Serves `/costor/replicate/1`: keeps what owners and stewards send. docs/specs/replication.md, A run. */
 import type { Channel, Peers } from "#ledger/peers.ts";
-import { CostorError } from "#protocol/errors.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { type HolderComponents, HolderRun } from "./holder-run.ts";
 import type { Sites } from "./replication-ports.ts";
@@ -46,7 +46,7 @@ export class HolderService {
     if (sender === undefined) throw new CostorError("peer-refused", "not the current machine of a member or guest");
     if (this.#running.has(channel.peer)) throw new CostorError("too-many-requests", "a run of this peer is under way");
     this.#running.add(channel.peer);
-    using run = new HolderRun(this.#components, { sender });
+    await using run = new HolderRun(this.#components, { sender });
     try {
       for (let frame = await channel.receive(signal); frame !== undefined; frame = await channel.receive(signal))
         await channel.send(await run.answer(frame));
@@ -56,6 +56,6 @@ export class HolderService {
   }
 }
 
-/** What need not be logged as a fault. */
-const isExpected = (error: unknown): boolean =>
-  error instanceof CostorError && ["peer-refused", "too-many-requests", "quota-exceeded"].includes(error.code);
+/** What is to be said and need not be logged as a fault of the run: that this site lacks room or may not write is known here. */
+const EXPECTED = ["peer-refused", "too-many-requests", "quota-exceeded", "store-full", "ledger-refused"] as const;
+const isExpected = (error: unknown): boolean => EXPECTED.some((code) => isCostorError(error, code));

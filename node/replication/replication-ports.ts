@@ -6,7 +6,7 @@ import type { CompactionReport } from "#node/store/prime-store.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 
 export type LedgerReader = Pick<Ledger, "currentLog" | "forkOf" | "statement" | "statements" | "entry" | "offer">;
-export type OwnEntries = Pick<OwnLog, "write" | "withdrawIdle">;
+export type OwnEntries = Pick<OwnLog, "write" | "writeAll" | "withdrawIdle">;
 export type Sites = Pick<Membership, "sites" | "roleOf" | "siteOfPeer" | "peerOf" | "failureDomainOf">;
 
 /** What this site keeps for owners, and lies here. */

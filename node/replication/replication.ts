@@ -23,6 +23,7 @@ import { Omissions } from "./omissions.ts";
 import { OwnerTurns } from "./owner-turns.ts";
 import { PlacementKeeper } from "./placement-keeper.ts";
 import { servePrimes } from "./primes-service.ts";
+import { LED_BACK, Regaining } from "./regaining.ts";
 import { Refusals } from "./refusals.ts";
 import { RegularWork } from "./regular-work.ts";
 import type { KeptPrimes, LedgerReader, OwnEntries, Sites } from "./replication-ports.ts";
@@ -45,8 +46,10 @@ export interface ReplicationComponents {
   /** Asked each time: people change them while the site runs. */
   readonly settings: () => ReplicationSettings;
   readonly holdingLimits: () => Promise<HoldingLimits>;
-  /** Why the own log must not be written now: `OwnLog.suspicion`, or that nobody was asked yet. */
+  /** Why no live set must be signed now: `OwnLog.suspicion`, that nobody was asked yet, or {@link LED_BACK}. */
   readonly suspicion: () => string | undefined;
+  /** `OwnLog.regained`. */
+  readonly regained: () => Promise<void>;
   readonly onEvent: (event: ReplicationEvent) => void;
 }
 
@@ -83,6 +86,7 @@ export class Replication implements AsyncDisposable {
   readonly #components: ReplicationComponents;
   readonly #holder: HolderService;
   readonly #owner: RegularWork;
+  readonly #healing: RegularWork;
   readonly #liveSets: LiveSets;
   readonly #replicator: Replicator;
   readonly #works: readonly RegularWork[];
@@ -135,8 +139,16 @@ export class Replication implements AsyncDisposable {
     const heal = async (signal: AbortSignal): Promise<void> => {
       if ((await healOwn(components, signal)) > 0) this.soon();
     };
+    this.#healing = this.#work("healing", 15 * MINUTE_MS, inFederation(heal));
+    const regaining = new Regaining(components);
+    const regain = async (signal: AbortSignal): Promise<void> => {
+      if (components.suspicion() !== LED_BACK || !(await regaining.turn(signal))) return;
+      this.#healing.soon();
+      this.soon();
+    };
     this.#works = [
-      this.#work("healing", 15 * MINUTE_MS, inFederation(heal)),
+      this.#healing,
+      this.#work("regaining", 5 * MINUTE_MS, inFederation(regain)),
       this.#owner,
       this.#work(
         "stewardship",

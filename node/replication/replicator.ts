@@ -16,7 +16,8 @@ import type { Auditor } from "./auditor.ts";
 import { BackOff } from "./back-off.ts";
 import type { LiveSets, OwnPrimes } from "./live-sets.ts";
 import { OwnerRun, type RunProgress, type SliceReport, type SliceToSend } from "./owner-run.ts";
-import { type PlacementKeeper, allSlices } from "./placement-keeper.ts";
+import { allSlices } from "./all-slices.ts";
+import type { PlacementKeeper } from "./placement-keeper.ts";
 import type { Refusals } from "./refusals.ts";
 import { hashOfSet } from "./prime-set-hash.ts";
 import { replicateProtocol } from "./replicate-messages.ts";
@@ -145,7 +146,7 @@ export class Replicator {
       onEvent?.({ event: "run-ended", holder, reports });
     } catch (error) {
       if (signal.aborted) return;
-      if (isCostorError(error, "quota-exceeded")) this.#components.refusals.refused(holder);
+      if (cannotHold(error)) this.#components.refusals.refused(holder);
       this.#backOff.failed(holder);
       onEvent?.({ event: "run-failed", holder, error });
     }
@@ -153,7 +154,7 @@ export class Replicator {
 
   #note(holder: SiteId, reports: readonly SliceReport[]): void {
     const refusals = reports.flatMap(({ refusal }) => refusal ?? []);
-    if (refusals.some((refusal) => isCostorError(refusal, "quota-exceeded"))) this.#components.refusals.refused(holder);
+    if (refusals.some(cannotHold)) this.#components.refusals.refused(holder);
     if (refusals.length > 0) this.#backOff.failed(holder);
     else this.#backOff.succeeded(holder);
   }
@@ -225,3 +226,9 @@ export class Replicator {
     );
   }
 }
+
+/** It has no room, whatever it has offered, may give no receipts, or spoils its runs: another one takes its place. */
+const cannotHold = (error: unknown): boolean =>
+  (["quota-exceeded", "store-full", "ledger-refused", "peer-misbehaved"] as const).some((code) =>
+    isCostorError(error, code),
+  );

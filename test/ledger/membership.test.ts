@@ -66,10 +66,11 @@ test("what lies beyond the head is hidden, what it withdrew is back, and all of 
   const before = one.ledger.digest();
   // Written before it knows: a new placement, and the withdrawal of all that it has ever said.
   await third.own.write({ kind: "placement", slice: 2, holders: [] });
-  const places = third.ledger
-    .logsOf(third.siteId)[0]!
-    .seqs()
-    .map((seq) => ({ logId: third.author.log.id, seq }));
+  const log = third.ledger.logsOf(third.siteId)[0]!;
+  const places = log.seqs().flatMap((seq) => {
+    const held = log.held(seq)!;
+    return held.statements.map((statement) => ({ ...held, statement }));
+  });
   await third.own.withdrawIdle({ also: places, leastCount: 1 });
   await pull(one, third);
   assert.notEqual(one.ledger.digest(), before);
@@ -119,17 +120,33 @@ test("members that decide at different heads agree on the newest", async () => {
   assert.equal(role.heads[0]!.seq, third.ledger.headsOf(fourth.siteId)[0]!.seq);
 });
 
-test("a site that leaves has a vote like the others, and the last one stays", async () => {
+test("a site leaves although nobody else wishes it, and the last one stays", async () => {
   const [one, other] = (await federationOf(2)) as [Replica, Replica];
   other.wishRemoved(other.siteId);
   await settle([one, other]);
-  assert.equal(one.membership.roleOf(other.siteId).role, "member");
-  one.wishRemoved(other.siteId);
-  await settle([one, other]);
-  assert.deepEqual(one.memberIds, [one.siteId]);
+  for (const { memberIds } of [one, other]) assert.deepEqual(memberIds, [one.siteId]);
   one.wishRemoved(one.siteId);
   await one.step();
   assert.deepEqual(one.memberIds, [one.siteId]);
+});
+
+test("a site leaves with a majority that runs, and not without one", async () => {
+  const replicas = await federationOf(5);
+  const [one, two, three, , leaving] = replicas as [Replica, Replica, Replica, Replica, Replica];
+  await leaving.own.write({ kind: "placement", slice: 1, holders: [] });
+  leaving.wishRemoved(leaving.siteId);
+  await settle([one, leaving]);
+  assert.equal(one.membership.roleOf(leaving.siteId).role, "member");
+  await settle([one, two, leaving]);
+  for (const { membership } of [one, two, leaving]) assert.equal(membership.roleOf(leaving.siteId).role, "expelled");
+  await settle([one, two, three]);
+  assert.ok(three.ledger.statement(leaving.siteId, "placement", "1"), "what it has said stays");
+  const left = replicas.filter((replica) => replica !== leaving);
+  await settle(left);
+  for (const replica of left.slice(0, 3)) replica.wishes.push({ action: "admit", siteId: leaving.siteId });
+  await settle(replicas);
+  for (const { membership } of replicas)
+    assert.equal(membership.roleOf(leaving.siteId).role, "member", "it is back, and stays");
 });
 
 test("two puppets that a hostile member lets in are heard as guests, and have no vote", async () => {

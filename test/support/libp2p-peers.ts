@@ -1,6 +1,7 @@
 /** Sites' transports on the loopback interface, members to each other, with what a test wants to see of them. */
 import { randomBytes } from "node:crypto";
 import { Libp2pPeers, type Libp2pPeersComponents, type Libp2pPeersInit } from "#node/peers/libp2p-peers.ts";
+import { joinProtocol } from "#ledger/join.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { publicKeyOf } from "#protocol/raw-keys.ts";
 
@@ -40,7 +41,7 @@ export class TestMembership {
       log,
       mayConnect: (peer) => this.members.has(peer),
       members: () => [...this.members],
-      isJoinOpen: () => this.isJoinOpen,
+      strangerProtocols: () => (this.isJoinOpen ? [joinProtocol.name] : []),
       addressesOf: (peer) => this.addresses.get(peer) ?? [],
       announcedAddresses: () => this.announced.get(self) ?? [],
     };

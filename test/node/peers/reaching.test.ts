@@ -214,12 +214,12 @@ test("a site that joins reaches its inviter's join protocol only, and not once t
   const addresses = inviter.peers.addresses();
   const unreachable = (error: unknown): boolean => isCostorError(error, "peer-unreachable");
   await assert.rejects(async () => {
-    const refused = await joiner.peers.dialForJoin(inviter.peers.self, addresses, joinProtocol);
+    const refused = await joiner.peers.dialStranger(inviter.peers.self, addresses, joinProtocol);
     await refused.send(Buffer.from("?"));
     await refused.receive();
   }, unreachable);
   sites.membership.isJoinOpen = true;
-  const channel = await joiner.peers.dialForJoin(inviter.peers.self, addresses, joinProtocol);
+  const channel = await joiner.peers.dialStranger(inviter.peers.self, addresses, joinProtocol);
   assert.equal(channel.peer, inviter.peers.self);
   await assertEchoes(channel, Buffer.from("secret"));
   await assert.rejects(joiner.peers.open(inviter.peers.self, echo), unreachable);

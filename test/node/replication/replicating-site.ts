@@ -4,10 +4,10 @@ import type { Clock } from "#ledger/clock.ts";
 import { Ledger } from "#ledger/ledger.ts";
 import type { Channel } from "#ledger/peers.ts";
 import { answerQuestion } from "#ledger/reconcile-answer.ts";
-import { SLICES_COUNT } from "#ledger/slice.ts";
-import { type Statement, statementData, subjectOf } from "#ledger/statements.ts";
+import { type Statement, entryOf, subjectOf } from "#ledger/statements.ts";
 import { serveAudits } from "#node/replication/audit-service.ts";
 import { Auditor } from "#node/replication/auditor.ts";
+import { allSlices } from "#node/replication/all-slices.ts";
 import { HeldClock } from "#node/replication/held-clock.ts";
 import { HolderQuota } from "#node/replication/holder-quota.ts";
 import { HolderService } from "#node/replication/holder-service.ts";
@@ -33,23 +33,7 @@ import { MemoryLedgerStore } from "#test/support/memory-ledger-store.ts";
 import { type MemoryStore, createMemoryStore } from "#test/support/memory-store.ts";
 import { noise } from "#test/support/noise.ts";
 import { seededRng } from "#test/support/seeded-rng.ts";
-
-/** One machine's clocks, set by the test. */
-export class TestClock implements Clock {
-  wallMs = 1_800_000_000_000;
-  passedMs = 0;
-  now = (): number => this.wallMs;
-  elapsedMs = (): number => this.passedMs;
-  async sleep(durationMs: number): Promise<void> {
-    this.pass(durationMs);
-  }
-  pass(durationMs: number): void {
-    this.wallMs += durationMs;
-    this.passedMs += durationMs;
-  }
-}
-
-export const DAY_MS = 24 * 3_600_000;
+import { TestClock, neverLate } from "./test-clock.ts";
 
 function keptPrimesOf(store: PrimeStore): KeptPrimes {
   const slice = async (owner: SiteId, number: number): Promise<PrimeId[]> => {
@@ -84,7 +68,7 @@ export class ReplicatingFederation {
   async spread(): Promise<void> {
     for (const from of this.sites)
       for (const to of this.sites) {
-        if (from === to || from.ledger.digest() === to.ledger.digest()) continue;
+        if (from === to) continue;
         const entries: Uint8Array[] = [];
         for (const { log } of from.ledger.logs())
           for (const seq of from.ledger.log(log.id)!.seqs())
@@ -117,7 +101,6 @@ export class ReplicatingSite {
   readonly quota: HolderQuota;
   readonly peers: SimPeers;
   readonly service: HolderService | undefined;
-  readonly stop = new AbortController();
   readonly rng = seededRng("audits");
   role: Role;
   offeredBytes: number;
@@ -142,13 +125,17 @@ export class ReplicatingSite {
     this.quota = new HolderQuota({
       self,
       ledger,
-      store: { keptTotals: () => store.keptTotals(), stats: roomyStats(store) },
+      store: {
+        keptTotals: () => store.keptTotals(),
+        keptSlices: (site) => store.keptSlices(site),
+        stats: roomyStats(store),
+      },
       holdingLimits: async () => ({ offeredBytes: this.offeredBytes, ownerBytes: init.ownerBytes ?? Infinity }),
     });
     this.peers = federation.network.join(this.peerKey);
     if (init.serves !== false) {
       this.service = new HolderService({ ...this.holderComponents(), peers: this.peers, sites: this.view });
-      this.service.start(this.stop.signal);
+      this.service.start(new AbortController().signal);
       const served = { self, ledger, store, peers: this.peers, sites: this.view };
       servePrimes(served);
       serveAudits(served);
@@ -200,6 +187,7 @@ export class ReplicatingSite {
 
   readonly entries: OwnEntries = {
     write: (statement) => this.say(statement),
+    writeAll: (statements) => this.say(...statements),
     withdrawIdle: async ({ also = [] } = {}) => {
       const written: Uint8Array[] = [];
       const idle = [...this.ledger.superseded(this.siteId), ...also];
@@ -212,11 +200,14 @@ export class ReplicatingSite {
     },
   };
 
-  async say(statement: Statement): Promise<Uint8Array> {
+  async say(...statements: Statement[]): Promise<Uint8Array> {
     if (this.hasWriteFailure) throw new CostorError("ledger-refused", "for a test");
     const id = parseEntryId(makeUuidV7(this.clock.now()));
-    const data = statementData(statement);
-    return this.ledger.append(this.author.log, this.author.seed, { id, timeMs: 1, kind: statement.kind, data });
+    return this.ledger.append(this.author.log, this.author.seed, {
+      id,
+      timeMs: this.clock.now(),
+      ...entryOf(statements),
+    });
   }
 
   /** Backs up so many primes; their ids. */
@@ -317,7 +308,7 @@ export class ReplicatingSite {
   runOver(channel: Channel, holder: SiteId, slices: readonly SliceToSend[], init: Partial<OwnerRunInit> = {}) {
     const { ledger, store } = this;
     const limit = new BandwidthLimit({ clock: this.clock }, { bytesPerSecond: () => undefined });
-    const components = { channel, ledger, store, limit, rng: seededRng(this.name) };
+    const components = { clock: neverLate, channel, ledger, store, limit, rng: seededRng(this.name) };
     return new OwnerRun(components, { owner: this.siteId, holder, ...init }).run(slices);
   }
 
@@ -359,19 +350,5 @@ interface Opened {
   readonly heldClock: HeldClock;
 }
 
-const allSlices: readonly number[] = Array.from({ length: SLICES_COUNT }, (_, slice) => slice);
-
-/** A clock on which nothing is ever late. */
-const neverLate: Clock = {
-  now: () => 0,
-  elapsedMs: () => 0,
-  sleep: (_, signal) =>
-    new Promise((_resolve, reject) => {
-      signal?.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
-    }),
-};
-
 const writeTurns = new Turns({ atOnceCount: 2 });
-
-/** A store in memory says to have no room. */
 const roomyStats = (store: PrimeStore) => async () => ({ ...(await store.stats()), freeBytes: 1e15 });
