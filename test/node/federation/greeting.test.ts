@@ -89,6 +89,7 @@ test("a stranger, and a machine of a site that it is not, get no further", async
       {
         log: { info: () => undefined, warn: () => undefined },
         ...{ mayConnect: () => false, members: () => [], strangerProtocols: () => [], addressesOf: () => [] },
+        announcedAddresses: () => [],
       },
       { peerSeed: makeIdentity("thief", 1).peerSeed, listen: [], mdns: false },
     );

@@ -3,7 +3,7 @@
  * Method: whole sites in memory, turns taken by hand.
  */
 import assert from "node:assert/strict";
-import { allSlices } from "#node/replication/placement-keeper.ts";
+import { allSlices } from "#node/replication/all-slices.ts";
 import { suite } from "#test/support/suite.ts";
 import { ReplicatingFederation } from "./replicating-site.ts";
 import { ownerProgram } from "./site-program.ts";
