@@ -195,10 +195,10 @@ export class FaultEffects {
     return newcomer !== undefined && people.invite(newcomer);
   }
 
-  #partition({ label, durationMs, severityRatio }: Fault): Ending {
+  #partition({ label, durationMs, severityRatio, shape: given }: Fault): Ending {
     const { network, rng, time, sites } = this.#components;
     const details = rng.fork(label);
-    const shape = partitionShapes[details.pick(partitionShapeNames)];
+    const shape = partitionShapes[given ?? details.pick(partitionShapeNames)];
     // By site and not by key: a site may come back as another machine.
     const bySite = new Map(sites.map((site) => [site.identity.peerKey, site]));
     const links = shape(details, [...bySite.keys()]);
