@@ -134,11 +134,20 @@ class FederationSim {
       onJoined: (site) => this.#workload.begin([site]),
     });
     const effects = { ...shared, network, people, struck: this.#struck, rng: rng.fork("effects") };
-    this.#checkers = new Checkers({ honest, witness: this.#witness });
+    this.#checkers = new Checkers({
+      ...{ sites: this.#sites, honest, witness: this.#witness },
+      droppersCount: plan.hostile.filter(({ vice }) => vice === "drops").length,
+    });
     const afterCrash = (site: SimSite): void => {
       if (honest.includes(site)) this.#checkers.afterCrash(site);
     };
-    this.#effects = new FaultEffects({ ...effects, sites: this.#sites, honest, afterCrash });
+    this.#effects = new FaultEffects({
+      ...effects,
+      sites: this.#sites,
+      honest,
+      afterCrash,
+      beforeLoss: () => this.#checkers.noteKeepers(),
+    });
     this.#honest = honest;
   }
 
@@ -181,8 +190,12 @@ class FederationSim {
   }
 
   async #askWhatIsSafe(): Promise<void> {
+    this.#checkers.noteKeepers();
     for (const { program } of this.#honest)
-      for (const id of (await program?.safeSnapshots()) ?? []) this.#witness.saidSafe(id);
+      for (const id of (await program?.safeSnapshots()) ?? []) {
+        const promised = this.#witness.saidSafe(id);
+        if (promised) this.#checkers.saidSafe(promised.site, promised.snapshot);
+      }
   }
 
   /** People show the certificates of new machines around; until then these are strangers to all. */
@@ -210,6 +223,8 @@ class FederationSim {
       if (atMs > endMs + boundMs)
         throw new InvariantViolation("I6-convergence", `${boundMs / HOUR_MS} hours after the last fault: ${why}`);
     }
+    await this.#askWhatIsSafe();
     this.#checkers.hourly();
+    await this.#checkers.afterAll();
   }
 }
