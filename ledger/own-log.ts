@@ -89,10 +89,15 @@ export class OwnLog {
     return this.#wasLedBack;
   }
 
-  /** All that was there when the newest entries were written is here again. */
+  /** All that was there when the newest entries were written is here again. Entries that come meanwhile say anew that it is not. */
   async regained(): Promise<void> {
-    await this.#components.store.write([{ key: LED_BACK_KEY, value: encodeCbor(null) }]);
     this.#wasLedBack = false;
+    try {
+      await this.#components.store.write([{ key: LED_BACK_KEY, value: encodeCbor(null) }]);
+    } catch (error) {
+      this.#wasLedBack = true;
+      throw error;
+    }
   }
 
   get suspicion(): Suspicion | undefined {

@@ -46,7 +46,8 @@ export class HolderQuota {
     const { freeBytes, reserveBytes } = await store.stats();
     if (growthBytes > Math.max(0, freeBytes - reserveBytes))
       throw new CostorError("quota-exceeded", "this site's disk has no room for the slice");
-    await this.#requireRoom(owner, growthBytes);
+    // Who only asks, or sends less than before, needs no room.
+    if (growthBytes > 0) await this.#requireRoom(owner, growthBytes);
     const filling = new Set([...this.#reservations].filter((other) => other.isFirstFill).map((other) => other.owner));
     if (isFirstFill && !filling.has(owner) && filling.size >= limits.firstFillsCount)
       throw new CostorError("too-many-requests", "this site fills other owners for the first time now");

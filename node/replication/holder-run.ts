@@ -10,13 +10,20 @@ import { parseBatch } from "#protocol/batch.ts";
 import type { CborMap } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { LogId, SiteId } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
 import { batchOf, decodeMessage, encodeMessage, isBatch } from "./frame-codec.ts";
 import type { HolderQuota, Reservation } from "./holder-quota.ts";
 import type { Omissions } from "./omissions.ts";
 import type { OwnerTurns } from "./owner-turns.ts";
 import { hashOfSet } from "./prime-set-hash.ts";
 import type { KeptPrimes, LedgerReader, OwnEntries } from "./replication-ports.ts";
-import { type FinishRequest, type ReserveRequest, refusalOf, replicateRequest } from "./replicate-messages.ts";
+import {
+  type FinishRequest,
+  type ReserveRequest,
+  idsToBytes,
+  refusalOf,
+  replicateRequest,
+} from "./replicate-messages.ts";
 import type { Turns } from "./turns.ts";
 
 export interface HolderComponents {
@@ -77,6 +84,7 @@ export class HolderRun implements AsyncDisposable {
       }
     }
     if (request.kind === "finish") return encodeMessage(await this.#finish(request));
+    if (request.kind === "omitted") return encodeMessage(await this.#omitted());
     if (request.kind === "end") return encodeMessage({ kind: "receipts", entries: await this.#writeReceipts() });
     const { owner, slice } = this.#required();
     const answer = await this.#components.kept.compare(owner, slice, request.key, request.question);
@@ -151,6 +159,16 @@ export class HolderRun implements AsyncDisposable {
       if (this.#sender === owner) await omissions.note(owner, slice, signed.logId, noted);
       return { kind: "received" };
     });
+  }
+
+  /** So that an owner that has lost its memory learns what it has left out. */
+  async #omitted(): Promise<CborMap> {
+    const { owner, slice } = this.#required();
+    const notes = await Array.fromAsync(this.#components.omissions.notes(owner, slice));
+    const ids = [...new Set(notes.flatMap((note) => note.ids ?? []))];
+    if (ids.length > limits.reconcileExtrasCount)
+      throw new CostorError("limit-exceeded", `at most ${limits.reconcileExtrasCount} omitted ids are told`);
+    return { kind: "omitted", ids: idsToBytes(ids) };
   }
 
   /** What the owner has signed last, or what the steward has given a receipt for. */

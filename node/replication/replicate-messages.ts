@@ -73,10 +73,12 @@ const finish = v.strictObject({
   /** What the holder has and the live set has not. */
   extras: idsField(limits.reconcileExtrasCount),
 });
+/** Which of what the holder has is noted as omitted. */
+const omitted = v.strictObject({ kind: v.literal("omitted") });
 /** No more slices: the receipts are due. */
 const end = v.strictObject({ kind: v.literal("end") });
 /** Frames that are no batch, from the owner. */
-export const replicateRequest = v.variant("kind", [reserve, compare, finish, end]);
+export const replicateRequest = v.variant("kind", [reserve, compare, finish, omitted, end]);
 export type ReserveRequest = v.InferOutput<typeof reserve>;
 export type FinishRequest = v.InferOutput<typeof finish>;
 
@@ -90,6 +92,7 @@ const answers = {
   /** The entries in which the receipts of all slices stand that were received. */
   receipts: v.strictObject({ kind: v.literal("receipts"), entries: v.pipe(v.array(entry), v.maxLength(SLICES_COUNT)) }),
   differs: v.strictObject({ kind: v.literal("differs"), count: natural, hash: bytesOf(HASH_BYTES) }),
+  omitted: v.strictObject({ kind: v.literal("omitted"), ids: idsField(limits.reconcileExtrasCount) }),
   refused,
 };
 /** Frames from the holder. */
@@ -100,6 +103,7 @@ export const replicateAnswer = v.variant("kind", [
   answers.received,
   answers.receipts,
   answers.differs,
+  answers.omitted,
   answers.refused,
 ]);
 export type ReplicateAnswer = v.InferOutput<typeof replicateAnswer>;

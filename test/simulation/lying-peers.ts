@@ -45,8 +45,8 @@ export class LyingPeers implements Transport {
     this.#peers.onAddressesChanged(listener);
   }
 
-  async dialForJoin(...parameters: Parameters<Transport["dialForJoin"]>): Promise<Channel> {
-    return this.#lying(await this.#peers.dialForJoin(...parameters));
+  async dialStranger(...parameters: Parameters<Transport["dialStranger"]>): Promise<Channel> {
+    return this.#lying(await this.#peers.dialStranger(...parameters));
   }
 
   async open(peer: PeerKey, protocol: Protocol, signal?: AbortSignal): Promise<Channel> {

@@ -51,7 +51,7 @@ function deafPeers({ identity }: Machine): Transport {
     membershipChanged: () => {},
     addresses: () => [],
     onAddressesChanged: () => {},
-    dialForJoin: () => Promise.reject(new CostorError("peer-unreachable", "nobody is asked")),
+    dialStranger: () => Promise.reject(new CostorError("peer-unreachable", "nobody is asked")),
     open: () => Promise.reject(new CostorError("peer-unreachable", "nobody is asked")),
     serve: () => {},
     connected: () => [],

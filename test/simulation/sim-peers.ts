@@ -67,9 +67,10 @@ export class SimPeers implements Transport {
     await this.#network.pass(this.#network.roundTripMs(this.self, peer), signal);
     if (this.#state === "crashed") await new Promise(() => {});
     const other = this.#network.up(peer);
-    if (!this.isUp || peer === this.self || !other || !this.#network.canConnect(this.self, peer))
+    if (!this.isUp || peer === this.self || !other || !this.#network.canReach(this.self, peer) || !this.admits(peer))
       throw unreachable(peer, "it is not reached");
-    this.#network.connect(this.self, peer);
+    if (other.admits(this.self)) this.#network.connect(this.self, peer);
+    else if (!other.letsStrangersOpen(protocol)) throw unreachable(peer, "it lets no strangers in");
     return other.#accept(this, protocol);
   }
 
@@ -79,7 +80,7 @@ export class SimPeers implements Transport {
     this.#served.set(protocol.name, { protocol, handler });
   }
 
-  async dialForJoin(
+  async dialStranger(
     peer: PeerKey,
     _addresses: readonly string[],
     protocol: Protocol,
@@ -89,13 +90,13 @@ export class SimPeers implements Transport {
     await this.#network.pass(this.#network.roundTripMs(this.self, peer), signal);
     if (this.#state === "crashed") await new Promise(() => {});
     const other = this.#network.up(peer);
-    if (!other || !this.#network.canReach(this.self, peer) || !other.isJoinOpen)
+    if (!other || !this.#network.canReach(this.self, peer) || !other.letsStrangersOpen(protocol))
       throw unreachable(peer, "it is not reached, or lets nobody in");
     return other.#accept(this, protocol);
   }
 
-  get isJoinOpen(): boolean {
-    return this.#doorkeeper?.isJoinOpen() ?? false;
+  letsStrangersOpen({ name }: Protocol): boolean {
+    return this.#doorkeeper?.strangerProtocols().includes(name) ?? false;
   }
 
   /** Whether this machine wants to be connected with a peer. */

@@ -202,8 +202,9 @@ export class ReplicatingSite {
 
   async say(...statements: Statement[]): Promise<Uint8Array> {
     if (this.hasWriteFailure) throw new CostorError("ledger-refused", "for a test");
-    const id = parseEntryId(makeUuidV7(this.clock.now()));
-    return this.ledger.append(this.author.log, this.author.seed, { id, timeMs: 1, ...entryOf(statements) });
+    const timeMs = this.clock.now();
+    const id = parseEntryId(makeUuidV7(timeMs));
+    return this.ledger.append(this.author.log, this.author.seed, { id, timeMs, ...entryOf(statements) });
   }
 
   /** Backs up so many primes; their ids. */
@@ -304,7 +305,7 @@ export class ReplicatingSite {
   runOver(channel: Channel, holder: SiteId, slices: readonly SliceToSend[], init: Partial<OwnerRunInit> = {}) {
     const { ledger, store } = this;
     const limit = new BandwidthLimit({ clock: this.clock }, { bytesPerSecond: () => undefined });
-    const components = { clock: neverLate, channel, ledger, store, limit, rng: seededRng(this.name) };
+    const components = { channel, ledger, store, limit, rng: seededRng(this.name) };
     return new OwnerRun(components, { owner: this.siteId, holder, ...init }).run(slices);
   }
 

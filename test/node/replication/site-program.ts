@@ -20,6 +20,9 @@ export interface OwnerProgram {
   suspicion: string | undefined;
   mayMove: boolean;
   onEvent: ((event: ReplicatorEvent) => void) | undefined;
+  audit(): ReturnType<Replicator["audit"]>;
+  /** As when people say `send`. */
+  hurry(): void;
   turn(signal?: AbortSignal): Promise<void>;
 }
 
@@ -56,6 +59,8 @@ export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram>
     suspicion: undefined,
     mayMove: true,
     onEvent: undefined,
+    audit: () => replicator.audit(new AbortController().signal),
+    hurry: () => replicator.hurry(),
     turn: (signal = new AbortController().signal) => replicator.turn(signal),
   };
   const replicator = new Replicator({

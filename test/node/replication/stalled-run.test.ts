@@ -36,6 +36,7 @@ test("a run in which nothing moves for half an hour has ended, and one that goes
     for (let turn = 0; turn < 5; turn++) await setImmediate();
   };
   await pass(29);
+  await pass(2);
   assert.equal(ended, false);
   await pass(31);
   await assert.rejects(ending, (error) => isCostorError(error, "peer-unreachable"));
