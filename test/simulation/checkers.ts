@@ -7,7 +7,8 @@ import { Membership } from "#ledger/membership.ts";
 import { COPIES_COUNT } from "#node/replication/replication.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import { type LogId, type PrimeId, type SiteId, parseSnapshotId } from "#protocol/ids.ts";
+import { type LogId, type PrimeId, type SiteId, parseSnapshotId, primeIdFromBytes } from "#protocol/ids.ts";
+import { decodeCbor } from "#protocol/cbor.ts";
 import { primeIdOf } from "#protocol/sealing.ts";
 import type { SimDisk } from "./sim-disk.ts";
 import type { SimSite } from "./sim-site.ts";
@@ -29,6 +30,8 @@ interface KeptBefore {
   /** As it was looked at last. */
   list: readonly PrimeId[] | undefined;
 }
+
+const ID_BYTES = 32;
 
 export interface CheckedWorld {
   readonly sites: readonly SimSite[];
@@ -56,6 +59,7 @@ export class Checkers {
     this.#keepsWhatIsSafe();
     this.#keepsNothingElse();
     this.#keepsForOthers();
+    this.#omitsNothingLive();
     this.#neverForgetsEntries();
     this.#neverRunsAheadOfAuthors();
   }
@@ -80,10 +84,25 @@ export class Checkers {
 
   /** Undefined when all honest sites run and have nothing left to do. */
   async whyNotSettled(): Promise<string | undefined> {
-    for (const { name, program } of this.#staying) {
-      const why = program ? await program.whyNotSettled() : "is not up";
-      if (why !== undefined) return `${name} ${why}`;
+    for (const site of this.#staying) {
+      const { program } = site;
+      const why = program ? ((await program.whyNotSettled()) ?? this.#whyNotTwice(site)) : "is not up";
+      if (why !== undefined) return `${site.name} ${why}`;
     }
+    return undefined;
+  }
+
+  /** What a site says to be safe is at two others, whatever they have said. */
+  #whyNotTwice(owner: SimSite): string | undefined {
+    const { sites, witness } = this.#world;
+    const { siteId } = owner.identity;
+    if (!owner.program?.signs) return undefined;
+    const others = sites.filter((site) => site !== owner && !site.isLeaving);
+    for (const { disk, snapshot } of witness.safe.values())
+      for (const { id } of disk === owner.disk ? snapshot.primes : []) {
+        const copies = others.filter((site) => site.disk.primes.has(id) && site.disk.hasKept(siteId, id));
+        if (copies.length < COPIES_COUNT) return `has only ${copies.length} copies of prime ${id} elsewhere`;
+      }
     return undefined;
   }
 
@@ -223,6 +242,27 @@ export class Checkers {
     let kept = owners.get(owner);
     if (!kept) owners.set(owner, (kept = { ids: new Set(), list: undefined }));
     return kept;
+  }
+
+  /** Nobody has noted that an honest owner has left out what its snapshots reach: that is how everything would be lost in the end. */
+  #omitsNothingLive(): void {
+    const { honest, witness } = this.#world;
+    for (const { name, disk } of honest)
+      for (const { key, value } of disk.facts("omitted", "")) {
+        if (this.#isSeen(disk, `omitted ${key}`)) continue;
+        const owner = honest.find(({ identity }) => key.startsWith(`${identity.siteId}/`));
+        const { ids } = decodeCbor(value) as { ids: Uint8Array | null };
+        if (!owner || owner.isCloned || ids === null) continue;
+        const live = witness.liveOf(owner.identity.siteId);
+        for (let at = 0; at < ids.length; at += ID_BYTES) {
+          const id = primeIdFromBytes(ids.subarray(at, at + ID_BYTES));
+          if (live.has(id))
+            throw new InvariantViolation(
+              "I5-omitted",
+              `${owner.name} has left out prime ${id} at ${name}, and needs it`,
+            );
+        }
+      }
   }
 
   /** What is written of a ledger stays. */
