@@ -86,6 +86,11 @@ export class Ledger {
     }
   }
 
+  /** Another value after each change of logs, or of the guests that are let in: who may speak may be others then. */
+  get speakersState(): object {
+    return this.#replica.speakersState;
+  }
+
   /** The newest first: it is the site's current log. */
   logsOf(siteId: SiteId): readonly LogState[] {
     return this.#replica.site(siteId)?.logs ?? [];
@@ -235,15 +240,15 @@ export class Ledger {
     }
   }
 
+  /** Where nothing is to be hidden or to come back, nothing is read. */
   async #settle(): Promise<void> {
-    if (this.logs().some(({ log, boundary }) => boundary !== this.#lastAllowedSeq(log))) await this.#load();
-    else this.#meetGuests();
+    if (this.logs().every((state) => state.moveBoundary(this.#lastAllowedSeq(state.log)))) this.#meetGuests();
+    else await this.#load();
   }
 
   /** Whoever knows the entry that lets a guest in knows its machine. The certificate is kept with the guest's first entry. */
   #meetGuests(): void {
-    for (const { statement } of this.#replica.statements("guest")) {
-      const log = openLog(statement.certificate);
+    for (const log of this.#replica.guestLogs()) {
       const boundary = this.#lastAllowedSeq(log);
       if (boundary >= 0 && this.log(log.id) === undefined && this.#hasRoomForLog(log))
         this.#replica.addLog(log, boundary);

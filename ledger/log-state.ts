@@ -32,8 +32,7 @@ const noHash = Buffer.alloc(32);
 
 export class LogState {
   readonly log: Log;
-  /** The last seq that the membership allows: -1 for none, Infinity for all. Nothing beyond it is here. */
-  readonly boundary: number;
+  #boundary: number;
   #fork: ForkProof | undefined;
   readonly #inForce = new Map<number, HeldEntry>();
   #admitted = SeqRanges.empty();
@@ -42,7 +41,20 @@ export class LogState {
 
   constructor(log: Log, boundary: number) {
     this.log = log;
-    this.boundary = boundary;
+    this.#boundary = boundary;
+  }
+
+  /** The last seq that the membership allows: -1 for none, Infinity for all. Nothing beyond it is here. */
+  get boundary(): number {
+    return this.#boundary;
+  }
+
+  /** Whether that was all: with another boundary, nothing of it is to be hidden. A fork may be. */
+  moveBoundary(boundary: number): boolean {
+    if (boundary === this.#boundary) return true;
+    if (this.#boundary !== Infinity || (this.lastSeq ?? -1) > boundary || this.#fork !== undefined) return false;
+    this.#boundary = boundary;
+    return true;
   }
 
   get inForceCount(): number {

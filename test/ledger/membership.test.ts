@@ -89,6 +89,51 @@ test("what lies beyond the head is hidden, what it withdrew is back, and all of 
   assert.equal(new Set([one, other, third].map(({ ledger }) => ledger.digest())).size, 1);
 });
 
+test("a removal that hides nothing has nothing read anew, and one that does has", async () => {
+  for (const beyondCount of [0, 1]) {
+    const [one, other, third] = (await federationOf(3)) as [Replica, Replica, Replica];
+    await settle([one, other, third]);
+    for (const replica of [one, other]) replica.wishRemoved(third.siteId);
+    for (let count = 0; count < beyondCount; count++)
+      await third.own.write({ kind: "placement", slice: 2, holders: [] });
+    await pull(one, third);
+    let readCount = 0;
+    const all = one.store.all.bind(one.store);
+    one.store.all = () => {
+      readCount++;
+      return all();
+    };
+    await settle([one, other]);
+    assert.equal(readCount, beyondCount);
+    assert.equal(one.membership.roleOf(third.siteId).role, "expelled");
+    assert.equal(one.ledger.digest(), (await one.reopened()).ledger.digest());
+    assert.deepEqual(await one.ledger.offer({ entries: [third.author.entry({ seq: 500 })] }), ["not-allowed"]);
+    for (const replica of [one, other]) replica.wishes.push({ action: "admit", siteId: third.siteId });
+    await settle([one, other]);
+    await settle([one, other, third]);
+    assert.equal(new Set([one, other, third].map(({ ledger }) => ledger.digest())).size, 1);
+  }
+});
+
+test("who is there follows guests that come and go, and machines that are met", async () => {
+  const [one, other] = (await federationOf(2)) as [Replica, Replica];
+  const guest = await Replica.open("guest");
+  const before = one.membership.sites();
+  await one.letIn(guest);
+  assert.deepEqual(one.membership.sites(), [...before, guest.siteId].sort());
+  assert.equal(one.membership.siteOfPeer(guest.membership.peerOf(guest.siteId)!), guest.siteId);
+  const next = new LedgerAuthor("guest", 2);
+  await one.ledger.offer({ certificates: [next.log.bytes] });
+  assert.equal(one.membership.siteOfPeer(guest.membership.peerOf(guest.siteId)!), undefined);
+  assert.equal(one.membership.peerOf(guest.siteId), Buffer.from(next.log.certificate.peerPublicKey).toString("hex"));
+  await pull(other, one);
+  assert.deepEqual(other.membership.sites(), one.membership.sites());
+  const stated = one.ledger.statement(one.siteId, "guest", guest.siteId)!;
+  await one.own.withdrawIdle({ also: [stated], leastCount: 1 });
+  assert.deepEqual(one.membership.sites(), before);
+  assert.equal(one.membership.roleOf(guest.siteId).role, "none");
+});
+
 test("a fork beyond the head is hidden with it", async () => {
   const [one, other, third] = (await federationOf(3)) as [Replica, Replica, Replica];
   await third.own.write({ kind: "placement", slice: 1, holders: [] });

@@ -4,10 +4,10 @@ import type { Clock } from "#ledger/clock.ts";
 import { Ledger } from "#ledger/ledger.ts";
 import type { Channel } from "#ledger/peers.ts";
 import { answerQuestion } from "#ledger/reconcile-answer.ts";
+import { SLICES_COUNT } from "#ledger/slice.ts";
 import { type Statement, entryOf, subjectOf } from "#ledger/statements.ts";
 import { serveAudits } from "#node/replication/audit-service.ts";
 import { Auditor } from "#node/replication/auditor.ts";
-import { allSlices } from "#node/replication/all-slices.ts";
 import { HeldClock } from "#node/replication/held-clock.ts";
 import { HolderQuota } from "#node/replication/holder-quota.ts";
 import { HolderService } from "#node/replication/holder-service.ts";
@@ -202,12 +202,9 @@ export class ReplicatingSite {
 
   async say(...statements: Statement[]): Promise<Uint8Array> {
     if (this.hasWriteFailure) throw new CostorError("ledger-refused", "for a test");
-    const id = parseEntryId(makeUuidV7(this.clock.now()));
-    return this.ledger.append(this.author.log, this.author.seed, {
-      id,
-      timeMs: this.clock.now(),
-      ...entryOf(statements),
-    });
+    const timeMs = this.clock.now();
+    const id = parseEntryId(makeUuidV7(timeMs));
+    return this.ledger.append(this.author.log, this.author.seed, { id, timeMs, ...entryOf(statements) });
   }
 
   /** Backs up so many primes; their ids. */
@@ -350,5 +347,9 @@ interface Opened {
   readonly heldClock: HeldClock;
 }
 
+const allSlices: readonly number[] = Array.from({ length: SLICES_COUNT }, (_, slice) => slice);
+
 const writeTurns = new Turns({ atOnceCount: 2 });
+
+/** A store in memory says to have no room. */
 const roomyStats = (store: PrimeStore) => async () => ({ ...(await store.stats()), freeBytes: 1e15 });
