@@ -198,6 +198,8 @@ export const limits = {
   invitationsCount: 16,
   /** Life of an invitation, unless said otherwise. */
   invitationLifeMs: 3 * 24 * 3600 * 1000,
+  /** How long a newcomer that was refused may ask once more, and so hear of it. */
+  invitationRefusedMs: 10 * 60 * 1000,
   /** Longest life of an invitation. */
   invitationLongestLifeMs: 30 * 24 * 3600 * 1000,
   /** Most connections to other sites' machines: a federation of two hundred, each with a second one for a moment. */
@@ -258,8 +260,8 @@ export const limits = {
   peerKeptCount: 12,
   /** Pause before a peer is dialled again; it doubles with each failure. */
   peerRedialMinMs: 1_000,
-  /** Longest such pause. */
-  peerRedialMaxMs: 300_000,
+  /** Longest such pause: with half as much again, and the time to synchronise, all are equal five minutes after a line is back. */
+  peerRedialMaxMs: 120_000,
   /** Members that may be reached through this site as a relay. */
   peerRelayedCount: 128,
   /** Connections through this site at once that one member opens. */

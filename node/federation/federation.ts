@@ -139,6 +139,7 @@ export class Federation {
       { ledger, membership, store: ledgerStore, clock, rng },
       { log, peerSeed: init.peerSeed },
     );
+    const settings = await SettingsFact.open(store);
     const transport = await components.makeTransport({
       mayConnect: (peer) => membership.peerMayConnect(peer),
       members: () => membership.sites().flatMap((site) => membership.peerOf(site) ?? []),
@@ -147,13 +148,13 @@ export class Federation {
         ...(membership.roster === undefined ? [] : [helloProtocol.name]),
       ],
       addressesOf: (peer) => [...new Set([...profiles.addressesOf(peer), ...inviterAddress.of(peer)])],
+      announcedAddresses: () => settings.current.announcedAddresses,
     });
     serveJoining(transport, { membership, log, invitations, onEvent });
     const sync = new LedgerSync({ ledger, membership, ownLog, peers: transport, clock, rng, onEvent });
     const onKnown = (peer: PeerKey): void => void sync.with(peer);
     const greeting = new Greeting({ ledger, membership, transport, clock, rng, onKnown, onEvent }, { log });
     const entries = new OwnEntries({ ownLog, ledger, spread: (entry) => sync.spread(entry) });
-    const settings = await SettingsFact.open(store);
     const room = (): Promise<Room> => roomFor({ store, settings, siteId });
     return new Federation(components, init, {
       ...{ ledger, ledgerStore, membership, ownLog, transport, profiles, sync, greeting },

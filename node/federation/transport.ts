@@ -24,4 +24,6 @@ export interface Doorkeeper {
   /** Names of the protocols that unknown peers may open now. */
   strangerProtocols(): readonly string[];
   addressesOf(peer: PeerKey): readonly string[];
+  /** Those that people have told, instead of all others; none: those that the transport finds out. */
+  announcedAddresses(): readonly string[];
 }

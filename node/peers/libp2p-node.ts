@@ -8,6 +8,7 @@ import { ping } from "@libp2p/ping";
 import { tcp } from "@libp2p/tcp";
 import { webSockets } from "@libp2p/websockets";
 import { yamux } from "@libp2p/yamux";
+import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
 import { createLibp2p } from "libp2p";
 import type { Admission } from "./admission.ts";
 import { gossipService } from "./gossip.ts";
@@ -28,7 +29,8 @@ export interface Libp2pNodeComponents {
 export interface Libp2pNodeInit {
   readonly privateKey: PrivateKey;
   readonly listen: readonly string[];
-  readonly announce: readonly string[];
+  /** By which others are told to reach this site, when not by those at which it listens; asked each time. */
+  readonly announced: () => readonly string[];
   readonly mdns: boolean;
   readonly limits: PeerLimits;
   /** Protocols served by channels: they bound themselves. */
@@ -57,7 +59,7 @@ export async function makeLibp2pNode(components: Libp2pNodeComponents, init: Lib
     nodeInfo: { name: "costor", version: "1", userAgent: "costor" },
     addresses: {
       listen: [...init.listen, ...Array.from({ length: limits.peerRelaysCount }, () => "/p2p-circuit")],
-      appendAnnounce: [...init.announce],
+      announceFilter: (addresses) => announcedOr(addresses, init.announced()),
     },
     transports: [
       tcp({ listenOpts: socketOptions, dialOpts: socketOptions, maxConnections: 2 * limits.peerConnectionsCount }),
@@ -94,5 +96,17 @@ export async function makeLibp2pNode(components: Libp2pNodeComponents, init: Lib
       }),
       ...(init.mdns ? { lan: lanDiscovery(components.onFoundOnLan) } : {}),
     },
+  });
+}
+
+/** What people have announced instead of all others; what of it is no multiaddr is left out. */
+function announcedOr(addresses: Multiaddr[], texts: readonly string[]): Multiaddr[] {
+  if (texts.length === 0) return addresses;
+  return texts.flatMap((text) => {
+    try {
+      return [multiaddr(text)];
+    } catch {
+      return [];
+    }
   });
 }

@@ -29,6 +29,8 @@ export interface Libp2pPeersComponents {
   strangerProtocols(): readonly string[];
   /** Multiaddr texts of the peer's profile. */
   addressesOf(peer: PeerKey): readonly string[];
+  /** By which people want this site to be reached, and by no others; none: by those at which it listens. */
+  announcedAddresses(): readonly string[];
 }
 
 export interface Libp2pPeersInit {
@@ -36,7 +38,6 @@ export interface Libp2pPeersInit {
   readonly peerSeed: Uint8Array;
   /** Multiaddr texts; none for a site that only dials. */
   readonly listen: readonly string[];
-  readonly announce?: readonly string[];
   /** Of the federation's gossip; undefined before there is one. */
   readonly topic?: string;
   /** Whether members on the LAN are looked for. */
@@ -76,7 +77,7 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
       {
         privateKey: await privateKeyFrom(init.peerSeed),
         listen: init.listen,
-        announce: init.announce ?? [],
+        announced: () => components.announcedAddresses(),
         mdns: init.mdns,
         limits,
         ownProtocols: served.names,

@@ -1,4 +1,5 @@
 /** Fetches primes of this site's own from a holder, and keeps them. docs/specs/replication.md, Fetching */
+import type { Clock } from "#ledger/clock.ts";
 import type { Peers } from "#ledger/peers.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { type StoredPrime, batchEntryBytes } from "#protocol/batch.ts";
@@ -9,6 +10,7 @@ import { batchOf, encodeBatch } from "./frame-codec.ts";
 import type { Sites } from "./replication-ports.ts";
 
 export interface FetchedComponents {
+  readonly clock: Clock;
   readonly self: SiteId;
   readonly peers: Pick<Peers, "open">;
   readonly sites: Pick<Sites, "sites" | "peerOf">;
@@ -17,10 +19,12 @@ export interface FetchedComponents {
 
 /** Written at once. */
 const BATCH_BYTES = 4 * 1024 * 1024;
+/** One holder has so long; then the next one is asked, and this one again at the next time. */
+const HOLDER_MS = 3_600_000;
 
 /** Takes out of `wanted` what has come and is durable. Whether the holder has answered to the end. */
 export async function fetchOwn(
-  { self, peers, sites, store }: FetchedComponents,
+  { self, clock, peers, sites, store }: FetchedComponents,
   holder: SiteId,
   wanted: Set<PrimeId>,
   signal?: AbortSignal,
@@ -38,8 +42,15 @@ export async function fetchOwn(
     bytes = 0;
   };
   let isWhole = false;
+  const late = new AbortController();
+  const done = new AbortController();
+  void clock.sleep(HOLDER_MS, done.signal).then(
+    () => late.abort(),
+    () => undefined,
+  );
+  const either = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]);
   try {
-    for await (const prime of fetchPrimes({ peers }, { peer, owner: self, ids, ...(signal && { signal }) })) {
+    for await (const prime of fetchPrimes({ peers }, { peer, owner: self, ids, signal: either })) {
       primes.push(prime);
       bytes += batchEntryBytes(prime.stored.length);
       if (bytes >= BATCH_BYTES) await keep();
@@ -47,7 +58,9 @@ export async function fetchOwn(
     isWhole = true;
   } catch (error) {
     signal?.throwIfAborted();
-    if (!isPeersFault(error)) throw error;
+    if (!late.signal.aborted && !isPeersFault(error)) throw error;
+  } finally {
+    done.abort();
   }
   await keep();
   return isWhole;

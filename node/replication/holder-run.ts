@@ -91,10 +91,14 @@ export class HolderRun implements AsyncDisposable {
     return encodeMessage({ kind: "compared", answer });
   }
 
-  /** What was received counts also when the channel ended before its end. */
+  /** What was received counts also when the channel ended before its end. What cannot be written now the next run brings again. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#leave();
-    await this.#writeReceipts();
+    try {
+      await this.#writeReceipts();
+    } catch (error) {
+      if (!(error instanceof CostorError)) throw error;
+    }
   }
 
   #leave(): void {

@@ -1,6 +1,6 @@
 /** Serves `/costor/replicate/1`: keeps what owners and stewards send. docs/specs/replication.md, A run. */
 import type { Channel, Peers } from "#ledger/peers.ts";
-import { CostorError } from "#protocol/errors.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { type HolderComponents, HolderRun } from "./holder-run.ts";
 import type { Sites } from "./replication-ports.ts";
@@ -56,6 +56,6 @@ export class HolderService {
   }
 }
 
-/** What need not be logged as a fault. */
-const isExpected = (error: unknown): boolean =>
-  error instanceof CostorError && ["peer-refused", "too-many-requests", "quota-exceeded"].includes(error.code);
+/** What is to be said and need not be logged as a fault of the run: that this site lacks room or may not write is known here. */
+const EXPECTED = ["peer-refused", "too-many-requests", "quota-exceeded", "store-full", "ledger-refused"] as const;
+const isExpected = (error: unknown): boolean => EXPECTED.some((code) => isCostorError(error, code));

@@ -5,6 +5,7 @@
  * missing then.
  */
 import { parseEntry } from "#ledger/entry.ts";
+import type { Clock } from "#ledger/clock.ts";
 import type { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
 import type { Channel } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
@@ -37,6 +38,7 @@ export interface SliceToSend extends SignedSlice {
 }
 
 export interface OwnerRunComponents {
+  readonly clock: Clock;
   readonly channel: Channel;
   readonly ledger: Pick<LedgerReader, "offer" | "statement">;
   readonly store: Pick<PrimeStore, "get" | "getMany">;
@@ -116,6 +118,7 @@ export class OwnerRun {
       signal?.throwIfAborted();
       throw error;
     } finally {
+      this.#holder[Symbol.dispose]();
       signal?.removeEventListener("abort", onAbort);
     }
   }
@@ -145,7 +148,7 @@ export class OwnerRun {
 
   /** False when the run may not go on; what was sent is kept by then. */
   async #sendPrimes(slice: number, missing: readonly PrimeId[], lacking: Set<PrimeId>): Promise<boolean> {
-    const { channel, store, limit } = this.#components;
+    const { store, limit } = this.#components;
     const underWay: { count: number; bytes: number }[] = [];
     let underWayBytes = 0;
     const takeAnswer = async (): Promise<void> => {
@@ -166,7 +169,7 @@ export class OwnerRun {
       // Before it is sent: what was under way when the channel breaks is not counted as kept.
       underWay.push({ count, bytes });
       underWayBytes += bytes;
-      await channel.send(frame);
+      await this.#holder.send(frame);
     }
     while (underWay.length > 0) await takeAnswer();
     return !isPaused;

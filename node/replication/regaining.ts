@@ -100,13 +100,13 @@ export class Regaining {
 
   /** `waiting`: of each slice the holders that were not asked yet; a slice that was never whole elsewhere is here when all were. */
   async #askFor(holder: SiteId, waiting: ReadonlyMap<number, Set<SiteId>>, signal: AbortSignal): Promise<void> {
-    const { peers, sites, rng } = this.#components;
+    const { clock, peers, sites, rng } = this.#components;
     const peer = sites.peerOf(holder);
     if (peer === undefined) return;
     try {
       const channel = await peers.open(peer, replicateProtocol, signal);
       try {
-        const asked = new HolderChannel({ channel, rng }, { signal });
+        using asked = new HolderChannel({ channel, clock, rng }, { signal });
         for (const [slice, holders] of waiting) {
           const liveSet = this.#liveSet(slice)!;
           const held = await this.#heldSlice(asked, slice);

@@ -125,4 +125,6 @@ export function refusalError({ code, message }: { code: string; message: string 
 }
 
 /** Those that say something to the one who is refused. */
-const REFUSALS = new Set<string>(["quota-exceeded", "peer-refused", "too-many-requests", "store-full", "store-failed"]);
+const REFUSALS = new Set<string>([
+  ...["quota-exceeded", "peer-refused", "too-many-requests", "store-full", "store-failed", "ledger-refused"],
+]);

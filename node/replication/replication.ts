@@ -27,7 +27,7 @@ import { LED_BACK, Regaining } from "./regaining.ts";
 import { Refusals } from "./refusals.ts";
 import { RegularWork } from "./regular-work.ts";
 import type { KeptPrimes, LedgerReader, OwnEntries, Sites } from "./replication-ports.ts";
-import { Replicator, type ReplicatorEvent } from "./replicator.ts";
+import { type HolderAudit, Replicator, type ReplicatorEvent } from "./replicator.ts";
 import { Silence } from "./silence.ts";
 import { StewardDuty } from "./steward-duty.ts";
 import { Turns } from "./turns.ts";
@@ -88,6 +88,7 @@ export class Replication implements AsyncDisposable {
   readonly #owner: RegularWork;
   readonly #healing: RegularWork;
   readonly #liveSets: LiveSets;
+  readonly #replicator: Replicator;
   readonly #works: readonly RegularWork[];
   #windows: { readonly key: string; readonly windows: MaintenanceWindows } | undefined;
 
@@ -119,7 +120,7 @@ export class Replication implements AsyncDisposable {
       suspicion: () => this.suspicion(),
       mayMove: () => this.mayMove(),
     };
-    const replicator = new Replicator(acting);
+    this.#replicator = new Replicator(acting);
     const onFailure = (site: SiteId, error: unknown): void =>
       components.onEvent({ event: "put-off", what: `what is done for a silent owner with ${site}`, error });
     const steward = new StewardDuty({ ...acting, onFailure });
@@ -133,7 +134,7 @@ export class Replication implements AsyncDisposable {
     this.#owner = this.#work(
       "sending",
       15 * MINUTE_MS,
-      inFederation((signal) => replicator.turn(signal)),
+      inFederation((signal) => this.#replicator.turn(signal)),
     );
     const heal = async (signal: AbortSignal): Promise<void> => {
       if ((await healOwn(components, signal)) > 0) this.soon();
@@ -179,12 +180,20 @@ export class Replication implements AsyncDisposable {
   /** People want what is new to be sent at once. */
   now(): void {
     this.#liveSets.hurry();
+    this.#replicator.hurry();
     this.#owner.soon();
   }
 
   /** Something is new: a snapshot, a site, settings. */
   soon(): void {
     this.#owner.soon();
+  }
+
+  /** People want to know now whether holders have what they say. Throws as {@link Replicator.audit}. */
+  async audit(signal: AbortSignal): Promise<HolderAudit[]> {
+    const audits = await this.#replicator.audit(signal);
+    this.soon();
+    return audits;
   }
 
   /** Whether data may be moved now. */

@@ -41,11 +41,16 @@ export class Checkers {
     this.#neverRunsAheadOfAuthors();
   }
 
+  /** Those that are there and are not to go. */
+  get #staying(): SimSite[] {
+    return this.#world.honest.filter(({ hasBegun, isLeaving }) => hasBegun && !isLeaving);
+  }
+
   /** Undefined when all honest sites that are up are equal. */
   whyNotConverged(): string | undefined {
     const digests = Map.groupBy(
-      this.#world.honest.filter(({ program }) => program !== undefined),
-      ({ program }) => program!.ledger.digest(),
+      this.#staying.filter(({ program }) => program !== undefined),
+      ({ program }) => program!.digest(),
     );
     if (digests.size <= 1) return undefined;
     const groups = [...digests].map(
@@ -56,7 +61,7 @@ export class Checkers {
 
   /** Undefined when all honest sites run and have nothing left to do. */
   async whyNotSettled(): Promise<string | undefined> {
-    for (const { name, program } of this.#world.honest) {
+    for (const { name, program } of this.#staying) {
       const why = program ? await program.whyNotSettled() : "is not up";
       if (why !== undefined) return `${name} ${why}`;
     }
@@ -139,6 +144,7 @@ export class Checkers {
   }
 
   #neverRunsAheadOf(author: SimSite): void {
+    if (author.isCloned || author.wasSetBack) return;
     const logId = author.identity.log.id;
     const lastSeq = lastSeqOn(author.disk, logId);
     for (const { name, program } of this.#world.honest) {

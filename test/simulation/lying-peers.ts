@@ -13,7 +13,10 @@ export class LyingPeers implements Transport {
   /** What this machine has sent or heard before. */
   readonly #remembered: Uint8Array[] = [];
 
-  constructor(components: { peers: Transport; rng: SeededRng }) {
+  readonly #onLie: () => void;
+
+  constructor(components: { peers: Transport; rng: SeededRng }, onLie: () => void) {
+    this.#onLie = onLie;
     this.#peers = components.peers;
     this.#rng = components.rng;
   }
@@ -89,6 +92,7 @@ export class LyingPeers implements Transport {
     const rng = this.#rng;
     this.#remember(truth);
     if (!rng.happens(LIE_RATIO)) return [truth];
+    this.#onLie();
     const lie = Buffer.from(truth);
     switch (rng.below(6)) {
       case 0:

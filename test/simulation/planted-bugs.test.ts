@@ -27,6 +27,8 @@ const withCommit =
     const program = await startLedgerProgram(machine);
     return {
       ledger: program.ledger,
+      control: program.control,
+      digest: () => program.digest(),
       commit: (snapshot) => commit(machine, snapshot, program),
       safeSnapshots: () => program.safeSnapshots(),
       meet: (certificate) => program.meet(certificate),
@@ -59,7 +61,8 @@ function deafPeers({ identity }: Machine): Transport {
   };
 }
 
-const run = (plan: SimPlan, honest: StartProgram): Promise<SimOutcome> => simulate(plan, { honest, hostile: honest });
+const run = (plan: SimPlan, honest: StartProgram): Promise<SimOutcome> =>
+  simulate(plan, { honest, hostile: () => honest });
 
 async function findBug(honest: StartProgram): Promise<{ plan: SimPlan; outcome: SimOutcome }> {
   for (let seed = 1; seed <= SEEDS_COUNT; seed++) {

@@ -20,6 +20,9 @@ export class SimPeers implements Transport {
   readonly #doorkeeper: Doorkeeper | undefined;
   /** What the doorkeeper has said; it thinks long. */
   readonly #admitted = new Map<PeerKey, boolean>();
+  /** Those that it dials until it is connected with them. */
+  readonly kept = new Set<PeerKey>();
+  isRedialling = false;
   #topic = "";
   #state: "new" | "up" | "gone" | "crashed" = "new";
 
@@ -120,8 +123,9 @@ export class SimPeers implements Transport {
     this.#topic = topic;
   }
 
+  /** Of no use to anybody: who has a key finds its machine. */
   addresses(): readonly string[] {
-    return [];
+    return [`/dns4/${this.self.slice(0, 8)}.example/tcp/8444`];
   }
 
   onAddressesChanged(): void {}
@@ -164,7 +168,10 @@ export class SimPeers implements Transport {
   #disconnect(peer: PeerKey): void {
     this.#connected.delete(peer);
     const other = this.#network.up(peer);
-    if (other) other.#connected.delete(this.self);
+    if (this.isUp) this.#network.redialSoon(this);
+    if (!other) return;
+    other.#connected.delete(this.self);
+    this.#network.redialSoon(other);
   }
 
   hear(message: Uint8Array): void {

@@ -3,9 +3,10 @@
  * the command that repeats it is printed. The exit code is 0 when nothing failed.
  */
 import { Command, Option, InvalidArgumentError } from "commander";
-import { type FaultKind, type SimPlan, faultKinds } from "./fault-plan.ts";
+import { type SimPlan, type Vice, vices } from "./fault-plan.ts";
 import type { SimOutcome } from "./federation-sim.ts";
 import { shrink } from "./shrink.ts";
+import { Struck } from "./struck.ts";
 import { type ProgramName, describeFault, makePlan, programs, replayCommand, runPlan } from "./sim-runs.ts";
 
 const SHRINK_RUNS_COUNT = 200;
@@ -31,6 +32,8 @@ const options = new Command("sim")
   .option("--sites <count>", "sites of the federation", parseCount, 5)
   .option("--hours <count>", "simulated hours under faults", parseCount, 48)
   .option("--hostile <count>", "sites among them that lie", parseCount, 0)
+  .addOption(new Option("--vice <name>", "what hostile sites do; of chance when it is left out").choices(vices))
+  .option("--no-lasting", "without what a federation has to live with: copies of machines, sites that join and leave")
   .addOption(new Option("--program <name>", "what the sites run").choices(Object.keys(programs)).default("federation"))
   .option("--only <numbers>", "faults of the plan that strike, by their numbers, or none", parseNumbers)
   .option("--no-shrink", "leave a plan that fails as it is")
@@ -42,6 +45,8 @@ const options = new Command("sim")
     sites: number;
     hours: number;
     hostile: number;
+    vice?: Vice;
+    lasting: boolean;
     program: ProgramName;
     only?: number[];
     shrink: boolean;
@@ -54,11 +59,13 @@ if (options.hostile * 3 >= options.sites && options.hostile > 0) {
 
 const { program } = options;
 const run = (plan: SimPlan): Promise<SimOutcome> => runPlan(plan, program);
-const total = { simulatedMs: 0, usedMs: 0, failedCount: 0, struck: new Map<FaultKind, number>() };
+const total = { simulatedMs: 0, usedMs: 0, failedCount: 0, struck: new Struck() };
 
 for (let seed = options.seed; seed < options.seed + options.seeds; seed++) {
   const plan = makePlan({
     ...{ seed, sitesCount: options.sites, hoursCount: options.hours, hostileCount: options.hostile },
+    hasLasting: options.lasting,
+    ...(options.vice && { vice: options.vice }),
     ...(options.only && { onlyFaults: options.only }),
   });
   const startMs = processorMs();
@@ -79,11 +86,10 @@ function note(seed: number, outcome: SimOutcome, usedMs: number): void {
   const { simulatedMs, struck, hash, eventsCount, checksCount, snapshotsCount, failure } = outcome;
   total.simulatedMs += simulatedMs;
   total.usedMs += usedMs;
-  for (const [kind, count] of struck) total.struck.set(kind, (total.struck.get(kind) ?? 0) + count);
-  const strikes = [...struck].map(([kind, count]) => `${kind} ${count}`).join(", ");
+  total.struck.addAll(struck);
   say(
     `seed ${seed}: ${failure ? `FAILED ${failure.id}` : "ok"}, hash ${hash}, ${eventsCount} events, ${snapshotsCount} snapshots, ` +
-      `${checksCount} checks, ${daysPerMinute(simulatedMs, usedMs)} days a processor minute; ${strikes || "no faults"}`,
+      `${checksCount} checks, ${daysPerMinute(simulatedMs, usedMs)} days a processor minute; ${struck}`,
   );
   if (options.trace) process.stdout.write(outcome.lastLines.join(""));
 }
@@ -92,7 +98,7 @@ function daysPerMinute(simulatedMs: number, usedMs: number): string {
   return (simulatedMs / DAY_MS / (usedMs / MINUTE_MS)).toFixed(0);
 }
 
-const never = faultKinds.filter((kind) => !total.struck.has(kind));
+const { never } = total.struck;
 say(
   `${options.seeds} seeds, ${total.failedCount} failed, ${(total.simulatedMs / DAY_MS).toFixed(1)} federation-days, ` +
     `${daysPerMinute(total.simulatedMs, total.usedMs)} a processor minute${never.length > 0 ? `; never struck: ${never.join(", ")}` : ""}`,

@@ -20,18 +20,38 @@ export class Witness {
   /** What faults have damaged on a disk. */
   readonly #damaged = new Map<SimDisk, Set<PrimeId>>();
 
-  begun(_site: SimSite, { primes }: SimSnapshot): void {
-    for (const { id } of primes) this.known.add(id);
+  /** All snapshots that were ever sent. */
+  readonly begunSnapshots = new Map<SnapshotId, SimSnapshot>();
+
+  begun(snapshot: SimSnapshot): void {
+    for (const { id } of snapshot.primes) this.known.add(id);
+    this.begunSnapshots.set(snapshot.id, snapshot);
   }
 
   acknowledged(site: SimSite, disk: SimDisk, snapshot: SimSnapshot): void {
     this.promised.set(snapshot.id, { site, disk, snapshot });
   }
 
+  /** Snapshots whose acknowledgement lies on the disk. */
+  promisedOn(disk: SimDisk): Promised[] {
+    return [...this.promised.values()].filter((promised) => promised.disk === disk);
+  }
+
+  /** What was promised of a disk is to be found on the copy that takes its place. */
+  moved(promised: readonly Promised[], disk: SimDisk): void {
+    for (const { site, snapshot } of promised) this.promised.set(snapshot.id, { site, snapshot, disk });
+  }
+
   /** A site has said that a snapshot is safe, in the meaning of docs/specs/replication.md. */
   saidSafe(id: SnapshotId): void {
     const promised = this.promised.get(id);
     if (promised) this.safe.set(id, promised);
+  }
+
+  /** What faults have done to a disk they have done to its copy. */
+  copied(disk: SimDisk, copy: SimDisk): void {
+    const ids = this.#damaged.get(disk);
+    if (ids) this.#damaged.set(copy, new Set(ids));
   }
 
   damaged(disk: SimDisk, id: PrimeId): void {

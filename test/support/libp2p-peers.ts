@@ -33,15 +33,17 @@ function testLog(): TestLog {
 export class TestMembership {
   readonly members = new Set<PeerKey>();
   readonly addresses = new Map<PeerKey, readonly string[]>();
+  readonly announced = new Map<PeerKey, readonly string[]>();
   isJoinOpen = false;
 
-  components(log: TestLog): Libp2pPeersComponents {
+  components(log: TestLog, self: PeerKey): Libp2pPeersComponents {
     return {
       log,
       mayConnect: (peer) => this.members.has(peer),
       members: () => [...this.members],
       strangerProtocols: () => (this.isJoinOpen ? [joinProtocol.name] : []),
       addressesOf: (peer) => this.addresses.get(peer) ?? [],
+      announcedAddresses: () => this.announced.get(self) ?? [],
     };
   }
 }
@@ -59,7 +61,7 @@ export async function testPeers(
   init: Partial<Libp2pPeersInit> = {},
 ): Promise<TestPeers> {
   const log = testLog();
-  const peers = await Libp2pPeers.create(membership.components(log), {
+  const peers = await Libp2pPeers.create(membership.components(log, machine.key), {
     peerSeed: machine.seed,
     listen: ["/ip4/127.0.0.1/tcp/0"],
     topic: "costor-test",

@@ -28,9 +28,9 @@ class Owner {
 
   constructor(site: ReplicatingSite) {
     this.site = site;
-    const { siteId: self, peers, view: sites, ledger, store } = site;
+    const { siteId: self, patientClock: clock, peers, view: sites, ledger, store } = site;
     this.regaining = new Regaining({
-      ...{ self, peers, sites, ledger, store },
+      ...{ self, clock, peers, sites, ledger, store },
       own: {
         slice: async (slice) => {
           await this.onSlice();
@@ -47,8 +47,8 @@ class Owner {
   }
 
   async heal(): Promise<void> {
-    const { siteId: self, peers, view: sites, ledger, store } = this.site;
-    await healOwn({ self, peers, sites, ledger, store });
+    const { siteId: self, patientClock: clock, peers, view: sites, ledger, store } = this.site;
+    await healOwn({ self, clock, peers, sites, ledger, store });
   }
 
   async ids(): Promise<PrimeId[]> {

@@ -20,19 +20,23 @@ export interface OwnerProgram {
   suspicion: string | undefined;
   mayMove: boolean;
   onEvent: ((event: ReplicatorEvent) => void) | undefined;
+  audit(): ReturnType<Replicator["audit"]>;
+  /** As when people say `send`. */
+  hurry(): void;
   turn(signal?: AbortSignal): Promise<void>;
 }
 
 /** `silentMs`: as the site counts it. */
 function partsOf(site: ReplicatingSite, silentMs: ReadonlyMap<SiteId, number>) {
   const { siteId: self, view: sites, ledger, entries, store, kept, omissions, clock, peers } = site;
+  // Nothing is late on it: audits and runs wait for what comes.
+  const patient = site.patientClock;
   const rng = seededRng(`${site.name} program`);
   const refusals = new Refusals({ clock });
   const silence = { of: (siteId: SiteId) => silentMs.get(siteId) ?? 0 };
-  const base = { self, sites, ledger, entries, store, kept, omissions, clock, peers, rng, silence };
+  const base = { self, sites, ledger, entries, store, kept, omissions, clock: patient, peers, rng, silence };
   const placement = new PlacementKeeper({ ...base, refuses: (siteId) => refusals.refuses(siteId) }, { copiesCount: 2 });
-  // Audits wait by a clock on which nothing is late.
-  const auditor = new Auditor({ ...base, clock: { ...site.patientClock } });
+  const auditor = new Auditor(base);
   return {
     ...base,
     refusals,
@@ -55,6 +59,8 @@ export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram>
     suspicion: undefined,
     mayMove: true,
     onEvent: undefined,
+    audit: () => replicator.audit(new AbortController().signal),
+    hurry: () => replicator.hurry(),
     turn: (signal = new AbortController().signal) => replicator.turn(signal),
   };
   const replicator = new Replicator({
