@@ -8,7 +8,7 @@ import { DemoSite } from "./demo-site.ts";
 import type { LiveView, SiteRow } from "./live-view.ts";
 
 /** What the demo shows is not so. */
-export class DemoFailure extends Error {}
+class DemoFailure extends Error {}
 
 export function check(condition: boolean, why: string): asserts condition {
   if (!condition) throw new DemoFailure(why);
