@@ -4,10 +4,10 @@ import type { Clock } from "#ledger/clock.ts";
 import { Ledger } from "#ledger/ledger.ts";
 import type { Channel } from "#ledger/peers.ts";
 import { answerQuestion } from "#ledger/reconcile-answer.ts";
+import { SLICES_COUNT } from "#ledger/slice.ts";
 import { type Statement, entryOf, subjectOf } from "#ledger/statements.ts";
 import { serveAudits } from "#node/replication/audit-service.ts";
 import { Auditor } from "#node/replication/auditor.ts";
-import { allSlices } from "#node/replication/all-slices.ts";
 import { HeldClock } from "#node/replication/held-clock.ts";
 import { HolderQuota } from "#node/replication/holder-quota.ts";
 import { HolderService } from "#node/replication/holder-service.ts";
@@ -305,7 +305,7 @@ export class ReplicatingSite {
   runOver(channel: Channel, holder: SiteId, slices: readonly SliceToSend[], init: Partial<OwnerRunInit> = {}) {
     const { ledger, store } = this;
     const limit = new BandwidthLimit({ clock: this.clock }, { bytesPerSecond: () => undefined });
-    const components = { clock: neverLate, channel, ledger, store, limit, rng: seededRng(this.name) };
+    const components = { channel, ledger, store, limit, rng: seededRng(this.name) };
     return new OwnerRun(components, { owner: this.siteId, holder, ...init }).run(slices);
   }
 
@@ -346,5 +346,9 @@ interface Opened {
   readonly heldClock: HeldClock;
 }
 
+const allSlices: readonly number[] = Array.from({ length: SLICES_COUNT }, (_, slice) => slice);
+
 const writeTurns = new Turns({ atOnceCount: 2 });
+
+/** A store in memory says to have no room. */
 const roomyStats = (store: PrimeStore) => async () => ({ ...(await store.stats()), freeBytes: 1e15 });
