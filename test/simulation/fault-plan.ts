@@ -1,4 +1,5 @@
 /** Which faults strike when: drawn from the seed before the run, so that a run can be repeated with some of them left out. */
+import type { PartitionShape } from "./partition-shape.ts";
 import type { SeededRng } from "./seeded-rng.ts";
 
 /** What passes. */
@@ -51,6 +52,8 @@ export interface Fault {
   readonly severityRatio: number;
   /** From which its details are drawn. */
   readonly label: string;
+  /** Of a partition; of chance when it is left out. */
+  readonly shape?: PartitionShape;
 }
 
 export interface SimPlan {

@@ -56,6 +56,7 @@ class FederationProgram implements SiteProgram {
   readonly #machine: Machine;
   readonly #federation: Federation;
   readonly #stopping = new AbortController();
+  #signs = false;
 
   readonly control: FederationControl;
   /** The number of the newest snapshot: they grow, and none comes twice, whatever becomes of the disk. */
@@ -74,6 +75,10 @@ class FederationProgram implements SiteProgram {
 
   digest(): string {
     return `${this.ledger.digest()} ${this.#federation.parts.membership.roster?.hash}`;
+  }
+
+  get signs(): boolean {
+    return this.#signs;
   }
 
   async start(): Promise<void> {
@@ -128,7 +133,8 @@ class FederationProgram implements SiteProgram {
   /** Undefined while it must sign nothing. */
   async #safeNumber(): Promise<number | undefined> {
     const { replication, copies } = this.#federation.parts;
-    return (await replication.suspicion()) === undefined ? copies.safeReceivedMs() : undefined;
+    this.#signs = (await replication.suspicion()) === undefined;
+    return this.#signs ? copies.safeReceivedMs() : undefined;
   }
 
   async stop(): Promise<void> {

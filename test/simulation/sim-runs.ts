@@ -23,6 +23,7 @@ export interface RunInit {
   readonly onlyFaults?: readonly number[];
 }
 
+const HOUR_MS = 3600_000;
 const NEWCOMERS_COUNT = 2;
 
 export function makePlan(init: RunInit): SimPlan {
@@ -39,6 +40,16 @@ export function makePlan(init: RunInit): SimPlan {
       .sample(numbers, hostileCount)
       .map((number) => ({ number, vice: vice ?? rng.pick(vices) })),
   };
+}
+
+/** A federation that falls into two halves after an hour, and is whole again after two more. */
+export function makeHealingPlan(seed: number, sitesCount: number): SimPlan {
+  const halves: Fault = {
+    ...{ kind: "partition", shape: "halves", atMs: HOUR_MS, durationMs: 2 * HOUR_MS },
+    ...{ siteNumber: 0, severityRatio: 0, label: "fault 0" },
+  };
+  const plan = makePlan({ seed, sitesCount, hoursCount: 3, hasLasting: false });
+  return { ...plan, faults: [halves] };
 }
 
 /** The command that repeats a plan. */
@@ -77,7 +88,7 @@ export const runPlan = (plan: SimPlan, name: ProgramName = "federation"): Promis
 /** The same program on a machine that has a vice. */
 function hostileProgram(start: StartProgram, plan: SimPlan, vice: Vice, onDeed: () => void): StartProgram {
   const dropped: Dropped = new Map();
-  const beginsMs = (plan.hoursCount * 3600_000) / 2;
+  const beginsMs = (plan.hoursCount * HOUR_MS) / 2;
   return (machine) => {
     const { identity, clock } = machine;
     const rng = machine.rng.fork("vice");
