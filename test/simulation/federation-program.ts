@@ -103,10 +103,8 @@ class FederationProgram implements SiteProgram {
     void this.#federation.siteChanged("snapshot", key);
   }
 
-  async meet(certificate: Uint8Array): Promise<void> {
-    await this.ledger.offer({ certificates: [certificate] });
-    this.#federation.parts.transport.membershipChanged();
-  }
+  /** It says hello by itself. */
+  async meet(): Promise<void> {}
 
   async safeSnapshots(): Promise<SnapshotId[]> {
     const safeNumber = (await this.#safeNumber()) ?? 0;
