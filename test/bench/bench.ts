@@ -15,12 +15,14 @@ import { benchReconcile } from "./reconcile.ts";
 import { benchReplicate } from "./replicate.ts";
 import { resticContender } from "./restic-contender.ts";
 import { scenarios, type Scenario } from "./scenarios.ts";
+import { benchSpread } from "./spread.ts";
 import { Trial, type Sample } from "./trial.ts";
 
 const usage = `Usage: npm run bench -- [options]
   --scenario NAME   one of ${scenarios.map((scenario) => scenario.name).join(", ")},
                     or reconcile, which compares two sets of ids and nothing else,
-                    or replicate, which moves 1.4 GB to another site, beside libp2p alone and Syncthing
+                    or replicate, which moves 1.4 GB to another site, beside libp2p alone and Syncthing,
+                    or spread, which times an entry of the ledger on its way to 49 other sites
                     (may be repeated; default: ${scenarios
                       .filter((one) => one.isDefault)
                       .map((one) => one.name)
@@ -34,6 +36,7 @@ const usage = `Usage: npm run bench -- [options]
 interface BenchOptions {
   readonly comparesSets: boolean;
   readonly replicates: boolean;
+  readonly spreads: boolean;
   readonly scenarios: readonly Scenario[];
   readonly runCount: number;
   readonly peers: readonly string[];
@@ -57,10 +60,11 @@ function parseOptions(words: readonly string[]): BenchOptions {
     },
   });
   const comparesSets = values.scenario?.includes("reconcile") ?? false;
+  const spreads = values.scenario?.includes("spread") ?? false;
   const replicates = values.scenario?.includes("replicate") ?? false;
   const chosen =
     values.scenario?.flatMap((name) => {
-      if (name === "reconcile" || name === "replicate") return [];
+      if (["reconcile", "replicate", "spread"].includes(name)) return [];
       const found = scenarios.find((scenario) => scenario.name === name);
       if (found === undefined) throw new UsageError(`there is no scenario ${name}`);
       return found;
@@ -72,7 +76,17 @@ function parseOptions(words: readonly string[]): BenchOptions {
   const workFolder = resolve(values.work);
   const jsonFile = resolve(values.json ?? join(workFolder, "bench.json"));
   return {
-    ...{ comparesSets, replicates, scenarios: chosen, runCount, peers, isSmall: values.small, workFolder, jsonFile },
+    ...{
+      comparesSets,
+      replicates,
+      spreads,
+      scenarios: chosen,
+      runCount,
+      peers,
+      isSmall: values.small,
+      workFolder,
+      jsonFile,
+    },
   };
 }
 
@@ -80,6 +94,7 @@ function parseOptions(words: readonly string[]): BenchOptions {
 async function bench(options: BenchOptions): Promise<number> {
   const { workFolder, isSmall, runCount } = options;
   if (options.comparesSets) await benchReconcile({ isSmall });
+  if (options.spreads) await benchSpread({ isSmall });
   if (options.replicates) await benchReplicate({ workFolder, isSmall, runCount });
   if (options.scenarios.length === 0) return 0;
   await mkdir(workFolder, { recursive: true });
