@@ -119,6 +119,7 @@ export class Federation {
       onFailure: putOff("forgetting what was withdrawn"),
     });
     membership.onChanged(() => this.#onMembership());
+    parts.sync.onReady(() => void this.look());
     ledger.onAdmitted(({ kind }) => {
       if (kind === "guest" || kind === "profile" || kind === "retire") transport.membershipChanged();
     });

@@ -14,6 +14,7 @@ import type { Admission } from "./admission.ts";
 import { gossipService } from "./gossip.ts";
 import { lanDiscovery } from "./lan-discovery.ts";
 import { guardMuxer } from "./muxer-guard.ts";
+import { noiseCrypto } from "./noise-crypto.ts";
 import type { PeerLimits } from "./peer-limits.ts";
 import { protocolGate } from "./protocol-gate.ts";
 import type { RefusalLog } from "./refusal-log.ts";
@@ -66,7 +67,7 @@ export async function makeLibp2pNode(components: Libp2pNodeComponents, init: Lib
       webSockets(),
       circuitRelayTransport(),
     ],
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [noise({ crypto: noiseCrypto })],
     streamMuxers: [() => guardMuxer(makeMuxer(), { limits })],
     connectionGater: admission.gater(),
     // Its pings would reach unknown peers too; keep-alive.ts asks the members.

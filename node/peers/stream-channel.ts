@@ -8,6 +8,7 @@ import type { PeerLimits } from "./peer-limits.ts";
 import { StreamSource } from "./stream-source.ts";
 import { assertInvariant, CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
+import { noteDropped } from "#protocol/young-garbage.ts";
 import type { Channel, Protocol } from "#ledger/peers.ts";
 
 /** The header goes out with so much of the frame: two small writes cost more than this copy. */
@@ -122,6 +123,8 @@ export class StreamChannel implements Channel {
       if (frame.length > firstWriteBytes) stream.send(frame.subarray(firstWriteBytes));
       this.sentBytes += frame.length;
       while (isFull(stream)) await movement(stream);
+      // As much again was dropped on the way through encryption.
+      noteDropped(frame.length);
     } catch (cause) {
       throw this.fail("the channel broke", cause);
     }
@@ -134,6 +137,7 @@ export class StreamChannel implements Channel {
         const frame = this.frame;
         this.frame = undefined;
         this.filledBytes = 0;
+        noteDropped(frame.length);
         return frame;
       }
       const piece = this.source.take();

@@ -48,8 +48,13 @@ export class HolderService {
     this.#running.add(channel.peer);
     await using run = new HolderRun(this.#components, { sender });
     try {
-      for (let frame = await channel.receive(signal); frame !== undefined; frame = await channel.receive(signal))
+      let coming = channel.receive(signal);
+      for (let frame = await coming; frame !== undefined; frame = await coming) {
+        // The next one comes while this one is written.
+        coming = channel.receive(signal);
+        coming.catch(() => undefined);
         await channel.send(await run.answer(frame));
+      }
     } finally {
       this.#running.delete(channel.peer);
     }

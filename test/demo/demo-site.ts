@@ -96,8 +96,8 @@ export class DemoSite implements AsyncDisposable {
     await runCostorJson(["agent", "enrol", token, "--config", this.#config], this.#init.signal);
   }
 
-  async backUp(paths: readonly string[]): Promise<void> {
-    await runCostorJson(["agent", "backup", "--config", this.#config, ...paths], this.#init.signal);
+  async backUp(paths: readonly string[], signal = this.#init.signal): Promise<void> {
+    await runCostorJson(["agent", "backup", "--config", this.#config, ...paths], signal);
   }
 
   /** Its store, while it does not run. */

@@ -305,7 +305,7 @@ export class ReplicatingSite {
   runOver(channel: Channel, holder: SiteId, slices: readonly SliceToSend[], init: Partial<OwnerRunInit> = {}) {
     const { ledger, store } = this;
     const limit = new BandwidthLimit({ clock: this.clock }, { bytesPerSecond: () => undefined });
-    const components = { channel, ledger, store, limit, rng: seededRng(this.name) };
+    const components = { clock: neverLate, channel, ledger, store, limit, rng: seededRng(this.name) };
     return new OwnerRun(components, { owner: this.siteId, holder, ...init }).run(slices);
   }
 
