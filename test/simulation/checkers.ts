@@ -3,6 +3,7 @@
  * checked while faults strike, the others once all is well again.
  */
 import { Ledger } from "#ledger/ledger.ts";
+import { SeqRanges } from "#ledger/seq-ranges.ts";
 import { Membership } from "#ledger/membership.ts";
 import { COPIES_COUNT } from "#node/replication/replication.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
@@ -62,6 +63,7 @@ export class Checkers {
     this.#omitsNothingLive();
     this.#neverForgetsEntries();
     this.#neverRunsAheadOfAuthors();
+    this.#withdrawsForAuthorsOnly();
   }
 
   /** Those that are there and are not to go. */
@@ -272,6 +274,21 @@ export class Checkers {
       for (const key of this.#ledgerKeys.get(disk) ?? [])
         if (!keys.has(key)) throw new InvariantViolation("I9-monotonic", `${name} has forgotten ${key}`);
       this.#ledgerKeys.set(disk, keys);
+    }
+  }
+
+  /** What an author has said is out of force only where the author has withdrawn it. */
+  #withdrawsForAuthorsOnly(): void {
+    const { honest } = this.#world;
+    for (const author of honest) {
+      const { log, siteId } = author.identity;
+      if (!author.program || author.isCloned || author.wasSetBack) continue;
+      const own = SeqRanges.empty();
+      for (const { statement } of author.program.ledger.statements(siteId, "retire"))
+        if (statement.logId === log.id) own.addAll(statement.ranges);
+      for (const { name, program } of honest)
+        if (program?.ledger.log(log.id)?.withdrawn.without(own).isEmpty === false)
+          throw new InvariantViolation("I3-withdrawn", `${name} hides what ${author.name} has said and not withdrawn`);
     }
   }
 

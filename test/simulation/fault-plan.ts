@@ -34,6 +34,8 @@ export const vices = [
   "omits",
   /** Offers space that it has not. */
   "boasts",
+  /** Writes retires for what others have said. */
+  "withdraws",
 ] as const;
 export type Vice = (typeof vices)[number];
 
@@ -62,6 +64,7 @@ export interface SimPlan {
   readonly hoursCount: number;
   readonly faults: readonly Fault[];
   readonly hasLasting: boolean;
+  readonly intensity: number;
   /** Of all hostile sites; undefined when each has one of chance. */
   readonly vice: Vice | undefined;
   /** Sites beyond the first ones that may join. */
@@ -80,6 +83,8 @@ export interface FaultsInit {
   readonly hoursCount: number;
   /** Whether those strike that last. */
   readonly hasLasting: boolean;
+  /** How many times as many as in plain runs. */
+  readonly intensity: number;
 }
 
 export function planFaults(rng: SeededRng, init: FaultsInit): Fault[] {
@@ -93,11 +98,11 @@ function drawFaults(
   rng: SeededRng,
   kinds: readonly FaultKind[],
   perDayCount: number,
-  { sitesCount, hoursCount }: FaultsInit,
+  { sitesCount, hoursCount, intensity }: FaultsInit,
   firstNumber: number,
 ): Fault[] {
   const lastMs = hoursCount * HOUR_MS;
-  const meanGapMs = (24 * HOUR_MS) / perDayCount;
+  const meanGapMs = (24 * HOUR_MS) / (perDayCount * intensity);
   const faults: Fault[] = [];
   for (let atMs = rng.waitMs(meanGapMs); atMs < lastMs; atMs += rng.waitMs(meanGapMs)) {
     faults.push({

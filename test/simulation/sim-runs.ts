@@ -4,6 +4,7 @@ import { type SimOutcome, simulate } from "./federation-sim.ts";
 import { MOST_GROWN_COUNT } from "./genesis.ts";
 import { type Dropped, boastingStore, droppingStore, omittingStore } from "./hostile-store.ts";
 import { startFederationProgram } from "./federation-program.ts";
+import { withdrawing } from "./withdrawing-program.ts";
 import { startLedgerProgram } from "./ledger-program.ts";
 import { LyingPeers } from "./lying-peers.ts";
 import { SeededRng } from "./seeded-rng.ts";
@@ -19,6 +20,8 @@ export interface RunInit {
   readonly vice?: Vice;
   /** Whether faults strike that last, and sites join and leave; they do when it is left out. */
   readonly hasLasting?: boolean;
+  /** How many times as many faults as in a plain run. */
+  readonly intensity?: number;
   /** By their numbers: the others do not strike. */
   readonly onlyFaults?: readonly number[];
 }
@@ -27,12 +30,12 @@ const HOUR_MS = 3600_000;
 const NEWCOMERS_COUNT = 2;
 
 export function makePlan(init: RunInit): SimPlan {
-  const { seed, sitesCount, hoursCount, hostileCount = 0, hasLasting = true, vice, onlyFaults } = init;
+  const { seed, sitesCount, hoursCount, hostileCount = 0, hasLasting = true, intensity = 1, vice, onlyFaults } = init;
   const rng = new SeededRng(String(seed));
-  const faults = planFaults(rng.fork("faults"), { sitesCount, hoursCount, hasLasting });
+  const faults = planFaults(rng.fork("faults"), { sitesCount, hoursCount, hasLasting, intensity });
   const numbers = Array.from({ length: sitesCount }, (_, number) => number);
   return {
-    ...{ seed, sitesCount, hoursCount, hasLasting, vice },
+    ...{ seed, sitesCount, hoursCount, hasLasting, intensity, vice },
     faults: onlyFaults ? onlyFaults.flatMap((number) => faults[number] ?? []) : faults,
     newcomersCount: hasLasting && sitesCount <= MOST_GROWN_COUNT ? NEWCOMERS_COUNT : 0,
     hostile: rng
@@ -40,6 +43,14 @@ export function makePlan(init: RunInit): SimPlan {
       .sample(numbers, hostileCount)
       .map((number) => ({ number, vice: vice ?? rng.pick(vices) })),
   };
+}
+
+/** Short runs of small federations, some with hostile sites: all kinds of faults come within few of them. */
+export function mixedInit(seed: number): RunInit {
+  const rng = new SeededRng(`${seed} mixed`);
+  const sitesCount = 4 + rng.below(4);
+  const hostileCount = rng.below(Math.ceil(sitesCount / 3));
+  return { seed, sitesCount, hoursCount: 6 + rng.below(7), hostileCount, intensity: 3 };
 }
 
 /** A federation that falls into two halves after an hour, and is whole again after two more. */
@@ -54,7 +65,7 @@ export function makeHealingPlan(seed: number, sitesCount: number): SimPlan {
 
 /** The command that repeats a plan. */
 export function replayCommand(
-  { seed, sitesCount, hoursCount, faults, hostile, vice, hasLasting }: SimPlan,
+  { seed, sitesCount, hoursCount, faults, hostile, vice, hasLasting, intensity }: SimPlan,
   program: ProgramName,
 ): string {
   const numbers = faults.map(numberOf).join() || "none";
@@ -68,6 +79,7 @@ export function replayCommand(
   };
   const words = Object.entries(options).map(([name, value]) => `--${name} ${value}`);
   if (vice) words.push(`--vice ${vice}`);
+  if (intensity !== 1) words.push(`--intensity ${intensity}`);
   if (!hasLasting) words.push("--no-lasting");
   return `npm run sim -- ${words.join(" ")}`;
 }
@@ -108,6 +120,8 @@ function hostileProgram(start: StartProgram, plan: SimPlan, vice: Vice, onDeed: 
       }
       case "boasts":
         return start({ ...machine, store: boastingStore(components, self) });
+      case "withdraws":
+        return withdrawing(start, machine, onDeed);
     }
   };
 }
