@@ -8,7 +8,7 @@ import { DemoSite } from "./demo-site.ts";
 import type { LiveView, SiteRow } from "./live-view.ts";
 
 /** What the demo shows is not so. */
-export class DemoFailure extends Error {}
+class DemoFailure extends Error {}
 
 export function check(condition: boolean, why: string): asserts condition {
   if (!condition) throw new DemoFailure(why);
@@ -131,17 +131,19 @@ export class DemoFederation implements AsyncDisposable {
   /** While work lasts, shows how it is. */
   async during<Result>(what: string, work: Promise<Result>): Promise<Result> {
     const done = new AbortController();
-    const looking = (async () => {
+    const look = async (): Promise<void> => {
       while (!done.signal.aborted) {
         await this.look(what);
-        await delay(LOOK_EVERY_MS, undefined, { signal: done.signal }).catch(() => undefined);
+        await delay(LOOK_EVERY_MS, undefined, { signal: done.signal });
       }
-    })();
+    };
+    // It ends with the work; the end of all is for the work to tell.
+    const looking = look().catch(() => undefined);
     try {
       return await work;
     } finally {
       done.abort();
-      await looking.catch(() => undefined);
+      await looking;
     }
   }
 

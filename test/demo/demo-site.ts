@@ -1,4 +1,5 @@
 /** One site of the demo with its agent: a process on a disk of its own, and the commands that its people give. */
+import { randomInt } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -96,8 +97,8 @@ export class DemoSite implements AsyncDisposable {
     await runCostorJson(["agent", "enrol", token, "--config", this.#config], this.#init.signal);
   }
 
-  async backUp(paths: readonly string[]): Promise<void> {
-    await runCostorJson(["agent", "backup", "--config", this.#config, ...paths], this.#init.signal);
+  async backUp(paths: readonly string[], signal = this.#init.signal): Promise<void> {
+    await runCostorJson(["agent", "backup", "--config", this.#config, ...paths], signal);
   }
 
   /** Its store, while it does not run. */
@@ -110,11 +111,19 @@ export class DemoSite implements AsyncDisposable {
   }
 }
 
-/** A port that nobody listens at now. */
+/**
+ * A port that nobody listens at now, below those that Linux gives to connections: a site listens for other sites only once it is in a
+ * federation, and the port must be free until then.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = randomInt(15_000, 32_000);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => resolve(true));
+    });
+    await new Promise((resolve) => server.close(resolve));
+    if (isFree) return port;
+  }
 }

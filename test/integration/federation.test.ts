@@ -168,7 +168,10 @@ test("one that is expelled is disconnected, and holds nothing new", async () => 
   await vote("expel", "Corvara", sites);
   await untilConnected([first, second], 1);
   await until("it is told", async () => (await statusOf(third)).role !== "member");
-  assert.equal((await statusOf(third)).connectedCount, 0);
+  for (const { members } of await Promise.all([first, second].map((site) => site.call("federationMembers", {})))) {
+    const { role, isConnected } = members.find(({ name }) => name === "Corvara")!;
+    assert.deepEqual([role, isConnected], ["expelled", false]);
+  }
   await backUp([first, second]);
   await until("the other one has it", async () => {
     const statuses = await Promise.all([first, second].map(statusOf));

@@ -33,6 +33,8 @@ export interface FaultEffectsComponents {
   /** Only what these have counts as a copy. */
   readonly honest: readonly SimSite[];
   readonly afterCrash: (site: SimSite) => void;
+  /** A disk is about to be lost. */
+  readonly beforeLoss: () => void;
   readonly people: People;
   readonly struck: Struck;
 }
@@ -164,15 +166,16 @@ export class FaultEffects {
   }
 
   #loseDisk(site: SimSite): Ending {
-    const { witness, honest } = this.#components;
+    const { witness, honest, beforeLoss } = this.#components;
     if (!site.program || !witness.canLose(honest, site.disk)) return undefined;
+    beforeLoss();
     site.loseDisk();
     return () => void site.start();
   }
 
   /** Somebody puts back a copy of the disk that was made some time ago. */
   #setBack(site: SimSite): Ending {
-    const { witness, honest, log } = this.#components;
+    const { witness, honest, log, beforeLoss } = this.#components;
     if (!site.program || site.isCloned) return undefined;
     const { disk } = site;
     const copy = disk.copy();
@@ -182,6 +185,7 @@ export class FaultEffects {
       const lost = new Set([...disk.primes.keys()].filter((id) => !copy.primes.has(id)));
       if (!witness.canLose(honest, disk, lost)) return;
       log.note(site.name, "is set back");
+      beforeLoss();
       site.setBack(copy);
       witness.copied(disk, copy);
       witness.moved(promised, copy);
@@ -195,10 +199,10 @@ export class FaultEffects {
     return newcomer !== undefined && people.invite(newcomer);
   }
 
-  #partition({ label, durationMs, severityRatio }: Fault): Ending {
+  #partition({ label, durationMs, severityRatio, shape: given }: Fault): Ending {
     const { network, rng, time, sites } = this.#components;
     const details = rng.fork(label);
-    const shape = partitionShapes[details.pick(partitionShapeNames)];
+    const shape = partitionShapes[given ?? details.pick(partitionShapeNames)];
     // By site and not by key: a site may come back as another machine.
     const bySite = new Map(sites.map((site) => [site.identity.peerKey, site]));
     const links = shape(details, [...bySite.keys()]);

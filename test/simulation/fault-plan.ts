@@ -1,4 +1,5 @@
 /** Which faults strike when: drawn from the seed before the run, so that a run can be repeated with some of them left out. */
+import type { PartitionShape } from "./partition-shape.ts";
 import type { SeededRng } from "./seeded-rng.ts";
 
 /** What passes. */
@@ -33,6 +34,8 @@ export const vices = [
   "omits",
   /** Offers space that it has not. */
   "boasts",
+  /** Writes retires for what others have said. */
+  "withdraws",
 ] as const;
 export type Vice = (typeof vices)[number];
 
@@ -51,6 +54,8 @@ export interface Fault {
   readonly severityRatio: number;
   /** From which its details are drawn. */
   readonly label: string;
+  /** Of a partition; of chance when it is left out. */
+  readonly shape?: PartitionShape;
 }
 
 export interface SimPlan {
@@ -59,6 +64,7 @@ export interface SimPlan {
   readonly hoursCount: number;
   readonly faults: readonly Fault[];
   readonly hasLasting: boolean;
+  readonly intensity: number;
   /** Of all hostile sites; undefined when each has one of chance. */
   readonly vice: Vice | undefined;
   /** Sites beyond the first ones that may join. */
@@ -77,6 +83,8 @@ export interface FaultsInit {
   readonly hoursCount: number;
   /** Whether those strike that last. */
   readonly hasLasting: boolean;
+  /** How many times as many as in plain runs. */
+  readonly intensity: number;
 }
 
 export function planFaults(rng: SeededRng, init: FaultsInit): Fault[] {
@@ -90,11 +98,11 @@ function drawFaults(
   rng: SeededRng,
   kinds: readonly FaultKind[],
   perDayCount: number,
-  { sitesCount, hoursCount }: FaultsInit,
+  { sitesCount, hoursCount, intensity }: FaultsInit,
   firstNumber: number,
 ): Fault[] {
   const lastMs = hoursCount * HOUR_MS;
-  const meanGapMs = (24 * HOUR_MS) / perDayCount;
+  const meanGapMs = (24 * HOUR_MS) / (perDayCount * intensity);
   const faults: Fault[] = [];
   for (let atMs = rng.waitMs(meanGapMs); atMs < lastMs; atMs += rng.waitMs(meanGapMs)) {
     faults.push({

@@ -56,6 +56,7 @@ class FederationProgram implements SiteProgram {
   readonly #machine: Machine;
   readonly #federation: Federation;
   readonly #stopping = new AbortController();
+  #signs = false;
 
   readonly control: FederationControl;
   /** The number of the newest snapshot: they grow, and none comes twice, whatever becomes of the disk. */
@@ -74,6 +75,10 @@ class FederationProgram implements SiteProgram {
 
   digest(): string {
     return `${this.ledger.digest()} ${this.#federation.parts.membership.roster?.hash}`;
+  }
+
+  get signs(): boolean {
+    return this.#signs;
   }
 
   async start(): Promise<void> {
@@ -98,10 +103,8 @@ class FederationProgram implements SiteProgram {
     void this.#federation.siteChanged("snapshot", key);
   }
 
-  async meet(certificate: Uint8Array): Promise<void> {
-    await this.ledger.offer({ certificates: [certificate] });
-    this.#federation.parts.transport.membershipChanged();
-  }
+  /** It says hello by itself. */
+  async meet(): Promise<void> {}
 
   async safeSnapshots(): Promise<SnapshotId[]> {
     const safeNumber = (await this.#safeNumber()) ?? 0;
@@ -130,7 +133,8 @@ class FederationProgram implements SiteProgram {
   /** Undefined while it must sign nothing. */
   async #safeNumber(): Promise<number | undefined> {
     const { replication, copies } = this.#federation.parts;
-    return (await replication.suspicion()) === undefined ? copies.safeReceivedMs() : undefined;
+    this.#signs = (await replication.suspicion()) === undefined;
+    return this.#signs ? copies.safeReceivedMs() : undefined;
   }
 
   async stop(): Promise<void> {

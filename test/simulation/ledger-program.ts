@@ -49,6 +49,7 @@ class LedgerProgram implements SiteProgram {
   }
 
   readonly control = undefined;
+  readonly signs = false;
 
   digest(): string {
     return this.ledger.digest();

@@ -28,6 +28,7 @@ const withCommit =
     return {
       ledger: program.ledger,
       control: program.control,
+      signs: program.signs,
       digest: () => program.digest(),
       commit: (snapshot) => commit(machine, snapshot, program),
       safeSnapshots: () => program.safeSnapshots(),

@@ -4,6 +4,7 @@ import { type SimOutcome, simulate } from "./federation-sim.ts";
 import { MOST_GROWN_COUNT } from "./genesis.ts";
 import { type Dropped, boastingStore, droppingStore, omittingStore } from "./hostile-store.ts";
 import { startFederationProgram } from "./federation-program.ts";
+import { withdrawing } from "./withdrawing-program.ts";
 import { startLedgerProgram } from "./ledger-program.ts";
 import { LyingPeers } from "./lying-peers.ts";
 import { SeededRng } from "./seeded-rng.ts";
@@ -19,19 +20,22 @@ export interface RunInit {
   readonly vice?: Vice;
   /** Whether faults strike that last, and sites join and leave; they do when it is left out. */
   readonly hasLasting?: boolean;
+  /** How many times as many faults as in a plain run. */
+  readonly intensity?: number;
   /** By their numbers: the others do not strike. */
   readonly onlyFaults?: readonly number[];
 }
 
+const HOUR_MS = 3600_000;
 const NEWCOMERS_COUNT = 2;
 
 export function makePlan(init: RunInit): SimPlan {
-  const { seed, sitesCount, hoursCount, hostileCount = 0, hasLasting = true, vice, onlyFaults } = init;
+  const { seed, sitesCount, hoursCount, hostileCount = 0, hasLasting = true, intensity = 1, vice, onlyFaults } = init;
   const rng = new SeededRng(String(seed));
-  const faults = planFaults(rng.fork("faults"), { sitesCount, hoursCount, hasLasting });
+  const faults = planFaults(rng.fork("faults"), { sitesCount, hoursCount, hasLasting, intensity });
   const numbers = Array.from({ length: sitesCount }, (_, number) => number);
   return {
-    ...{ seed, sitesCount, hoursCount, hasLasting, vice },
+    ...{ seed, sitesCount, hoursCount, hasLasting, intensity, vice },
     faults: onlyFaults ? onlyFaults.flatMap((number) => faults[number] ?? []) : faults,
     newcomersCount: hasLasting && sitesCount <= MOST_GROWN_COUNT ? NEWCOMERS_COUNT : 0,
     hostile: rng
@@ -41,9 +45,27 @@ export function makePlan(init: RunInit): SimPlan {
   };
 }
 
+/** Short runs of small federations, some with hostile sites: all kinds of faults come within few of them. */
+export function mixedInit(seed: number): RunInit {
+  const rng = new SeededRng(`${seed} mixed`);
+  const sitesCount = 4 + rng.below(4);
+  const hostileCount = rng.below(Math.ceil(sitesCount / 3));
+  return { seed, sitesCount, hoursCount: 6 + rng.below(7), hostileCount, intensity: 3 };
+}
+
+/** A federation that falls into two halves after an hour, and is whole again after two more. */
+export function makeHealingPlan(seed: number, sitesCount: number): SimPlan {
+  const halves: Fault = {
+    ...{ kind: "partition", shape: "halves", atMs: HOUR_MS, durationMs: 2 * HOUR_MS },
+    ...{ siteNumber: 0, severityRatio: 0, label: "fault 0" },
+  };
+  const plan = makePlan({ seed, sitesCount, hoursCount: 3, hasLasting: false });
+  return { ...plan, faults: [halves] };
+}
+
 /** The command that repeats a plan. */
 export function replayCommand(
-  { seed, sitesCount, hoursCount, faults, hostile, vice, hasLasting }: SimPlan,
+  { seed, sitesCount, hoursCount, faults, hostile, vice, hasLasting, intensity }: SimPlan,
   program: ProgramName,
 ): string {
   const numbers = faults.map(numberOf).join() || "none";
@@ -57,6 +79,7 @@ export function replayCommand(
   };
   const words = Object.entries(options).map(([name, value]) => `--${name} ${value}`);
   if (vice) words.push(`--vice ${vice}`);
+  if (intensity !== 1) words.push(`--intensity ${intensity}`);
   if (!hasLasting) words.push("--no-lasting");
   return `npm run sim -- ${words.join(" ")}`;
 }
@@ -77,7 +100,7 @@ export const runPlan = (plan: SimPlan, name: ProgramName = "federation"): Promis
 /** The same program on a machine that has a vice. */
 function hostileProgram(start: StartProgram, plan: SimPlan, vice: Vice, onDeed: () => void): StartProgram {
   const dropped: Dropped = new Map();
-  const beginsMs = (plan.hoursCount * 3600_000) / 2;
+  const beginsMs = (plan.hoursCount * HOUR_MS) / 2;
   return (machine) => {
     const { identity, clock } = machine;
     const rng = machine.rng.fork("vice");
@@ -97,6 +120,8 @@ function hostileProgram(start: StartProgram, plan: SimPlan, vice: Vice, onDeed: 
       }
       case "boasts":
         return start({ ...machine, store: boastingStore(components, self) });
+      case "withdraws":
+        return withdrawing(start, machine, onDeed);
     }
   };
 }

@@ -25,6 +25,8 @@ export interface SiteProgram {
   readonly ledger: Ledger;
   /** What people can tell it; undefined for a program that has nobody to tell. */
   readonly control: FederationControl | undefined;
+  /** Whether it says what is live, and so what is safe: whoever is under suspicion does not. */
+  readonly signs: boolean;
   /** The same at all sites that know the same. */
   digest(): string;
   /** Keeps what an agent has backed up; resolves once the agent would be told that it is kept. */

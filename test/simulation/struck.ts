@@ -2,7 +2,11 @@
 import { type FaultKind, type Vice, faultKinds, vices } from "./fault-plan.ts";
 
 export class Struck {
-  readonly counts = new Map<FaultKind | Vice, number>();
+  readonly counts: Map<FaultKind | Vice, number>;
+
+  constructor(counts: Iterable<readonly [FaultKind | Vice, number]> = []) {
+    this.counts = new Map(counts);
+  }
 
   add(kind: FaultKind | Vice, count = 1): void {
     this.counts.set(kind, (this.counts.get(kind) ?? 0) + count);

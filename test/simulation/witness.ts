@@ -42,10 +42,26 @@ export class Witness {
     for (const { site, snapshot } of promised) this.promised.set(snapshot.id, { site, snapshot, disk });
   }
 
-  /** A site has said that a snapshot is safe, in the meaning of docs/specs/replication.md. */
-  saidSafe(id: SnapshotId): void {
+  /** Sites that were seen to keep a prime for another one: by owner and prime. */
+  readonly #keepers = new Map<string, Set<SimSite>>();
+
+  keeps(keeper: SimSite, owner: SiteId, id: PrimeId): void {
+    const place = `${owner} ${id}`;
+    const keepers = this.#keepers.get(place);
+    if (keepers) keepers.add(keeper);
+    else this.#keepers.set(place, new Set([keeper]));
+  }
+
+  keepersCount(owner: SiteId, id: PrimeId): number {
+    return this.#keepers.get(`${owner} ${id}`)?.size ?? 0;
+  }
+
+  /** A site says that a snapshot is safe, in the meaning of docs/specs/replication.md. What was promised, when it says so first. */
+  saidSafe(id: SnapshotId): Promised | undefined {
     const promised = this.promised.get(id);
-    if (promised) this.safe.set(id, promised);
+    if (!promised || this.safe.has(id)) return undefined;
+    this.safe.set(id, promised);
+    return promised;
   }
 
   /** What faults have done to a disk they have done to its copy. */

@@ -88,13 +88,8 @@ test("a stranger, and a machine of a site that it is not, get no further", async
     const peers = await Libp2pPeers.create(
       {
         log: { info: () => undefined, warn: () => undefined },
-        ...{
-          mayConnect: () => false,
-          members: () => [],
-          strangerProtocols: () => [],
-          addressesOf: () => [],
-          announcedAddresses: () => [],
-        },
+        ...{ mayConnect: () => false, members: () => [], strangerProtocols: () => [], addressesOf: () => [] },
+        announcedAddresses: () => [],
       },
       { peerSeed: makeIdentity("thief", 1).peerSeed, listen: [], mdns: false },
     );

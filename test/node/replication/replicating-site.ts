@@ -237,9 +237,8 @@ export class ReplicatingSite {
 
   /** Its store, which says to have room. */
   get roomyStore(): PrimeStore {
-    const { store } = this;
-    return new Proxy<PrimeStore>(store, {
-      get: (target, name: keyof PrimeStore) => (name === "stats" ? roomyStats(store) : target[name]),
+    return new Proxy<PrimeStore>(this.store, {
+      get: (target, name: keyof PrimeStore) => (name === "stats" ? roomyStats(target) : target[name]),
     });
   }
 
@@ -313,17 +312,13 @@ export class ReplicatingSite {
   audit(holder: ReplicatingSite, owner: SiteId, lists: readonly (readonly PrimeId[])[], clock: Clock = neverLate) {
     const { ledger, store, entries, siteId: self, view: sites, peers } = this;
     const auditor = new Auditor({ ledger, store, entries, self, sites, peers, clock, rng: this.rng });
-    return auditor.audit(
-      holder.siteId,
-      owner,
-      lists.map((ids) => ({ count: ids.length, ids: async () => ids })),
-    );
+    const parts = lists.map((ids) => ({ count: ids.length, ids: async () => ids }));
+    return auditor.audit(holder.siteId, owner, parts);
   }
 
   /** What it keeps for an owner, ascending. */
   async keptFor(owner: SiteId): Promise<PrimeId[]> {
-    const slices = await Promise.all(allSlices.map((slice) => this.kept.slice(owner, slice)));
-    return slices.flat();
+    return (await Promise.all(allSlices.map((slice) => this.kept.slice(owner, slice)))).flat();
   }
 
   receiptFor(owner: SiteId, slice: number) {
