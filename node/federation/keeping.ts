@@ -50,7 +50,7 @@ export async function openKeeping(components: KeepingComponents): Promise<Keepin
     holdingLimits: () => holdingLimits(components),
     suspicion: () => suspicionOf(ownLog),
     onEvent: (event) => {
-      if (event.event !== "put-off") sending.follow(event);
+      if (event.event !== "put-off" && event.event !== "refused") sending.follow(event);
       onEvent(event);
     },
   });

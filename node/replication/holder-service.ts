@@ -3,12 +3,13 @@ import type { Channel, Peers } from "#ledger/peers.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { type HolderComponents, HolderRun } from "./holder-run.ts";
-import type { Sites } from "./replication-ports.ts";
+import type { OnRefused, Sites } from "./replication-ports.ts";
 import { refusalOf, replicateProtocol } from "./replicate-messages.ts";
 
 export interface HolderServiceComponents extends HolderComponents {
   readonly peers: Pick<Peers, "serve">;
   readonly sites: Pick<Sites, "siteOfPeer">;
+  readonly onRefused?: OnRefused;
 }
 
 export class HolderService {
@@ -34,8 +35,9 @@ export class HolderService {
     } catch (error) {
       // So that the other side knows why; the channel ends in any case.
       await channel.send(refusalOf(error)).catch(() => undefined);
-      if (isExpected(error)) await channel.close();
-      else throw error;
+      if (!isExpected(error)) throw error;
+      this.#components.onRefused?.(channel.peer, replicateProtocol, error);
+      await channel.close();
     }
   }
 
@@ -46,7 +48,9 @@ export class HolderService {
     if (sender === undefined) throw new CostorError("peer-refused", "not the current machine of a member or guest");
     if (this.#running.has(channel.peer)) throw new CostorError("too-many-requests", "a run of this peer is under way");
     this.#running.add(channel.peer);
-    using run = new HolderRun(this.#components, { sender });
+    const onRefused = (error: CostorError): void =>
+      this.#components.onRefused?.(channel.peer, replicateProtocol, error);
+    using run = new HolderRun(this.#components, { sender, onRefused });
     try {
       for (let frame = await channel.receive(signal); frame !== undefined; frame = await channel.receive(signal))
         await channel.send(await run.answer(frame));
@@ -56,6 +60,6 @@ export class HolderService {
   }
 }
 
-/** What need not be logged as a fault. */
-const isExpected = (error: unknown): boolean =>
+/** What an honest peer meets too. */
+const isExpected = (error: unknown): error is CostorError =>
   error instanceof CostorError && ["peer-refused", "too-many-requests", "quota-exceeded"].includes(error.code);

@@ -8,7 +8,8 @@ import { MaintenanceWindows } from "#ledger/maintenance-window.ts";
 import type { Peers } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import type { SiteId } from "#protocol/ids.ts";
+import type { CostorError } from "#protocol/errors.ts";
+import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import { serveAudits } from "./audit-service.ts";
 import { Auditor } from "./auditor.ts";
 import { Departures } from "./departures.ts";
@@ -25,7 +26,7 @@ import { PlacementKeeper } from "./placement-keeper.ts";
 import { servePrimes } from "./primes-service.ts";
 import { Refusals } from "./refusals.ts";
 import { RegularWork } from "./regular-work.ts";
-import type { KeptPrimes, LedgerReader, OwnEntries, Sites } from "./replication-ports.ts";
+import type { KeptPrimes, LedgerReader, OnRefused, OwnEntries, Sites } from "./replication-ports.ts";
 import { Replicator, type ReplicatorEvent } from "./replicator.ts";
 import { Silence } from "./silence.ts";
 import { StewardDuty } from "./steward-duty.ts";
@@ -61,7 +62,9 @@ export interface ReplicationSettings {
 export type ReplicationEvent =
   | ReplicatorEvent
   /** Part of the regular work did not work; it is tried again. */
-  | { readonly event: "put-off"; readonly what: string; readonly error: unknown };
+  | { readonly event: "put-off"; readonly what: string; readonly error: unknown }
+  /** A peer asked for what it is not given. */
+  | { readonly event: "refused"; readonly peer: PeerKey; readonly protocol: string; readonly error: CostorError };
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -97,7 +100,19 @@ export class Replication implements AsyncDisposable {
     const departures = new Departures({ store, heldClock });
     const quota = new HolderQuota(components);
     const writeTurns = new Turns({ atOnceCount: WRITES_AT_ONCE_COUNT });
-    const parts = { ...components, heldClock, silence, ownerTurns, omissions, departures, quota, writeTurns };
+    const onRefused: OnRefused = (peer, protocol, error) =>
+      components.onEvent({ event: "refused", peer, protocol: protocol.name, error });
+    const parts = {
+      ...components,
+      onRefused,
+      heldClock,
+      silence,
+      ownerTurns,
+      omissions,
+      departures,
+      quota,
+      writeTurns,
+    };
     this.#holder = new HolderService(parts);
     servePrimes(parts);
     serveAudits(parts);
