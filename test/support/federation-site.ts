@@ -11,7 +11,7 @@ import { SegmentStore } from "#node/store/segment-store.ts";
 import type { FederationId, PeerKey, SiteId } from "#protocol/ids.ts";
 import { LedgerAuthor } from "#test/support/ledger-author.ts";
 import { ManualClock } from "#test/support/manual-clock.ts";
-import { scratchDirectory } from "#test/support/scratch.ts";
+import { quickScratchDirectory } from "#test/support/scratch.ts";
 
 /** No test waits for the pauses between connections or lines of the log. */
 const quickLimits: Partial<PeerLimits> = {
@@ -55,7 +55,7 @@ export class FederationSite implements AsyncDisposable {
 
   static async open(name: string): Promise<FederationSite> {
     const author = new LedgerAuthor(name);
-    const directory = await scratchDirectory("federation");
+    const directory = await quickScratchDirectory("federation", 512 * 1024 * 1024);
     const store = await SegmentStore.open({ directory, reserveFileBytes: 0 });
     const clock = new ManualClock();
     const lines: string[] = [];

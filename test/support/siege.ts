@@ -45,7 +45,7 @@ export class Siege implements AsyncDisposable {
     await victim.parts.ledger.offer({ certificates: [honest.author.log.bytes] });
     await honest.enter([bytes, second], federationId, [victim.author]);
     await honest.parts.inviterAddress.keep({ peer: victim.key, addresses: [...victim.parts.transport.addresses()] });
-    await siege.#syncHonest();
+    await siege.synchronise();
     for (const site of [victim, honest]) await site.federation.look();
     await victim.parts.settings.change({ offeredBytes: 64 * 1024 * 1024, quotaBytes: 16 * 1024 * 1024 });
     await siege.assertServes();
@@ -154,11 +154,12 @@ export class Siege implements AsyncDisposable {
     const [report] = await run.run([{ ...set, ids, entry, namingEntry }]);
     assert.equal(report!.end, "received", "an honest owner is served");
     assert.ok((await victim.store.hasKept(honest.siteId, ids)).every(Boolean));
-    await this.#syncHonest();
+    await this.synchronise();
     assert.equal(honest.parts.ledger.digest(), victim.parts.ledger.digest(), "honest sites know the same");
   }
 
-  async #syncHonest(): Promise<void> {
+  /** Of the honest ones with each other. */
+  async synchronise(): Promise<void> {
     const { victim, honest } = this;
     for (let count = 0; count < 2; count++) {
       assert.ok(await honest.parts.sync.with(victim.key), "the honest one synchronises");
