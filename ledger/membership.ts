@@ -169,9 +169,13 @@ export class Membership implements Speakers {
     return role.role === "none" && siteId !== this.#siteId ? -1 : Infinity;
   }
 
-  /** The member or guest whose current machine has this key. */
+  /**
+   * The member or guest whose current machine has this key. A site may name another's machine in its certificate, but not write
+   * as that machine: of several sites it is the one whose log has an entry.
+   */
   siteOfPeer(peer: PeerKey): SiteId | undefined {
-    return this.sites().find((siteId) => this.peerOf(siteId) === peer);
+    const sites = this.sites().filter((siteId) => this.peerOf(siteId) === peer);
+    return sites.find((siteId) => this.#ledger?.currentLog(siteId)?.lastSeq !== undefined) ?? sites[0];
   }
 
   /** The key of a site's current machine, as far as its certificate is known. */

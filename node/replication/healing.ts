@@ -3,7 +3,7 @@ import type { Peers } from "#ledger/peers.ts";
 import { SLICES_COUNT, sliceOf } from "#ledger/slice.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { type StoredPrime, batchEntryBytes } from "#protocol/batch.ts";
-import { isCostorError } from "#protocol/errors.ts";
+import { CostorError } from "#protocol/errors.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { fetchPrimes } from "./fetch-primes.ts";
 import { batchOf, encodeBatch } from "./frame-codec.ts";
@@ -14,6 +14,8 @@ export interface HealingComponents {
   readonly peers: Pick<Peers, "open">;
   readonly sites: Pick<Sites, "sites" | "peerOf">;
   readonly ledger: Pick<LedgerReader, "statement">;
+  /** A holder did not do its part. */
+  readonly onFailure?: (holder: SiteId, error: unknown) => void;
   readonly store: Pick<PrimeStore, "keptTotals" | "lostOf" | "putFor">;
 }
 
@@ -41,7 +43,7 @@ const holdersOf = ({ self, sites, ledger }: HealingComponents, slice: number): S
 
 /** Takes out of `lost` what has come and is durable. */
 async function fetchFrom(
-  { self, peers, sites, store }: HealingComponents,
+  { self, peers, sites, store, onFailure }: HealingComponents,
   holder: SiteId,
   ids: readonly PrimeId[],
   lost: Set<PrimeId>,
@@ -58,20 +60,25 @@ async function fetchFrom(
     primes = [];
     bytes = 0;
   };
-  try {
-    for await (const prime of fetchPrimes({ peers }, { peer, owner: self, ids, ...(signal && { signal }) })) {
-      primes.push(prime);
-      bytes += batchEntryBytes(prime.stored.length);
-      if (bytes >= BATCH_BYTES) await keep();
-    }
-  } catch (error) {
-    signal?.throwIfAborted();
-    if (!isPeersFault(error)) throw error;
+  const fetched = fetchPrimes({ peers }, { peer, owner: self, ids, ...(signal && { signal }) });
+  for await (const prime of untilPeersFault(fetched, (error) => onFailure?.(holder, error))) {
+    primes.push(prime);
+    bytes += batchEntryBytes(prime.stored.length);
+    if (bytes >= BATCH_BYTES) await keep();
   }
+  signal?.throwIfAborted();
   await keep();
 }
 
-const isPeersFault = (error: unknown): boolean =>
-  (["peer-unreachable", "peer-refused", "peer-misbehaved", "prime-mismatch", "bad-encoding"] as const).some((code) =>
-    isCostorError(error, code),
-  );
+/** Whatever a holder sends, others are asked after it. What the one who takes the primes throws is not the holder's. */
+async function* untilPeersFault(
+  primes: AsyncIterable<StoredPrime>,
+  onFault: (error: CostorError) => void,
+): AsyncGenerator<StoredPrime> {
+  try {
+    yield* primes;
+  } catch (error) {
+    if (!(error instanceof CostorError)) throw error;
+    onFault(error);
+  }
+}

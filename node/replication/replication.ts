@@ -131,9 +131,9 @@ export class Replication implements AsyncDisposable {
       mayMove: () => this.mayMove(),
     };
     const replicator = new Replicator(acting);
-    const onFailure = (site: SiteId, error: unknown): void =>
+    const onStewardFailure = (site: SiteId, error: unknown): void =>
       components.onEvent({ event: "put-off", what: `what is done for a silent owner with ${site}`, error });
-    const steward = new StewardDuty({ ...acting, onFailure });
+    const steward = new StewardDuty({ ...acting, onFailure: onStewardFailure });
     const dropping = new Dropping(parts);
     // Who is in no federation waits.
     const inFederation =
@@ -147,7 +147,9 @@ export class Replication implements AsyncDisposable {
       inFederation((signal) => replicator.turn(signal)),
     );
     const heal = async (signal: AbortSignal): Promise<void> => {
-      if ((await healOwn(components, signal)) > 0) this.soon();
+      const onFailure = (holder: SiteId, error: unknown): void =>
+        components.onEvent({ event: "run-failed", holder, error });
+      if ((await healOwn({ ...components, onFailure }, signal)) > 0) this.soon();
     };
     this.#works = [
       this.#work("healing", 15 * MINUTE_MS, inFederation(heal)),

@@ -4,6 +4,7 @@
  * Every turn begins with what is known now; a turn that fails, or ends with its window, leaves nothing that the next one
  * would not find. Nothing is sent and nothing signed while this site is under suspicion.
  */
+import { failsAudit } from "#ledger/audit-sample.ts";
 import type { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
 import type { Clock } from "#ledger/clock.ts";
 import type { Peers } from "#ledger/peers.ts";
@@ -162,7 +163,12 @@ export class Replicator {
       return { count, ids };
     });
     try {
-      await auditor.audit(holder, self, parts, signal);
+      const counts = await auditor.audit(holder, self, parts, signal);
+      if (counts !== undefined && failsAudit(counts)) {
+        const { askedCount, wrongCount } = counts;
+        const error = new CostorError("peer-misbehaved", `${wrongCount} of ${askedCount} primes could not be proven`);
+        onEvent?.({ event: "audit-failed", holder, error });
+      }
       this.#auditDueMs.set(holder, nowMs + DAY_MS - rng.fraction() * AUDIT_JITTER_MS);
     } catch (error) {
       if (signal.aborted) return;

@@ -31,6 +31,7 @@ export class FederationSite implements AsyncDisposable {
   readonly events: FederationEvent[];
   readonly #peers: Libp2pPeers;
   readonly #directory: string;
+  readonly #told: { forget(): void };
   readonly #end = new AbortController();
 
   private constructor(parts: {
@@ -42,6 +43,7 @@ export class FederationSite implements AsyncDisposable {
     events: FederationEvent[];
     peers: Libp2pPeers;
     directory: string;
+    told: { forget(): void };
   }) {
     this.author = parts.author;
     this.federation = parts.federation;
@@ -51,6 +53,7 @@ export class FederationSite implements AsyncDisposable {
     this.events = parts.events;
     this.#peers = parts.peers;
     this.#directory = parts.directory;
+    this.#told = parts.told;
   }
 
   static async open(name: string): Promise<FederationSite> {
@@ -62,7 +65,8 @@ export class FederationSite implements AsyncDisposable {
     const events: FederationEvent[] = [];
     const warn = (details: object, message: string): void => void lines.push(lineOf(details, message));
     const log = { debug: () => undefined, info: () => undefined, warn, error: warn };
-    const told = new FederationLog({ log: log as never }, peerLimits(quickLimits));
+    const newTold = (): FederationLog => new FederationLog({ log: log as never }, peerLimits(quickLimits));
+    const told = { log: newTold(), forget: () => void (told.log = newTold()) };
     const made: { peers?: Libp2pPeers } = {};
     const federation = await Federation.open(
       {
@@ -76,7 +80,7 @@ export class FederationSite implements AsyncDisposable {
         seal: async (plain) => plain,
         onEvent: (event) => {
           events.push(event);
-          told.tell(event);
+          told.log.tell(event);
         },
       },
       {
@@ -87,7 +91,7 @@ export class FederationSite implements AsyncDisposable {
         readGeneration: 1,
       },
     );
-    return new FederationSite({ author, federation, store, clock, lines, events, peers: made.peers!, directory });
+    return new FederationSite({ author, federation, store, clock, lines, events, peers: made.peers!, directory, told });
   }
 
   get siteId(): SiteId {
@@ -112,6 +116,11 @@ export class FederationSite implements AsyncDisposable {
     await membership.enter(chain, federationId);
     await ledger.offer({ certificates: others.map(({ log }) => log.bytes) });
     await this.federation.start(this.#end.signal);
+  }
+
+  /** As when a minute is over: what was told before is told again. */
+  forgetTold(): void {
+    this.#told.forget();
   }
 
   async diskBytes(): Promise<number> {

@@ -4,6 +4,8 @@
  * afterwards; and the disk has grown by no more than it may.
  */
 import assert from "node:assert/strict";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import type { HostileMember } from "#test/support/hostile-member.ts";
 import { Siege } from "#test/support/siege.ts";
 import type { Suite } from "#test/support/suite.ts";
@@ -21,11 +23,20 @@ export interface HostileCase {
 const MOST_DISK_BYTES = 512 * 1024;
 const MOST_MEMORY_BYTES = 64 * 1024 * 1024;
 
-export function testHostile(test: Suite, cases: readonly HostileCase[]): void {
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
+
+/** `prepare` comes before the first. */
+export function testHostile(
+  test: Suite,
+  cases: readonly HostileCase[],
+  prepare?: (siege: Siege) => Promise<void>,
+): void {
   let siege: Siege;
   let memoryBytes = 0;
   test.before(async () => {
     siege = await Siege.open();
+    await prepare?.(siege);
   });
   test.after(async () => {
     await siege[Symbol.asyncDispose]();
@@ -49,6 +60,7 @@ async function assertWithstands(siege: Siege, hostile: HostileMember, hostileCas
   const { victim } = siege;
   const { told, attack, diskBytes = MOST_DISK_BYTES } = hostileCase;
   const [before, diskBefore, linesBefore] = [await siege.honestState(), await victim.diskBytes(), victim.lines.length];
+  victim.forgetTold();
   await attack(siege, hostile);
   const lines = (): string[] => victim.lines.slice(linesBefore);
   if (told !== undefined) await siege.until(() => lines().length > 0);
@@ -61,7 +73,7 @@ async function assertWithstands(siege: Siege, hostile: HostileMember, hostileCas
 }
 
 function usedBytes(): number {
-  globalThis.gc?.();
+  collectGarbage();
   const { heapUsed, external } = process.memoryUsage();
   return heapUsed + external;
 }

@@ -29,6 +29,8 @@ export class Siege implements AsyncDisposable {
   readonly victim: FederationSite;
   readonly honest: FederationSite;
   #honestCount = 0;
+  /** Members by now: their votes are needed to expel them. */
+  #hostile: LedgerAuthor[] = [];
 
   private constructor(victim: FederationSite, honest: FederationSite) {
     this.victim = victim;
@@ -69,7 +71,7 @@ export class Siege implements AsyncDisposable {
   /** Both honest sites take a change that both have signed. */
   async decide(change: RosterChange): Promise<void> {
     const { victim, honest } = this;
-    const roster = this.rosterAfter(change, [victim.author, honest.author]);
+    const roster = this.rosterAfter(change, [victim.author, honest.author, ...this.#hostile]);
     for (const site of [victim, honest]) assert.ok(await site.parts.membership.offer([roster]));
   }
 
@@ -79,6 +81,7 @@ export class Siege implements AsyncDisposable {
     const author = new LedgerAuthor(name);
     if (role === "member") {
       await this.decide(this.#admission(author.siteId));
+      this.#hostile.push(author);
       await victim.parts.ledger.offer({ certificates: [author.log.bytes] });
     } else {
       const certificate = Buffer.from(author.log.bytes);
@@ -113,6 +116,7 @@ export class Siege implements AsyncDisposable {
     await this.until(() => !transport.connected().includes(member.key));
     const { role } = membership.roleOf(member.siteId);
     if (role === "member") await this.decide({ action: "remove", siteId: member.siteId, heads: [] });
+    this.#hostile = this.#hostile.filter((author) => author !== member.author);
     if (role === "guest") await this.victim.parts.entries.withdraw("guest", member.siteId);
   }
 
