@@ -7,12 +7,15 @@ import assert from "node:assert/strict";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { HostileMember } from "#test/support/hostile-member.ts";
+import { LedgerAuthor } from "#test/support/ledger-author.ts";
 import { Siege } from "#test/support/siege.ts";
 import type { Suite } from "#test/support/suite.ts";
 
 export interface HostileCase {
   readonly title: string;
   readonly as?: "member" | "guest";
+  /** Whether its SiteId has to be below the honest one's, for what is tried in their order. */
+  readonly comesFirst?: boolean;
   /** In the one line that tells it; undefined for what harms nobody and is not told. */
   readonly told?: RegExp;
   /** Of the store's files, the honest ones' included. */
@@ -43,7 +46,7 @@ export function testHostile(
   });
   for (const [index, hostileCase] of cases.entries())
     test(hostileCase.title, async () => {
-      const hostile = await siege.hostile(`${hostileCase.title} ${index}`, hostileCase.as);
+      const hostile = await siege.hostile(nameOf(hostileCase, siege), hostileCase.as);
       if (index === 0) memoryBytes = usedBytes();
       try {
         await assertWithstands(siege, hostile, hostileCase);
@@ -54,6 +57,12 @@ export function testHostile(
   test("all of it together has left no more memory in use than it may", () => {
     assert.ok(usedBytes() - memoryBytes <= MOST_MEMORY_BYTES, `${usedBytes() - memoryBytes} bytes more`);
   });
+}
+
+function nameOf({ title, comesFirst }: HostileCase, { honest }: Siege): string {
+  let name = title;
+  while (comesFirst === true && new LedgerAuthor(name).siteId > honest.siteId) name += "+";
+  return name;
 }
 
 async function assertWithstands(siege: Siege, hostile: HostileMember, hostileCase: HostileCase): Promise<void> {
