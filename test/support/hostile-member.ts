@@ -4,6 +4,7 @@
  */
 import type { Channel, Protocol } from "#ledger/peers.ts";
 import { openLog, parseEntry } from "#ledger/entry.ts";
+import { parseRoster } from "#ledger/roster.ts";
 import type { SeqRanges } from "#ledger/seq-ranges.ts";
 import { encodeComparison, encodePage, parseSyncRequest } from "#ledger/sync-messages.ts";
 import { ledgerProtocol } from "#ledger/sync.ts";
@@ -13,7 +14,7 @@ import { auditProtocol, primesProtocol } from "#node/replication/primes-messages
 import { refused, replicateProtocol } from "#node/replication/replicate-messages.ts";
 import { type CborMap, type CborValue, decodeCbor } from "#protocol/cbor.ts";
 import type { PeerKey, SiteId } from "#protocol/ids.ts";
-import type { LedgerAuthor } from "#test/support/ledger-author.ts";
+import { LedgerAuthor } from "#test/support/ledger-author.ts";
 
 type Handler = (channel: Channel) => Promise<void>;
 const served = [ledgerProtocol, replicateProtocol, primesProtocol, auditProtocol];
@@ -26,17 +27,20 @@ export interface Target {
 
 export class HostileMember implements AsyncDisposable {
   readonly author: LedgerAuthor;
+  /** Of its site, by which {@link LedgerAuthor} makes its keys. */
+  readonly name: string;
   readonly #peers: Libp2pPeers;
   readonly #target: Target;
   readonly #handlers = new Map<string, Handler>([[ledgerProtocol.name, answerSame]]);
 
-  private constructor(author: LedgerAuthor, target: Target, peers: Libp2pPeers) {
-    this.author = author;
+  private constructor(name: string, target: Target, peers: Libp2pPeers) {
+    this.author = new LedgerAuthor(name);
+    this.name = name;
     this.#target = target;
     this.#peers = peers;
   }
 
-  static async start(author: LedgerAuthor, target: Target): Promise<HostileMember> {
+  static async start(name: string, target: Target): Promise<HostileMember> {
     const log = { info: () => undefined, warn: () => undefined };
     const peers = await Libp2pPeers.create(
       {
@@ -47,14 +51,14 @@ export class HostileMember implements AsyncDisposable {
         addressesOf: (peer) => (peer === target.key ? target.addresses() : []),
       },
       {
-        peerSeed: author.seed,
+        peerSeed: new LedgerAuthor(name).seed,
         listen: [],
         topic: target.topic,
         mdns: false,
         limits: { peerKeptCount: 0, peerRelaysCount: 0 },
       },
     );
-    const member = new HostileMember(author, target, peers);
+    const member = new HostileMember(name, target, peers);
     for (const protocol of served)
       peers.serve(protocol, async (channel) => member.#handlers.get(protocol.name)?.(channel));
     await peers.start();
@@ -131,6 +135,8 @@ export interface ShownLedger {
   /** Given whatever was asked for: else only those of the log and ranges asked for. */
   readonly asTheyAre?: boolean;
   readonly pageCount?: number;
+  /** The certificate that is given for each log instead of its own. */
+  readonly mislabelled?: Uint8Array;
 }
 
 const hexBytes = (hex: string): Buffer => Buffer.from(hex, "hex");
@@ -154,7 +160,11 @@ function answeringWith(entries: readonly Uint8Array[], init: ShownLedger): Handl
       };
       if (request.ask === "compare")
         await channel.send(encodeComparison({ same: false, newest: (init.newest as never) ?? null }));
-      else if (request.ask === "rosters") await send("rosters", init.rosters ?? []);
+      else if (request.ask === "rosters")
+        await send(
+          "rosters",
+          (init.rosters ?? []).filter((roster) => numberOf(roster) >= request.from),
+        );
       else if (request.ask === "summary")
         await send(
           "summary",
@@ -166,7 +176,7 @@ function answeringWith(entries: readonly Uint8Array[], init: ShownLedger): Handl
           logs
             .filter(({ id }) => request.logs.includes(id as never))
             .map(({ id, bytes }, at) => ({
-              ...{ log: hexBytes(id), certificate: bytes, retires: [] },
+              ...{ log: hexBytes(id), certificate: init.mislabelled ?? bytes, retires: [] },
               known: init.known ?? [[0, 2 ** 40]],
               fork: init.forks?.[at] ?? null,
             })),
@@ -181,6 +191,15 @@ function answeringWith(entries: readonly Uint8Array[], init: ShownLedger): Handl
       } else await channel.send(Buffer.from("a1666469676573745820" + "00".repeat(32), "hex"));
     }
   };
+}
+
+/** Of what is no roster, any. */
+function numberOf(roster: Uint8Array): number {
+  try {
+    return parseRoster(roster).number;
+  } catch {
+    return Infinity;
+  }
 }
 
 /** Of one whose signature may be wrong: then any. */

@@ -71,7 +71,8 @@ export class Siege implements AsyncDisposable {
   /** Both honest sites take a change that both have signed. */
   async decide(change: RosterChange): Promise<void> {
     const { victim, honest } = this;
-    const roster = this.rosterAfter(change, [victim.author, honest.author, ...this.#hostile]);
+    const isMember = ({ siteId }: LedgerAuthor): boolean => victim.parts.membership.roleOf(siteId).role === "member";
+    const roster = this.rosterAfter(change, [victim.author, honest.author, ...this.#hostile].filter(isMember));
     for (const site of [victim, honest]) assert.ok(await site.parts.membership.offer([roster]));
   }
 
@@ -87,7 +88,7 @@ export class Siege implements AsyncDisposable {
       const certificate = Buffer.from(author.log.bytes);
       await victim.parts.entries.write({ kind: "guest", site: author.siteId, name, certificate });
     }
-    const member = await HostileMember.start(author, this.target);
+    const member = await HostileMember.start(name, this.target);
     await this.connect(member);
     return member;
   }
@@ -116,7 +117,7 @@ export class Siege implements AsyncDisposable {
     await this.until(() => !transport.connected().includes(member.key));
     const { role } = membership.roleOf(member.siteId);
     if (role === "member") await this.decide({ action: "remove", siteId: member.siteId, heads: [] });
-    this.#hostile = this.#hostile.filter((author) => author !== member.author);
+    this.#hostile = this.#hostile.filter(({ siteId }) => siteId !== member.siteId);
     if (role === "guest") await this.victim.parts.entries.withdraw("guest", member.siteId);
   }
 
