@@ -31,21 +31,23 @@ export class HostileMember implements AsyncDisposable {
   readonly name: string;
   readonly #peers: Libp2pPeers;
   readonly #target: Target;
+  readonly #isStranger: boolean;
   readonly #handlers = new Map<string, Handler>([[ledgerProtocol.name, answerSame]]);
 
-  private constructor(name: string, target: Target, peers: Libp2pPeers) {
+  private constructor(name: string, target: Target, peers: Libp2pPeers, isStranger: boolean) {
+    this.#isStranger = isStranger;
     this.author = new LedgerAuthor(name);
     this.name = name;
     this.#target = target;
     this.#peers = peers;
   }
 
-  static async start(name: string, target: Target): Promise<HostileMember> {
+  static async start(name: string, target: Target, init: { isStranger?: boolean } = {}): Promise<HostileMember> {
     const log = { info: () => undefined, warn: () => undefined };
     const peers = await Libp2pPeers.create(
       {
         log,
-        mayConnect: () => true,
+        mayConnect: () => init.isStranger !== true,
         members: () => [],
         isJoinOpen: () => false,
         addressesOf: (peer) => (peer === target.key ? target.addresses() : []),
@@ -58,7 +60,7 @@ export class HostileMember implements AsyncDisposable {
         limits: { peerKeptCount: 0, peerRelaysCount: 0 },
       },
     );
-    const member = new HostileMember(name, target, peers);
+    const member = new HostileMember(name, target, peers, init.isStranger === true);
     for (const protocol of served)
       peers.serve(protocol, async (channel) => member.#handlers.get(protocol.name)?.(channel));
     await peers.start();
@@ -79,7 +81,9 @@ export class HostileMember implements AsyncDisposable {
 
   /** Throws `peer-unreachable` when it is not let in, or not listened to. */
   open(protocol: Protocol): Promise<Channel> {
-    return this.#peers.open(this.#target.key, protocol);
+    const { key } = this.#target;
+    if (this.#isStranger) return this.#peers.dialForJoin(key, this.#target.addresses(), protocol);
+    return this.#peers.open(key, protocol);
   }
 
   /** Answers the other's questions from now on. */

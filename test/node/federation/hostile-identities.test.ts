@@ -144,7 +144,7 @@ const cases: HostileCase[] = [
   },
   {
     title: "a machine of an epoch that is over is refused a run",
-    told: /not the current machine/,
+    told: /may not speak/,
     attack: async (siege, hostile) => {
       const newer = new LedgerAuthor(hostile.name, 2);
       await siege.victim.parts.ledger.offer({ certificates: [newer.log.bytes] });
