@@ -75,10 +75,6 @@ export class HostileMember implements AsyncDisposable {
     return this.author.siteId;
   }
 
-  get isConnected(): boolean {
-    return this.#peers.connected().includes(this.#target.key);
-  }
-
   /** Throws `peer-unreachable` when it is not let in, or not listened to. */
   open(protocol: Protocol): Promise<Channel> {
     const { key } = this.#target;
