@@ -60,8 +60,9 @@ export function testHostile(
 }
 
 function nameOf({ title, comesFirst }: HostileCase, { honest }: Siege): string {
+  const isGood = (name: string): boolean => comesFirst !== true || new LedgerAuthor(name).siteId < honest.siteId;
   let name = title;
-  while (comesFirst === true && new LedgerAuthor(name).siteId > honest.siteId) name += "+";
+  while (!isGood(name)) name += "+";
   return name;
 }
 

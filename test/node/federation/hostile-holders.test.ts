@@ -7,105 +7,21 @@ import { randomBytes } from "node:crypto";
 import { auditAnswer } from "#ledger/audit-sample.ts";
 import { parseEntry } from "#ledger/entry.ts";
 import type { Channel } from "#ledger/peers.ts";
-import { answerQuestion } from "#ledger/reconcile-answer.ts";
 import { readStatement } from "#ledger/statements.ts";
-import { batchOf, decodeMessage, encodeMessage, isBatch } from "#node/replication/frame-codec.ts";
+import { decodeMessage, encodeMessage } from "#node/replication/frame-codec.ts";
 import { auditProtocol, auditRequest, primesProtocol, primesRequest } from "#node/replication/primes-messages.ts";
-import { replicateProtocol, replicateRequest } from "#node/replication/replicate-messages.ts";
-import { setOfList } from "#node/replication/slice-comparison.ts";
-import { type StoredPrime, parseBatch } from "#protocol/batch.ts";
-import type { CborMap } from "#protocol/cbor.ts";
+import { replicateProtocol } from "#node/replication/replicate-messages.ts";
+import { type StoredPrime } from "#protocol/batch.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 import { type HostileCase, testHostile } from "#test/support/hostile-case.ts";
 import type { HostileMember } from "#test/support/hostile-member.ts";
 import { batch as batchFrame } from "#test/support/hostile-run.ts";
+import { type Lies, backUp, eventOf, holding, invite, owned, storedOf } from "#test/support/hostile-holder.ts";
 import { primeOf, type Siege } from "#test/support/siege.ts";
-import { wireBatch } from "#test/support/store-samples.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("hostile holders", { timeoutMs: 60_000 });
 const HOUR_MS = 3_600_000;
-
-/** One or more in each slice, so that each has something to be placed. */
-const owned = Array.from({ length: 64 }, (_, at) => primeOf(`owned ${at}`));
-const storedOf = new Map<PrimeId, Uint8Array>(owned.map(({ id, stored }) => [id, stored]));
-
-/** The besieged site has backed up, and the honest one has it all. */
-async function backUp({ victim, honest }: Siege): Promise<void> {
-  await victim.store.putFor(victim.siteId, wireBatch(owned));
-  victim.parts.own.received(1);
-  const ended = eventOf({ victim }, honest.siteId, ["run-ended"]);
-  victim.parts.replication.now();
-  await ended;
-}
-
-/** The first event of these about the holder from now on. */
-async function eventOf({ victim }: Pick<Siege, "victim">, holder: string, names: readonly string[]): Promise<string> {
-  const first = victim.events.length;
-  for (;;) {
-    const found = victim.events
-      .slice(first)
-      .find((event) => names.includes(event.event) && "holder" in event && event.holder === holder);
-    if (found !== undefined) return found.event;
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}
-
-type Frame = CborMap | Uint8Array | undefined;
-interface Lies {
-  readonly reserve?: () => Frame;
-  readonly compare?: (honest: Uint8Array) => Frame;
-  readonly batch?: (countSent: number) => Frame;
-  readonly finish?: (hostile: HostileMember, siege: Siege, receipt: CborMap) => Frame | Promise<Frame>;
-}
-
-/** Answers a run as a holder that has nothing yet, but for the lies; ends the channel where a lie is undefined. */
-const holding =
-  (siege: Siege, hostile: HostileMember, lies: Lies) =>
-  async (channel: Channel): Promise<void> => {
-    const answerTo = async (frame: Uint8Array): Promise<Frame> => {
-      if (isBatch(frame)) {
-        const sentCount = [...parseBatch(batchOf(frame))].length;
-        return lies.batch ? lies.batch(sentCount) : { kind: "kept", count: sentCount };
-      }
-      const request = decodeMessage(frame, replicateRequest);
-      if (request.kind === "reserve") return lies.reserve ? lies.reserve() : { kind: "granted" };
-      if (request.kind === "compare") {
-        const answer = await answerQuestion(setOfList(request.key, []), request.question);
-        return lies.compare ? lies.compare(answer) : { kind: "compared", answer };
-      }
-      const receipt = receiptFor(siege, hostile, request.entry);
-      return lies.finish ? lies.finish(hostile, siege, receipt) : receipt;
-    };
-    for (let frame = await channel.receive(); frame !== undefined; frame = await channel.receive()) {
-      const answered = await answerTo(frame);
-      if (answered === undefined) return;
-      await channel.send(answered instanceof Uint8Array ? answered : encodeMessage(answered));
-    }
-  };
-
-function receiptFor({ victim }: Siege, { author }: HostileMember, entry: Uint8Array, changes: object = {}): CborMap {
-  const liveSet = readStatement(parseEntry(entry));
-  assert.ok(liveSet?.kind === "live-set");
-  const said = { ...liveSet, ...changes, kind: "receipt" as const, owner: victim.siteId };
-  return { kind: "receipt", entry: author.say(said) };
-}
-
-/** It says to have room, and the besieged site takes its next turn. */
-async function invite(siege: Siege, hostile: HostileMember, offeredBytes = 1e12): Promise<void> {
-  const { ledger, replication } = siege.victim.parts;
-  const profile = {
-    name: "m",
-    addresses: [],
-    domain: "",
-    offeredBytes,
-    keptBytes: 0,
-    readKey: Buffer.alloc(32),
-    readGeneration: 1,
-  };
-  await ledger.offer({ entries: [hostile.author.say({ kind: "profile", ...profile })] });
-  replication.now();
-}
 
 /** Of its copies none is believed. */
 function assertNothingCounts({ victim }: Siege, { siteId }: HostileMember): void {

@@ -227,12 +227,12 @@ const cases: HostileCase[] = [
     attack: async (siege, hostile) => {
       const channel = await granted(siege, hostile);
       const ask = encodeMessage(compare({ b: Buffer.from("0100", "hex") }));
-      let isDone = false;
+      const done = new AbortController();
       const flood = (async () => {
-        while (!isDone) await hostile.ask(channel, ask);
+        while (!done.signal.aborted) await hostile.ask(channel, ask);
       })();
       await siege.synchronise();
-      isDone = true;
+      done.abort();
       await flood;
     },
   },
