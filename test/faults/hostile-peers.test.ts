@@ -130,7 +130,7 @@ floods("hints without end", async () => {
 floods("a summary without end", async () => {
   const poured = Promise.withResolvers<void>();
   await reconnect(async (channel) => {
-    for (const log = Buffer.alloc(32); ;) {
+    for (;;) {
       const frame = await channel.receive().catch(() => undefined);
       if (frame === undefined) return poured.resolve();
       const { ask } = parseSyncRequest(frame);
