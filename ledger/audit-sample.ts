@@ -56,14 +56,15 @@ const SILENT_PRIMES_COUNT = 3 * 64;
 
 export function addAudit(record: AuditRecord | undefined, counts: AuditCounts, nowMs: number): AuditRecord {
   if (record === undefined || Math.abs(nowMs - record.sinceMs) >= COUNTED_MS) return { ...counts, sinceMs: nowMs };
-  return {
-    askedCount: record.askedCount + counts.askedCount,
-    rightCount: record.rightCount + counts.rightCount,
-    wrongCount: record.wrongCount + counts.wrongCount,
-    silentCount: record.silentCount + counts.silentCount,
-    sinceMs: record.sinceMs,
-  };
+  return { ...addCounts(record, counts), sinceMs: record.sinceMs };
 }
+
+export const addCounts = (former: AuditCounts | undefined, counts: AuditCounts): AuditCounts => ({
+  askedCount: (former?.askedCount ?? 0) + counts.askedCount,
+  rightCount: (former?.rightCount ?? 0) + counts.rightCount,
+  wrongCount: (former?.wrongCount ?? 0) + counts.wrongCount,
+  silentCount: (former?.silentCount ?? 0) + counts.silentCount,
+});
 
 export const failsAudit = ({ wrongCount, silentCount }: AuditCounts): boolean =>
   wrongCount > 0 || silentCount >= SILENT_PRIMES_COUNT;

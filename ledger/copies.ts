@@ -60,7 +60,7 @@ export function copiesOf({ liveSet, holders }: SliceState): Copy[] {
 }
 
 /** Whether so many copies can be chosen of these with one guest at most, and in as many domains as there can be. */
-export function areSafe(copies: readonly Copy[], { copiesCount, domainsCount }: SafetyInit): boolean {
+function areSafe(copies: readonly Copy[], { copiesCount, domainsCount }: SafetyInit): boolean {
   const members = copies.filter(({ holder }) => !holder.isGuest);
   const guests = copies.filter(({ holder }) => holder.isGuest);
   return [undefined, ...guests].some((guest) => {

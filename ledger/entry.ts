@@ -9,7 +9,7 @@ import { type EpochCertificate, epochCertificateBody, parseEpochCertificate } fr
 import { CostorError } from "#protocol/errors.ts";
 import { type EntryId, type LogId, parseEntryId, parseLogId, uuidFromBytes, uuidToBytes } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
-import { signEd25519, verifyEd25519 } from "#protocol/raw-keys.ts";
+import { type Ed25519Verifier, ed25519Verifier, signEd25519 } from "#protocol/raw-keys.ts";
 
 /** A certificate, and the log that it opens. */
 export interface Log {
@@ -90,10 +90,13 @@ export function parseEntry(bytes: Uint8Array): Entry {
   };
 }
 
+const verifiers = new WeakMap<Log, Ed25519Verifier>();
+
 /** Throws `signature-invalid` unless the log's own machine has signed the entry. */
 export function verifyEntry(entry: Entry, log: Log): void {
-  const key = log.certificate.peerPublicKey;
-  if (entry.logId !== log.id || !verifyEd25519(key, Buffer.concat([DOMAIN, entry.body]), entry.signature))
+  let verifier = verifiers.get(log);
+  if (verifier === undefined) verifiers.set(log, (verifier = ed25519Verifier(log.certificate.peerPublicKey)));
+  if (entry.logId !== log.id || !verifier(Buffer.concat([DOMAIN, entry.body]), entry.signature))
     throw new CostorError("signature-invalid", `entry ${entry.seq} of log ${entry.logId} is not signed by its author`);
 }
 

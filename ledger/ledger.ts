@@ -19,7 +19,7 @@ import { Replica } from "./replica.ts";
 import type { Head } from "./roster.ts";
 import type { SeqRanges } from "./seq-ranges.ts";
 import type { Stated } from "./site-state.ts";
-import { type Statement, type StatementKind, readStatement } from "./statements.ts";
+import { type Statement, type StatementKind, readStatements } from "./statements.ts";
 
 export interface LedgerComponents {
   readonly store: LedgerStore;
@@ -86,6 +86,11 @@ export class Ledger {
     }
   }
 
+  /** Another value after each change of logs, or of the guests that are let in: who may speak may be others then. */
+  get speakersState(): object {
+    return this.#replica.speakersState;
+  }
+
   /** The newest first: it is the site's current log. */
   logsOf(siteId: SiteId): readonly LogState[] {
     return this.#replica.site(siteId)?.logs ?? [];
@@ -139,10 +144,10 @@ export class Ledger {
     return this.#components.store.get(entryKey(logId, seq));
   }
 
-  /** What an entry in force says, with what is sealed in it. */
-  async wholeStatement(logId: LogId, seq: number): Promise<Statement | undefined> {
+  /** What an entry in force says, with what is sealed in it; empty for one that says nothing or is not in force. */
+  async wholeStatements(logId: LogId, seq: number): Promise<Statement[]> {
     const bytes = await this.entry(logId, seq);
-    return bytes && readStatement(parseEntry(bytes));
+    return bytes === undefined ? [] : readStatements(parseEntry(bytes));
   }
 
   /** Listeners are called in the order of admission, once the entry is durable; they must not throw. */
@@ -235,15 +240,15 @@ export class Ledger {
     }
   }
 
+  /** Where nothing is to be hidden or to come back, nothing is read. */
   async #settle(): Promise<void> {
-    if (this.logs().some(({ log, boundary }) => boundary !== this.#lastAllowedSeq(log))) await this.#load();
-    else this.#meetGuests();
+    if (this.logs().every((state) => state.moveBoundary(this.#lastAllowedSeq(state.log)))) this.#meetGuests();
+    else await this.#load();
   }
 
   /** Whoever knows the entry that lets a guest in knows its machine. The certificate is kept with the guest's first entry. */
   #meetGuests(): void {
-    for (const { statement } of this.#replica.statements("guest")) {
-      const log = openLog(statement.certificate);
+    for (const log of this.#replica.guestLogs()) {
       const boundary = this.#lastAllowedSeq(log);
       if (boundary >= 0 && this.log(log.id) === undefined && this.#hasRoomForLog(log))
         this.#replica.addLog(log, boundary);

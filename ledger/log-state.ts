@@ -4,7 +4,7 @@ import type { LogId } from "#protocol/ids.ts";
 import type { Entry, Log } from "./entry.ts";
 import { RETIRE_KIND } from "./retire.ts";
 import { SeqRanges } from "./seq-ranges.ts";
-import { type HeldStatement, readStatement, withoutSealed } from "./statements.ts";
+import { type HeldStatement, readStatements, withoutSealed } from "./statements.ts";
 
 /** Two entries of one place in a log, each signed by its author, as they came. */
 export type ForkProof = readonly [first: Uint8Array, second: Uint8Array];
@@ -18,30 +18,21 @@ export interface HeldEntry {
   readonly timeMs: number;
   /** Of the signed entry. */
   readonly lengthBytes: number;
-  /** Undefined for an entry that says nothing. */
-  readonly statement: HeldStatement | undefined;
+  /** Empty for an entry that says nothing. */
+  readonly statements: readonly HeldStatement[];
 }
 
 export function holdEntry(entry: Entry): HeldEntry {
   const { logId, seq, hash, kind, timeMs, bytes } = entry;
-  const statement = readStatement(entry);
-  return {
-    logId,
-    seq,
-    hash,
-    kind,
-    timeMs,
-    lengthBytes: bytes.length,
-    statement: statement && withoutSealed(statement),
-  };
+  const statements = readStatements(entry).map(withoutSealed);
+  return { logId, seq, hash, kind, timeMs, lengthBytes: bytes.length, statements };
 }
 
 const noHash = Buffer.alloc(32);
 
 export class LogState {
   readonly log: Log;
-  /** The last seq that the membership allows: -1 for none, Infinity for all. Nothing beyond it is here. */
-  readonly boundary: number;
+  #boundary: number;
   #fork: ForkProof | undefined;
   readonly #inForce = new Map<number, HeldEntry>();
   #admitted = SeqRanges.empty();
@@ -50,7 +41,20 @@ export class LogState {
 
   constructor(log: Log, boundary: number) {
     this.log = log;
-    this.boundary = boundary;
+    this.#boundary = boundary;
+  }
+
+  /** The last seq that the membership allows: -1 for none, Infinity for all. Nothing beyond it is here. */
+  get boundary(): number {
+    return this.#boundary;
+  }
+
+  /** Whether that was all: with another boundary, nothing of it is to be hidden. A fork may be. */
+  moveBoundary(boundary: number): boolean {
+    if (boundary === this.#boundary) return true;
+    if (this.#boundary !== Infinity || (this.lastSeq ?? -1) > boundary || this.#fork !== undefined) return false;
+    this.#boundary = boundary;
+    return true;
   }
 
   get inForceCount(): number {

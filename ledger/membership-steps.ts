@@ -64,9 +64,13 @@ export function membershipSteps(facts: StepFacts): MembershipSteps {
   const proposals = proposalsOf(facts, isMember);
   // One that is out can say nothing more.
   const own = isMember(siteId) ? facts.consents.filter(({ log }) => log.certificate.siteId === siteId) : [];
-  const sign = isMember(siteId) ? open.flatMap((wish) => bodiesToSign(wish, proposals, facts)) : [];
+  const leaving = proposals.filter((proposal) => isLeaving(proposal, open, facts));
+  const unsigned = leaving.filter(({ signatures }) => !signatures.has(siteId)).map(({ body }) => body.body);
+  const sign = isMember(siteId) ? [...open.flatMap((wish) => bodiesToSign(wish, proposals, facts)), ...unsigned] : [];
   const wished = new Set(
-    proposals.filter(({ change }) => open.some((wish) => isWished(wish, change))).map(({ body }) => body.hash),
+    [...proposals.filter(({ change }) => open.some((wish) => isWished(wish, change))), ...leaving].map(
+      ({ body }) => body.hash,
+    ),
   );
   const withdraw = own.map(({ consent }) => consent).filter(({ statement }) => !wished.has(statement.roster));
   return { sign, withdraw, roster: agreedRoster(proposals, majorityCountOf(roster)), fulfilled };
@@ -74,6 +78,15 @@ export function membershipSteps(facts: StepFacts): MembershipSteps {
 
 const isWished = (wish: Wish, change: RosterChange): boolean =>
   wish.action === change.action && wish.siteId === change.siteId;
+
+/**
+ * Whether another member has signed its own removal: who wants to leave needs nobody's decision. Where people here have decided about that
+ * member too, their wish counts, with its heads.
+ */
+function isLeaving({ change, signatures }: Proposal, open: readonly Wish[], { siteId, headsOf }: StepFacts): boolean {
+  if (change.action !== "remove" || change.siteId === siteId || !signatures.has(change.siteId)) return false;
+  return !open.some((wish) => wish.siteId === change.siteId) && areKnown(change.heads, headsOf(change.siteId));
+}
 
 /** The bodies that follow the roster, by ascending hash, with the members that have signed them. */
 function proposalsOf({ roster, consents }: StepFacts, isMember: (siteId: SiteId) => boolean): Proposal[] {
@@ -141,14 +154,12 @@ const memberOrNull = ({ members }: Roster, siteId: SiteId | null): SiteId | null
 function isAcceptable(wish: Wish, change: RosterChange, { roster, inviterOf, headsOf }: StepFacts): boolean {
   if (change.action === "admit") return change.inviter === memberOrNull(roster, inviterOf(change.siteId));
   if (wish.action !== "remove") return false;
-  const seqIn = (heads: readonly Head[], { logId }: Head): number =>
-    heads.find((head) => head.logId === logId)?.seq ?? -1;
-  const known = headsOf(change.siteId);
-  return (
-    wish.heads.every((head) => seqIn(change.heads, head) >= head.seq) &&
-    change.heads.every((head) => head.seq <= seqIn(known, head))
-  );
+  return areKnown(wish.heads, change.heads) && areKnown(change.heads, headsOf(change.siteId));
 }
+
+/** Whether none of the heads is above what is known of its log. */
+const areKnown = (heads: readonly Head[], known: readonly Head[]): boolean =>
+  heads.every(({ logId, seq }) => seq <= (known.find((head) => head.logId === logId)?.seq ?? -1));
 
 /** Of several, the one whose hash is lower. */
 function agreedRoster(proposals: readonly Proposal[], majorityCount: number): Uint8Array | undefined {

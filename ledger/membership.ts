@@ -34,6 +34,18 @@ const NUMBER_DIGITS = 16;
 const rosterKey = (number: number): string => `${PREFIX}${String(number).padStart(NUMBER_DIGITS, "0")}`;
 const NONE: Role = { role: "none" };
 
+/** Who is there by a roster and what the ledger says of guests and logs. */
+interface View {
+  readonly roster: Roster | undefined;
+  readonly ledgerState: object | undefined;
+  /** Ascending. */
+  readonly sites: readonly SiteId[];
+  /** Of guests. */
+  readonly inviters: ReadonlyMap<SiteId, SiteId>;
+  /** Of current machines. */
+  readonly peers: ReadonlyMap<PeerKey, SiteId>;
+}
+
 export class Membership implements Speakers {
   readonly #store: LedgerStore;
   readonly #siteId: SiteId;
@@ -44,6 +56,7 @@ export class Membership implements Speakers {
   #roster: Roster | undefined;
   /** Roles that the roster states. */
   #stated = new Map<SiteId, Role>();
+  #seen: View | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
   private constructor({ store }: { store: LedgerStore }, { siteId }: { siteId: SiteId }) {
@@ -137,10 +150,8 @@ export class Membership implements Speakers {
   roleOf(siteId: SiteId): Role {
     const stated = this.#stated.get(siteId);
     if (stated !== undefined) return stated;
-    const inviter = this.#roster?.members.find(({ siteId: member }) =>
-      this.guestsOf(member).some((guest) => guest.statement.site === siteId),
-    );
-    return inviter ? { role: "guest", inviter: inviter.siteId } : NONE;
+    const inviter = this.#view().inviters.get(siteId);
+    return inviter === undefined ? NONE : { role: "guest", inviter };
   }
 
   /** Those that count of the entries by which a member has let guests in: the oldest first. */
@@ -156,10 +167,31 @@ export class Membership implements Speakers {
   }
 
   /** Members and guests, ascending. */
-  sites(): SiteId[] {
-    const members = this.#roster?.members.map(({ siteId }) => siteId) ?? [];
-    const guests = members.flatMap((member) => this.guestsOf(member).map(({ statement }) => statement.site));
-    return [...new Set([...members, ...guests])].sort();
+  sites(): readonly SiteId[] {
+    return this.#view().sites;
+  }
+
+  /** What is asked for all the time, computed once after each change. */
+  #view(): View {
+    const [roster, ledgerState] = [this.#roster, this.#ledger?.speakersState];
+    const seen = this.#seen;
+    if (seen !== undefined && seen.roster === roster && seen.ledgerState === ledgerState) return seen;
+    const members = roster?.members.map(({ siteId }) => siteId) ?? [];
+    const inviters = new Map<SiteId, SiteId>();
+    // Of several inviters it is the one with the lowest id.
+    for (const member of members)
+      for (const { statement } of this.guestsOf(member))
+        if (!inviters.has(statement.site)) inviters.set(statement.site, member);
+    const sites = [...members, ...inviters.keys()].sort();
+    const peers = new Map<PeerKey, SiteId>();
+    for (const site of [
+      ...sites.filter((each) => !this.#hasEntry(each)).toReversed(),
+      ...sites.filter((each) => this.#hasEntry(each)).toReversed(),
+    ]) {
+      const peer = this.peerOf(site);
+      if (peer !== undefined) peers.set(peer, site);
+    }
+    return (this.#seen = { roster, ledgerState, sites, inviters, peers });
   }
 
   lastAllowedSeq(siteId: SiteId, logId: LogId): number {
@@ -174,8 +206,12 @@ export class Membership implements Speakers {
    * as that machine: of several sites it is the one whose log has an entry.
    */
   siteOfPeer(peer: PeerKey): SiteId | undefined {
-    const sites = this.sites().filter((siteId) => this.peerOf(siteId) === peer);
-    return sites.find((siteId) => this.#ledger?.currentLog(siteId)?.lastSeq !== undefined) ?? sites[0];
+    return this.#view().peers.get(peer);
+  }
+
+  /** Only the machine that the certificate names can have written it. */
+  #hasEntry(siteId: SiteId): boolean {
+    return this.#ledger?.currentLog(siteId)?.lastSeq !== undefined;
   }
 
   /** The key of a site's current machine, as far as its certificate is known. */

@@ -15,8 +15,16 @@ import type { LedgerStore } from "./ledger-store.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Membership } from "./membership.ts";
 import type { Rng } from "./rng.ts";
+import type { Stated } from "./site-state.ts";
 import { SeqRanges } from "./seq-ranges.ts";
-import { type Statement, statementData } from "./statements.ts";
+import {
+  type HeldStatement,
+  type PlainStatement,
+  type Statement,
+  type StatementKind,
+  entryOf,
+  subjectOf,
+} from "./statements.ts";
 
 export interface OwnLogInit {
   readonly log: Log;
@@ -39,10 +47,7 @@ export interface OwnLogComponents {
 /** Why this machine may not be the only one that acts as the site. */
 export type Suspicion = "fork" | "newer-log" | "foreign-entry";
 
-interface Place {
-  readonly logId: LogId;
-  readonly seq: number;
-}
+type AnyStated = Pick<Stated<StatementKind>, "logId" | "seq" | "statements" | "statement">;
 
 const FOREIGN_KEY = "own/foreign";
 const LED_BACK_KEY = "own/led-back";
@@ -84,10 +89,15 @@ export class OwnLog {
     return this.#wasLedBack;
   }
 
-  /** All that was there when the newest entries were written is here again. */
+  /** All that was there when the newest entries were written is here again. Entries that come meanwhile say anew that it is not. */
   async regained(): Promise<void> {
-    await this.#components.store.write([{ key: LED_BACK_KEY, value: encodeCbor(null) }]);
     this.#wasLedBack = false;
+    try {
+      await this.#components.store.write([{ key: LED_BACK_KEY, value: encodeCbor(null) }]);
+    } catch (error) {
+      this.#wasLedBack = true;
+      throw error;
+    }
   }
 
   get suspicion(): Suspicion | undefined {
@@ -109,11 +119,16 @@ export class OwnLog {
     if (count > 0) this.#hasAsked = true;
   }
 
+  /** As {@link writeAll}. */
+  write(statement: Statement): Promise<Uint8Array> {
+    return this.writeAll([statement]);
+  }
+
   /**
-   * Resolves with the entry once it is durable. Throws `ledger-waiting` before anybody was asked, `ledger-refused` under
-   * suspicion, `limit-exceeded`.
+   * Says all of it in one entry; more than one have to be {@link PlainStatement}s. Resolves with the entry once it is durable. Throws
+   * `ledger-waiting` before anybody was asked, `ledger-refused` under suspicion, `limit-exceeded`.
    */
-  async write(statement: Statement): Promise<Uint8Array> {
+  async writeAll(statements: readonly Statement[]): Promise<Uint8Array> {
     const { suspicion } = this;
     if (suspicion !== undefined)
       throw new CostorError("ledger-refused", `another machine may act as this site (${suspicion})`, {
@@ -124,12 +139,7 @@ export class OwnLog {
     const { ledger, clock, rng } = this.#components;
     const timeMs = clock.now();
     const id = parseEntryId(makeUuidV7(timeMs, (bytes) => bytes.set(rng.bytes(bytes.length))));
-    return ledger.append(this.log, this.#peerSeed, {
-      id,
-      timeMs,
-      kind: statement.kind,
-      data: statementData(statement),
-    });
+    return ledger.append(this.log, this.#peerSeed, { id, timeMs, ...entryOf(statements) });
   }
 
   /**
@@ -142,7 +152,7 @@ export class OwnLog {
     const { ledger } = this.#components;
     const { siteId } = this.log.certificate;
     if (ledger.superseded(siteId).length + also.length < leastCount) return [];
-    const written: Uint8Array[] = [];
+    const written = await this.#sayRestOf(also);
     // Its own last: retires for older logs are in it, and may be idle by then.
     const logIds = ledger.logsOf(siteId).map(({ log }) => log.id);
     for (const logId of logIds.toReversed()) {
@@ -158,6 +168,22 @@ export class OwnLog {
     return written;
   }
 
+  /** What else the entries say that are withdrawn for one thing, and no newer one says, is said again. */
+  async #sayRestOf(also: readonly AnyStated[]): Promise<Uint8Array[]> {
+    const { ledger } = this.#components;
+    const { siteId } = this.log.certificate;
+    const nameOf = (statement: HeldStatement): string => `${statement.kind} ${subjectOf(statement)}`;
+    const going = new Set(also.map(({ statement }) => nameOf(statement)));
+    const rest = new Map<string, PlainStatement>();
+    for (const { logId, seq, statements } of also)
+      for (const statement of statements) {
+        const newest = ledger.statement(siteId, statement.kind, subjectOf(statement));
+        const isNewest = newest?.logId === logId && newest.seq === seq;
+        if (isNewest && !going.has(nameOf(statement))) rest.set(nameOf(statement), statement as PlainStatement);
+      }
+    return rest.size === 0 ? [] : [await this.writeAll([...rest.values()])];
+  }
+
   /** While there are too many, says again at the end what is in force between them, the oldest first. */
   async #joinRanges(logId: LogId, ranges: SeqRanges): Promise<Uint8Array[]> {
     const { ledger } = this.#components;
@@ -166,9 +192,9 @@ export class OwnLog {
     for (const seq of ledger.log(logId)!.seqs()) {
       // Half of them, so that it is not so again soon.
       if (ranges.ranges.length <= limits.retireRangesCount / 2) break;
-      const statement = ranges.has(seq) ? undefined : await ledger.wholeStatement(logId, seq);
-      if (statement === undefined) continue;
-      written.push(await this.write(statement));
+      const statements = ranges.has(seq) ? [] : await ledger.wholeStatements(logId, seq);
+      if (statements.length === 0) continue;
+      written.push(await this.writeAll(statements));
       ranges.add(seq);
     }
     return written;
@@ -193,6 +219,7 @@ export class OwnLog {
 }
 
 export interface WithdrawInit {
-  readonly also?: readonly Place[];
+  /** What is to be taken back though no newer entry says otherwise. */
+  readonly also?: readonly AnyStated[];
   readonly leastCount?: number;
 }

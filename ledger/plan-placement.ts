@@ -197,7 +197,8 @@ class SlicePlan {
       const hash = hashFraction(input.owner, holder, slice).toFixed(12);
       return `${isStored ? 0 : 1}${bySite.get(holder)!.isGuest ? 1 : 0}${hash}`;
     };
-    const ranked = [...holders].sort((one, other) => (rank(one) < rank(other) ? -1 : 1));
+    const ranks = new Map(holders.map((holder) => [holder, rank(holder)]));
+    const ranked = [...holders].sort((one, other) => (ranks.get(one)! < ranks.get(other)! ? -1 : 1));
     const met = new Set<string>();
     const firsts = ranked.filter((holder) => !met.has(this.#domainOf(holder)) && met.add(this.#domainOf(holder)));
     return [...firsts, ...ranked.filter((holder) => !firsts.includes(holder))];

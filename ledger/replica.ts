@@ -1,11 +1,10 @@
 /** A ledger in memory: logs by their sites, and withdrawals, also those that came before what they withdraw. */
 import { createHash } from "node:crypto";
 import type { LogId, SiteId } from "#protocol/ids.ts";
-import type { Log } from "./entry.ts";
+import { type Log, openLog } from "./entry.ts";
 import type { HeldEntry, LogState } from "./log-state.ts";
 import type { SeqRanges } from "./seq-ranges.ts";
-import { SiteState, type Stated } from "./site-state.ts";
-import type { StatementKind } from "./statements.ts";
+import { SiteState } from "./site-state.ts";
 
 interface Withdrawal {
   /** Of the author. */
@@ -18,6 +17,13 @@ export class Replica {
   readonly #logs = new Map<LogId, LogState>();
   /** Withdrawals from logs whose certificates are not known yet. */
   readonly #pending = new Map<LogId, Withdrawal[]>();
+  readonly #guestLogs = new WeakMap<object, Log>();
+  #speakersState: object = {};
+
+  /** Another one after each change of logs, or of the guests that are let in. */
+  get speakersState(): object {
+    return this.#speakersState;
+  }
 
   site(siteId: SiteId): SiteState | undefined {
     return this.#sites.get(siteId);
@@ -32,9 +38,15 @@ export class Replica {
     return [...this.#logs.values()].sort((one, other) => (one.log.id < other.log.id ? -1 : 1));
   }
 
-  /** Of all sites. */
-  statements<Name extends StatementKind>(kind: Name): Stated<Name>[] {
-    return [...this.#sites.values()].flatMap((site) => site.statements(kind));
+  /** Of the guests that are let in. Certificates are opened once: this is asked for with each change. */
+  guestLogs(): Log[] {
+    return [...this.#sites.values()].flatMap((site) =>
+      site.statements("guest").map(({ statement }) => {
+        let log = this.#guestLogs.get(statement);
+        if (log === undefined) this.#guestLogs.set(statement, (log = openLog(statement.certificate)));
+        return log;
+      }),
+    );
   }
 
   addLog(log: Log, boundary: number): LogState {
@@ -43,6 +55,7 @@ export class Replica {
     this.#sites.set(siteId, site);
     const state = site.addLog(log, boundary);
     this.#logs.set(log.id, state);
+    this.#speakersState = {};
     // Another log of the site may have withdrawn some of this one before its certificate came.
     for (const pending of this.#pending.get(log.id) ?? []) this.#withdraw(state, pending);
     this.#pending.delete(log.id);
@@ -54,8 +67,10 @@ export class Replica {
     const state = this.#logs.get(held.logId)!;
     const { siteId } = state.log.certificate;
     this.#sites.get(siteId)!.admit(state, held);
-    if (held.statement?.kind !== "retire") return;
-    const { logId, ranges } = held.statement;
+    if (held.kind === "guest" || held.kind === "retire") this.#speakersState = {};
+    const [statement] = held.statements;
+    if (statement?.kind !== "retire") return;
+    const { logId, ranges } = statement;
     const target = this.#logs.get(logId);
     if (target !== undefined) return this.#withdraw(target, { siteId, ranges });
     this.#pending.set(logId, [...(this.#pending.get(logId) ?? []), { siteId, ranges }]);

@@ -3,17 +3,19 @@ import { limits } from "#protocol/limits.ts";
 import { type Log, compareLogs } from "./entry.ts";
 import { type HeldEntry, LogState } from "./log-state.ts";
 import type { SeqRanges } from "./seq-ranges.ts";
-import { type HeldStatementOf, type StatementKind, subjectOf } from "./statements.ts";
+import { type HeldStatement, type HeldStatementOf, type StatementKind, subjectOf } from "./statements.ts";
 
-/** An entry in force, and what it says. */
+/** An entry in force, and one thing that it says. */
 export interface Stated<Name extends StatementKind> extends HeldEntry {
   readonly statement: HeldStatementOf<Name>;
 }
 
+type AnyStated = HeldEntry & { readonly statement: HeldStatement };
+
 export class SiteState {
   readonly #logs: LogState[] = [];
   /** By kind and subject; the newest is the last. */
-  readonly #subjects = new Map<StatementKind, Map<string, HeldEntry[]>>();
+  readonly #subjects = new Map<StatementKind, Map<string, AnyStated[]>>();
   #inForceCount = 0;
   #inForceBytes = 0;
 
@@ -40,28 +42,29 @@ export class SiteState {
     if (!state.admit(held)) return;
     this.#inForceCount++;
     this.#inForceBytes += held.lengthBytes;
-    const { statement } = held;
-    if (statement === undefined) return;
-    const subject = subjectOf(statement);
-    const subjects = this.#subjects.get(statement.kind) ?? new Map<string, HeldEntry[]>();
-    this.#subjects.set(statement.kind, subjects);
-    const entries = subjects.get(subject) ?? [];
-    subjects.set(subject, entries);
-    let at = entries.length;
-    while (at > 0 && this.#isNewer(entries[at - 1]!, held)) at--;
-    entries.splice(at, 0, held);
+    for (const statement of held.statements) {
+      const subject = subjectOf(statement);
+      const subjects = this.#subjects.get(statement.kind) ?? new Map<string, AnyStated[]>();
+      this.#subjects.set(statement.kind, subjects);
+      const entries = subjects.get(subject) ?? [];
+      subjects.set(subject, entries);
+      let at = entries.length;
+      while (at > 0 && this.#isNewer(entries[at - 1]!, held)) at--;
+      entries.splice(at, 0, { ...held, statement });
+    }
   }
 
   withdraw(state: LogState, ranges: SeqRanges): void {
     for (const held of state.withdraw(ranges)) {
       this.#inForceCount--;
       this.#inForceBytes -= held.lengthBytes;
-      if (held.statement === undefined) continue;
-      const subject = subjectOf(held.statement);
-      const subjects = this.#subjects.get(held.statement.kind)!;
-      const left = subjects.get(subject)!.filter((entry) => entry !== held);
-      if (left.length === 0) subjects.delete(subject);
-      else subjects.set(subject, left);
+      for (const statement of held.statements) {
+        const subject = subjectOf(statement);
+        const subjects = this.#subjects.get(statement.kind)!;
+        const left = (subjects.get(subject) ?? []).filter((stated) => stated.hash !== held.hash);
+        if (left.length === 0) subjects.delete(subject);
+        else subjects.set(subject, left);
+      }
     }
   }
 
@@ -76,10 +79,17 @@ export class SiteState {
     return this.#subjects.get(kind)?.get(subject)?.at(-1) as Stated<Name> | undefined;
   }
 
-  /** The entries in force that a newer one of their subject has made idle. */
+  /** The entries in force that newer ones have made idle in all that they say. */
   superseded(): HeldEntry[] {
-    const subjects = [...this.#subjects.values()].flatMap((bySubject) => [...bySubject.values()]);
-    return subjects.flatMap((entries) => entries.slice(0, -1));
+    const idle = new Map<string, { readonly held: HeldEntry; count: number }>();
+    for (const bySubject of this.#subjects.values())
+      for (const entries of bySubject.values())
+        for (const held of entries.slice(0, -1)) {
+          const found = idle.get(held.hash);
+          if (found === undefined) idle.set(held.hash, { held, count: 1 });
+          else found.count++;
+        }
+    return [...idle.values()].flatMap(({ held, count }) => (count === held.statements.length ? [held] : []));
   }
 
   /** Whether `one` is newer than `other`: by the order of logs, then by seq. */

@@ -106,18 +106,39 @@ export type StatementOf<Name extends StatementKind> = Extract<Statement, { reado
 
 const isKind = (name: string): name is keyof Kinds => Object.hasOwn(kinds, name);
 
-/** Undefined for an entry that says nothing. */
-export function readStatement(entry: Entry): Statement | undefined {
+/** An entry that says several things at once: what they cost the ledger is mostly the entry. */
+const SEVERAL_KIND = "several";
+const severalKinds = ["placement", "live-set", "receipt", "loss", "audit", "steward"] as const;
+type SeveralKind = (typeof severalKinds)[number];
+/** What may stand with others in one entry. */
+export type PlainStatement = StatementOf<SeveralKind>;
+const severalSchema = v.object({
+  statements: v.pipe(
+    v.array(
+      v.object({ kind: v.picklist(severalKinds), data: v.custom<CborMap>((value) => typeof value === "object") }),
+    ),
+    v.maxLength(limits.statementsPerEntryCount),
+  ),
+});
+
+/** Empty for an entry that says nothing; what of several cannot be read is passed over. */
+export function readStatements(entry: Entry): Statement[] {
   if (entry.kind === RETIRE_KIND) {
     const retire = readRetire(entry);
-    return retire && { kind: "retire", ...retire };
+    return retire === undefined ? [] : [{ kind: "retire", ...retire }];
   }
-  if (!isKind(entry.kind)) return undefined;
+  if (entry.kind !== SEVERAL_KIND) return readPlain(entry.kind, entry.data) ?? [];
+  const several = v.safeParse(severalSchema, { ...entry.data });
+  return several.success ? several.output.statements.flatMap(({ kind, data }) => readPlain(kind, data) ?? []) : [];
+}
+
+function readPlain(name: string, data: CborMap): [Statement] | undefined {
+  if (!isKind(name)) return undefined;
   try {
-    const parsed = v.safeParse(kinds[entry.kind].schema as v.GenericSchema, { ...entry.data });
+    const parsed = v.safeParse(kinds[name].schema as v.GenericSchema, { ...data });
     if (!parsed.success) return undefined;
-    const statement = { kind: entry.kind, ...(parsed.output as object) } as Statement;
-    return isTrue(statement) ? statement : undefined;
+    const statement = { kind: name, ...(parsed.output as object) } as Statement;
+    return isTrue(statement) ? [statement] : undefined;
   } catch (error) {
     if (isCostorError(error)) return undefined;
     throw error;
@@ -134,8 +155,18 @@ function isTrue(statement: Statement): boolean {
 }
 
 /** The data of an entry that says so. */
-export const statementData = (statement: Statement): CborMap =>
+const statementData = (statement: Statement): CborMap =>
   statement.kind === "retire" ? retireData(statement) : field.encodeFields(kinds[statement.kind].fields, statement);
+
+/** Kind and data of the entry that says all of it; more than one has to be {@link PlainStatement}s. */
+export function entryOf(statements: readonly Statement[]): { readonly kind: string; readonly data: CborMap } {
+  const [first, ...others] = statements;
+  if (first !== undefined && others.length === 0) return { kind: first.kind, data: statementData(first) };
+  return {
+    kind: SEVERAL_KIND,
+    data: { statements: statements.map((statement) => ({ kind: statement.kind, data: statementData(statement) })) },
+  };
+}
 
 /** What it is about, within its author and kind. */
 export const subjectOf = (statement: HeldStatement): string =>

@@ -188,10 +188,18 @@ export const limits = {
   joinRequestBytes: 4 * KIB,
   /** Largest answer that a joiner takes: a certificate and a chain of rosters. */
   joinAnswerBytes: 32 * MIB,
+  /** Largest frame of a machine that says hello, which anybody may do, and of the answer: a certificate. */
+  helloFrameBytes: 4 * KIB,
+  /** Hellos that are listened to: each costs the check of a signature. */
+  hellosPerMinuteCount: 60,
+  /** Most statements of one entry of the ledger: all slices of an owner four times. */
+  statementsPerEntryCount: 64,
   /** Open invitations of one site. */
   invitationsCount: 16,
   /** Life of an invitation, unless said otherwise. */
   invitationLifeMs: 3 * 24 * 3600 * 1000,
+  /** How long a newcomer that was refused may ask once more, and so hear of it. */
+  invitationRefusedMs: 10 * 60 * 1000,
   /** Longest life of an invitation. */
   invitationLongestLifeMs: 30 * 24 * 3600 * 1000,
   /** Most connections to other sites' machines: a federation of two hundred, each with a second one for a moment. */
@@ -242,16 +250,18 @@ export const limits = {
   peerPingMs: 15_000,
   /** How long the answer may take; without it the connection ends. */
   peerPingAnswerMs: 20_000,
-  /** Connections of unknown peers while an invitation is open. */
-  peerJoinConnectionsCount: 4,
+  /** Connections of unknown peers, which may only join or say hello. */
+  peerStrangersCount: 8,
+  /** Those from one IPv4 address or one IPv6 /64, so that others find room. */
+  peerStrangersPerAddressCount: 2,
   /** Life of a connection to an unknown peer. */
-  peerJoinConnectionMs: 60_000,
+  peerStrangerConnectionMs: 30_000,
   /** Members that a site keeps connections to: all of a small federation, and of a large one enough for news to spread. */
   peerKeptCount: 12,
   /** Pause before a peer is dialled again; it doubles with each failure. */
   peerRedialMinMs: 1_000,
-  /** Longest such pause. */
-  peerRedialMaxMs: 300_000,
+  /** Longest such pause: with half as much again, and the time to synchronise, all are equal five minutes after a line is back. */
+  peerRedialMaxMs: 120_000,
   /** Members that may be reached through this site as a relay. */
   peerRelayedCount: 128,
   /** Connections through this site at once that one member opens. */

@@ -45,13 +45,20 @@ export function isSmallOrder(publicKey: Uint8Array): boolean {
 export const signEd25519 = (seed: Uint8Array, message: Uint8Array): Buffer =>
   sign(null, message, privateKeyFrom("ed25519", seed));
 
-/** Whether `signature` is that of `message`; false for keys and signatures of a wrong length too. */
-export function verifyEd25519(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
-  if (publicKey.length !== rawKeyBytes || signature.length !== signatureBytes) return false;
+/** Whether `signature` is that of `message`; false for signatures of a wrong length too. */
+export type Ed25519Verifier = (message: Uint8Array, signature: Uint8Array) => boolean;
+
+/** For many signatures of one key: reading the key costs about as much as using it. Of a key of a wrong length no signature is good. */
+export function ed25519Verifier(publicKey: Uint8Array): Ed25519Verifier {
+  if (publicKey.length !== rawKeyBytes) return () => false;
   const key = createPublicKey({
     key: Buffer.concat([DER_PREFIX.ed25519.public, publicKey]),
     format: "der",
     type: "spki",
   });
-  return verify(null, message, key, signature);
+  return (message, signature) => signature.length === signatureBytes && verify(null, message, key, signature);
 }
+
+/** Whether `signature` is that of `message`; false for keys and signatures of a wrong length too. */
+export const verifyEd25519 = (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean =>
+  ed25519Verifier(publicKey)(message, signature);

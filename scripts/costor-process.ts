@@ -16,6 +16,9 @@ export interface SiteReady {
 
 export interface RunningSite extends AsyncDisposable {
   readonly ready: SiteReady;
+  readonly pid: number;
+  /** As by a power cut. Resolves when it has ended. */
+  kill(): Promise<void>;
   /** Throws when the site has ended: the reason of the signal, or why it ended by itself. */
   ended(): Promise<never>;
 }
@@ -25,6 +28,10 @@ export interface SiteSettings {
   readonly listen: string;
   readonly kit?: string | undefined;
   readonly name?: string | undefined;
+  /** Further ones of `costor site start`. */
+  readonly parameters?: readonly string[] | undefined;
+  /** Takes lines of its log instead of this terminal. */
+  readonly onLog?: ((line: string) => void) | undefined;
 }
 
 /** A command failed and has said why on this terminal. */
@@ -46,16 +53,26 @@ export async function runCostor(parameters: readonly string[], signal: AbortSign
   if (code !== 0 && code !== 3) throw new CommandFailed(code);
 }
 
-/** Runs a command with --json and gives its result; its error is thrown with its code. */
-export async function runCostorJson<Result>(parameters: readonly string[], signal: AbortSignal): Promise<Result> {
+/**
+ * Runs a command with --json and gives its result; its error is thrown with its code. Exit code 3, some files unreadable, is
+ * no failure here. What it says before its result goes to `onProgress`.
+ */
+export async function runCostorJson<Result>(
+  parameters: readonly string[],
+  signal: AbortSignal,
+  onProgress?: (value: unknown) => void,
+): Promise<Result> {
   signal.throwIfAborted();
   const child = spawn(costorPath, [...parameters, "--json"], { stdio: ["ignore", "pipe", "pipe"] });
-  const output = { stdout: "", stderr: "" };
-  for (const name of ["stdout", "stderr"] as const)
-    child[name].setEncoding("utf8").on("data", (text: string) => (output[name] += text));
+  let [result, stderr] = ["", ""];
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    result = line;
+    if (onProgress !== undefined) onProgress(JSON.parse(line));
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
   const code = await exitCodeOf(child, signal);
-  if (code !== 0) throw reportedError(lastLine(output.stderr)) ?? new CostorError("internal", output.stderr);
-  return JSON.parse(output.stdout) as Result;
+  if (code !== 0 && code !== 3) throw reportedError(lastLine(stderr)) ?? new CostorError("internal", stderr);
+  return JSON.parse(result) as Result;
 }
 
 const lastLine = (text: string): string => text.trimEnd().split("\n").at(-1)!;
@@ -99,15 +116,23 @@ export async function startSite(settings: SiteSettings, signal: AbortSignal): Pr
   ];
   if (settings.kit !== undefined) parameters.push("--kit", settings.kit);
   if (settings.name !== undefined) parameters.push("--name", settings.name);
+  parameters.push(...(settings.parameters ?? []));
   const child = spawn(costorPath, parameters, { stdio: ["ignore", "pipe", "pipe"] });
   const stop = (): void => void child.kill("SIGTERM");
   signal.addEventListener("abort", stop, { once: true });
   let reported: CostorError | undefined;
+  const onLog = settings.onLog ?? ((line: string) => void process.stderr.write(`${line}\n`));
   createInterface({ input: child.stderr }).on("line", (line) => {
     reported = reportedError(line);
-    if (reported === undefined) process.stderr.write(`${line}\n`);
+    if (reported === undefined) onLog(line);
   });
+  const atExit = (): void => void child.kill("SIGKILL");
+  process.once("exit", atExit);
   const closed = once(child, "close") as Promise<[number | null]>;
+  void closed.then(() => {
+    process.off("exit", atExit);
+    signal.removeEventListener("abort", stop);
+  });
   const ended = closed.then(([code]): never => {
     signal.throwIfAborted();
     throw reported ?? new CommandFailed(code || 1);
@@ -116,9 +141,13 @@ export async function startSite(settings: SiteSettings, signal: AbortSignal): Pr
   const [line] = (await Promise.race([once(createInterface({ input: child.stdout }), "line"), ended])) as [string];
   return {
     ready: JSON.parse(line) as SiteReady,
+    pid: child.pid!,
     ended: () => ended,
+    async kill() {
+      child.kill("SIGKILL");
+      await closed;
+    },
     async [Symbol.asyncDispose]() {
-      signal.removeEventListener("abort", stop);
       stop();
       await closed;
     },

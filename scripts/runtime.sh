@@ -5,6 +5,8 @@
 runtime_flags="--disable-warning=ExperimentalWarning --max-semi-space-size=1 --no-parallel-scavenge"
 # One pool of free memory for all threads together, not one for each: what one thread frees serves the others.
 export MALLOC_ARENA_MAX=1
+# What has a megabyte goes back to the system when it is freed: glibc would raise this bound to what was freed last, and keep that.
+export MALLOC_MMAP_THRESHOLD_=1048576
 runtime_major=24
 
 # Node keeps what it compiled and the types that it stripped, which halves the time to start. Only under the user's own

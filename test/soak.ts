@@ -1,9 +1,10 @@
 /**
- * The long battery: `npm run soak -- --kills N --states N --seeds N`.
+ * The long battery: `npm run soak -- --kills N --states N --seeds N --sim N`.
  *
  * - kills: processes of site and agent killed, as in test/faults/kills.test.ts
  * - states: states that a crash could leave of a store, as in test/node/store/crash-states.test.ts
  * - seeds: for each, one run of every other file that takes a seed: full disks, failing calls, damage, bad networks
+ * - sim: seeds of the simulator, short runs of small federations under all kinds of faults, as in test/simulation
  * - dense: one dense file of so many gigabytes, as in test/integration/dense-file.test.ts
  *
  * What is done is written down after each part, in `.costor/soak` unless --directory says otherwise: the same command
@@ -17,11 +18,13 @@ import { inspect, parseArgs } from "node:util";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { KillHistogram, killTargets } from "./faults/kill-targets.ts";
 import { runKillRounds } from "./faults/kill-rounds.ts";
+import { type SimTotals, addSeeds, describeSim, noSimTotals, runSeeds as runSimSeeds } from "./simulation/sim-soak.ts";
 import { runtimeFlags } from "./support/runtime-flags.ts";
 
 const root = resolve(import.meta.dirname, "..");
 const killsPerPartCount = killTargets.length;
 const statesPerPartCount = 500;
+const seedsPerProcessCount = 10;
 /** The files that one seed runs, and the variable that each takes it from. */
 const seededFiles = {
   "test/faults/disk-full.test.ts": "COSTOR_DISK_SEED",
@@ -36,6 +39,8 @@ const { values } = parseArgs({
     states: { type: "string", default: "0" },
     seeds: { type: "string", default: "0" },
     dense: { type: "string", default: "0" },
+    sim: { type: "string", default: "0" },
+    processes: { type: "string", default: "2" },
     seed: { type: "string", default: "1" },
     directory: { type: "string", default: join(root, ".costor/soak") },
     fresh: { type: "boolean", default: false },
@@ -47,12 +52,16 @@ const wanted = {
   states: Number(values.states),
   seeds: Number(values.seeds),
   dense: Number(values.dense),
+  sim: Number(values.sim),
 };
+const processesCount = Math.max(1, Number(values.processes));
 const firstSeed = Number(values.seed);
-const usage = `usage: npm run soak -- [--kills N] [--states N] [--seeds N] [--dense GB] [--seed FIRST] [--directory DIR] [--fresh]
+const usage = `usage: npm run soak -- [--kills N] [--states N] [--seeds N] [--sim N] [--dense GB] [--seed FIRST] [--directory DIR] [--fresh]
   --kills N        kill processes of site and agent N times
   --states N       open a store in N states that a crash could leave
   --seeds N        run full disks, failing calls, damage and bad networks with N seeds each
+  --sim N          run N seeds of the simulator
+  --processes N    so many of them at once (2)
   --dense GB       back up and restore one dense file of so many gigabytes; takes twice that of the disk
   --seed FIRST     the first seed (1)
   --directory DIR  where what is done is written down (.costor/soak): the same command goes on from there
@@ -75,6 +84,7 @@ interface Progress {
   seeds: number;
   /** Gigabytes of the largest file. */
   dense: number;
+  sim: SimTotals;
   readonly failures: { what: string; again: string; message: string }[];
 }
 
@@ -83,11 +93,20 @@ const signal = interruptionSignal();
 const progress = await readProgress();
 
 async function readProgress(): Promise<Progress> {
-  const none: Progress = { firstSeed, kills: 0, killCounts: [], states: 0, seeds: 0, dense: 0, failures: [] };
+  const none: Progress = {
+    firstSeed,
+    kills: 0,
+    killCounts: [],
+    states: 0,
+    seeds: 0,
+    dense: 0,
+    sim: noSimTotals(),
+    failures: [],
+  };
   if (values.fresh) return none;
   const text = await readFile(progressFile, "utf8").catch(() => undefined);
   const known = text === undefined ? none : (JSON.parse(text) as Progress);
-  return known.firstSeed === firstSeed ? known : none;
+  return known.firstSeed === firstSeed ? { ...none, ...known } : none;
 }
 
 async function writeProgress(): Promise<void> {
@@ -105,10 +124,13 @@ async function attempt(what: string, again: string, part: () => Promise<void>): 
     await part();
   } catch (error) {
     signal.throwIfAborted();
-    const message = inspect(error).slice(0, 20_000);
-    progress.failures.push({ what, again, message });
-    say(`FAILED ${what}\n${message}\n  again: ${again}`);
+    noteFailure(what, again, inspect(error).slice(0, 20_000));
   }
+}
+
+function noteFailure(what: string, again: string, message: string): void {
+  progress.failures.push({ what, again, message });
+  say(`FAILED ${what}\n${message}\n  again: ${again}`);
 }
 
 const nodeCommand = (file: string, environment: Readonly<Record<string, string>>): string =>
@@ -174,6 +196,24 @@ async function runSeeds(): Promise<void> {
   }
 }
 
+async function simulate(): Promise<void> {
+  while (progress.sim.seeds < wanted.sim) {
+    const first = firstSeed + progress.sim.seeds;
+    const leftCount = wanted.sim - progress.sim.seeds;
+    const starts = Array.from({ length: processesCount }, (_, process) => process * seedsPerProcessCount);
+    const runs = starts
+      .filter((start) => start < leftCount)
+      .map((start) => runSimSeeds(first + start, Math.min(seedsPerProcessCount, leftCount - start), signal));
+    for (const told of await Promise.all(runs)) {
+      addSeeds(progress.sim, told);
+      for (const { seed, failed } of told)
+        if (failed) noteFailure(`simulated seed ${seed}`, failed.again, failed.message);
+    }
+    await writeProgress();
+    say(describeSim(progress.sim));
+  }
+}
+
 async function backUpDenseFile(): Promise<void> {
   if (progress.dense >= wanted.dense) return;
   await runFile("test/integration/dense-file.test.ts", { COSTOR_DENSE_BYTES: String(wanted.dense * 1e9) });
@@ -186,6 +226,7 @@ try {
   await kill();
   await crash();
   await runSeeds();
+  await simulate();
   await backUpDenseFile();
 } catch (error) {
   if (!signal.aborted) throw error;
@@ -194,6 +235,7 @@ try {
 }
 if (progress.kills > 0) process.stdout.write(`\n${new KillHistogram(progress.killCounts)}\n`);
 for (const { what, again } of progress.failures) process.stdout.write(`\nfailed: ${what}\n  again: ${again}\n`);
+if (progress.sim.seeds > 0) process.stdout.write(`\nsimulator: ${describeSim(progress.sim)}\n`);
 const done = `${progress.kills} kills, ${progress.states} states, ${progress.seeds} seeds, ${progress.dense} GB in one file`;
 process.stdout.write(`\n${done}, ${progress.failures.length} failed\n`);
 if (progress.failures.length > 0) process.exitCode = 1;

@@ -6,7 +6,7 @@ import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { addFederationSettings } from "./federation-settings.ts";
-import { addFederationSend, addFederationStatus } from "./federation-status.ts";
+import { addFederationAudit, addFederationSend, addFederationStatus } from "./federation-status.ts";
 import { callOn } from "./site-access.ts";
 
 export function addFederationCommands(program: Command): void {
@@ -17,6 +17,7 @@ export function addFederationCommands(program: Command): void {
   addMembers(federation);
   addFederationStatus(federation);
   addFederationSend(federation);
+  addFederationAudit(federation);
   addFederationSettings(federation);
 }
 

@@ -1,5 +1,6 @@
 /** `costor federation status`: is everything held elsewhere, and if not, what is behind. */
 import type { Command } from "commander";
+import type { AuditedHolder } from "#node/federation/federation-control.ts";
 import type { FederationStatus } from "#node/federation/federation-status.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { formatBytes, formatCount, formatCountOf } from "#terminal/quantities.ts";
@@ -25,6 +26,29 @@ export function addFederationSend(federation: Command): void {
       printLine("Asked for. How far it is: costor federation status");
     },
   );
+}
+
+export function addFederationAudit(federation: Command): void {
+  onData(federation, "audit", "have each holder prove now that it has what it says, and not in the night").action(
+    async ({ data, json }: DataOptions) => {
+      const { holders } = await callOn(data, "federationAudit", {});
+      if (json) return printJson(holders);
+      printTable(holders, [
+        { title: "SITE", text: ({ site }) => site.slice(0, 16) },
+        { title: "NAME", text: ({ name }) => name },
+        { title: "ASKED", text: ({ askedCount }) => formatCount(askedCount) },
+        { title: "RIGHT", text: ({ rightCount }) => formatCount(rightCount) },
+        { title: "RESULT", text: auditText },
+      ]);
+    },
+  );
+}
+
+function auditText({ isReached, askedCount, wrongCount, silentCount }: AuditedHolder): string {
+  if (!isReached) return "not reached";
+  if (askedCount === 0) return "nothing to ask for yet";
+  if (wrongCount > 0) return `FAILED: ${formatCount(wrongCount)} could not be proven; it is replaced`;
+  return silentCount > 0 ? `${formatCount(silentCount)} without an answer` : "has all that was asked for";
 }
 
 const dateOf = (timeMs: number): string => new Date(timeMs).toISOString().slice(0, 16).replace("T", " ");

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
+import { setFlagsFromString } from "node:v8";
 import { serveControl } from "#node/control/server.ts";
 import { startFacade } from "#node/facade/facade.ts";
 import { formatAddress, parseListenAddress, reachableAddresses } from "#node/site/addresses.ts";
@@ -25,6 +26,12 @@ export interface StartOptions extends FederationOptions {
   readonly logLevel: string;
   readonly json?: true;
 }
+
+/**
+ * How far the heap may grow before it is collected as a whole, in percent: buffers outside of it count as growth, and a site's heap is
+ * small beside what passes through it. By default the engine would collect all the time while copies are sent or received.
+ */
+setFlagsFromString("--heap-growing-percent=200");
 
 /** How often certificate and addresses are looked at. */
 const UPKEEP_MS = 3600 * 1000;

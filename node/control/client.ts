@@ -40,7 +40,8 @@ export async function callControl<Name extends CallName>(
   socket.on("error", () => {});
   try {
     socket.write(`${JSON.stringify({ call, arguments: args })}\n`);
-    for await (const line of createInterface({ input: socket })) {
+    // The signal here too: lines of a socket that is destroyed do not end by themselves.
+    for await (const line of createInterface({ input: socket, ...(signal && { signal }) })) {
       const answer = JSON.parse(line) as {
         progress?: unknown;
         result?: unknown;

@@ -1,6 +1,7 @@
 /** What a person can tell a running site about its federation. Arguments are checked by `calls.ts`, like all of them. */
 import * as v from "valibot";
 import type {
+  AuditedHolder,
   FederationControl,
   FederationSummary,
   Member,
@@ -26,6 +27,7 @@ export const federationSchemas = {
   federationLeave: v.strictObject({}),
   federationStatus: v.strictObject({}),
   federationSend: v.strictObject({}),
+  federationAudit: v.strictObject({}),
   federationSettings: v.strictObject({ change: v.optional(settingsChangeSchema) }),
 } as const;
 
@@ -43,6 +45,7 @@ export interface FederationResults {
   federationLeave: { left: true };
   federationStatus: FederationStatus;
   federationSend: { asked: true };
+  federationAudit: { holders: readonly AuditedHolder[] };
   federationSettings: FederationSettings;
 }
 
@@ -86,5 +89,6 @@ export const federationHandlers: Handlers = {
     running(context).send();
     return { asked: true };
   },
+  federationAudit: async (_, context) => ({ holders: await running(context).audit(context.signal) }),
   federationSettings: async ({ change }, context) => running(context).settings(change ?? {}),
 };

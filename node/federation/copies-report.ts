@@ -8,7 +8,8 @@ import {
   snapshotStatusOf,
 } from "#ledger/copies.ts";
 import type { Membership } from "#ledger/membership.ts";
-import { type PlacementKeeper, allSlices } from "#node/replication/placement-keeper.ts";
+import { allSlices } from "#node/replication/all-slices.ts";
+import type { PlacementKeeper } from "#node/replication/placement-keeper.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import type { CopyStatus, SliceStatus } from "./federation-status.ts";
 

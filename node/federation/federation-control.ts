@@ -29,6 +29,19 @@ export interface Member {
   readonly wish?: "admit" | "remove";
 }
 
+/** What a holder answered when it was asked for primes of this site, drawn by chance. */
+export interface AuditedHolder {
+  readonly site: SiteId;
+  readonly name: string;
+  readonly isReached: boolean;
+  /** 0 when nothing was asked: it is not reached, or has given no receipt for what there is now. */
+  readonly askedCount: number;
+  readonly rightCount: number;
+  readonly wrongCount: number;
+  /** Without an answer in time. */
+  readonly silentCount: number;
+}
+
 export interface JoinInit {
   readonly signal: AbortSignal;
   /** Called once, when the words are known: people compare them, and the inviter's confirm. */
@@ -54,5 +67,7 @@ export interface FederationControl {
   status(): Promise<FederationStatus>;
   /** Sends what is new at once, within the window. Throws `not-in-federation`. */
   send(): void;
+  /** Audits each holder now, not in the night. Throws `not-in-federation`, and the signal's reason. */
+  audit(signal: AbortSignal): Promise<readonly AuditedHolder[]>;
   settings(change: SettingsChange): Promise<FederationSettings>;
 }

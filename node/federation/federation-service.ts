@@ -8,7 +8,14 @@ import type { Rng } from "#ledger/rng.ts";
 import { encodeRoster, encodeRosterBody, parseRosterBody, signRosterBody } from "#ledger/roster.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { type FederationId, type SiteId, parseFederationId } from "#protocol/ids.ts";
-import type { FederationControl, FederationSummary, JoinInit, Member, WaitingNewcomer } from "./federation-control.ts";
+import type {
+  AuditedHolder,
+  FederationControl,
+  FederationSummary,
+  JoinInit,
+  Member,
+  WaitingNewcomer,
+} from "./federation-control.ts";
 import type { FederationStatus } from "./federation-status.ts";
 import type { Federation } from "./federation.ts";
 import type { Newcomer } from "./invitations.ts";
@@ -104,7 +111,7 @@ export class FederationService implements FederationControl {
     for (let isFirst = true; ; isFirst = false) {
       signal.throwIfAborted();
       try {
-        const channel = await transport.dialForJoin(peer, addresses, joinProtocol, signal);
+        const channel = await transport.dialStranger(peer, addresses, joinProtocol, signal);
         const init = { invitation, log: ownLog.log, name: this.#init.siteName, signal };
         const answer = await askToJoin(channel, init);
         if (answer.state === "refused")
@@ -114,6 +121,11 @@ export class FederationService implements FederationControl {
       } catch (error) {
         // Once the words are shown, a line that breaks is only waited out.
         if (isFirst || !isCostorError(error, "peer-unreachable")) throw error;
+        // The other side's door is shut then.
+        if (clock.now() > invitation.expiresMs)
+          throw new CostorError("invitation-invalid", "it has expired, and nobody has confirmed the words", {
+            cause: error,
+          });
       }
       await clock.sleep(ASK_EVERY_MS, signal);
     }
@@ -200,6 +212,16 @@ export class FederationService implements FederationControl {
   send(): void {
     this.#require();
     this.#components.federation.parts.replication.now();
+  }
+
+  async audit(signal: AbortSignal): Promise<readonly AuditedHolder[]> {
+    this.#require();
+    const { profiles, replication } = this.#components.federation.parts;
+    const audits = await replication.audit(signal);
+    return audits.map(({ holder, isReached, counts }) => ({
+      ...{ site: holder, name: profiles.of(holder)?.name ?? "", isReached },
+      ...(counts ?? { askedCount: 0, rightCount: 0, wrongCount: 0, silentCount: 0 }),
+    }));
   }
 
   async settings(change: SettingsChange): Promise<FederationSettings> {

@@ -3,20 +3,25 @@
  * here over ports, so that a site and the simulator run the same. A site that is in no federation has one too: it waits.
  */
 import type { Clock } from "#ledger/clock.ts";
+import { LOCK_MS } from "#ledger/drop-plan.ts";
 import { type Log, openLog } from "#ledger/entry.ts";
+import { forgetWithdrawn } from "#ledger/forgetting.ts";
+import { helloProtocol } from "#ledger/hello.ts";
 import { answerJoin, joinProtocol } from "#ledger/join.ts";
 import { Ledger } from "#ledger/ledger.ts";
 import { Membership } from "#ledger/membership.ts";
 import { OwnLog } from "#ledger/own-log.ts";
 import type { Rng } from "#ledger/rng.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
+import { RegularWork } from "#node/replication/regular-work.ts";
 import type { Replication } from "#node/replication/replication.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CostorError } from "#protocol/errors.ts";
-import type { SiteId } from "#protocol/ids.ts";
+import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import { type Alarm, Alarms } from "./alarms.ts";
 import type { CopiesReport } from "./copies-report.ts";
 import type { FederationEvent } from "./federation-event.ts";
+import { Greeting } from "./greeting.ts";
 import { Invitations } from "./invitations.ts";
 import { InviterAddress } from "./inviter-address.ts";
 import { openKeeping, suspicionText } from "./keeping.ts";
@@ -54,16 +59,19 @@ export interface FederationInit {
 
 /** Upkeep that no event asks for. */
 const LOOK_EVERY_MS = 3600_000;
+const FORGET_EVERY_MS = 24 * 3600_000;
 /** Until others were asked for what this site has written before. */
 const WAIT_MS = 60_000;
 
 interface Parts {
   readonly ledger: Ledger;
+  readonly ledgerStore: LedgerFacts;
   readonly membership: Membership;
   readonly ownLog: OwnLog;
   readonly transport: Transport;
   readonly profiles: SiteProfiles;
   readonly sync: LedgerSync;
+  readonly greeting: Greeting;
   readonly entries: OwnEntries;
   readonly invitations: Invitations;
   readonly inviterAddress: InviterAddress;
@@ -82,6 +90,7 @@ export class Federation {
   readonly parts: Parts;
   readonly rosterUpkeep: RosterUpkeep;
   readonly #profile: ProfileUpkeep;
+  readonly #forgetting: RegularWork;
   readonly #alarms: Alarms;
   readonly #components: FederationComponents;
   readonly #init: FederationInit;
@@ -105,7 +114,13 @@ export class Federation {
       { ledger, entries, read: () => this.#readProfile(), onFailure: putOff("the profile") },
       { siteId: this.siteId },
     );
+    this.#forgetting = new RegularWork(components, {
+      everyMs: FORGET_EVERY_MS,
+      work: () => this.#forget(),
+      onFailure: putOff("forgetting what was withdrawn"),
+    });
     membership.onChanged(() => this.#onMembership());
+    parts.sync.onReady(() => void this.look());
     ledger.onAdmitted(({ kind }) => {
       if (kind === "guest" || kind === "profile" || kind === "retire") transport.membershipChanged();
     });
@@ -126,19 +141,26 @@ export class Federation {
       { ledger, membership, store: ledgerStore, clock, rng },
       { log, peerSeed: init.peerSeed },
     );
+    const settings = await SettingsFact.open(store);
     const transport = await components.makeTransport({
       mayConnect: (peer) => membership.peerMayConnect(peer),
       members: () => membership.sites().flatMap((site) => membership.peerOf(site) ?? []),
-      isJoinOpen: () => invitations.isAnyOpen,
+      strangerProtocols: () => [
+        ...(invitations.isAnyOpen ? [joinProtocol.name] : []),
+        ...(membership.roster === undefined ? [] : [helloProtocol.name]),
+      ],
       addressesOf: (peer) => [...new Set([...profiles.addressesOf(peer), ...inviterAddress.of(peer)])],
+      announcedAddresses: () => settings.current.announcedAddresses,
     });
     serveJoining(transport, { membership, log, invitations, onEvent });
     const sync = new LedgerSync({ ledger, membership, ownLog, peers: transport, clock, rng, onEvent });
+    const onKnown = (peer: PeerKey): void => void sync.with(peer);
+    const greeting = new Greeting({ ledger, membership, transport, clock, rng, onKnown, onEvent }, { log });
     const entries = new OwnEntries({ ownLog, ledger, spread: (entry) => sync.spread(entry) });
-    const settings = await SettingsFact.open(store);
     const room = (): Promise<Room> => roomFor({ store, settings, siteId });
     return new Federation(components, init, {
-      ...{ ledger, membership, ownLog, transport, profiles, sync, entries, invitations, inviterAddress, settings },
+      ...{ ledger, ledgerStore, membership, ownLog, transport, profiles, sync, greeting },
+      ...{ entries, invitations, inviterAddress, settings },
       wishes: await Wishes.open(store),
       ...(await openKeeping({
         store,
@@ -162,6 +184,8 @@ export class Federation {
     this.#signal = signal;
     if (this.parts.membership.roster !== undefined) await this.startTransport();
     this.parts.sync.start(signal);
+    void this.parts.greeting.start(signal);
+    this.#forgetting.start(signal);
     this.parts.replication.start(signal);
     void this.#goOn(signal);
   }
@@ -214,6 +238,12 @@ export class Federation {
     await this.#lookAtProfile();
     await this.siteChanged();
     this.rosterUpkeep.look();
+  }
+
+  /** By the clock that no setting of the machine's moves. */
+  async #forget(): Promise<void> {
+    const { ledger, ledgerStore: store, replication } = this.parts;
+    await forgetWithdrawn({ ledger, store }, { nowMs: replication.heldClock.nowMs(), lockMs: LOCK_MS });
   }
 
   async #lookAtProfile(): Promise<void> {

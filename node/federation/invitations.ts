@@ -55,6 +55,8 @@ export class Invitations {
   readonly #components: InvitationComponents;
   readonly #byKey = new Map<string, Invited>();
   readonly #queue = new SerialQueue();
+  /** When somebody was refused last, on the clock that never jumps: whoever was asks once more, and hears of it. */
+  #refusedMs = Number.NEGATIVE_INFINITY;
 
   private constructor(components: InvitationComponents) {
     this.#components = components;
@@ -74,6 +76,7 @@ export class Invitations {
 
   /** Whether strangers may knock. */
   get isAnyOpen(): boolean {
+    if (this.#components.clock.elapsedMs() - this.#refusedMs < limits.invitationRefusedMs) return true;
     return this.list().some(({ state }) => state === "open" || state === "bound");
   }
 
@@ -120,6 +123,7 @@ export class Invitations {
       for (const [key, invited] of this.#byKey) {
         if (invited.newcomer?.site !== site || invited.state !== "bound") continue;
         await this.#keep(key, { ...invited, state });
+        if (state === "refused") this.#refusedMs = this.#components.clock.elapsedMs();
         return invited.newcomer;
       }
       throw new CostorError("member-unknown", `no newcomer ${site} waits to be confirmed`);

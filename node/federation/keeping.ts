@@ -7,6 +7,7 @@ import type { Peers } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
 import type { HoldingLimits } from "#node/replication/holder-quota.ts";
 import { KeptSets } from "#node/replication/kept-sets.ts";
+import { LED_BACK } from "#node/replication/regaining.ts";
 import { COPIES_COUNT, Replication, type ReplicationSettings } from "#node/replication/replication.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CopiesReport } from "./copies-report.ts";
@@ -49,6 +50,7 @@ export async function openKeeping(components: KeepingComponents): Promise<Keepin
     settings: () => settingsOf(settings),
     holdingLimits: () => holdingLimits(components),
     suspicion: () => suspicionOf(ownLog),
+    regained: () => ownLog.regained(),
     onEvent: (event) => {
       if (event.event !== "put-off" && event.event !== "refused") sending.follow(event);
       onEvent(event);
@@ -68,7 +70,7 @@ const texts: Readonly<Record<string, string>> = {
   "foreign-entry": "another machine has written as this site",
   "nobody-asked": "no other site was reached since the start",
   recovering: "this site is being recovered",
-  "led-back": "this site's disk is older than what it has told others",
+  [LED_BACK]: "this site's disk is older than what it has told others",
   clock: "the machine's clock has jumped",
   "lost-primes": "some of this site's own data is damaged here and not back yet",
 };
@@ -80,7 +82,7 @@ function suspicionOf(ownLog: OwnLog): string | undefined {
   if (!ownLog.isReady) return "nobody-asked";
   // What a new machine does not know of yet must not look as if it were given up.
   if (ownLog.log.certificate.epoch > 1) return "recovering";
-  return ownLog.wasLedBack ? "led-back" : undefined;
+  return ownLog.wasLedBack ? LED_BACK : undefined;
 }
 
 function settingsOf({ current }: SettingsFact): ReplicationSettings {

@@ -34,6 +34,7 @@ const SOON_MS = 60_000;
 
 export class LedgerSync {
   readonly #components: LedgerSyncComponents;
+  readonly #readyListeners: (() => void)[] = [];
   readonly #asking = new Map<PeerKey, Promise<boolean>>();
   #signal: AbortSignal | undefined;
   #isSoon = false;
@@ -44,6 +45,11 @@ export class LedgerSync {
     peers.serve(ledgerProtocol, (channel) => answerSync(channel, { ledger, membership }));
     peers.onConnected((peer) => void this.with(peer));
     peers.onPublished((message) => void this.#hear(message));
+  }
+
+  /** Called when the own log may be written, if it had to wait for that. */
+  onReady(listener: () => void): void {
+    this.#readyListeners.push(listener);
   }
 
   /** Rounds go on until the signal. */
@@ -80,7 +86,9 @@ export class LedgerSync {
     );
     try {
       await pullFrom(await peers.open(peer, ledgerProtocol, ending), { ledger, membership }, ending);
+      const wasReady = ownLog.isReady;
       ownLog.askedPeers(1);
+      if (!wasReady) this.#readyListeners.forEach((listener) => listener());
       return true;
     } catch (error) {
       if (!signal.aborted) onEvent({ event: "sync-failed", peer, error });

@@ -21,9 +21,14 @@ export class OwnEntries {
 
   /** Resolves with the entry once it is durable. Throws `ledger-waiting`, `ledger-refused`. */
   write(statement: Statement): Promise<Uint8Array> {
+    return this.writeAll([statement]);
+  }
+
+  /** As {@link OwnLog.writeAll}. */
+  writeAll(statements: readonly Statement[]): Promise<Uint8Array> {
     return this.#queue.run(async () => {
       const { ownLog, spread } = this.#components;
-      const entry = await ownLog.write(statement);
+      const entry = await ownLog.writeAll(statements);
       spread(entry);
       for (const retire of await ownLog.withdrawIdle()) spread(retire);
       return entry;

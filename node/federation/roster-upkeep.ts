@@ -30,13 +30,15 @@ export class RosterUpkeep {
   readonly #init: RosterUpkeepInit;
   readonly #queue = new SerialQueue();
   #isAsked = false;
+  #hasConsents = false;
 
   constructor(components: RosterUpkeepComponents, init: RosterUpkeepInit) {
     this.#components = components;
     this.#init = init;
     const { ledger, membership } = components;
     ledger.onAdmitted(({ kind }) => {
-      if (kind === "consent" || kind === "guest" || kind === "retire") this.look();
+      // A removal may wait for what is not known yet of a log.
+      if (kind === "consent" || kind === "guest" || kind === "retire" || this.#hasConsents) this.look();
     });
     membership.onChanged(() => this.look());
   }
@@ -63,7 +65,9 @@ export class RosterUpkeep {
   async #step(): Promise<void> {
     const { membership, entries, wishes } = this.#components;
     if (membership.roster === undefined) return;
-    const { sign, withdraw, roster, fulfilled } = membershipSteps(this.#facts(membership.roster));
+    const facts = this.#facts(membership.roster);
+    this.#hasConsents = facts.consents.length > 0;
+    const { sign, withdraw, roster, fulfilled } = membershipSteps(facts);
     await wishes.forget(fulfilled.map(({ siteId }) => siteId));
     for (const body of sign) {
       const { hash } = parseRosterBody(body);

@@ -12,8 +12,8 @@ export interface Transport extends Peers {
   /** By which others may reach this site now, as multiaddr texts. */
   addresses(): readonly string[];
   onAddressesChanged(listener: () => void): void;
-  /** A channel to an inviter that is no member here yet. Throws `peer-unreachable`, and the signal's reason. */
-  dialForJoin(peer: PeerKey, addresses: readonly string[], protocol: Protocol, signal?: AbortSignal): Promise<Channel>;
+  /** A channel to a machine that is no member's here yet. Throws `peer-unreachable`, and the signal's reason. */
+  dialStranger(peer: PeerKey, addresses: readonly string[], protocol: Protocol, signal?: AbortSignal): Promise<Channel>;
 }
 
 /** What the transport asks of the federation. */
@@ -21,6 +21,9 @@ export interface Doorkeeper {
   /** Members and guests. */
   mayConnect(peer: PeerKey): boolean;
   members(): readonly PeerKey[];
-  isJoinOpen(): boolean;
+  /** Names of the protocols that unknown peers may open now. */
+  strangerProtocols(): readonly string[];
   addressesOf(peer: PeerKey): readonly string[];
+  /** Those that people have told, instead of all others; none: those that the transport finds out. */
+  announcedAddresses(): readonly string[];
 }

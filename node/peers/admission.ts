@@ -1,7 +1,7 @@
 /**
  * Who may connect, asked at each point where js-libp2p asks: members and guests; unknown peers, few and for a short time,
- * while an invitation is open, and then for one protocol; and inviters that this site dials to join. Whoever is none of
- * these is refused as soon as Noise has told who it is, before the multiplexer exists.
+ * for the protocols that are open to strangers; and those that this site dials though they are strangers here. Whoever is none
+ * of these is refused as soon as Noise has told who it is, before the multiplexer exists.
  */
 import type { ConnectionGater, MultiaddrConnection, PeerId } from "@libp2p/interface";
 import { getNetConfig, isNetworkAddress } from "@libp2p/utils";
@@ -10,14 +10,13 @@ import { PeerViolation } from "./muxer-guard.ts";
 import { peerKeyOf } from "./peer-identity.ts";
 import type { PeerLimits } from "./peer-limits.ts";
 import type { RefusalLog } from "./refusal-log.ts";
-import { joinProtocol } from "#ledger/join.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 
 export interface AdmissionComponents {
   /** Members and guests. */
   mayConnect(peer: PeerKey): boolean;
-  /** Whether an invitation is open here. */
-  isJoinOpen(): boolean;
+  /** Names of the protocols that unknown peers may open now. */
+  strangerProtocols(): readonly string[];
   readonly refusals: RefusalLog;
 }
 
@@ -27,10 +26,10 @@ export class Admission {
   private readonly pendingByAddress = new Map<string, number>();
   /** Connections whose peer is not known yet, with their address. */
   private readonly pending = new Map<MultiaddrConnection, string>();
-  /** Unknown peers that were let in: their connections, counted from when they are known. */
-  private joinersCount = 0;
-  /** Inviters that are dialled, with how many dials or channels need them. */
-  private readonly inviters = new Map<PeerKey, number>();
+  /** Addresses of unknown peers that were let in: one for each connection, from when its peer is known. */
+  private readonly strangers: string[] = [];
+  /** Strangers that are dialled, with how many dials need them. */
+  private readonly dialled = new Map<PeerKey, number>();
 
   constructor(components: AdmissionComponents, init: { limits: PeerLimits }) {
     this.components = components;
@@ -42,26 +41,26 @@ export class Admission {
     return peer !== undefined && this.components.mayConnect(peer);
   }
 
-  isInviter(peerId: PeerId): boolean {
+  isDialled(peerId: PeerId): boolean {
     const peer = peerKeyOf(peerId);
-    return peer !== undefined && this.inviters.has(peer);
+    return peer !== undefined && this.dialled.has(peer);
   }
 
   /** Whether the peer may open or be asked for this protocol. */
   allows(peerId: PeerId, protocolName: string): boolean {
     if (this.isMember(peerId)) return true;
-    return protocolName === joinProtocol.name && (this.components.isJoinOpen() || this.isInviter(peerId));
+    return this.components.strangerProtocols().includes(protocolName);
   }
 
-  /** While `work` lasts, the inviter may be dialled though it is no member here. */
-  async withInviter<T>(peer: PeerKey, work: () => Promise<T>): Promise<T> {
-    this.inviters.set(peer, (this.inviters.get(peer) ?? 0) + 1);
+  /** While `work` lasts, the peer may be dialled though it is no member here. */
+  async withStranger<T>(peer: PeerKey, work: () => Promise<T>): Promise<T> {
+    this.dialled.set(peer, (this.dialled.get(peer) ?? 0) + 1);
     try {
       return await work();
     } finally {
-      const count = this.inviters.get(peer)! - 1;
-      if (count > 0) this.inviters.set(peer, count);
-      else this.inviters.delete(peer);
+      const count = this.dialled.get(peer)! - 1;
+      if (count > 0) this.dialled.set(peer, count);
+      else this.dialled.delete(peer);
     }
   }
 
@@ -84,7 +83,7 @@ export class Admission {
   }
 
   private mayDial(peerId: PeerId): boolean {
-    return this.isMember(peerId) || this.isInviter(peerId);
+    return this.isMember(peerId) || this.isDialled(peerId);
   }
 
   /** Nobody knows yet who it is; only what one address may hold is bounded. */
@@ -119,17 +118,21 @@ export class Admission {
     const peer = peerKeyOf(peerId);
     const address = addressOf(connection.remoteAddr);
     if (peer !== undefined && this.components.mayConnect(peer)) return false;
-    if (peer === undefined || !this.components.isJoinOpen()) {
+    if (peer === undefined || this.components.strangerProtocols().length === 0) {
       this.components.refusals.refused("not a member", address);
       return true;
     }
-    if (this.joinersCount >= this.limits.peerJoinConnectionsCount) {
-      this.components.refusals.refused("too many that want to join", address);
+    const { peerStrangersCount, peerStrangersPerAddressCount } = this.limits;
+    const ofAddressCount = this.strangers.filter((other) => other === address).length;
+    if (this.strangers.length >= peerStrangersCount || ofAddressCount >= peerStrangersPerAddressCount) {
+      this.components.refusals.refused("too many strangers", address);
       return true;
     }
     if (connection.status !== "open") return true;
-    this.joinersCount++;
-    connection.addEventListener("close", () => this.joinersCount--, { once: true });
+    this.strangers.push(address);
+    connection.addEventListener("close", () => this.strangers.splice(this.strangers.indexOf(address), 1), {
+      once: true,
+    });
     return false;
   }
 

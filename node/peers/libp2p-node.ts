@@ -8,11 +8,13 @@ import { ping } from "@libp2p/ping";
 import { tcp } from "@libp2p/tcp";
 import { webSockets } from "@libp2p/websockets";
 import { yamux } from "@libp2p/yamux";
+import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
 import { createLibp2p } from "libp2p";
 import type { Admission } from "./admission.ts";
 import { gossipService } from "./gossip.ts";
 import { lanDiscovery } from "./lan-discovery.ts";
 import { guardMuxer } from "./muxer-guard.ts";
+import { noiseCrypto } from "./noise-crypto.ts";
 import type { PeerLimits } from "./peer-limits.ts";
 import { protocolGate } from "./protocol-gate.ts";
 import type { RefusalLog } from "./refusal-log.ts";
@@ -28,7 +30,8 @@ export interface Libp2pNodeComponents {
 export interface Libp2pNodeInit {
   readonly privateKey: PrivateKey;
   readonly listen: readonly string[];
-  readonly announce: readonly string[];
+  /** By which others are told to reach this site, when not by those at which it listens; asked each time. */
+  readonly announced: () => readonly string[];
   readonly mdns: boolean;
   readonly limits: PeerLimits;
   /** Protocols served by channels: they bound themselves. */
@@ -57,14 +60,14 @@ export async function makeLibp2pNode(components: Libp2pNodeComponents, init: Lib
     nodeInfo: { name: "costor", version: "1", userAgent: "costor" },
     addresses: {
       listen: [...init.listen, ...Array.from({ length: limits.peerRelaysCount }, () => "/p2p-circuit")],
-      appendAnnounce: [...init.announce],
+      announceFilter: (addresses) => announcedOr(addresses, init.announced()),
     },
     transports: [
       tcp({ listenOpts: socketOptions, dialOpts: socketOptions, maxConnections: 2 * limits.peerConnectionsCount }),
       webSockets(),
       circuitRelayTransport(),
     ],
-    connectionEncrypters: [noise()],
+    connectionEncrypters: [noise({ crypto: noiseCrypto })],
     streamMuxers: [() => guardMuxer(makeMuxer(), { limits })],
     connectionGater: admission.gater(),
     // Its pings would reach unknown peers too; keep-alive.ts asks the members.
@@ -94,5 +97,17 @@ export async function makeLibp2pNode(components: Libp2pNodeComponents, init: Lib
       }),
       ...(init.mdns ? { lan: lanDiscovery(components.onFoundOnLan) } : {}),
     },
+  });
+}
+
+/** What people have announced instead of all others; what of it is no multiaddr is left out. */
+function announcedOr(addresses: Multiaddr[], texts: readonly string[]): Multiaddr[] {
+  if (texts.length === 0) return addresses;
+  return texts.flatMap((text) => {
+    try {
+      return [multiaddr(text)];
+    } catch {
+      return [];
+    }
   });
 }

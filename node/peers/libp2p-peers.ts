@@ -25,10 +25,12 @@ export interface Libp2pPeersComponents {
   mayConnect(peer: PeerKey): boolean;
   /** All for which {@link mayConnect} holds. */
   members(): readonly PeerKey[];
-  /** Whether an invitation is open here. */
-  isJoinOpen(): boolean;
+  /** Names of the protocols that unknown peers may open now. */
+  strangerProtocols(): readonly string[];
   /** Multiaddr texts of the peer's profile. */
   addressesOf(peer: PeerKey): readonly string[];
+  /** By which people want this site to be reached, and by no others; none: by those at which it listens. */
+  announcedAddresses(): readonly string[];
 }
 
 export interface Libp2pPeersInit {
@@ -36,7 +38,6 @@ export interface Libp2pPeersInit {
   readonly peerSeed: Uint8Array;
   /** Multiaddr texts; none for a site that only dials. */
   readonly listen: readonly string[];
-  readonly announce?: readonly string[];
   /** Of the federation's gossip; undefined before there is one. */
   readonly topic?: string;
   /** Whether members on the LAN are looked for. */
@@ -60,6 +61,8 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
   private readonly publishedListeners: ((message: Uint8Array) => void)[] = [];
   /** Connections of members. */
   private readonly welcomed = new Map<Connection, PeerKey>();
+  /** Those whose peer has said what it speaks: it does not while it does not know this machine. */
+  private readonly identified = new WeakSet<Connection>();
   private isStarted = false;
 
   /** Does not listen or dial before {@link start}. */
@@ -74,7 +77,7 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
       {
         privateKey: await privateKeyFrom(init.peerSeed),
         listen: init.listen,
-        announce: init.announce ?? [],
+        announced: () => components.announcedAddresses(),
         mdns: init.mdns,
         limits,
         ownProtocols: served.names,
@@ -158,16 +161,16 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
   }
 
   /**
-   * A channel to an inviter that is no member here yet. Its connection ends with the channel, and after a minute. Throws as
+   * A channel to a machine that is no member's here yet. Its connection ends with the channel, and after half a minute. Throws as
    * {@link open} does.
    */
-  async dialForJoin(
+  async dialStranger(
     peer: PeerKey,
     addresses: readonly string[],
     protocol: Protocol,
     signal?: AbortSignal,
   ): Promise<Channel> {
-    return this.admission.withInviter(peer, async () => {
+    return this.admission.withStranger(peer, async () => {
       const connection = await this.dialler.connectAt(peer, addresses, signal);
       return this.openOn(connection, peer, protocol, signal, () => {
         if (!this.welcomed.has(connection)) this.dialler.leave(connection);
@@ -209,7 +212,8 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
   membershipChanged(): void {
     for (const connection of this.node.getConnections()) {
       const isMember = this.admission.isMember(connection.remotePeer);
-      if (isMember) this.welcome(connection);
+      if (isMember && this.welcomed.has(connection)) this.identify(connection);
+      else if (isMember) this.welcome(connection);
       else if (this.welcomed.has(connection)) {
         this.refusals.refused("no member any more", this.welcomed.get(connection)!);
         connection.abort(new Error("not a member any more"));
@@ -252,11 +256,11 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
   private onConnection(connection: Connection): void {
     const { remotePeer } = connection;
     if (this.admission.isMember(remotePeer)) return this.welcome(connection);
-    if (!this.admission.isInviter(remotePeer) && !this.components.isJoinOpen())
+    if (!this.admission.isDialled(remotePeer) && this.components.strangerProtocols().length === 0)
       return connection.abort(new Error("not a member any more"));
     const late = setTimeout(() => {
-      if (!this.welcomed.has(connection)) connection.abort(new Error("a connection to join is short"));
-    }, this.limits.peerJoinConnectionMs);
+      if (!this.welcomed.has(connection)) connection.abort(new Error("a connection to a stranger is short"));
+    }, this.limits.peerStrangerConnectionMs);
     late.unref();
     connection.addEventListener("close", () => clearTimeout(late), { once: true });
   }
@@ -273,9 +277,15 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
       .forEach((other) => other.abort(new Error("one connection too many")));
     boundRelaying(connection, this.limits.peerUnreadBytes);
     keepAlive(connection, this.limits);
-    // What it speaks; gossip and relays go by that.
-    this.node.services.identify.identify(connection).catch(() => {});
+    this.identify(connection);
     if (others.length === 0) this.connectedListeners.forEach((listener) => listener(peer));
+  }
+
+  /** What it speaks; gossip and relays go by that. */
+  private identify(connection: Connection): void {
+    if (this.identified.has(connection)) return;
+    this.identified.add(connection);
+    this.node.services.identify.identify(connection).catch(() => this.identified.delete(connection));
   }
 
   private onFoundOnLan({ id, multiaddrs }: PeerInfo): void {
@@ -292,5 +302,5 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
 /** The functions without their object. */
 const callable = (components: Libp2pPeersComponents) => ({
   mayConnect: (peer: PeerKey) => components.mayConnect(peer),
-  isJoinOpen: () => components.isJoinOpen(),
+  strangerProtocols: () => components.strangerProtocols(),
 });

@@ -136,6 +136,8 @@ export class StreamChannel implements Channel {
       if (frame.length > firstWriteBytes) stream.send(frame.subarray(firstWriteBytes));
       this.sentBytes += frame.length;
       while (isFull(stream)) await movement(stream);
+      // As much again was dropped on the way through encryption.
+      noteDropped(frame.length);
     } catch (cause) {
       throw this.fail("the channel broke", cause);
     }
@@ -148,6 +150,7 @@ export class StreamChannel implements Channel {
         const frame = this.frame;
         this.frame = undefined;
         this.filledBytes = 0;
+        noteDropped(frame.length);
         return frame;
       }
       const piece = this.source.take();

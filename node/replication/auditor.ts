@@ -3,6 +3,7 @@ import {
   type AuditAnswer,
   type AuditCounts,
   addAudit,
+  addCounts,
   auditAnswer,
   countAnswers,
   drawIndexes,
@@ -31,6 +32,8 @@ export interface AuditorComponents {
 }
 
 const NONCE_BYTES = 32;
+/** Good news is told so often: entries are for ever, and there are many holders and nights. */
+const TOLD_EVERY_MS = 7 * 24 * 3_600_000;
 
 /** A slice of which the holder has given a receipt for exactly these. */
 export interface AuditedPart {
@@ -40,6 +43,8 @@ export interface AuditedPart {
 
 export class Auditor {
   readonly #components: AuditorComponents;
+  /** Good answers that the ledger was not told of, by holder and owner. */
+  readonly #untold = new Map<string, AuditCounts>();
 
   constructor(components: AuditorComponents) {
     this.#components = components;
@@ -47,7 +52,7 @@ export class Auditor {
 
   /**
    * Asks for primes drawn over all of what the holder has given receipts for, part by part, and adds what came to this site's
-   * `audit` entry. Undefined when there is nothing to ask for. Throws `peer-unreachable` when it cannot be asked.
+   * `audit` entry: at once where an answer was wrong or lacking, else once a week. Undefined when there is nothing to ask for. Throws `peer-unreachable` when it cannot be asked.
    */
   async audit(
     holder: SiteId,
@@ -65,8 +70,15 @@ export class Auditor {
     const answers = await this.#ask(channel, { owner, nonce, ids: asked.map(({ id }) => id) }, signal);
     const expected = asked.map(({ answer }) => answer);
     const counts = countAnswers(expected, answers);
-    const before = ledger.statement(self, "audit", `${holder}/${owner}`)?.statement;
-    await entries.write({ kind: "audit", holder, owner, ...addAudit(before, counts, clock.now()) });
+    const subject = `${holder}/${owner}`;
+    const before = ledger.statement(self, "audit", subject);
+    const nowMs = clock.now();
+    const untold = addCounts(this.#untold.get(subject), counts);
+    const isTold = before !== undefined && Math.abs(nowMs - before.timeMs) < TOLD_EVERY_MS;
+    this.#untold.set(subject, untold);
+    if (isTold && counts.rightCount === counts.askedCount) return counts;
+    await entries.write({ kind: "audit", holder, owner, ...addAudit(before?.statement, untold, nowMs) });
+    this.#untold.delete(subject);
     return counts;
   }
 

@@ -28,6 +28,11 @@ export class BackOff {
     this.#failures.set(site, { count, untilMs: clock.elapsedMs() + (waitMs ?? backOffMs) });
   }
 
+  /** Nobody waits any more. */
+  forget(): void {
+    this.#failures.clear();
+  }
+
   succeeded(site: SiteId): void {
     this.#failures.delete(site);
   }

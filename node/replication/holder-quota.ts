@@ -18,8 +18,8 @@ export interface HoldingLimits {
 
 interface QuotaComponents {
   readonly self: SiteId;
-  readonly ledger: Pick<LedgerReader, "statement" | "statements">;
-  readonly store: Pick<PrimeStore, "keptTotals" | "stats">;
+  readonly ledger: Pick<LedgerReader, "statement">;
+  readonly store: Pick<PrimeStore, "keptTotals" | "keptSlices" | "stats">;
   /** Asked each time: people change it while the site runs. */
   readonly holdingLimits: () => Promise<HoldingLimits>;
 }
@@ -42,11 +42,12 @@ export class HolderQuota {
     const { ledger, self, store } = this.#components;
     const receipt = ledger.statement(self, "receipt", `${owner}/${slice}`)?.statement;
     const isFirstFill = receipt === undefined;
-    const growthBytes = await this.#growthBytes(owner, sliceBytes, receipt?.bytes ?? 0);
+    const growthBytes = await this.#growthBytes(owner, slice, sliceBytes);
     const { freeBytes, reserveBytes } = await store.stats();
     if (growthBytes > Math.max(0, freeBytes - reserveBytes))
       throw new CostorError("quota-exceeded", "this site's disk has no room for the slice");
-    await this.#requireRoom(owner, growthBytes);
+    // Who only asks, or sends less than before, needs no room.
+    if (growthBytes > 0) await this.#requireRoom(owner, growthBytes);
     const filling = new Set([...this.#reservations].filter((other) => other.isFirstFill).map((other) => other.owner));
     if (isFirstFill && !filling.has(owner) && filling.size >= limits.firstFillsCount)
       throw new CostorError("too-many-requests", "this site fills other owners for the first time now");
@@ -59,13 +60,10 @@ export class HolderQuota {
     return reservation;
   }
 
-  /** What was kept of a slice without a receipt for it is counted once. */
-  async #growthBytes(owner: SiteId, sliceBytes: number, receivedBytes: number): Promise<number> {
-    const { ledger, self, store } = this.#components;
-    const keptBytes = (await store.keptTotals()).find(({ site }) => site === owner)?.bytes ?? 0;
-    const receipts = ledger.statements(self, "receipt").map(({ statement }) => statement);
-    const provenBytes = receipts.reduce((sum, { owner: of, bytes }) => sum + (of === owner ? bytes : 0), 0);
-    return Math.max(0, sliceBytes - receivedBytes - Math.max(0, keptBytes - provenBytes));
+  /** By how much what is here of the slice has to grow. */
+  async #growthBytes(owner: SiteId, slice: number, sliceBytes: number): Promise<number> {
+    const kept = (await this.#components.store.keptSlices(owner)).find((one) => one.slice === slice);
+    return Math.max(0, sliceBytes - (kept?.bytes ?? 0));
   }
 
   async #requireRoom(owner: SiteId, bytes: number, own?: Reservation): Promise<void> {

@@ -5,18 +5,25 @@
  */
 import { parseEntry } from "#ledger/entry.ts";
 import { sliceOf } from "#ledger/slice.ts";
-import { type StatementOf, readStatement } from "#ledger/statements.ts";
+import { type StatementOf, readStatements, subjectOf } from "#ledger/statements.ts";
 import { parseBatch } from "#protocol/batch.ts";
 import type { CborMap } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { LogId, SiteId } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
 import { batchOf, decodeMessage, encodeMessage, isBatch } from "./frame-codec.ts";
 import type { HolderQuota, Reservation } from "./holder-quota.ts";
 import type { Omissions } from "./omissions.ts";
 import type { OwnerTurns } from "./owner-turns.ts";
 import { hashOfSet } from "./prime-set-hash.ts";
 import type { KeptPrimes, LedgerReader, OwnEntries } from "./replication-ports.ts";
-import { type FinishRequest, type ReserveRequest, refusalOf, replicateRequest } from "./replicate-messages.ts";
+import {
+  type FinishRequest,
+  type ReserveRequest,
+  idsToBytes,
+  refusalOf,
+  replicateRequest,
+} from "./replicate-messages.ts";
 import type { Turns } from "./turns.ts";
 
 export interface HolderComponents {
@@ -44,17 +51,27 @@ interface OpenSlice {
   readonly reservation: Reservation;
 }
 
+/** A receipt that is due: what of it is written as one entry at the end costs the ledger a fraction. */
+interface DueReceipt {
+  readonly statement: StatementOf<"receipt">;
+  /** The seq of the `loss` that it ends, if there was one. */
+  readonly lossSeq: number | undefined;
+}
+
 /** What the hash of a copy is compared with. */
 type SignedSet = Pick<StatementOf<"live-set">, "generation" | "count" | "bytes" | "hash" | "snapshots"> & {
   readonly logId: LogId;
 };
 
-export class HolderRun implements Disposable {
+export class HolderRun implements AsyncDisposable {
   readonly #components: HolderComponents;
   /** Who sends: the owner, or a steward. */
   readonly #sender: SiteId;
   readonly #onRefused: HolderRunInit["onRefused"];
   #open: OpenSlice | undefined;
+  #due: DueReceipt[] = [];
+  /** Entries with receipts of this run. */
+  readonly #given = new Map<number, Uint8Array>();
 
   constructor(components: HolderComponents, init: HolderRunInit) {
     this.#components = components;
@@ -76,19 +93,31 @@ export class HolderRun implements Disposable {
       }
     }
     if (request.kind === "finish") return encodeMessage(await this.#finish(request));
+    if (request.kind === "omitted") return encodeMessage(await this.#omitted());
+    if (request.kind === "end") return encodeMessage({ kind: "receipts", entries: await this.#writeReceipts() });
     const { owner, slice } = this.#required();
     const answer = await this.#components.kept.compare(owner, slice, request.key, request.question);
     return encodeMessage({ kind: "compared", answer });
   }
 
-  [Symbol.dispose](): void {
+  /** What was received counts also when the channel ended before its end. What cannot be written now the next run brings again. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#leave();
+    try {
+      await this.#writeReceipts();
+    } catch (error) {
+      if (!(error instanceof CostorError)) throw error;
+    }
+  }
+
+  #leave(): void {
     this.#open?.reservation[Symbol.dispose]();
     this.#open = undefined;
   }
 
   async #reserve({ owner, slice, bytes, entry }: ReserveRequest): Promise<CborMap> {
     const { ledger, quota } = this.#components;
-    this[Symbol.dispose]();
+    this.#leave();
     await ledger.offer({ entries: [entry] });
     if (!this.#isNamed(owner, slice))
       throw new CostorError("peer-refused", "neither the owner nor a steward names this site for the slice");
@@ -132,20 +161,32 @@ export class HolderRun implements Disposable {
       const hash = hashOfSet(live);
       if (hash !== signed.hash || live.length !== signed.count)
         return { kind: "differs", count: live.length, hash: Buffer.from(hash, "hex") };
+      this.#oweReceipt(owner, slice, signed);
+      const noted = leftOut.intersection(new Set(ids));
       // Notes come last: nothing is dropped by a note while an older receipt says that it is here.
-      const receipt = await this.#receipt(owner, slice, signed);
-      if (this.#sender === owner) await omissions.note(owner, slice, signed.logId, leftOut.intersection(new Set(ids)));
-      return { kind: "receipt", entry: receipt };
+      if (noted.size > 0) await this.#writeReceipts();
+      if (this.#sender === owner) await omissions.note(owner, slice, signed.logId, noted);
+      return { kind: "received" };
     });
+  }
+
+  /** So that an owner that has lost its memory learns what it has left out. */
+  async #omitted(): Promise<CborMap> {
+    const { owner, slice } = this.#required();
+    const notes = await Array.fromAsync(this.#components.omissions.notes(owner, slice));
+    const ids = [...new Set(notes.flatMap((note) => note.ids ?? []))];
+    if (ids.length > limits.reconcileExtrasCount)
+      throw new CostorError("limit-exceeded", `at most ${limits.reconcileExtrasCount} omitted ids are told`);
+    return { kind: "omitted", ids: idsToBytes(ids) };
   }
 
   /** What the owner has signed last, or what the steward has given a receipt for. */
   #signedSet(bytes: Uint8Array, owner: SiteId, slice: number): SignedSet {
     const { ledger } = this.#components;
     const entry = parseEntry(bytes);
-    const statement = readStatement(entry);
     const [kind, subject] =
       this.#sender === owner ? (["live-set", `${slice}`] as const) : (["receipt", `${owner}/${slice}`] as const);
+    const statement = readStatements(entry).find((said) => said.kind === kind && subjectOf(said) === subject);
     const newest = ledger.statement(this.#sender, kind, subject);
     const isNewest =
       statement?.kind === kind &&
@@ -156,22 +197,40 @@ export class HolderRun implements Disposable {
     return { ...statement, logId: entry.logId };
   }
 
-  /** Durable, and in the ledger; the same as before where nothing has changed. */
-  async #receipt(owner: SiteId, slice: number, signed: SignedSet): Promise<Uint8Array> {
+  #oweReceipt(owner: SiteId, slice: number, { generation, count, bytes, hash, snapshots }: SignedSet): void {
+    const { ledger, self } = this.#components;
+    const loss = ledger.statement(self, "loss", `${owner}/${slice}`);
+    const statement = { kind: "receipt", owner, slice, generation, count, bytes, hash, snapshots } as const;
+    this.#due.push({ statement, lossSeq: loss?.seq });
+  }
+
+  /**
+   * Writes the receipts that are due, those that say what was said before left out, and ends the losses that they make good. What was
+   * lost, or placed elsewhere, meanwhile gets none. Resolves with the entries in which the receipts stand.
+   */
+  async #writeReceipts(): Promise<Uint8Array[]> {
     const { ledger, entries, self } = this.#components;
-    const { generation, count, bytes, hash, snapshots } = signed;
-    const subject = `${owner}/${slice}`;
-    const before = ledger.statement(self, "receipt", subject);
-    const isSame =
-      before?.statement.hash === hash &&
-      before.statement.generation === generation &&
-      before.statement.snapshots === snapshots;
-    const known = isSame ? await ledger.entry(before.logId, before.seq) : undefined;
-    const receipt =
-      known ?? (await entries.write({ kind: "receipt", owner, slice, generation, count, bytes, hash, snapshots }));
-    const loss = ledger.statement(self, "loss", subject);
-    if (loss !== undefined) await entries.withdrawIdle({ also: [loss], leastCount: 1 });
-    return receipt;
+    const due = this.#due.filter(({ statement, lossSeq }) => {
+      const loss = ledger.statement(self, "loss", subjectOf(statement));
+      return loss?.seq === lossSeq && this.#isNamed(statement.owner, statement.slice);
+    });
+    this.#due = [];
+    const fresh = due.filter(({ statement }) => !this.#isSaid(statement)).map(({ statement }) => statement);
+    if (fresh.length > 0) await entries.writeAll(fresh);
+    const losses = due.flatMap(({ statement }) => ledger.statement(self, "loss", subjectOf(statement)) ?? []);
+    if (losses.length > 0) await entries.withdrawIdle({ also: losses, leastCount: 1 });
+    for (const { statement } of due) {
+      const said = ledger.statement(self, "receipt", subjectOf(statement));
+      const entry = said && (this.#given.get(said.seq) ?? (await ledger.entry(said.logId, said.seq)));
+      if (entry !== undefined) this.#given.set(said!.seq, entry);
+    }
+    return [...this.#given.values()];
+  }
+
+  #isSaid({ owner, slice, generation, hash, snapshots }: StatementOf<"receipt">): boolean {
+    const { ledger, self } = this.#components;
+    const said = ledger.statement(self, "receipt", `${owner}/${slice}`)?.statement;
+    return said?.hash === hash && said.generation === generation && said.snapshots === snapshots;
   }
 
   #required(): OpenSlice {

@@ -1,6 +1,6 @@
 /** Serves `/costor/replicate/1`: keeps what owners and stewards send. docs/specs/replication.md, A run. */
 import type { Channel, Peers } from "#ledger/peers.ts";
-import { CostorError } from "#protocol/errors.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { type HolderComponents, HolderRun } from "./holder-run.ts";
 import type { OnRefused, Sites } from "./replication-ports.ts";
@@ -50,16 +50,21 @@ export class HolderService {
     this.#running.add(channel.peer);
     const onRefused = (error: CostorError): void =>
       this.#components.onRefused?.(channel.peer, replicateProtocol, error);
-    using run = new HolderRun(this.#components, { sender, onRefused });
+    await using run = new HolderRun(this.#components, { sender, onRefused });
     try {
-      for (let frame = await channel.receive(signal); frame !== undefined; frame = await channel.receive(signal))
+      let coming = channel.receive(signal);
+      for (let frame = await coming; frame !== undefined; frame = await coming) {
+        // The next one comes while this one is written.
+        coming = channel.receive(signal);
+        coming.catch(() => undefined);
         await channel.send(await run.answer(frame));
+      }
     } finally {
       this.#running.delete(channel.peer);
     }
   }
 }
 
-/** What an honest peer meets too. */
-const isExpected = (error: unknown): error is CostorError =>
-  error instanceof CostorError && ["peer-refused", "too-many-requests", "quota-exceeded"].includes(error.code);
+/** What is to be said and need not be logged as a fault of the run: that this site lacks room or may not write is known here. */
+const EXPECTED = ["peer-refused", "too-many-requests", "quota-exceeded", "store-full", "ledger-refused"] as const;
+const isExpected = (error: unknown): error is CostorError => EXPECTED.some((code) => isCostorError(error, code));

@@ -2,6 +2,10 @@
 import type { Clock } from "#ledger/clock.ts";
 import type { LedgerReader, OwnEntries } from "./replication-ports.ts";
 import type { SignedSlice } from "./owner-run.ts";
+import { SerialQueue } from "#node/site/serial-queue.ts";
+import { CostorError } from "#protocol/errors.ts";
+import type { StatementOf } from "#ledger/statements.ts";
+import { allSlices } from "./all-slices.ts";
 import { hashOfSet } from "./prime-set-hash.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 
@@ -22,7 +26,7 @@ export interface LiveSetComponents {
   readonly clock: Pick<Clock, "elapsedMs">;
   readonly self: SiteId;
   readonly ledger: Pick<LedgerReader, "statement" | "entry">;
-  readonly entries: Pick<OwnEntries, "write">;
+  readonly entries: Pick<OwnEntries, "writeAll">;
   readonly own: OwnPrimes;
 }
 
@@ -30,7 +34,7 @@ export class LiveSets {
   readonly #components: LiveSetComponents;
   /** Revisions and snapshots that the newest live sets cover, as far as this process has signed them. */
   readonly #signed = new Map<number, { revision: number; snapshots: number; elapsedMs: number }>();
-  readonly #signing = new Map<number, Promise<SignedSlice>>();
+  readonly #queue = new SerialQueue();
 
   constructor(components: LiveSetComponents) {
     this.#components = components;
@@ -54,31 +58,48 @@ export class LiveSets {
   }
 
   /**
-   * What there is now, and the live set that says so: a new one where something has changed. Runs with two holders ask at
-   * once, and get one. Throws like `OwnLog.write`.
+   * What there is now, and the live set that says so. Where something has changed, all slices are signed anew in one entry. Runs
+   * with two holders ask one after the other, and get one. Throws like `OwnLog.write`.
    */
   sign(slice: number): Promise<SignedSlice> {
-    const under = this.#signing.get(slice);
-    if (under !== undefined) return under;
-    const signing = this.#sign(slice).finally(() => this.#signing.delete(slice));
-    this.#signing.set(slice, signing);
-    return signing;
+    return this.#queue.run(async () => {
+      const { own } = this.#components;
+      const snapshots = own.snapshotsCount();
+      const set = await own.slice(slice);
+      const hash = hashOfSet(set.ids);
+      if (!this.#isSigned(slice, hash)) await this.#signAll(snapshots);
+      const { self, ledger } = this.#components;
+      const signed = ledger.statement(self, "live-set", `${slice}`)!;
+      // A backup has come between: what was just signed is read again.
+      const { ids, bytes } = signed.statement.hash === hash ? set : await own.slice(slice);
+      const entry = await ledger.entry(signed.logId, signed.seq);
+      if (entry === undefined || hashOfSet(ids) !== signed.statement.hash)
+        throw new CostorError("too-many-requests", "backups change the slice faster than it is signed");
+      return { slice, ids, bytes, hash: signed.statement.hash, generation: signed.statement.generation, entry };
+    });
   }
 
-  async #sign(slice: number): Promise<SignedSlice> {
-    const { self, ledger, entries, own } = this.#components;
-    // In this order: what a snapshot reaches is kept before the snapshot is counted.
-    const [revision, snapshots] = [own.revision(slice), own.snapshotsCount()];
-    const { ids, bytes } = await own.slice(slice);
-    const hash = hashOfSet(ids);
-    const newest = ledger.statement(self, "live-set", `${slice}`);
-    const isSame = newest?.statement.hash === hash && newest.statement.snapshots === snapshots;
-    const known = isSame ? await ledger.entry(newest.logId, newest.seq) : undefined;
-    const generation = (newest?.statement.generation ?? 0) + (known === undefined ? 1 : 0);
-    const entry =
-      known ??
-      (await entries.write({ kind: "live-set", slice, generation, count: ids.length, bytes, hash, snapshots }));
-    this.#signed.set(slice, { revision, snapshots, elapsedMs: this.#components.clock.elapsedMs() });
-    return { slice, ids, bytes, hash, generation, entry };
+  /** Whether a live set in force says so, and covers the newest snapshot or is too young to be followed by another one. */
+  #isSigned(slice: number, hash: string): boolean {
+    const { self, ledger } = this.#components;
+    return ledger.statement(self, "live-set", `${slice}`)?.statement.hash === hash && this.isCurrent(slice);
+  }
+
+  /** In one entry, those that are as they were left out. `snapshots` was read before any slice: what it counts is in them. */
+  async #signAll(snapshots: number): Promise<void> {
+    const { self, ledger, entries, own, clock } = this.#components;
+    const changed: StatementOf<"live-set">[] = [];
+    const revisions = allSlices.map((slice) => own.revision(slice));
+    for (const slice of allSlices) {
+      const { ids, bytes } = await own.slice(slice);
+      const hash = hashOfSet(ids);
+      const newest = ledger.statement(self, "live-set", `${slice}`)?.statement;
+      if (newest?.hash === hash && newest.snapshots === snapshots) continue;
+      const generation = (newest?.generation ?? 0) + 1;
+      changed.push({ kind: "live-set", slice, generation, count: ids.length, bytes, hash, snapshots });
+    }
+    if (changed.length > 0) await entries.writeAll(changed);
+    const elapsedMs = clock.elapsedMs();
+    for (const slice of allSlices) this.#signed.set(slice, { revision: revisions[slice]!, snapshots, elapsedMs });
   }
 }

@@ -8,7 +8,7 @@ import type { KeptPrimes, LedgerReader, OwnEntries } from "./replication-ports.t
 export interface LossComponents {
   readonly self: SiteId;
   readonly ledger: Pick<LedgerReader, "statement">;
-  readonly entries: Pick<OwnEntries, "write">;
+  readonly entries: Pick<OwnEntries, "writeAll">;
   readonly store: Pick<PrimeStore, "keptTotals" | "lostOf">;
   readonly kept: Pick<KeptPrimes, "release">;
   readonly ownerTurns: OwnerTurns;
@@ -22,11 +22,11 @@ export async function reportLosses({ self, ledger, entries, store, kept, ownerTu
       const lost: PrimeId[] = (await Array.fromAsync(store.lostOf(owner))).flat();
       const counts = new Array<number>(SLICES_COUNT).fill(0);
       for (const id of lost) counts[sliceOf(id)]!++;
-      for (const [slice, count] of counts.entries()) {
-        if (count === 0) continue;
+      const losses = counts.flatMap((count, slice) => {
         const before = ledger.statement(self, "loss", `${owner}/${slice}`)?.statement.count ?? 0;
-        await entries.write({ kind: "loss", owner, slice, count: before + count });
-      }
+        return count === 0 ? [] : [{ kind: "loss", owner, slice, count: before + count } as const];
+      });
+      await entries.writeAll(losses);
       await kept.release(owner, lost);
     });
   }

@@ -5,19 +5,19 @@
  * missing then.
  */
 import { parseEntry } from "#ledger/entry.ts";
+import type { Clock } from "#ledger/clock.ts";
 import type { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
 import type { Channel } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
-import { readStatement } from "#ledger/statements.ts";
+import { type HeldStatement, readStatements } from "#ledger/statements.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
-import { decodeMessage, encodeMessage } from "./frame-codec.ts";
+import { HolderChannel, expectAnswer } from "./holder-channel.ts";
 import { batchFrames } from "./prime-batches.ts";
-import { type ReplicateAnswer, idsToBytes, refusalError, replicateAnswer } from "./replicate-messages.ts";
+import { idsToBytes, refusalError } from "./replicate-messages.ts";
 import type { LedgerReader } from "./replication-ports.ts";
-import { compareSlice } from "./slice-comparison.ts";
 
 /** A slice as it is signed: what is sent is what the statement covers, whatever is backed up meanwhile. */
 export interface SignedSlice {
@@ -38,6 +38,7 @@ export interface SliceToSend extends SignedSlice {
 }
 
 export interface OwnerRunComponents {
+  readonly clock: Clock;
   readonly channel: Channel;
   readonly ledger: Pick<LedgerReader, "offer" | "statement">;
   readonly store: Pick<PrimeStore, "get" | "getMany">;
@@ -76,19 +77,18 @@ export interface SliceReport {
 
 /** A holder that differs after so many comparisons, though nothing is missing, is not believed. */
 const ROUNDS_COUNT = 4;
-const KEY_BYTES = 32;
 
 export class OwnerRun {
   readonly #components: OwnerRunComponents;
   readonly #init: OwnerRunInit;
-  readonly #key: Buffer;
+  readonly #holder: HolderChannel;
   #keptCount = 0;
   #keptBytes = 0;
 
   constructor(components: OwnerRunComponents, init: OwnerRunInit) {
     this.#components = components;
     this.#init = init;
-    this.#key = components.rng.bytes(KEY_BYTES);
+    this.#holder = new HolderChannel(components, init);
   }
 
   /**
@@ -103,11 +103,14 @@ export class OwnerRun {
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
       const reports: SliceReport[] = [];
+      const received: Receivable[] = [];
       for await (const slice of slices) {
         const report = await this.#send(slice);
         reports.push(report);
+        if (report.end === "received") received.push(receivableOf(slice));
         if (report.end === "paused") break;
       }
+      if (received.length > 0) await this.#takeReceipts(received);
       await channel.close();
       return reports;
     } catch (error) {
@@ -115,6 +118,7 @@ export class OwnerRun {
       signal?.throwIfAborted();
       throw error;
     } finally {
+      this.#holder[Symbol.dispose]();
       signal?.removeEventListener("abort", onAbort);
     }
   }
@@ -123,47 +127,34 @@ export class OwnerRun {
     const { slice, ids, bytes, namingEntry, entry } = toSend;
     if (!this.#mayGoOn()) return { slice, end: "paused" };
     const owner = Buffer.from(this.#init.owner, "hex");
-    const reserved = await this.#ask({ kind: "reserve", owner, slice, bytes, entry: namingEntry });
+    const reserved = await this.#holder.ask({ kind: "reserve", owner, slice, bytes, entry: namingEntry });
     if (reserved.kind === "refused") return { slice, end: "refused", refusal: refusalError(reserved) };
-    expect(reserved, "granted");
+    expectAnswer(reserved, "granted");
     const lacking = new Set<PrimeId>();
     for (let round = 0; round < ROUNDS_COUNT; round++) {
-      const { missing, extras } = await this.#compare(slice, ids);
+      const { missing, extras } = await this.#holder.compare(slice, ids);
       lacking.clear();
       if (!(await this.#sendPrimes(slice, missing, lacking))) return { slice, end: "paused" };
       if (lacking.size > 0) return { slice, end: "lacking", lacking: [...lacking] };
-      const answer = await this.#ask({ kind: "finish", entry, extras: idsToBytes(extras) });
+      const answer = await this.#holder.ask({ kind: "finish", entry, extras: idsToBytes(extras) });
       if (answer.kind === "differs") continue;
       // A newer live set was signed meanwhile: the next run brings it.
       if (answer.kind === "refused") return { slice, end: "refused", refusal: refusalError(answer) };
-      await this.#believe(expect(answer, "receipt").entry, toSend);
+      expectAnswer(answer, "received");
       return { slice, end: "received" };
     }
     throw new CostorError("peer-misbehaved", `slice ${slice} differs at the holder, and it does not say where`);
   }
 
-  async #compare(slice: number, ids: readonly PrimeId[]) {
-    const missing: PrimeId[] = [];
-    const extras: PrimeId[] = [];
-    const key = this.#key;
-    const ask = async (question: Uint8Array): Promise<Uint8Array> =>
-      expect(await this.#ask({ kind: "compare", key, question }), "compared").answer;
-    for await (const difference of compareSlice({ key, slice, ids, ask, signal: this.#init.signal })) {
-      if ("missing" in difference) for (const id of difference.missing) missing.push(id);
-      else for (const id of difference.extra) extras.push(id);
-    }
-    return { missing, extras };
-  }
-
   /** False when the run may not go on; what was sent is kept by then. */
   async #sendPrimes(slice: number, missing: readonly PrimeId[], lacking: Set<PrimeId>): Promise<boolean> {
-    const { channel, store, limit } = this.#components;
+    const { store, limit } = this.#components;
     const underWay: { count: number; bytes: number }[] = [];
     let underWayBytes = 0;
     const takeAnswer = async (): Promise<void> => {
       const { count, bytes } = underWay.shift()!;
       underWayBytes -= bytes;
-      const kept = expect(await this.#receive(), "kept");
+      const kept = expectAnswer(await this.#holder.receive(), "kept");
       if (kept.count !== count) throw new CostorError("peer-misbehaved", "it keeps other primes than were sent");
       this.#keptCount += count;
       this.#keptBytes += bytes;
@@ -178,47 +169,39 @@ export class OwnerRun {
       // Before it is sent: what was under way when the channel breaks is not counted as kept.
       underWay.push({ count, bytes });
       underWayBytes += bytes;
-      await channel.send(frame);
+      await this.#holder.send(frame);
     }
     while (underWay.length > 0) await takeAnswer();
     return !isPaused;
   }
 
-  /** Enters the receipt in the ledger. Throws `peer-misbehaved` for one that is not for what was sent. */
-  async #believe(bytes: Uint8Array, { slice, hash, generation }: SignedSlice): Promise<void> {
+  /** Enters the receipts in the ledger. Throws `peer-misbehaved` for those that are not for what was sent. */
+  async #takeReceipts(received: readonly Receivable[]): Promise<void> {
     const { ledger } = this.#components;
     const { owner, holder } = this.#init;
-    await ledger.offer({ entries: [bytes] });
-    const said = readStatement(parseEntry(bytes));
-    const newest = ledger.statement(holder, "receipt", `${owner}/${slice}`)?.statement;
-    const isFor = (receipt: typeof newest): boolean =>
-      receipt?.owner === owner && receipt.slice === slice && receipt.hash === hash && receipt.generation === generation;
-    if (said?.kind !== "receipt" || !isFor(said) || !isFor(newest))
-      throw new CostorError("peer-misbehaved", `its receipt is not for what was sent of slice ${slice}`);
+    const { entries } = expectAnswer(await this.#holder.ask({ kind: "end" }), "receipts");
+    await ledger.offer({ entries });
+    const said = entries.flatMap((bytes) => readStatements(parseEntry(bytes)));
+    for (const { slice, hash, generation } of received) {
+      const isFor = (receipt: (typeof said)[number] | HeldStatement | undefined): boolean =>
+        receipt?.kind === "receipt" &&
+        receipt.owner === owner &&
+        receipt.slice === slice &&
+        receipt.hash === hash &&
+        receipt.generation === generation;
+      const newest = ledger.statement(holder, "receipt", `${owner}/${slice}`)?.statement;
+      if (!said.some(isFor) || !isFor(newest))
+        throw new CostorError("peer-misbehaved", `it gives no receipt for what was sent of slice ${slice}`);
+    }
   }
 
   #mayGoOn(): boolean {
     return this.#init.mayGoOn?.() ?? true;
   }
-
-  async #ask(message: Parameters<typeof encodeMessage>[0]): Promise<ReplicateAnswer> {
-    await this.#components.channel.send(encodeMessage(message));
-    return this.#receive();
-  }
-
-  async #receive(): Promise<ReplicateAnswer> {
-    const frame = await this.#components.channel.receive(this.#init.signal);
-    if (frame === undefined) throw new CostorError("peer-unreachable", "the holder ended the run");
-    return decodeMessage(frame, replicateAnswer);
-  }
 }
 
-/** Throws the other side's refusal, or `peer-misbehaved` for another answer. */
-function expect<Kind extends ReplicateAnswer["kind"]>(
-  answer: ReplicateAnswer,
-  kind: Kind,
-): Extract<ReplicateAnswer, { kind: Kind }> {
-  if (answer.kind === "refused") throw refusalError(answer);
-  if (answer.kind !== kind) throw new CostorError("peer-misbehaved", `it answers ${answer.kind} where ${kind} is due`);
-  return answer as Extract<ReplicateAnswer, { kind: Kind }>;
-}
+/** What a receipt is for. */
+type Receivable = Pick<SignedSlice, "slice" | "hash" | "generation">;
+
+/** Without the ids, which are many. */
+const receivableOf = ({ slice, hash, generation }: SignedSlice): Receivable => ({ slice, hash, generation });

@@ -2,10 +2,16 @@
 import { failsAudit } from "#ledger/audit-sample.ts";
 import { type HolderState, type SliceState, copiesOf } from "#ledger/copies.ts";
 import type { HoldingSite } from "#ledger/holding-site.ts";
-import { type Candidate, type PlacementPlan, type SliceToPlace, planPlacement } from "#ledger/plan-placement.ts";
+import {
+  type Candidate,
+  type PlacementInput,
+  type PlacementPlan,
+  type SliceToPlace,
+  planPlacement,
+} from "#ledger/plan-placement.ts";
 import type { Rng } from "#ledger/rng.ts";
-import { SLICES_COUNT } from "#ledger/slice.ts";
 import type { SiteId } from "#protocol/ids.ts";
+import { allSlices } from "./all-slices.ts";
 import type { LedgerReader, OwnEntries, Sites } from "./replication-ports.ts";
 import type { Silence } from "./silence.ts";
 
@@ -13,30 +19,38 @@ export interface PlacementComponents {
   readonly self: SiteId;
   readonly sites: Sites;
   readonly ledger: LedgerReader;
-  readonly entries: Pick<OwnEntries, "write">;
+  readonly entries: Pick<OwnEntries, "writeAll">;
   readonly silence: Pick<Silence, "of">;
   readonly rng: Rng;
   /** Whether a site has refused a reservation within the last day. */
   readonly refuses: (site: SiteId) => boolean;
 }
 
+const HOUR_MS = 3_600_000;
+
 export class PlacementKeeper {
   readonly #components: PlacementComponents;
   readonly #copiesCount: number;
+  #planned: { readonly grounds: string; readonly plan: PlacementPlan } | undefined;
 
   constructor(components: PlacementComponents, init: { copiesCount: number }) {
     this.#components = components;
     this.#copiesCount = init.copiesCount;
   }
 
-  /** Plans this site's own placement, and writes what has changed. */
+  /** Plans this site's own placement, and writes what has changed. The same grounds give the plan of before. */
   async keep(): Promise<PlacementPlan> {
     const { self, entries, rng } = this.#components;
     const slices = allSlices.map((slice) => this.toPlace(self, slice));
     const input = { owner: self, candidates: this.candidates(self), slices, copiesCount: this.#copiesCount };
+    const grounds = groundsOf(input);
+    if (this.#planned?.grounds === grounds) return this.#planned.plan;
     const plan = planPlacement(input, rng);
-    for (const slice of new Set(plan.changes.map((change) => change.slice)))
-      await entries.write({ kind: "placement", slice, holders: [...plan.table[slice]!] });
+    const changed = [...new Set(plan.changes.map((change) => change.slice))];
+    if (changed.length > 0)
+      await entries.writeAll(changed.map((slice) => ({ kind: "placement", slice, holders: [...plan.table[slice]!] })));
+    // One that changed something rests on other grounds by now.
+    this.#planned = plan.changes.length === 0 ? { grounds, plan } : undefined;
     return plan;
   }
 
@@ -124,4 +138,9 @@ export class PlacementKeeper {
   }
 }
 
-export const allSlices: readonly number[] = Array.from({ length: SLICES_COUNT }, (_, slice) => slice);
+/** All that a plan rests on, but chance: silence by the hour. */
+const groundsOf = ({ candidates, slices }: PlacementInput): string =>
+  JSON.stringify([
+    candidates.map((candidate) => ({ ...candidate, silentMs: Math.floor(candidate.silentMs / HOUR_MS) })),
+    slices.map(({ bytes, holders, stored }) => [bytes, holders, [...stored]]),
+  ]);

@@ -2,6 +2,7 @@
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { type StoredPrime, batchEntryBytes } from "#protocol/batch.ts";
 import { isCostorError } from "#protocol/errors.ts";
+import { freeBuffer } from "#protocol/freed-buffer.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { encodeBatch } from "./frame-codec.ts";
@@ -28,12 +29,23 @@ export async function* batchFrames(
   let bytes = 0;
   const flush = (): BatchFrame => {
     const frame = { frame: encodeBatch(primes), count: primes.length, bytes };
+    for (const { stored } of primes) freeBuffer(stored);
     primes = [];
     bytes = 0;
     return frame;
   };
+  const readFrom = (at: number): Promise<StoredPrime[]> => {
+    const read = readPrimes(store, ids.slice(at, at + READ_COUNT), onLacking);
+    // Nobody may wait for it any more when it fails.
+    read.catch(() => undefined);
+    return read;
+  };
+  let coming = readFrom(0);
   for (let at = 0; at < ids.length; at += READ_COUNT) {
-    for (const prime of await readPrimes(store, ids.slice(at, at + READ_COUNT), onLacking)) {
+    const read = await coming;
+    // The next ones are read while these are sent.
+    coming = readFrom(at + READ_COUNT);
+    for (const prime of read) {
       primes.push(prime);
       bytes += batchEntryBytes(prime.stored.length);
       if (bytes >= BATCH_BYTES || primes.length >= limits.batchPrimesCount) yield flush();

@@ -73,8 +73,12 @@ const finish = v.strictObject({
   /** What the holder has and the live set has not. */
   extras: idsField(limits.reconcileExtrasCount),
 });
+/** Which of what the holder has is noted as omitted. */
+const omitted = v.strictObject({ kind: v.literal("omitted") });
+/** No more slices: the receipts are due. */
+const end = v.strictObject({ kind: v.literal("end") });
 /** Frames that are no batch, from the owner. */
-export const replicateRequest = v.variant("kind", [reserve, compare, finish]);
+export const replicateRequest = v.variant("kind", [reserve, compare, finish, omitted, end]);
 export type ReserveRequest = v.InferOutput<typeof reserve>;
 export type FinishRequest = v.InferOutput<typeof finish>;
 
@@ -83,8 +87,12 @@ const answers = {
   granted: v.strictObject({ kind: v.literal("granted") }),
   compared: v.strictObject({ kind: v.literal("compared"), answer: bytes }),
   kept: v.strictObject({ kind: v.literal("kept"), count: natural }),
-  receipt: v.strictObject({ kind: v.literal("receipt"), entry }),
+  /** The slice is as it was signed; its receipt comes at the end. */
+  received: v.strictObject({ kind: v.literal("received") }),
+  /** The entries in which the receipts of all slices stand that were received. */
+  receipts: v.strictObject({ kind: v.literal("receipts"), entries: v.pipe(v.array(entry), v.maxLength(SLICES_COUNT)) }),
   differs: v.strictObject({ kind: v.literal("differs"), count: natural, hash: bytesOf(HASH_BYTES) }),
+  omitted: v.strictObject({ kind: v.literal("omitted"), ids: idsField(limits.reconcileExtrasCount) }),
   refused,
 };
 /** Frames from the holder. */
@@ -92,8 +100,10 @@ export const replicateAnswer = v.variant("kind", [
   answers.granted,
   answers.compared,
   answers.kept,
-  answers.receipt,
+  answers.received,
+  answers.receipts,
   answers.differs,
+  answers.omitted,
   answers.refused,
 ]);
 export type ReplicateAnswer = v.InferOutput<typeof replicateAnswer>;
@@ -115,4 +125,6 @@ export function refusalError({ code, message }: { code: string; message: string 
 }
 
 /** Those that say something to the one who is refused. */
-const REFUSALS = new Set<string>(["quota-exceeded", "peer-refused", "too-many-requests", "store-full", "store-failed"]);
+const REFUSALS = new Set<string>([
+  ...["quota-exceeded", "peer-refused", "too-many-requests", "store-full", "store-failed", "ledger-refused"],
+]);

@@ -8,7 +8,7 @@ import type { CostorError } from "#protocol/errors.ts";
 import type { PeerKey, PrimeId, SiteId } from "#protocol/ids.ts";
 
 export type LedgerReader = Pick<Ledger, "currentLog" | "forkOf" | "statement" | "statements" | "entry" | "offer">;
-export type OwnEntries = Pick<OwnLog, "write" | "withdrawIdle">;
+export type OwnEntries = Pick<OwnLog, "write" | "writeAll" | "withdrawIdle">;
 export type Sites = Pick<Membership, "sites" | "roleOf" | "siteOfPeer" | "peerOf" | "failureDomainOf">;
 
 /** Told of each request that a peer is refused: there may be many. */

@@ -24,10 +24,11 @@ import { Omissions } from "./omissions.ts";
 import { OwnerTurns } from "./owner-turns.ts";
 import { PlacementKeeper } from "./placement-keeper.ts";
 import { servePrimes } from "./primes-service.ts";
+import { LED_BACK, Regaining } from "./regaining.ts";
 import { Refusals } from "./refusals.ts";
 import { RegularWork } from "./regular-work.ts";
 import type { KeptPrimes, LedgerReader, OnRefused, OwnEntries, Sites } from "./replication-ports.ts";
-import { Replicator, type ReplicatorEvent } from "./replicator.ts";
+import { type HolderAudit, Replicator, type ReplicatorEvent } from "./replicator.ts";
 import { Silence } from "./silence.ts";
 import { StewardDuty } from "./steward-duty.ts";
 import { Turns } from "./turns.ts";
@@ -46,8 +47,10 @@ export interface ReplicationComponents {
   /** Asked each time: people change them while the site runs. */
   readonly settings: () => ReplicationSettings;
   readonly holdingLimits: () => Promise<HoldingLimits>;
-  /** Why the own log must not be written now: `OwnLog.suspicion`, or that nobody was asked yet. */
+  /** Why no live set must be signed now: `OwnLog.suspicion`, that nobody was asked yet, or {@link LED_BACK}. */
   readonly suspicion: () => string | undefined;
+  /** `OwnLog.regained`. */
+  readonly regained: () => Promise<void>;
   readonly onEvent: (event: ReplicationEvent) => void;
 }
 
@@ -86,7 +89,9 @@ export class Replication implements AsyncDisposable {
   readonly #components: ReplicationComponents;
   readonly #holder: HolderService;
   readonly #owner: RegularWork;
+  readonly #healing: RegularWork;
   readonly #liveSets: LiveSets;
+  readonly #replicator: Replicator;
   readonly #works: readonly RegularWork[];
   #windows: { readonly key: string; readonly windows: MaintenanceWindows } | undefined;
 
@@ -130,7 +135,7 @@ export class Replication implements AsyncDisposable {
       suspicion: () => this.suspicion(),
       mayMove: () => this.mayMove(),
     };
-    const replicator = new Replicator(acting);
+    this.#replicator = new Replicator(acting);
     const onStewardFailure = (site: SiteId, error: unknown): void =>
       components.onEvent({ event: "put-off", what: `what is done for a silent owner with ${site}`, error });
     const steward = new StewardDuty({ ...acting, onFailure: onStewardFailure });
@@ -144,15 +149,23 @@ export class Replication implements AsyncDisposable {
     this.#owner = this.#work(
       "sending",
       15 * MINUTE_MS,
-      inFederation((signal) => replicator.turn(signal)),
+      inFederation((signal) => this.#replicator.turn(signal)),
     );
     const heal = async (signal: AbortSignal): Promise<void> => {
       const onFailure = (holder: SiteId, error: unknown): void =>
         components.onEvent({ event: "run-failed", holder, error });
       if ((await healOwn({ ...components, onFailure }, signal)) > 0) this.soon();
     };
+    this.#healing = this.#work("healing", 15 * MINUTE_MS, inFederation(heal));
+    const regaining = new Regaining(components);
+    const regain = async (signal: AbortSignal): Promise<void> => {
+      if (components.suspicion() !== LED_BACK || !(await regaining.turn(signal))) return;
+      this.#healing.soon();
+      this.soon();
+    };
     this.#works = [
-      this.#work("healing", 15 * MINUTE_MS, inFederation(heal)),
+      this.#healing,
+      this.#work("regaining", 5 * MINUTE_MS, inFederation(regain)),
       this.#owner,
       this.#work(
         "stewardship",
@@ -184,12 +197,20 @@ export class Replication implements AsyncDisposable {
   /** People want what is new to be sent at once. */
   now(): void {
     this.#liveSets.hurry();
+    this.#replicator.hurry();
     this.#owner.soon();
   }
 
   /** Something is new: a snapshot, a site, settings. */
   soon(): void {
     this.#owner.soon();
+  }
+
+  /** People want to know now whether holders have what they say. Throws as {@link Replicator.audit}. */
+  async audit(signal: AbortSignal): Promise<HolderAudit[]> {
+    const audits = await this.#replicator.audit(signal);
+    this.soon();
+    return audits;
   }
 
   /** Whether data may be moved now. */

@@ -4,7 +4,7 @@
  * Every turn begins with what is known now; a turn that fails, or ends with its window, leaves nothing that the next one
  * would not find. Nothing is sent and nothing signed while this site is under suspicion.
  */
-import { failsAudit } from "#ledger/audit-sample.ts";
+import { type AuditCounts, failsAudit } from "#ledger/audit-sample.ts";
 import type { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
 import type { Clock } from "#ledger/clock.ts";
 import type { Peers } from "#ledger/peers.ts";
@@ -16,7 +16,8 @@ import type { Auditor } from "./auditor.ts";
 import { BackOff } from "./back-off.ts";
 import type { LiveSets, OwnPrimes } from "./live-sets.ts";
 import { OwnerRun, type RunProgress, type SliceReport, type SliceToSend } from "./owner-run.ts";
-import { type PlacementKeeper, allSlices } from "./placement-keeper.ts";
+import { allSlices } from "./all-slices.ts";
+import type { PlacementKeeper } from "./placement-keeper.ts";
 import type { Refusals } from "./refusals.ts";
 import { hashOfSet } from "./prime-set-hash.ts";
 import { replicateProtocol } from "./replicate-messages.ts";
@@ -49,6 +50,14 @@ export type ReplicatorEvent =
   | { readonly event: "run-ended"; readonly holder: SiteId; readonly reports: readonly SliceReport[] }
   | { readonly event: "run-failed"; readonly holder: SiteId; readonly error: unknown }
   | { readonly event: "audit-failed"; readonly holder: SiteId; readonly error: unknown };
+
+/** What an audit of one holder came to. */
+export interface HolderAudit {
+  readonly holder: SiteId;
+  readonly isReached: boolean;
+  /** Undefined when nothing was asked: it is not reached, or has given no receipt for what there is now. */
+  readonly counts: AuditCounts | undefined;
+}
 
 const RUNS_AT_ONCE_COUNT = 2;
 const DAY_MS = 24 * 3_600_000;
@@ -83,6 +92,28 @@ export class Replicator {
     for (const holder of new Set(table.flat())) await this.#auditWhenDue(holder, table, signal);
   }
 
+  /** Audits each holder now, one after the other. Throws what the ledger throws, and the signal's reason. */
+  async audit(signal: AbortSignal): Promise<HolderAudit[]> {
+    const { placement, self } = this.#components;
+    const table = allSlices.map((slice) => placement.toPlace(self, slice).holders);
+    const audits: HolderAudit[] = [];
+    for (const holder of [...new Set(table.flat())].sort()) {
+      try {
+        audits.push({ holder, isReached: true, counts: await this.#audit(holder, table, signal) });
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!isCostorError(error, "peer-unreachable")) throw error;
+        audits.push({ holder, isReached: false, counts: undefined });
+      }
+    }
+    return audits;
+  }
+
+  /** People want it now: holders that failed are tried again without waiting. */
+  hurry(): void {
+    this.#backOff.forget();
+  }
+
   /** Those first that were served longest ago. */
   #inTurn(holders: ReadonlySet<SiteId>): SiteId[] {
     const servedMs = (holder: SiteId): number => this.#servedMs.get(holder) ?? Number.NEGATIVE_INFINITY;
@@ -115,7 +146,7 @@ export class Replicator {
       onEvent?.({ event: "run-ended", holder, reports });
     } catch (error) {
       if (signal.aborted) return;
-      if (isCostorError(error, "quota-exceeded")) this.#components.refusals.refused(holder);
+      if (cannotHold(error)) this.#components.refusals.refused(holder);
       this.#backOff.failed(holder);
       onEvent?.({ event: "run-failed", holder, error });
     }
@@ -123,7 +154,7 @@ export class Replicator {
 
   #note(holder: SiteId, reports: readonly SliceReport[]): void {
     const refusals = reports.flatMap(({ refusal }) => refusal ?? []);
-    if (refusals.some((refusal) => isCostorError(refusal, "quota-exceeded"))) this.#components.refusals.refused(holder);
+    if (refusals.some(cannotHold)) this.#components.refusals.refused(holder);
     if (refusals.length > 0) this.#backOff.failed(holder);
     else this.#backOff.succeeded(holder);
   }
@@ -147,23 +178,13 @@ export class Replicator {
   }
 
   async #auditWhenDue(holder: SiteId, table: readonly (readonly SiteId[])[], signal: AbortSignal): Promise<void> {
-    const { self, auditor, clock, rng, own, ledger, onEvent } = this.#components;
+    const { clock, rng, onEvent } = this.#components;
     const nowMs = clock.elapsedMs();
     const dueMs = this.#auditDueMs.get(holder);
     if (dueMs === undefined) this.#auditDueMs.set(holder, nowMs + rng.fraction() * AUDIT_JITTER_MS);
     if (dueMs === undefined || dueMs > nowMs) return;
-    const slices = allSlices.filter((slice) => table[slice]!.includes(holder) && this.#isCovered(holder, slice));
-    const parts = slices.map((slice) => {
-      const { count, hash } = ledger.statement(self, "live-set", `${slice}`)!.statement;
-      // What was backed up since is in no receipt: it would seem to be lacking.
-      const ids = async () => {
-        const set = await own.slice(slice);
-        return hashOfSet(set.ids) === hash ? set.ids : [];
-      };
-      return { count, ids };
-    });
     try {
-      const counts = await auditor.audit(holder, self, parts, signal);
+      const counts = await this.#audit(holder, table, signal);
       if (counts !== undefined && failsAudit(counts)) {
         const { askedCount, wrongCount } = counts;
         const error = new CostorError("peer-misbehaved", `${wrongCount} of ${askedCount} primes could not be proven`);
@@ -174,6 +195,26 @@ export class Replicator {
       if (signal.aborted) return;
       onEvent?.({ event: "audit-failed", holder, error });
     }
+  }
+
+  /** Undefined when there is nothing to ask for. Throws `peer-unreachable`, and what the ledger throws. */
+  async #audit(
+    holder: SiteId,
+    table: readonly (readonly SiteId[])[],
+    signal: AbortSignal,
+  ): Promise<AuditCounts | undefined> {
+    const { self, auditor, own, ledger } = this.#components;
+    const slices = allSlices.filter((slice) => table[slice]!.includes(holder) && this.#isCovered(holder, slice));
+    const parts = slices.map((slice) => {
+      const { count, hash } = ledger.statement(self, "live-set", `${slice}`)!.statement;
+      // What was backed up since is in no receipt: it would seem to be lacking.
+      const ids = async () => {
+        const set = await own.slice(slice);
+        return hashOfSet(set.ids) === hash ? set.ids : [];
+      };
+      return { count, ids };
+    });
+    return auditor.audit(holder, self, parts, signal);
   }
 
   /** Whether the holder's receipt is for exactly what is here, audits or not. */
@@ -190,3 +231,9 @@ export class Replicator {
     );
   }
 }
+
+/** It has no room, whatever it has offered, may give no receipts, or spoils its runs: another one takes its place. */
+const cannotHold = (error: unknown): boolean =>
+  (["quota-exceeded", "store-full", "ledger-refused", "peer-misbehaved"] as const).some((code) =>
+    isCostorError(error, code),
+  );

@@ -259,7 +259,7 @@ export class StoreProxy implements PrimeStore {
   }
 }
 
-/** What of a batch can change threads without a copy. */
+/** What of a batch can change threads without a copy. Before it there may be the byte that says what its frame is. */
 function memoryOf({ buffer, byteLength }: Uint8Array): ArrayBuffer[] {
-  return buffer instanceof ArrayBuffer && byteLength === buffer.byteLength ? [buffer] : [];
+  return buffer instanceof ArrayBuffer && buffer.byteLength - byteLength <= 1 ? [buffer] : [];
 }

@@ -12,13 +12,17 @@ import type { Contender } from "./contender.ts";
 import { Leftovers } from "./leftovers.ts";
 import { markdownTable, memoryGrowth, summarise } from "./report.ts";
 import { benchReconcile } from "./reconcile.ts";
+import { benchReplicate } from "./replicate.ts";
 import { resticContender } from "./restic-contender.ts";
 import { scenarios, type Scenario } from "./scenarios.ts";
+import { benchSpread } from "./spread.ts";
 import { Trial, type Sample } from "./trial.ts";
 
 const usage = `Usage: npm run bench -- [options]
   --scenario NAME   one of ${scenarios.map((scenario) => scenario.name).join(", ")},
-                    or reconcile, which compares two sets of ids and nothing else
+                    or reconcile, which compares two sets of ids and nothing else,
+                    or replicate, which moves 1.4 GB to another site, beside libp2p alone and Syncthing,
+                    or spread, which times an entry of the ledger on its way to 49 other sites
                     (may be repeated; default: ${scenarios
                       .filter((one) => one.isDefault)
                       .map((one) => one.name)
@@ -31,6 +35,8 @@ const usage = `Usage: npm run bench -- [options]
 
 interface BenchOptions {
   readonly comparesSets: boolean;
+  readonly replicates: boolean;
+  readonly spreads: boolean;
   readonly scenarios: readonly Scenario[];
   readonly runCount: number;
   readonly peers: readonly string[];
@@ -54,9 +60,11 @@ function parseOptions(words: readonly string[]): BenchOptions {
     },
   });
   const comparesSets = values.scenario?.includes("reconcile") ?? false;
+  const spreads = values.scenario?.includes("spread") ?? false;
+  const replicates = values.scenario?.includes("replicate") ?? false;
   const chosen =
     values.scenario?.flatMap((name) => {
-      if (name === "reconcile") return [];
+      if (["reconcile", "replicate", "spread"].includes(name)) return [];
       const found = scenarios.find((scenario) => scenario.name === name);
       if (found === undefined) throw new UsageError(`there is no scenario ${name}`);
       return found;
@@ -67,13 +75,27 @@ function parseOptions(words: readonly string[]): BenchOptions {
   if (peers.some((name) => name !== "restic")) throw new UsageError("--peers takes restic or none");
   const workFolder = resolve(values.work);
   const jsonFile = resolve(values.json ?? join(workFolder, "bench.json"));
-  return { comparesSets, scenarios: chosen, runCount, peers, isSmall: values.small, workFolder, jsonFile };
+  return {
+    ...{
+      comparesSets,
+      replicates,
+      spreads,
+      scenarios: chosen,
+      runCount,
+      peers,
+      isSmall: values.small,
+      workFolder,
+      jsonFile,
+    },
+  };
 }
 
 /** Runs everything and returns the exit code: 1 when a restore of CoStor's differed. */
 async function bench(options: BenchOptions): Promise<number> {
   const { workFolder, isSmall, runCount } = options;
   if (options.comparesSets) await benchReconcile({ isSmall });
+  if (options.spreads) await benchSpread({ isSmall });
+  if (options.replicates) await benchReplicate({ workFolder, isSmall, runCount });
   if (options.scenarios.length === 0) return 0;
   await mkdir(workFolder, { recursive: true });
   const contenders: Contender[] = [costorContender(), ...options.peers.map(() => resticContender())];

@@ -9,9 +9,9 @@ export const blockBytes = 65_536;
 /** Blocks of one kind in a row. */
 const rowBlocks = 16;
 
-const zeroes = Buffer.alloc(4 * blockBytes);
+const zeroes = Buffer.alloc(16 * blockBytes);
 
-/** `lengthBytes` (at most four blocks) of the key stream that `label` names. */
+/** `lengthBytes` (at most sixteen blocks) of the key stream that `label` names. */
 export function keyStream(label: string, lengthBytes: number): Buffer {
   const digest = createHash("sha256").update(label).digest();
   const cipher = createCipheriv("aes-128-ctr", digest.subarray(0, 16), digest.subarray(16));

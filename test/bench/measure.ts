@@ -68,6 +68,23 @@ export async function measure(command: Command, serverPid: number): Promise<Meas
   }
 }
 
+/** What two processes that go on living took for `work`. */
+export interface SidesMeasurement {
+  readonly wallSeconds: number;
+  readonly cpuSeconds: readonly number[];
+  readonly peakBytes: readonly number[];
+}
+
+export async function measureSides(pids: readonly number[], work: () => Promise<void>): Promise<SidesMeasurement> {
+  pids.forEach(resetPeak);
+  const before = pids.map(cpuSecondsOf);
+  const startedMs = performance.now();
+  await work();
+  const wallSeconds = (performance.now() - startedMs) / 1_000;
+  const cpuSeconds = pids.map((pid, at) => cpuSecondsOf(pid) - before[at]!);
+  return { wallSeconds, cpuSeconds, peakBytes: pids.map(peakBytesOf) };
+}
+
 /** How a command ended: `output` holds what it printed on both streams, `printed` standard output alone. */
 export interface Ending {
   readonly exitCode: number | null;

@@ -78,9 +78,9 @@ test("what is sealed stays in the store until it is asked for", async () => {
   await ledger.offer({ certificates: [author.log.bytes], entries: [author.say(statement)] });
   const [held] = ledger.statements(author.siteId, "agent");
   assert.deepEqual(held!.statement, { kind: "agent", agent });
-  assert.deepEqual(await ledger.wholeStatement(held!.logId, held!.seq), statement);
+  assert.deepEqual(await ledger.wholeStatements(held!.logId, held!.seq), [statement]);
   await ledger.offer({ entries: [author.retire(author.log, [0, 0])] });
-  assert.equal(await ledger.wholeStatement(held!.logId, held!.seq), undefined);
+  assert.deepEqual(await ledger.wholeStatements(held!.logId, held!.seq), []);
 });
 
 test("listeners hear of each new entry once, when it is durable, in order, and who wrote it", async () => {

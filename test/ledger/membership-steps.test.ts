@@ -42,7 +42,7 @@ function consent(
   const { seq = 1, signer = author } = changes;
   const statement = consentTo(body, signer);
   const place = { logId: author.log.id, seq, hash: "", kind: "consent", timeMs: 1, lengthBytes: 1 };
-  return { log: author.log, consent: { ...place, statement } };
+  return { log: author.log, consent: { ...place, statement, statements: [statement] } };
 }
 
 /** The steps of `own`, for whom the guest is the second's, and the third has written up to seq 20. */
@@ -74,6 +74,27 @@ test("a removal hides nothing that was known when it was decided, and lets in no
   for (const seq of [-1, 9]) assert.deepEqual(signed(seq), ownBody, `head ${seq}`);
   for (const seq of [10, 15, 20]) assert.deepEqual(signed(seq), hexOf([removeThird(seq)]), `head ${seq}`);
   for (const seq of [21, 2 ** 53 - 1]) assert.deepEqual(signed(seq), ownBody, `head ${seq}`);
+});
+
+test("a member that signs its own removal leaves: the others sign it by themselves, unless it states what they do not know", () => {
+  const signed = (seq: number, ...wishes: Wish[]): string[] =>
+    hexOf(steps(wishes, [consent(third, removeThird(seq))]).sign);
+  for (const seq of [-1, 20]) assert.deepEqual(signed(seq), hexOf([removeThird(seq)]), `head ${seq}`);
+  assert.deepEqual(signed(21), []);
+  assert.deepEqual(signed(9, wishRemove(10)), hexOf([removeThird(10)]), "people here know more");
+  const another = steps([], [consent(second, removeThird(10)), consent(second, removeThird(10), { signer: third })]);
+  assert.deepEqual(another.sign, [], "not signed by itself");
+  const mixed = [consent(third, removeThird(10)), consent(second, removeThird(5))];
+  assert.deepEqual(hexOf(steps([], mixed).sign), hexOf([removeThird(10)]), "only what it has signed itself");
+  assert.deepEqual(steps([], [consent(guest, admitGuest)], guest.siteId).sign, []);
+});
+
+test("a signature for one that leaves stands as long as its own, and its own as long as its wish", () => {
+  const [mine, its] = [consent(own, removeThird(10)), consent(third, removeThird(10))];
+  assert.deepEqual(steps([], [mine, its]).withdraw, []);
+  assert.deepEqual(steps([], [mine]).withdraw, [mine.consent]);
+  assert.deepEqual(steps([], [mine, its], third.siteId).withdraw, [its.consent]);
+  assert.deepEqual(steps([wishRemove(10)], [mine, its], third.siteId).withdraw, []);
 });
 
 test("signatures of more than half of the members make a roster; others do not count", () => {

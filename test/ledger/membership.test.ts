@@ -70,10 +70,11 @@ test("what lies beyond the head is hidden, what it withdrew is back, and all of 
   const before = one.ledger.digest();
   // Written before it knows: a new placement, and the withdrawal of all that it has ever said.
   await third.own.write({ kind: "placement", slice: 2, holders: [] });
-  const places = third.ledger
-    .logsOf(third.siteId)[0]!
-    .seqs()
-    .map((seq) => ({ logId: third.author.log.id, seq }));
+  const log = third.ledger.logsOf(third.siteId)[0]!;
+  const places = log.seqs().flatMap((seq) => {
+    const held = log.held(seq)!;
+    return held.statements.map((statement) => ({ ...held, statement }));
+  });
   await third.own.withdrawIdle({ also: places, leastCount: 1 });
   await pull(one, third);
   assert.notEqual(one.ledger.digest(), before);
@@ -90,6 +91,51 @@ test("what lies beyond the head is hidden, what it withdrew is back, and all of 
   await settle([one, other, third]);
   assert.equal(one.ledger.statement(third.siteId, "placement", "1"), undefined, "withdrawn as its author said");
   assert.equal(new Set([one, other, third].map(({ ledger }) => ledger.digest())).size, 1);
+});
+
+test("a removal that hides nothing has nothing read anew, and one that does has", async () => {
+  for (const beyondCount of [0, 1]) {
+    const [one, other, third] = (await federationOf(3)) as [Replica, Replica, Replica];
+    await settle([one, other, third]);
+    for (const replica of [one, other]) replica.wishRemoved(third.siteId);
+    for (let count = 0; count < beyondCount; count++)
+      await third.own.write({ kind: "placement", slice: 2, holders: [] });
+    await pull(one, third);
+    let readCount = 0;
+    const all = one.store.all.bind(one.store);
+    one.store.all = () => {
+      readCount++;
+      return all();
+    };
+    await settle([one, other]);
+    assert.equal(readCount, beyondCount);
+    assert.equal(one.membership.roleOf(third.siteId).role, "expelled");
+    assert.equal(one.ledger.digest(), (await one.reopened()).ledger.digest());
+    assert.deepEqual(await one.ledger.offer({ entries: [third.author.entry({ seq: 500 })] }), ["not-allowed"]);
+    for (const replica of [one, other]) replica.wishes.push({ action: "admit", siteId: third.siteId });
+    await settle([one, other]);
+    await settle([one, other, third]);
+    assert.equal(new Set([one, other, third].map(({ ledger }) => ledger.digest())).size, 1);
+  }
+});
+
+test("who is there follows guests that come and go, and machines that are met", async () => {
+  const [one, other] = (await federationOf(2)) as [Replica, Replica];
+  const guest = await Replica.open("guest");
+  const before = one.membership.sites();
+  await one.letIn(guest);
+  assert.deepEqual(one.membership.sites(), [...before, guest.siteId].sort());
+  assert.equal(one.membership.siteOfPeer(guest.membership.peerOf(guest.siteId)!), guest.siteId);
+  const next = new LedgerAuthor("guest", 2);
+  await one.ledger.offer({ certificates: [next.log.bytes] });
+  assert.equal(one.membership.siteOfPeer(guest.membership.peerOf(guest.siteId)!), undefined);
+  assert.equal(one.membership.peerOf(guest.siteId), Buffer.from(next.log.certificate.peerPublicKey).toString("hex"));
+  await pull(other, one);
+  assert.deepEqual(other.membership.sites(), one.membership.sites());
+  const stated = one.ledger.statement(one.siteId, "guest", guest.siteId)!;
+  await one.own.withdrawIdle({ also: [stated], leastCount: 1 });
+  assert.deepEqual(one.membership.sites(), before);
+  assert.equal(one.membership.roleOf(guest.siteId).role, "none");
 });
 
 test("a fork beyond the head is hidden with it", async () => {
@@ -123,17 +169,33 @@ test("members that decide at different heads agree on the newest", async () => {
   assert.equal(role.heads[0]!.seq, third.ledger.headsOf(fourth.siteId)[0]!.seq);
 });
 
-test("a site that leaves has a vote like the others, and the last one stays", async () => {
+test("a site leaves although nobody else wishes it, and the last one stays", async () => {
   const [one, other] = (await federationOf(2)) as [Replica, Replica];
   other.wishRemoved(other.siteId);
   await settle([one, other]);
-  assert.equal(one.membership.roleOf(other.siteId).role, "member");
-  one.wishRemoved(other.siteId);
-  await settle([one, other]);
-  assert.deepEqual(one.memberIds, [one.siteId]);
+  for (const { memberIds } of [one, other]) assert.deepEqual(memberIds, [one.siteId]);
   one.wishRemoved(one.siteId);
   await one.step();
   assert.deepEqual(one.memberIds, [one.siteId]);
+});
+
+test("a site leaves with a majority that runs, and not without one", async () => {
+  const replicas = await federationOf(5);
+  const [one, two, three, , leaving] = replicas as [Replica, Replica, Replica, Replica, Replica];
+  await leaving.own.write({ kind: "placement", slice: 1, holders: [] });
+  leaving.wishRemoved(leaving.siteId);
+  await settle([one, leaving]);
+  assert.equal(one.membership.roleOf(leaving.siteId).role, "member");
+  await settle([one, two, leaving]);
+  for (const { membership } of [one, two, leaving]) assert.equal(membership.roleOf(leaving.siteId).role, "expelled");
+  await settle([one, two, three]);
+  assert.ok(three.ledger.statement(leaving.siteId, "placement", "1"), "what it has said stays");
+  const left = replicas.filter((replica) => replica !== leaving);
+  await settle(left);
+  for (const replica of left.slice(0, 3)) replica.wishes.push({ action: "admit", siteId: leaving.siteId });
+  await settle(replicas);
+  for (const { membership } of replicas)
+    assert.equal(membership.roleOf(leaving.siteId).role, "member", "it is back, and stays");
 });
 
 test("two puppets that a hostile member lets in are heard as guests, and have no vote", async () => {

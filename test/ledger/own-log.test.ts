@@ -4,8 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { parseEntry } from "#ledger/entry.ts";
+import type { Stated } from "#ledger/site-state.ts";
+import type { StatementKind } from "#ledger/statements.ts";
 import { isCostorError } from "#protocol/errors.ts";
-import { type LogId, parseSiteId } from "#protocol/ids.ts";
+import { parseSiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { LedgerAuthor } from "#test/support/ledger-author.ts";
 import { MemoryLedgerStore } from "#test/support/memory-ledger-store.ts";
@@ -151,13 +153,14 @@ test("what newer entries have made idle is withdrawn when it is much, and each l
 
 test("a retire of too many ranges is made shorter: what is in force between them is said again", async () => {
   const { own, ledger, siteId } = await Replica.found("founder");
-  const idle: { logId: LogId; seq: number }[] = [];
+  const idle: Stated<StatementKind>[] = [];
   const lossOf = (owner: number) =>
     ({ kind: "loss", owner: parseSiteId(owner.toString(16).padStart(64, "0")), slice: 0, count: owner }) as const;
   for (let owner = 0; owner <= limits.retireRangesCount; owner++) {
     await own.write(lossOf(owner));
     const { seq, logId } = parseEntry(await own.write(say(1)));
-    idle.push({ seq, logId });
+    const held = ledger.log(logId)!.held(seq)!;
+    idle.push({ ...held, statement: held.statements[0]! });
   }
   await own.withdrawIdle({ also: idle.slice(-1), leastCount: 1 });
   const state = ledger.currentLog(siteId)!;
@@ -189,6 +192,27 @@ test("a recovered site withdraws what it says anew in the former machine's log",
   await founder.letIn(fresh);
   await pull(fresh, founder);
   assert.equal(fresh.ledger.digest(), founder.ledger.digest());
+});
+
+test("an entry of several things is idle when all of them are, and one of them is taken back without the others", async () => {
+  const { own, ledger, siteId } = await Replica.open("alone");
+  const several = parseEntry(await own.writeAll([say(0), say(1), say(2)]));
+  await own.write(say(0));
+  await own.write(say(1));
+  assert.deepEqual(ledger.superseded(siteId), []);
+  const [, , third] = ledger.statements(siteId, "placement");
+  assert.equal(third!.seq, several.seq);
+  await own.write(say(2));
+  assert.deepEqual(
+    ledger.superseded(siteId).map(({ seq }) => seq),
+    [several.seq],
+  );
+  await own.writeAll([say(3), say(4)]);
+  const taken = ledger.statement(siteId, "placement", "3")!;
+  await own.withdrawIdle({ also: [taken], leastCount: 1 });
+  assert.equal(ledger.statement(siteId, "placement", "3"), undefined);
+  assert.deepEqual(ledger.statement(siteId, "placement", "4")!.statement, say(4));
+  assert.equal(ledger.log(taken.logId)!.isWithdrawn(taken.seq), true);
 });
 
 test.run();

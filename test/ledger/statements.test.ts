@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { parseEntry } from "#ledger/entry.ts";
 import { SeqRanges } from "#ledger/seq-ranges.ts";
-import { type Statement, readStatement, statementData, subjectOf, withoutSealed } from "#ledger/statements.ts";
+import { type Statement, entryOf, readStatements, subjectOf, withoutSealed } from "#ledger/statements.ts";
 import { type CborMap, type CborValue, decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import { makeUuidV7, parseAgentId, parseRosterHash, parseSnapshotId } from "#protocol/ids.ts";
@@ -51,15 +51,16 @@ const samples: readonly Statement[] = [
   { kind: "retire", logId: author.log.id, ranges: SeqRanges.parse([[0, 1]], 1) },
 ];
 
-const read = (kind: string, data: CborMap) => readStatement(parseEntry(author.entry({ kind, data, seq: 9 })));
+const read = (kind: string, data: CborMap) => readStatements(parseEntry(author.entry({ kind, data, seq: 9 })))[0];
 const dataOf = (kind: string): Record<string, CborValue> => ({
-  ...(statementData(samples.find((sample) => sample.kind === kind)!) as Record<string, CborValue>),
+  ...(entryOf([samples.find((sample) => sample.kind === kind)!]).data as Record<string, CborValue>),
 });
 
 for (const sample of samples)
   test(`${sample.kind}: what was said is read back, with fields of a later version beside it`, () => {
-    assert.deepEqual(read(sample.kind, statementData(sample)), sample);
-    if (sample.kind !== "retire") assert.deepEqual(read(sample.kind, { ...statementData(sample), later: [1] }), sample);
+    assert.deepEqual(read(sample.kind, entryOf([sample]).data), sample);
+    if (sample.kind !== "retire")
+      assert.deepEqual(read(sample.kind, { ...entryOf([sample]).data, later: [1] }), sample);
   });
 
 test("what lacks a field, or has one that cannot be, says nothing", () => {
@@ -107,7 +108,7 @@ test("what is sealed is not kept in memory", () => {
 });
 
 test("damaged data never throws", () => {
-  const encoded = samples.map((sample) => encodeCbor(statementData(sample)));
+  const encoded = samples.map((sample) => encodeCbor(entryOf([sample]).data));
   for (let seed = 1; seed <= 3000; seed++) {
     const chance = seededRandom(seed);
     const bytes = mutate(encoded, chance);
@@ -121,8 +122,27 @@ test("damaged data never throws", () => {
     if (typeof data !== "object" || data === null || Array.isArray(data) || data instanceof Uint8Array) continue;
     const fields = data as CborMap;
     const entry = parseEntry(author.entry({ seq: 9 }));
-    for (const { kind } of samples) readStatement({ ...entry, kind, data: fields });
+    for (const { kind } of samples) readStatements({ ...entry, kind, data: fields });
   }
+});
+
+test("an entry may say several things, of kinds that may stand together, and what cannot be read is passed over", () => {
+  const plain = samples.filter(({ kind }) => ["placement", "live-set", "receipt", "loss", "audit"].includes(kind));
+  const { kind, data } = entryOf(plain);
+  assert.equal(kind, "several");
+  const readAll = (several: CborMap) => readStatements(parseEntry(author.entry({ kind, data: several, seq: 9 })));
+  assert.deepEqual(readAll(data), plain);
+  const { statements } = data as unknown as { statements: CborMap[] };
+  const broken = statements.map((said, at) => (at === 1 ? { ...said, data: { slice: 99 } } : said));
+  assert.deepEqual(
+    readAll({ statements: broken }),
+    plain.filter((_, at) => at !== 1),
+  );
+  for (const alone of ["guest", "consent", "retire", "profile", "several"])
+    assert.deepEqual(readAll({ statements: [...statements, { kind: alone, data: {} }] }), [], alone);
+  const many = Array.from({ length: limits.statementsPerEntryCount + 1 }, () => statements[0]!);
+  assert.deepEqual(readAll({ statements: many }), []);
+  assert.deepEqual(readAll({ statements: 7 }), []);
 });
 
 test.run();

@@ -2,10 +2,19 @@
  * The invariants of a federation, as functions over the states of all sites; `id` names each in reports. Hourly ones are
  * checked while faults strike, the others once all is well again.
  */
-import type { LogId } from "#protocol/ids.ts";
+import { Ledger } from "#ledger/ledger.ts";
+import { SeqRanges } from "#ledger/seq-ranges.ts";
+import { Membership } from "#ledger/membership.ts";
+import { COPIES_COUNT } from "#node/replication/replication.ts";
+import { LedgerFacts } from "#node/site/ledger-facts.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { type LogId, type PrimeId, type SiteId, parseSnapshotId, primeIdFromBytes } from "#protocol/ids.ts";
+import { decodeCbor } from "#protocol/cbor.ts";
+import { primeIdOf } from "#protocol/sealing.ts";
 import type { SimDisk } from "./sim-disk.ts";
 import type { SimSite } from "./sim-site.ts";
 import { type Witness, isSound } from "./witness.ts";
+import type { SimSnapshot } from "./workload.ts";
 
 export class InvariantViolation extends Error {
   readonly id: string;
@@ -16,10 +25,22 @@ export class InvariantViolation extends Error {
   }
 }
 
+interface KeptBefore {
+  /** All that was ever kept here. */
+  readonly ids: Set<PrimeId>;
+  /** As it was looked at last. */
+  list: readonly PrimeId[] | undefined;
+}
+
+const ID_BYTES = 32;
+
 export interface CheckedWorld {
+  readonly sites: readonly SimSite[];
   /** Those that run the real program. */
   readonly honest: readonly SimSite[];
   readonly witness: Witness;
+  /** Hostile sites that give receipts for what they have thrown away. */
+  readonly droppersCount: number;
 }
 
 export class Checkers {
@@ -34,18 +55,27 @@ export class Checkers {
   hourly(): void {
     this.checksCount++;
     this.#keepsWhatWasAcknowledged();
+    this.#showsWholeSnapshots();
+    this.#keepsTrueBytes();
     this.#keepsWhatIsSafe();
     this.#keepsNothingElse();
     this.#keepsForOthers();
+    this.#omitsNothingLive();
     this.#neverForgetsEntries();
     this.#neverRunsAheadOfAuthors();
+    this.#withdrawsForAuthorsOnly();
+  }
+
+  /** Those that are there and are not to go. */
+  get #staying(): SimSite[] {
+    return this.#world.honest.filter(({ hasBegun, isLeaving }) => hasBegun && !isLeaving);
   }
 
   /** Undefined when all honest sites that are up are equal. */
   whyNotConverged(): string | undefined {
     const digests = Map.groupBy(
-      this.#world.honest.filter(({ program }) => program !== undefined),
-      ({ program }) => program!.ledger.digest(),
+      this.#staying.filter(({ program }) => program !== undefined),
+      ({ program }) => program!.digest(),
     );
     if (digests.size <= 1) return undefined;
     const groups = [...digests].map(
@@ -56,10 +86,25 @@ export class Checkers {
 
   /** Undefined when all honest sites run and have nothing left to do. */
   async whyNotSettled(): Promise<string | undefined> {
-    for (const { name, program } of this.#world.honest) {
-      const why = program ? await program.whyNotSettled() : "is not up";
-      if (why !== undefined) return `${name} ${why}`;
+    for (const site of this.#staying) {
+      const { program } = site;
+      const why = program ? ((await program.whyNotSettled()) ?? this.#whyNotTwice(site)) : "is not up";
+      if (why !== undefined) return `${site.name} ${why}`;
     }
+    return undefined;
+  }
+
+  /** What a site says to be safe is at two others, whatever they have said. */
+  #whyNotTwice(owner: SimSite): string | undefined {
+    const { sites, witness } = this.#world;
+    const { siteId } = owner.identity;
+    if (!owner.program?.signs) return undefined;
+    const others = sites.filter((site) => site !== owner && !site.isLeaving);
+    for (const { disk, snapshot } of witness.safe.values())
+      for (const { id } of disk === owner.disk ? snapshot.primes : []) {
+        const copies = others.filter((site) => site.disk.primes.has(id) && site.disk.hasKept(siteId, id));
+        if (copies.length < COPIES_COUNT) return `has only ${copies.length} copies of prime ${id} elsewhere`;
+      }
     return undefined;
   }
 
@@ -76,6 +121,77 @@ export class Checkers {
       for (const { id } of snapshot.primes)
         if (!disk.primes.has(id) && !witness.isDamaged(disk, id))
           throw new InvariantViolation("I1-stored", `${site.name} has acknowledged prime ${id} and has it no more`);
+    }
+  }
+
+  /** A snapshot that a site shows is one that was sent, and all of it is there, unless a fault took it. */
+  #showsWholeSnapshots(): void {
+    const { honest, witness } = this.#world;
+    for (const { name, disk } of honest)
+      for (const key of disk.factKeys("snapshot")) {
+        if (this.#isSeen(disk, key)) continue;
+        const snapshot = witness.begunSnapshots.get(parseSnapshotId(key.slice(key.indexOf("/") + 1)));
+        const missing = snapshot?.primes.find(({ id }) => !disk.primes.has(id) && !witness.isDamaged(disk, id));
+        if (!snapshot || missing)
+          throw new InvariantViolation("I4-partial", `${name} shows snapshot ${key} without ${missing?.id}`);
+      }
+  }
+
+  /** What is taken for sound is what its id says. */
+  #keepsTrueBytes(): void {
+    for (const { name, disk } of this.#world.honest)
+      for (const [id, stored] of disk.primes) {
+        if (disk.rotten.has(id) || this.#sound.has(stored)) continue;
+        if (primeIdOf(stored) !== id)
+          throw new InvariantViolation("I2-wrong", `${name} has other bytes than those of prime ${id}`);
+        this.#sound.add(stored);
+      }
+  }
+
+  /** Lists of what is kept that have been looked at: a list is made anew with each change. */
+  readonly #noted = new WeakSet<readonly PrimeId[]>();
+  readonly #sound = new WeakSet<Buffer>();
+  readonly #seen = new Map<SimDisk, Set<string>>();
+
+  /** Whether this is asked about a disk's record for the first time. */
+  #isSeen(disk: SimDisk, key: string): boolean {
+    let seen = this.#seen.get(disk);
+    if (!seen) this.#seen.set(disk, (seen = new Set()));
+    if (seen.has(key)) return true;
+    seen.add(key);
+    return false;
+  }
+
+  /** Of a snapshot that a site says for the first time to be safe: two other sites were seen to keep each prime. */
+  saidSafe(site: SimSite, { primes }: SimSnapshot): void {
+    const { witness, droppersCount } = this.#world;
+    for (const { id } of primes)
+      if (witness.keepersCount(site.identity.siteId, id) < COPIES_COUNT - droppersCount)
+        throw new InvariantViolation("I1-copies", `${site.name} says that prime ${id} is safe before it is`);
+  }
+
+  /** Notes who keeps what for whom. */
+  noteKeepers(): void {
+    const { sites, witness } = this.#world;
+    for (const site of sites)
+      for (const { site: owner } of site.disk.keptTotals()) {
+        if (owner === site.identity.siteId) continue;
+        const ids = site.disk.kept(owner);
+        if (this.#noted.has(ids)) continue;
+        this.#noted.add(ids);
+        for (const id of ids) witness.keeps(site, owner, id);
+      }
+  }
+
+  /** What lies on the disk says the same as what is in memory: the index and all else can be built anew from it. */
+  async afterAll(): Promise<void> {
+    for (const { name, disk, program, identity } of this.#world.honest) {
+      if (!program) continue;
+      const store = new LedgerFacts({ store: factsOf(disk) });
+      const membership = await Membership.open({ store }, { siteId: identity.siteId });
+      const ledger = await Ledger.open({ store, speakers: membership });
+      if (ledger.digest() !== program.ledger.digest())
+        throw new InvariantViolation("I7-rebuild", `${name} has another ledger on its disk than in its memory`);
     }
   }
 
@@ -100,27 +216,55 @@ export class Checkers {
   #keepsForOthers(): void {
     const { honest, witness } = this.#world;
     for (const { disk, name } of honest)
-      for (const { site: owner } of disk.keptTotals()) {
+      // Those, too, of whom nothing is kept any more.
+      for (const owner of new Set([
+        ...disk.keptTotals().map(({ site }) => site),
+        ...(this.#kept.get(disk)?.keys() ?? []),
+      ])) {
+        const ids = disk.kept(owner);
         const former = this.#keptBefore(disk, owner);
+        if (former.list === ids) continue;
         const live = witness.liveOf(owner);
-        for (const id of former)
+        for (const id of former.ids)
           if (live.has(id) && !disk.hasKept(owner, id) && !witness.isDamaged(disk, id))
             throw new InvariantViolation(
               "I5-early",
               `${name} has dropped prime ${id}, which a snapshot of ${owner} reaches`,
             );
-        for (const id of disk.kept(owner)) former.add(id);
+        for (const id of ids) former.ids.add(id);
+        former.list = ids;
       }
   }
 
-  readonly #kept = new Map<SimDisk, Map<string, Set<ReturnType<SimDisk["kept"]>[number]>>>();
+  readonly #kept = new Map<SimDisk, Map<SiteId, KeptBefore>>();
 
-  #keptBefore(disk: SimDisk, owner: string): Set<ReturnType<SimDisk["kept"]>[number]> {
+  #keptBefore(disk: SimDisk, owner: SiteId): KeptBefore {
     let owners = this.#kept.get(disk);
     if (!owners) this.#kept.set(disk, (owners = new Map()));
-    let ids = owners.get(owner);
-    if (!ids) owners.set(owner, (ids = new Set()));
-    return ids;
+    let kept = owners.get(owner);
+    if (!kept) owners.set(owner, (kept = { ids: new Set(), list: undefined }));
+    return kept;
+  }
+
+  /** Nobody has noted that an honest owner has left out what its snapshots reach: that is how everything would be lost in the end. */
+  #omitsNothingLive(): void {
+    const { honest, witness } = this.#world;
+    for (const { name, disk } of honest)
+      for (const { key, value } of disk.facts("omitted", "")) {
+        if (this.#isSeen(disk, `omitted ${key}`)) continue;
+        const owner = honest.find(({ identity }) => key.startsWith(`${identity.siteId}/`));
+        const { ids } = decodeCbor(value) as { ids: Uint8Array | null };
+        if (!owner || owner.isCloned || ids === null) continue;
+        const live = witness.liveOf(owner.identity.siteId);
+        for (let at = 0; at < ids.length; at += ID_BYTES) {
+          const id = primeIdFromBytes(ids.subarray(at, at + ID_BYTES));
+          if (live.has(id))
+            throw new InvariantViolation(
+              "I5-omitted",
+              `${owner.name} has left out prime ${id} at ${name}, and needs it`,
+            );
+        }
+      }
   }
 
   /** What is written of a ledger stays. */
@@ -133,12 +277,28 @@ export class Checkers {
     }
   }
 
+  /** What an author has said is out of force only where the author has withdrawn it. */
+  #withdrawsForAuthorsOnly(): void {
+    const { honest } = this.#world;
+    for (const author of honest) {
+      const { log, siteId } = author.identity;
+      if (!author.program || author.isCloned || author.wasSetBack) continue;
+      const own = SeqRanges.empty();
+      for (const { statement } of author.program.ledger.statements(siteId, "retire"))
+        if (statement.logId === log.id) own.addAll(statement.ranges);
+      for (const { name, program } of honest)
+        if (program?.ledger.log(log.id)?.withdrawn.without(own).isEmpty === false)
+          throw new InvariantViolation("I3-withdrawn", `${name} hides what ${author.name} has said and not withdrawn`);
+    }
+  }
+
   /** Nobody knows more of a log than is durable at its author: it was given out too early, or written twice. */
   #neverRunsAheadOfAuthors(): void {
     for (const author of this.#world.honest) this.#neverRunsAheadOf(author);
   }
 
   #neverRunsAheadOf(author: SimSite): void {
+    if (author.isCloned || author.wasSetBack) return;
     const logId = author.identity.log.id;
     const lastSeq = lastSeqOn(author.disk, logId);
     for (const { name, program } of this.#world.honest) {
@@ -156,3 +316,12 @@ function lastSeqOn(disk: SimDisk, logId: LogId): number {
   const key = disk.factKeys("ledger", `entry/${logId}/`).at(-1);
   return key === undefined ? -1 : Number(key.slice(key.lastIndexOf("/") + 1));
 }
+
+/** As a store, for reading. */
+const factsOf = (disk: SimDisk): Pick<PrimeStore, "fact" | "facts" | "appendFacts"> => ({
+  fact: async (kind, key) => disk.fact(kind, key),
+  facts: async function* (kind, prefix = "") {
+    yield* disk.facts(kind, prefix);
+  },
+  appendFacts: () => Promise.reject(new Error("nothing is written here")),
+});

@@ -1,11 +1,14 @@
 /** What each kind of fault does to a running federation, and what ends it. */
 import type { PeerKey } from "#protocol/ids.ts";
+import { writeAsClone } from "./clone.ts";
 import type { EventLog } from "./event-log.ts";
 import type { Fault, FaultKind } from "./fault-plan.ts";
 import { partitionShapeNames, partitionShapes } from "./partition-shape.ts";
+import type { People } from "./people.ts";
 import type { SeededRng } from "./seeded-rng.ts";
 import type { Line, SimNetwork } from "./sim-network.ts";
 import type { SimSite } from "./sim-site.ts";
+import type { Struck } from "./struck.ts";
 import type { VirtualTime } from "./virtual-time.ts";
 import type { Witness } from "./witness.ts";
 
@@ -18,6 +21,7 @@ const MOST_WRITE_MS = 4000;
 const SLOW_WRITE_MS = 1000;
 const MOST_WAIT_MS = 12 * 60 * MINUTE_MS;
 const RATES = [0, 0.5, 1.1, 10];
+const DECIDED = new Set<FaultKind>(["join", "expel", "leave"]);
 
 export interface FaultEffectsComponents {
   readonly time: VirtualTime;
@@ -29,14 +33,16 @@ export interface FaultEffectsComponents {
   /** Only what these have counts as a copy. */
   readonly honest: readonly SimSite[];
   readonly afterCrash: (site: SimSite) => void;
+  /** A disk is about to be lost. */
+  readonly beforeLoss: () => void;
+  readonly people: People;
+  readonly struck: Struck;
 }
 
 /** Undefined when the fault could not strike now. */
 type Ending = (() => void) | undefined;
 
 export class FaultEffects {
-  /** How often each kind has struck. */
-  readonly struck = new Map<FaultKind, number>();
   #isOver = false;
   readonly #components: FaultEffectsComponents;
   readonly #baseLine: Line;
@@ -54,14 +60,15 @@ export class FaultEffects {
 
   /** Has each fault of a plan strike and end in its time. */
   arm(faults: readonly Fault[]): void {
-    const { time, log } = this.#components;
+    const { time, log, struck } = this.#components;
     for (const fault of faults)
       time.after(fault.atMs, () => {
         const end = this.#strike(fault);
         const { name } = this.#siteOf(fault);
         log.note(name, `${fault.kind}${end ? "" : " (not now)"}`);
         if (!end) return;
-        this.struck.set(fault.kind, (this.struck.get(fault.kind) ?? 0) + 1);
+        // What people decide has struck when it is so.
+        if (!DECIDED.has(fault.kind)) struck.add(fault.kind);
         time.after(fault.durationMs, () => {
           log.note(name, `${fault.kind} ends`);
           end();
@@ -107,6 +114,15 @@ export class FaultEffects {
         return this.#rot(site, fault);
       case "slow-disk":
         return this.#slowDisk(site, severityRatio);
+      case "rollback":
+        return this.#setBack(site);
+      case "clone":
+        return writeAsClone(site, this.#components, fault.label) ? () => {} : undefined;
+      case "join":
+        return this.#join() ? () => {} : undefined;
+      case "expel":
+      case "leave":
+        return this.#components.people.remove(site, fault.kind) ? () => {} : undefined;
     }
   }
 
@@ -150,16 +166,43 @@ export class FaultEffects {
   }
 
   #loseDisk(site: SimSite): Ending {
-    const { witness, honest } = this.#components;
+    const { witness, honest, beforeLoss } = this.#components;
     if (!site.program || !witness.canLose(honest, site.disk)) return undefined;
+    beforeLoss();
     site.loseDisk();
     return () => void site.start();
   }
 
-  #partition({ label, durationMs, severityRatio }: Fault): Ending {
+  /** Somebody puts back a copy of the disk that was made some time ago. */
+  #setBack(site: SimSite): Ending {
+    const { witness, honest, log, beforeLoss } = this.#components;
+    if (!site.program || site.isCloned) return undefined;
+    const { disk } = site;
+    const copy = disk.copy();
+    const promised = witness.promisedOn(disk);
+    return () => {
+      if (site.disk !== disk || !site.program) return;
+      const lost = new Set([...disk.primes.keys()].filter((id) => !copy.primes.has(id)));
+      if (!witness.canLose(honest, disk, lost)) return;
+      log.note(site.name, "is set back");
+      beforeLoss();
+      site.setBack(copy);
+      witness.copied(disk, copy);
+      witness.moved(promised, copy);
+      void site.start();
+    };
+  }
+
+  #join(): boolean {
+    const { sites, people } = this.#components;
+    const newcomer = sites.find(({ hasBegun }) => !hasBegun);
+    return newcomer !== undefined && people.invite(newcomer);
+  }
+
+  #partition({ label, durationMs, severityRatio, shape: given }: Fault): Ending {
     const { network, rng, time, sites } = this.#components;
     const details = rng.fork(label);
-    const shape = partitionShapes[details.pick(partitionShapeNames)];
+    const shape = partitionShapes[given ?? details.pick(partitionShapeNames)];
     // By site and not by key: a site may come back as another machine.
     const bySite = new Map(sites.map((site) => [site.identity.peerKey, site]));
     const links = shape(details, [...bySite.keys()]);

@@ -1,7 +1,9 @@
 /** Which faults strike when: drawn from the seed before the run, so that a run can be repeated with some of them left out. */
+import type { PartitionShape } from "./partition-shape.ts";
 import type { SeededRng } from "./seeded-rng.ts";
 
-export const faultKinds = [
+/** What passes. */
+const passingKinds = [
   "crash",
   "disk-loss",
   "partition",
@@ -16,7 +18,31 @@ export const faultKinds = [
   "write-error",
 ] as const;
 
+/** What a federation has to live with from then on. */
+const lastingKinds = ["rollback", "clone", "join", "expel", "leave"] as const;
+export const faultKinds = [...passingKinds, ...lastingKinds] as const;
+
 export type FaultKind = (typeof faultKinds)[number];
+
+/** What a hostile site does; each of them runs the real program on a machine with one vice. */
+export const vices = [
+  /** Alters, cuts, repeats and withholds what it sends. */
+  "lies",
+  /** Throws away a little of what it keeps for others, and says nothing. */
+  "drops",
+  /** Signs live sets that leave out some of what its snapshots reach. */
+  "omits",
+  /** Offers space that it has not. */
+  "boasts",
+  /** Writes retires for what others have said. */
+  "withdraws",
+] as const;
+export type Vice = (typeof vices)[number];
+
+export interface HostileSite {
+  readonly number: number;
+  readonly vice: Vice;
+}
 
 export interface Fault {
   readonly kind: FaultKind;
@@ -28,6 +54,8 @@ export interface Fault {
   readonly severityRatio: number;
   /** From which its details are drawn. */
   readonly label: string;
+  /** Of a partition; of chance when it is left out. */
+  readonly shape?: PartitionShape;
 }
 
 export interface SimPlan {
@@ -35,29 +63,55 @@ export interface SimPlan {
   readonly sitesCount: number;
   readonly hoursCount: number;
   readonly faults: readonly Fault[];
-  /** Numbers of sites that run a hostile program, fewer than a third. */
-  readonly hostileNumbers: readonly number[];
+  readonly hasLasting: boolean;
+  readonly intensity: number;
+  /** Of all hostile sites; undefined when each has one of chance. */
+  readonly vice: Vice | undefined;
+  /** Sites beyond the first ones that may join. */
+  readonly newcomersCount: number;
+  /** Fewer than a third. */
+  readonly hostile: readonly HostileSite[];
 }
 
 const HOUR_MS = 3600 * 1000;
-const FAULTS_PER_DAY_COUNT = 12;
+const PASSING_PER_DAY_COUNT = 12;
+const LASTING_PER_DAY_COUNT = 2;
 const MEAN_DURATION_MS = 45 * 60 * 1000;
 
-export function planFaults(
+export interface FaultsInit {
+  readonly sitesCount: number;
+  readonly hoursCount: number;
+  /** Whether those strike that last. */
+  readonly hasLasting: boolean;
+  /** How many times as many as in plain runs. */
+  readonly intensity: number;
+}
+
+export function planFaults(rng: SeededRng, init: FaultsInit): Fault[] {
+  const passing = drawFaults(rng, passingKinds, PASSING_PER_DAY_COUNT, init, 0);
+  if (!init.hasLasting) return passing;
+  const lasting = drawFaults(rng.fork("lasting"), lastingKinds, LASTING_PER_DAY_COUNT, init, passing.length);
+  return [...passing, ...lasting];
+}
+
+function drawFaults(
   rng: SeededRng,
-  { sitesCount, hoursCount }: { sitesCount: number; hoursCount: number },
+  kinds: readonly FaultKind[],
+  perDayCount: number,
+  { sitesCount, hoursCount, intensity }: FaultsInit,
+  firstNumber: number,
 ): Fault[] {
   const lastMs = hoursCount * HOUR_MS;
-  const meanGapMs = (24 * HOUR_MS) / FAULTS_PER_DAY_COUNT;
+  const meanGapMs = (24 * HOUR_MS) / (perDayCount * intensity);
   const faults: Fault[] = [];
   for (let atMs = rng.waitMs(meanGapMs); atMs < lastMs; atMs += rng.waitMs(meanGapMs)) {
     faults.push({
-      kind: rng.pick(faultKinds),
+      kind: rng.pick(kinds),
       atMs,
       durationMs: Math.min(lastMs - atMs, rng.waitMs(MEAN_DURATION_MS)),
       siteNumber: rng.below(sitesCount),
       severityRatio: rng.fraction(),
-      label: `fault ${faults.length}`,
+      label: `fault ${firstNumber + faults.length}`,
     });
   }
   return faults;

@@ -1,7 +1,9 @@
 /** A site as it runs: its part in a federation, on simulated ports. Agents' sessions and trees are left out; what they keep is not. */
 import type { Ledger } from "#ledger/ledger.ts";
 import { Federation } from "#node/federation/federation.ts";
+import type { FederationControl } from "#node/federation/federation-control.ts";
 import type { FederationEvent } from "#node/federation/federation-event.ts";
+import { FederationService } from "#node/federation/federation-service.ts";
 import { type SnapshotId, parseSnapshotId } from "#protocol/ids.ts";
 import type { Machine, SiteProgram } from "./site-program.ts";
 import type { SimSnapshot } from "./workload.ts";
@@ -31,10 +33,14 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
   );
   const { settings } = federation.parts;
   if (settings.current.window === null) await settings.change(SETTINGS);
-  const snapshotsCount = (await Array.fromAsync(store.facts("snapshot"))).length;
-  const snapshots = { count: snapshotsCount };
-  federation.parts.own.received(snapshots.count);
-  const program = new FederationProgram({ machine, federation, snapshots });
+  const numbers = (await Array.fromAsync(store.facts("snapshot"))).map(({ value }) => Number(value.toString()));
+  const newest = { number: Math.max(0, ...numbers) };
+  federation.parts.own.received(newest.number);
+  const control = new FederationService(
+    { federation, clock, rng, status: () => Promise.reject(new Error("nobody asks for its status")) },
+    { siteName: identity.siteId.slice(0, 8), peerSeed: identity.peerSeed },
+  );
+  const program = new FederationProgram({ machine, federation, control, newest });
   await program.start();
   return program;
 }
@@ -42,25 +48,37 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
 interface FederationProgramComponents {
   readonly machine: Machine;
   readonly federation: Federation;
-  readonly snapshots: { count: number };
+  readonly control: FederationControl;
+  readonly newest: { number: number };
 }
 
 class FederationProgram implements SiteProgram {
   readonly #machine: Machine;
   readonly #federation: Federation;
   readonly #stopping = new AbortController();
+  #signs = false;
 
-  /** Numbered from 1 as they come. */
-  readonly #snapshots: { count: number };
+  readonly control: FederationControl;
+  /** The number of the newest snapshot: they grow, and none comes twice, whatever becomes of the disk. */
+  readonly #newest: { number: number };
 
   constructor(components: FederationProgramComponents) {
     this.#machine = components.machine;
     this.#federation = components.federation;
-    this.#snapshots = components.snapshots;
+    this.control = components.control;
+    this.#newest = components.newest;
   }
 
   get ledger(): Ledger {
     return this.#federation.parts.ledger;
+  }
+
+  digest(): string {
+    return `${this.ledger.digest()} ${this.#federation.parts.membership.roster?.hash}`;
+  }
+
+  get signs(): boolean {
+    return this.#signs;
   }
 
   async start(): Promise<void> {
@@ -75,7 +93,7 @@ class FederationProgram implements SiteProgram {
       primes.map((prime) => prime.id),
     );
     const key = `${agent}/${id}`;
-    const number = ++this.#snapshots.count;
+    const number = (this.#newest.number = Math.max(this.#newest.number + 1, this.#machine.clock.elapsedMs()));
     const value = Buffer.from(`${number}`);
     await store.appendFacts([
       { kind: "agent", key: agent, value: Buffer.from(agent) },
@@ -85,16 +103,14 @@ class FederationProgram implements SiteProgram {
     void this.#federation.siteChanged("snapshot", key);
   }
 
-  async meet(certificate: Uint8Array): Promise<void> {
-    await this.ledger.offer({ certificates: [certificate] });
-    this.#federation.parts.transport.membershipChanged();
-  }
+  /** It says hello by itself. */
+  async meet(): Promise<void> {}
 
   async safeSnapshots(): Promise<SnapshotId[]> {
-    const safeCount = (await this.#safeCount()) ?? 0;
+    const safeNumber = (await this.#safeNumber()) ?? 0;
     const facts = await Array.fromAsync(this.#machine.store.facts("snapshot"));
     return facts
-      .filter(({ value }) => Number(value.toString()) <= safeCount)
+      .filter(({ value }) => Number(value.toString()) <= safeNumber)
       .map(({ key }) => parseSnapshotId(key.slice(key.indexOf("/") + 1)));
   }
 
@@ -102,17 +118,23 @@ class FederationProgram implements SiteProgram {
     const { store } = this.#machine;
     const countOf = async (kind: string, prefix?: string): Promise<number> =>
       (await Array.fromAsync(store.facts(kind, prefix))).length;
+    const { membership, ownLog } = this.#federation.parts;
+    if (membership.roster === undefined) return "is in no federation";
+    // From here on it is for people to say which machine is the site.
+    if (ownLog.suspicion !== undefined) return undefined;
     const untoldCount = (await countOf("snapshot")) - (await countOf("published", "snapshot/"));
     if (untoldCount > 0) return `has not told the ledger of ${untoldCount} snapshots`;
-    const safeCount = await this.#safeCount();
-    const unsafeCount = this.#snapshots.count - (safeCount ?? Infinity);
+    const safeNumber = (await this.#safeNumber()) ?? Infinity;
+    const facts = await Array.fromAsync(store.facts("snapshot"));
+    const unsafeCount = facts.filter(({ value }) => Number(value.toString()) > safeNumber).length;
     return unsafeCount > 0 ? `has ${unsafeCount} snapshots that are not safe` : undefined;
   }
 
   /** Undefined while it must sign nothing. */
-  async #safeCount(): Promise<number | undefined> {
+  async #safeNumber(): Promise<number | undefined> {
     const { replication, copies } = this.#federation.parts;
-    return (await replication.suspicion()) === undefined ? copies.safeReceivedMs() : undefined;
+    this.#signs = (await replication.suspicion()) === undefined;
+    return this.#signs ? copies.safeReceivedMs() : undefined;
   }
 
   async stop(): Promise<void> {

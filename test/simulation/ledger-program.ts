@@ -1,21 +1,16 @@
 /** A site that only keeps a ledger: it states what it has after each snapshot, tells the others, and asks them what is new. */
 import { createHash } from "node:crypto";
-import { admitGossip, gossipMessage } from "#ledger/gossip.ts";
 import { Ledger } from "#ledger/ledger.ts";
-import type { Peers } from "#ledger/peers.ts";
 import { Membership } from "#ledger/membership.ts";
 import { OwnLog } from "#ledger/own-log.ts";
-import { pullFrom } from "#ledger/sync-pull.ts";
-import { answerSync, ledgerProtocol } from "#ledger/sync.ts";
+import type { FederationEvent } from "#node/federation/federation-event.ts";
+import { LedgerSync } from "#node/federation/ledger-sync.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
-import { CostorError, isCostorError } from "#protocol/errors.ts";
-import type { PeerKey } from "#protocol/ids.ts";
+import { isCostorError } from "#protocol/errors.ts";
 import type { Machine, SiteProgram } from "./site-program.ts";
 import type { SimSnapshot } from "./workload.ts";
 
-const SYNC_EVERY_MS = 30 * 60 * 1000;
-/** A peer may take the question and never answer. */
-const MOST_SYNC_MS = 10 * 60 * 1000;
+const STATE_EVERY_MS = 30 * 60 * 1000;
 const SLICES_COUNT = 16;
 
 export async function startLedgerProgram(machine: Machine): Promise<SiteProgram> {
@@ -25,33 +20,39 @@ export async function startLedgerProgram(machine: Machine): Promise<SiteProgram>
   const membership = await Membership.open({ store }, { siteId: identity.siteId });
   const ledger = await Ledger.open({ store, speakers: membership });
   const ownLog = await OwnLog.open({ ledger, membership, store, clock, rng }, identity);
-  const program = new LedgerProgram({ machine, peers, membership, ledger, ownLog });
-  peers.serve(ledgerProtocol, (channel) => answerSync(channel, { ledger, membership }));
-  peers.onConnected((peer) => void program.synchronise(peer));
-  peers.onPublished((message) => void program.hear(message));
+  const onEvent = (event: FederationEvent): void => {
+    if ("error" in event) machine.onFault(event.error);
+  };
+  const sync = new LedgerSync({ ledger, membership, ownLog, peers, clock, rng, onEvent });
+  const program = new LedgerProgram({ machine, ledger, ownLog, sync });
   await peers.start();
-  void program.synchroniseNowAndThen();
+  program.start();
   return program;
 }
 
 interface LedgerProgramComponents {
   readonly machine: Machine;
-  readonly peers: Peers;
-  readonly membership: Membership;
   readonly ledger: Ledger;
   readonly ownLog: OwnLog;
+  readonly sync: LedgerSync;
 }
 
 class LedgerProgram implements SiteProgram {
   readonly #components: LedgerProgramComponents;
   readonly #stopping = new AbortController();
-  readonly #asking = new Set<PeerKey>();
   /** What has been backed up and not been stated yet. */
   #unstated: SimSnapshot[] = [];
   #isStating = false;
 
   constructor(components: LedgerProgramComponents) {
     this.#components = components;
+  }
+
+  readonly control = undefined;
+  readonly signs = false;
+
+  digest(): string {
+    return this.ledger.digest();
   }
 
   get ledger(): Ledger {
@@ -78,6 +79,7 @@ class LedgerProgram implements SiteProgram {
   }
 
   async whyNotSettled(): Promise<string | undefined> {
+    if (this.#components.ownLog.suspicion !== undefined) return undefined;
     return this.#unstated.length > 0 ? `has ${this.#unstated.length} snapshots to state` : undefined;
   }
 
@@ -85,67 +87,34 @@ class LedgerProgram implements SiteProgram {
     this.#stopping.abort(new Error("the site stops"));
   }
 
-  hear(message: Uint8Array): Promise<void> {
-    return this.#attempt(async () => {
-      const { ledger, machine, peers } = this.#components;
-      const { syncSoon } = await admitGossip(ledger, message);
-      const connected = peers.connected();
-      if (syncSoon && connected.length > 0) await this.synchronise(machine.rng.pick(connected));
-    });
+  start(): void {
+    this.#components.sync.start(this.#stopping.signal);
+    void this.#stateNowAndThen();
   }
 
-  synchroniseNowAndThen(): Promise<void> {
-    return this.#attempt(async () => {
-      const { machine, peers } = this.#components;
-      const { clock, rng } = machine;
+  /** What could not be stated when it was new. */
+  async #stateNowAndThen(): Promise<void> {
+    await this.#attempt(async () => {
       for (;;) {
-        await clock.sleep(SYNC_EVERY_MS * rng.between(0.5, 1.5), this.#stopping.signal);
-        const connected = peers.connected();
-        if (connected.length > 0) await this.synchronise(rng.pick(connected));
+        await this.#components.machine.clock.sleep(STATE_EVERY_MS, this.#stopping.signal);
         await this.#attempt(() => this.#state());
       }
     });
   }
 
-  async synchronise(peer: PeerKey): Promise<void> {
-    if (this.#asking.has(peer)) return;
-    this.#asking.add(peer);
-    await this.#attempt(async () => {
-      const { peers, machine, ownLog } = this.#components;
-      const round = new AbortController();
-      const ending = AbortSignal.any([this.#stopping.signal, round.signal]);
-      machine.clock.sleep(MOST_SYNC_MS, ending).then(
-        () => round.abort(new CostorError("peer-unreachable", "the peer does not come to an end")),
-        () => undefined,
-      );
-      try {
-        await pullFrom(await peers.open(peer, ledgerProtocol, ending), this.#components, ending);
-        ownLog.askedPeers(1);
-      } finally {
-        round.abort();
-      }
-    });
-    this.#asking.delete(peer);
-  }
-
   async #state(): Promise<void> {
-    const { ownLog } = this.#components;
+    const { ownLog, sync } = this.#components;
     if (this.#isStating || !ownLog.isReady || this.#unstated.length === 0) return;
     this.#isStating = true;
     try {
       for (let snapshot = this.#unstated[0]; snapshot; snapshot = this.#unstated[0]) {
-        this.#spread(await ownLog.write(this.#liveSetOf(snapshot)));
+        sync.spread(await ownLog.write(this.#liveSetOf(snapshot)));
         this.#unstated.shift();
       }
-      for (const retire of await ownLog.withdrawIdle({ leastCount: SLICES_COUNT })) this.#spread(retire);
+      for (const retire of await ownLog.withdrawIdle({ leastCount: SLICES_COUNT })) sync.spread(retire);
     } finally {
       this.#isStating = false;
     }
-  }
-
-  #spread(entry: Uint8Array): void {
-    const { peers, machine } = this.#components;
-    peers.publish(gossipMessage(entry, machine.identity.log.bytes));
   }
 
   #liveSetOf({ primes }: SimSnapshot): Parameters<OwnLog["write"]>[0] {

@@ -13,7 +13,10 @@ export class LyingPeers implements Transport {
   /** What this machine has sent or heard before. */
   readonly #remembered: Uint8Array[] = [];
 
-  constructor(components: { peers: Transport; rng: SeededRng }) {
+  readonly #onLie: () => void;
+
+  constructor(components: { peers: Transport; rng: SeededRng }, onLie: () => void) {
+    this.#onLie = onLie;
     this.#peers = components.peers;
     this.#rng = components.rng;
   }
@@ -42,8 +45,8 @@ export class LyingPeers implements Transport {
     this.#peers.onAddressesChanged(listener);
   }
 
-  async dialForJoin(...parameters: Parameters<Transport["dialForJoin"]>): Promise<Channel> {
-    return this.#lying(await this.#peers.dialForJoin(...parameters));
+  async dialStranger(...parameters: Parameters<Transport["dialStranger"]>): Promise<Channel> {
+    return this.#lying(await this.#peers.dialStranger(...parameters));
   }
 
   async open(peer: PeerKey, protocol: Protocol, signal?: AbortSignal): Promise<Channel> {
@@ -89,6 +92,7 @@ export class LyingPeers implements Transport {
     const rng = this.#rng;
     this.#remember(truth);
     if (!rng.happens(LIE_RATIO)) return [truth];
+    this.#onLie();
     const lie = Buffer.from(truth);
     switch (rng.below(6)) {
       case 0:

@@ -17,6 +17,8 @@ export const partitionShapes = {
     const border = 1 + rng.below(sites.length - 1);
     return links(rng.sample(sites), (from, to) => from < border !== to < border);
   },
+  /** The same two halves each time. */
+  halves: (_, sites) => links(sites, (from, to) => from < sites.length / 2 !== to < sites.length / 2),
   /** One alone. */
   isolated: (rng, sites) => {
     const alone = rng.below(sites.length);

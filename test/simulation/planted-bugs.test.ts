@@ -27,6 +27,9 @@ const withCommit =
     const program = await startLedgerProgram(machine);
     return {
       ledger: program.ledger,
+      control: program.control,
+      signs: program.signs,
+      digest: () => program.digest(),
       commit: (snapshot) => commit(machine, snapshot, program),
       safeSnapshots: () => program.safeSnapshots(),
       meet: (certificate) => program.meet(certificate),
@@ -49,7 +52,7 @@ function deafPeers({ identity }: Machine): Transport {
     membershipChanged: () => {},
     addresses: () => [],
     onAddressesChanged: () => {},
-    dialForJoin: () => Promise.reject(new CostorError("peer-unreachable", "nobody is asked")),
+    dialStranger: () => Promise.reject(new CostorError("peer-unreachable", "nobody is asked")),
     open: () => Promise.reject(new CostorError("peer-unreachable", "nobody is asked")),
     serve: () => {},
     connected: () => [],
@@ -59,7 +62,8 @@ function deafPeers({ identity }: Machine): Transport {
   };
 }
 
-const run = (plan: SimPlan, honest: StartProgram): Promise<SimOutcome> => simulate(plan, { honest, hostile: honest });
+const run = (plan: SimPlan, honest: StartProgram): Promise<SimOutcome> =>
+  simulate(plan, { honest, hostile: () => honest });
 
 async function findBug(honest: StartProgram): Promise<{ plan: SimPlan; outcome: SimOutcome }> {
   for (let seed = 1; seed <= SEEDS_COUNT; seed++) {

@@ -55,6 +55,20 @@ export class SimDisk {
     this.generation = this.#rng.bytes(16).toString("hex");
   }
 
+  /** What lies on it now, on a disk of its own. */
+  copy(): SimDisk {
+    const copy = new SimDisk({ rng: this.#rng }, { capacityBytes: this.capacityBytes, writeMs: this.writeMs });
+    for (const [id, stored] of this.primes) copy.primes.set(id, stored);
+    for (const id of this.rotten) copy.rotten.add(id);
+    for (const id of this.quarantined) copy.quarantined.add(id);
+    for (const [id, senders] of this.#claims) copy.#claims.set(id, new Set(senders));
+    for (const [site, kept] of this.#keeps) copy.#keeps.set(site, { ...kept, ids: new Set(kept.ids) });
+    for (const [id, count] of this.#keepersCounts) copy.#keepersCounts.set(id, count);
+    for (const [kind, facts] of this.#facts) copy.#facts.set(kind, new Map(facts));
+    copy.usedBytes = this.usedBytes;
+    return copy;
+  }
+
   get freeBytes(): number {
     return Math.max(0, this.capacityBytes - this.usedBytes);
   }

@@ -44,9 +44,12 @@ export interface SimNetworkComponents {
 export interface SimNetworkInit {
   /** How long a dead connection looks alive. */
   readonly silenceMs?: number;
-  /** How often a machine looks for others to connect with; only when it starts and links are mended when it is left out. */
+  /**
+   * Mean pause before a machine dials again those that it keeps connections to and has not got; left out, links that are mended
+   * connect at once.
+   */
   readonly redialMs?: number;
-  /** How many others a site connects to when it starts; all when it is left out. */
+  /** To how many others, of chance and then always the same, a machine keeps connections; to all when it is left out. */
   readonly degreeCount?: number;
   readonly onEvent?: NetworkEventListener;
   /** What a handler has thrown at `self`. */
@@ -102,12 +105,13 @@ export class SimNetwork {
     const link = `${from} ${to}`;
     const cutsCount = (this.#cuts.get(link) ?? 0) - 1;
     if (cutsCount > 0) this.#cuts.set(link, cutsCount);
-    else if (this.#cuts.delete(link)) this.connect(from, to);
+    else if (this.#cuts.delete(link) && this.#init.redialMs === undefined) this.connect(from, to);
   }
 
   mendAll(): void {
     const links = [...this.#cuts.keys()];
     this.#cuts.clear();
+    if (this.#init.redialMs !== undefined) return;
     for (const link of links) this.connect(...(link.split(" ") as [PeerKey, PeerKey]));
   }
 
@@ -140,28 +144,31 @@ export class SimNetwork {
     assertInvariant(!this.#up.has(peers.self), "a machine is on the net once", { self: peers.self });
     this.#up.set(peers.self, peers);
     this.meet(peers);
-    if (this.#init.redialMs !== undefined) this.#redial(peers, this.#init.redialMs);
   }
 
-  #redial(peers: SimPeers, everyMs: number): void {
-    this.#after(everyMs, () => {
-      if (!peers.isUp) return;
-      peers.membershipChanged();
-      this.#redial(peers, everyMs);
-    });
-  }
-
-  /** Connects a machine with others, as long as it has too few. */
+  /** Chooses whom a machine keeps connections to, as long as they are too few, and dials those that it is not connected with. */
   meet(peers: SimPeers): void {
-    const connected = new Set(peers.connected());
-    const others = [...this.#up.keys()].filter((key) => key !== peers.self && !connected.has(key));
     const { degreeCount = Infinity } = this.#init;
-    while (connected.size < degreeCount && others.length > 0) {
+    const { kept } = peers;
+    for (const key of kept) if (!peers.admits(key)) kept.delete(key);
+    const others = [...this.#up.keys()].filter((key) => key !== peers.self && !kept.has(key) && peers.admits(key));
+    while (kept.size < degreeCount && others.length > 0) {
       const at = degreeCount === Infinity ? 0 : Math.floor(this.#fraction() * others.length);
-      const [other] = others.splice(at, 1) as [PeerKey];
-      this.connect(peers.self, other);
-      if (peers.isConnected(other)) connected.add(other);
+      kept.add(others.splice(at, 1)[0]!);
     }
+    for (const key of kept) if (!peers.isConnected(key)) this.connect(peers.self, key);
+    this.redialSoon(peers);
+  }
+
+  /** A machine lacks some of its connections, perhaps. */
+  redialSoon(peers: SimPeers): void {
+    const { redialMs } = this.#init;
+    if (redialMs === undefined || peers.isRedialling || [...peers.kept].every((key) => peers.isConnected(key))) return;
+    peers.isRedialling = true;
+    this.#after(redialMs * (0.5 + this.#fraction()), () => {
+      peers.isRedialling = false;
+      if (peers.isUp) this.meet(peers);
+    });
   }
 
   leave(peers: SimPeers): void {

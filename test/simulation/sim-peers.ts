@@ -20,6 +20,9 @@ export class SimPeers implements Transport {
   readonly #doorkeeper: Doorkeeper | undefined;
   /** What the doorkeeper has said; it thinks long. */
   readonly #admitted = new Map<PeerKey, boolean>();
+  /** Those that it dials until it is connected with them. */
+  readonly kept = new Set<PeerKey>();
+  isRedialling = false;
   #topic = "";
   #state: "new" | "up" | "gone" | "crashed" = "new";
 
@@ -64,9 +67,10 @@ export class SimPeers implements Transport {
     await this.#network.pass(this.#network.roundTripMs(this.self, peer), signal);
     if (this.#state === "crashed") await new Promise(() => {});
     const other = this.#network.up(peer);
-    if (!this.isUp || peer === this.self || !other || !this.#network.canConnect(this.self, peer))
+    if (!this.isUp || peer === this.self || !other || !this.#network.canReach(this.self, peer) || !this.admits(peer))
       throw unreachable(peer, "it is not reached");
-    this.#network.connect(this.self, peer);
+    if (other.admits(this.self)) this.#network.connect(this.self, peer);
+    else if (!other.letsStrangersOpen(protocol)) throw unreachable(peer, "it lets no strangers in");
     return other.#accept(this, protocol);
   }
 
@@ -76,7 +80,7 @@ export class SimPeers implements Transport {
     this.#served.set(protocol.name, { protocol, handler });
   }
 
-  async dialForJoin(
+  async dialStranger(
     peer: PeerKey,
     _addresses: readonly string[],
     protocol: Protocol,
@@ -86,13 +90,13 @@ export class SimPeers implements Transport {
     await this.#network.pass(this.#network.roundTripMs(this.self, peer), signal);
     if (this.#state === "crashed") await new Promise(() => {});
     const other = this.#network.up(peer);
-    if (!other || !this.#network.canReach(this.self, peer) || !other.isJoinOpen)
+    if (!other || !this.#network.canReach(this.self, peer) || !other.letsStrangersOpen(protocol))
       throw unreachable(peer, "it is not reached, or lets nobody in");
     return other.#accept(this, protocol);
   }
 
-  get isJoinOpen(): boolean {
-    return this.#doorkeeper?.isJoinOpen() ?? false;
+  letsStrangersOpen({ name }: Protocol): boolean {
+    return this.#doorkeeper?.strangerProtocols().includes(name) ?? false;
   }
 
   /** Whether this machine wants to be connected with a peer. */
@@ -119,8 +123,9 @@ export class SimPeers implements Transport {
     this.#topic = topic;
   }
 
+  /** Of no use to anybody: who has a key finds its machine. */
   addresses(): readonly string[] {
-    return [];
+    return [`/dns4/${this.self.slice(0, 8)}.example/tcp/8444`];
   }
 
   onAddressesChanged(): void {}
@@ -163,7 +168,10 @@ export class SimPeers implements Transport {
   #disconnect(peer: PeerKey): void {
     this.#connected.delete(peer);
     const other = this.#network.up(peer);
-    if (other) other.#connected.delete(this.self);
+    if (this.isUp) this.#network.redialSoon(this);
+    if (!other) return;
+    other.#connected.delete(this.self);
+    this.#network.redialSoon(other);
   }
 
   hear(message: Uint8Array): void {

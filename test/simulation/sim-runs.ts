@@ -1,7 +1,10 @@
 /** Runs of the simulator by seed: what `sim.ts` and the tests share. */
-import { type Fault, type SimPlan, planFaults } from "./fault-plan.ts";
+import { type Fault, type SimPlan, type Vice, planFaults, vices } from "./fault-plan.ts";
 import { type SimOutcome, simulate } from "./federation-sim.ts";
+import { MOST_GROWN_COUNT } from "./genesis.ts";
+import { type Dropped, boastingStore, droppingStore, omittingStore } from "./hostile-store.ts";
 import { startFederationProgram } from "./federation-program.ts";
+import { withdrawing } from "./withdrawing-program.ts";
 import { startLedgerProgram } from "./ledger-program.ts";
 import { LyingPeers } from "./lying-peers.ts";
 import { SeededRng } from "./seeded-rng.ts";
@@ -13,26 +16,56 @@ export interface RunInit {
   readonly hoursCount: number;
   /** Fewer than a third of the sites. */
   readonly hostileCount?: number;
+  /** Of all hostile sites; of chance when it is left out. */
+  readonly vice?: Vice;
+  /** Whether faults strike that last, and sites join and leave; they do when it is left out. */
+  readonly hasLasting?: boolean;
+  /** How many times as many faults as in a plain run. */
+  readonly intensity?: number;
   /** By their numbers: the others do not strike. */
   readonly onlyFaults?: readonly number[];
 }
 
-export function makePlan({ seed, sitesCount, hoursCount, hostileCount = 0, onlyFaults }: RunInit): SimPlan {
+const HOUR_MS = 3600_000;
+const NEWCOMERS_COUNT = 2;
+
+export function makePlan(init: RunInit): SimPlan {
+  const { seed, sitesCount, hoursCount, hostileCount = 0, hasLasting = true, intensity = 1, vice, onlyFaults } = init;
   const rng = new SeededRng(String(seed));
-  const faults = planFaults(rng.fork("faults"), { sitesCount, hoursCount });
+  const faults = planFaults(rng.fork("faults"), { sitesCount, hoursCount, hasLasting, intensity });
   const numbers = Array.from({ length: sitesCount }, (_, number) => number);
   return {
-    seed,
-    sitesCount,
-    hoursCount,
+    ...{ seed, sitesCount, hoursCount, hasLasting, intensity, vice },
     faults: onlyFaults ? onlyFaults.flatMap((number) => faults[number] ?? []) : faults,
-    hostileNumbers: rng.fork("hostile").sample(numbers, hostileCount),
+    newcomersCount: hasLasting && sitesCount <= MOST_GROWN_COUNT ? NEWCOMERS_COUNT : 0,
+    hostile: rng
+      .fork("hostile")
+      .sample(numbers, hostileCount)
+      .map((number) => ({ number, vice: vice ?? rng.pick(vices) })),
   };
+}
+
+/** Short runs of small federations, some with hostile sites: all kinds of faults come within few of them. */
+export function mixedInit(seed: number): RunInit {
+  const rng = new SeededRng(`${seed} mixed`);
+  const sitesCount = 4 + rng.below(4);
+  const hostileCount = rng.below(Math.ceil(sitesCount / 3));
+  return { seed, sitesCount, hoursCount: 6 + rng.below(7), hostileCount, intensity: 3 };
+}
+
+/** A federation that falls into two halves after an hour, and is whole again after two more. */
+export function makeHealingPlan(seed: number, sitesCount: number): SimPlan {
+  const halves: Fault = {
+    ...{ kind: "partition", shape: "halves", atMs: HOUR_MS, durationMs: 2 * HOUR_MS },
+    ...{ siteNumber: 0, severityRatio: 0, label: "fault 0" },
+  };
+  const plan = makePlan({ seed, sitesCount, hoursCount: 3, hasLasting: false });
+  return { ...plan, faults: [halves] };
 }
 
 /** The command that repeats a plan. */
 export function replayCommand(
-  { seed, sitesCount, hoursCount, faults, hostileNumbers }: SimPlan,
+  { seed, sitesCount, hoursCount, faults, hostile, vice, hasLasting, intensity }: SimPlan,
   program: ProgramName,
 ): string {
   const numbers = faults.map(numberOf).join() || "none";
@@ -40,11 +73,14 @@ export function replayCommand(
     seed,
     sites: sitesCount,
     hours: hoursCount,
-    hostile: hostileNumbers.length,
+    hostile: hostile.length,
     program,
     only: numbers,
   };
   const words = Object.entries(options).map(([name, value]) => `--${name} ${value}`);
+  if (vice) words.push(`--vice ${vice}`);
+  if (intensity !== 1) words.push(`--intensity ${intensity}`);
+  if (!hasLasting) words.push("--no-lasting");
   return `npm run sim -- ${words.join(" ")}`;
 }
 
@@ -56,17 +92,39 @@ export const programs = { federation: startFederationProgram, ledger: startLedge
 export type ProgramName = keyof typeof programs;
 
 export const runPlan = (plan: SimPlan, name: ProgramName = "federation"): Promise<SimOutcome> =>
-  simulate(plan, { honest: programs[name], hostile: hostile(programs[name]) });
+  simulate(plan, {
+    honest: programs[name],
+    hostile: (vice, onDeed) => hostileProgram(programs[name], plan, vice, onDeed),
+  });
 
-/** The same program on a machine that lies to its peers. */
-const hostile =
-  (start: StartProgram): StartProgram =>
-  (machine) =>
-    start({
-      ...machine,
-      makeTransport: (doorkeeper) =>
-        new LyingPeers({ peers: machine.makeTransport(doorkeeper), rng: machine.rng.fork("lies") }),
-    });
+/** The same program on a machine that has a vice. */
+function hostileProgram(start: StartProgram, plan: SimPlan, vice: Vice, onDeed: () => void): StartProgram {
+  const dropped: Dropped = new Map();
+  const beginsMs = (plan.hoursCount * HOUR_MS) / 2;
+  return (machine) => {
+    const { identity, clock } = machine;
+    const rng = machine.rng.fork("vice");
+    const components = { store: machine.store, rng, onDeed };
+    const self = identity.siteId;
+    switch (vice) {
+      case "lies":
+        return start({
+          ...machine,
+          makeTransport: (doorkeeper) => new LyingPeers({ peers: machine.makeTransport(doorkeeper), rng }, onDeed),
+        });
+      case "drops":
+        return start({ ...machine, store: droppingStore(components, dropped) });
+      case "omits": {
+        const hasBegun = (): boolean => clock.elapsedMs() > beginsMs;
+        return start({ ...machine, store: omittingStore(components, { self, hasBegun }) });
+      }
+      case "boasts":
+        return start({ ...machine, store: boastingStore(components, self) });
+      case "withdraws":
+        return withdrawing(start, machine, onDeed);
+    }
+  };
+}
 
 const numberOf = ({ label }: Fault): string => label.slice(label.lastIndexOf(" ") + 1);
 

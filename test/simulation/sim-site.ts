@@ -1,5 +1,6 @@
 /** One simulated site over all its lives: what it keeps through crashes, and how it comes and goes. */
 import type { LedgerChange } from "#ledger/ledger-store.ts";
+import type { FederationControl } from "#node/federation/federation-control.ts";
 import { ROSTER_KEY } from "./genesis.ts";
 import { SimDisk, type SimDiskInit } from "./sim-disk.ts";
 import { type SimIdentity, makeIdentity } from "./sim-identity.ts";
@@ -29,6 +30,7 @@ export interface SimSiteInit {
 
 interface Life {
   readonly machine: Machine;
+  readonly store: SimStore;
   peers: SimPeers | undefined;
   program: SiteProgram | undefined;
 }
@@ -44,6 +46,14 @@ export class SimSite {
   disk: SimDisk;
   /** How wrong the machine's clock is; it goes on through crashes. */
   clock: SiteClock;
+  /** Another machine writes with its key. */
+  isCloned = false;
+  /** Its disk was replaced by an older copy. */
+  wasSetBack = false;
+  /** Its people have left, or the others want it out. */
+  isLeaving = false;
+  /** Whether it has ever run: who has not is to join. */
+  hasBegun = false;
   #life: Life | undefined;
   #livesCount = 0;
 
@@ -70,19 +80,27 @@ export class SimSite {
     return this.#life?.program;
   }
 
+  /** What its people can tell it now. */
+  get control(): FederationControl | undefined {
+    return this.program?.control;
+  }
+
   get store(): SimStore | undefined {
-    return this.#life?.machine.store;
+    return this.#life?.store;
   }
 
   async start(): Promise<void> {
     if (this.#life) return;
+    this.hasBegun = true;
     if (!this.disk.fact("ledger", ROSTER_KEY))
       for (const { key, value } of this.genesis) this.disk.setFact({ kind: "ledger", key, value });
     const { network, rng, startProgram, onFault } = this.#components;
+    const store = new SimStore({ disk: this.disk, clock: this.clock });
     const life: Life = {
+      store,
       machine: {
         identity: this.identity,
-        store: new SimStore({ disk: this.disk, clock: this.clock }),
+        store,
         makeTransport: (doorkeeper) => (life.peers = network.join(this.identity.peerKey, doorkeeper)),
         clock: this.clock,
         onFault,
@@ -102,17 +120,17 @@ export class SimSite {
     await life.program.stop();
     if (this.#life !== life) return;
     life.peers?.stop();
-    await life.machine.store[Symbol.asyncDispose]();
+    await life.store[Symbol.asyncDispose]();
     this.#life = undefined;
   }
 
   /** As by a power cut. `doneRatio`: how much of what was being written is on the disk. */
   crash(doneRatio: number): void {
     if (!this.#life) return;
-    const { peers, machine } = this.#life;
+    const { peers, store } = this.#life;
     this.#life = undefined;
     peers?.crash();
-    machine.store.crash(doneRatio);
+    store.crash(doneRatio);
     // The machine's clock goes on; what waits on it does not.
     this.clock = this.clock.endAndCopy();
   }
@@ -122,6 +140,13 @@ export class SimSite {
     this.crash(0);
     this.identity = makeIdentity(this.#origin, this.identity.epoch + 1);
     this.disk = this.#newDisk();
+  }
+
+  /** Somebody has put an older copy in place of its disk. */
+  setBack(copy: SimDisk): void {
+    this.crash(0);
+    this.disk = copy;
+    this.wasSetBack = true;
   }
 
   #newDisk(): SimDisk {

@@ -158,11 +158,6 @@ export class SimStore implements PrimeStore {
     return this.#disk.keptSlices(site);
   }
 
-  /** Stored bytes of those that are here. */
-  bytesOf(ids: readonly PrimeId[]): number {
-    return ids.reduce((sum, id) => sum + (this.#disk.primes.get(id)?.length ?? 0), 0);
-  }
-
   async *lostOf(site: SiteId): AsyncGenerator<PrimeId[]> {
     await this.#readable();
     const ids = this.#disk.lostOf(site);

@@ -3,10 +3,21 @@
  * the command that repeats it is printed. The exit code is 0 when nothing failed.
  */
 import { Command, Option, InvalidArgumentError } from "commander";
-import { type FaultKind, type SimPlan, faultKinds } from "./fault-plan.ts";
+import { type SimPlan, type Vice, vices } from "./fault-plan.ts";
 import type { SimOutcome } from "./federation-sim.ts";
 import { shrink } from "./shrink.ts";
-import { type ProgramName, describeFault, makePlan, programs, replayCommand, runPlan } from "./sim-runs.ts";
+import type { ToldSeed } from "./sim-soak.ts";
+import { Struck } from "./struck.ts";
+import {
+  type ProgramName,
+  type RunInit,
+  describeFault,
+  makePlan,
+  mixedInit,
+  programs,
+  replayCommand,
+  runPlan,
+} from "./sim-runs.ts";
 
 const SHRINK_RUNS_COUNT = 200;
 const DAY_MS = 24 * 3600 * 1000;
@@ -31,9 +42,14 @@ const options = new Command("sim")
   .option("--sites <count>", "sites of the federation", parseCount, 5)
   .option("--hours <count>", "simulated hours under faults", parseCount, 48)
   .option("--hostile <count>", "sites among them that lie", parseCount, 0)
+  .addOption(new Option("--vice <name>", "what hostile sites do; of chance when it is left out").choices(vices))
+  .option("--intensity <factor>", "how many times as many faults", parseCount, 1)
+  .option("--no-lasting", "without what a federation has to live with: copies of machines, sites that join and leave")
   .addOption(new Option("--program <name>", "what the sites run").choices(Object.keys(programs)).default("federation"))
   .option("--only <numbers>", "faults of the plan that strike, by their numbers, or none", parseNumbers)
   .option("--no-shrink", "leave a plan that fails as it is")
+  .option("--mixed", "sites, hours and hostile sites by the seed: short runs of small federations")
+  .option("--json", "a line of JSON for each seed, and nothing else")
   .option("--trace", "print what happened last")
   .parse()
   .opts<{
@@ -42,9 +58,14 @@ const options = new Command("sim")
     sites: number;
     hours: number;
     hostile: number;
+    vice?: Vice;
+    lasting: boolean;
+    intensity: number;
     program: ProgramName;
     only?: number[];
     shrink: boolean;
+    mixed?: boolean;
+    json?: boolean;
     trace?: boolean;
   }>();
 if (options.hostile * 3 >= options.sites && options.hostile > 0) {
@@ -54,16 +75,29 @@ if (options.hostile * 3 >= options.sites && options.hostile > 0) {
 
 const { program } = options;
 const run = (plan: SimPlan): Promise<SimOutcome> => runPlan(plan, program);
-const total = { simulatedMs: 0, usedMs: 0, failedCount: 0, struck: new Map<FaultKind, number>() };
+const total = { simulatedMs: 0, usedMs: 0, failedCount: 0, struck: new Struck() };
 
 for (let seed = options.seed; seed < options.seed + options.seeds; seed++) {
+  const given: RunInit = {
+    seed,
+    intensity: options.intensity,
+    sitesCount: options.sites,
+    hoursCount: options.hours,
+    hostileCount: options.hostile,
+  };
   const plan = makePlan({
-    ...{ seed, sitesCount: options.sites, hoursCount: options.hours, hostileCount: options.hostile },
+    ...(options.mixed ? mixedInit(seed) : given),
+    hasLasting: options.lasting,
+    ...(options.vice && { vice: options.vice }),
     ...(options.only && { onlyFaults: options.only }),
   });
   const startMs = processorMs();
   const outcome = await run(plan);
   const usedMs = processorMs() - startMs;
+  if (options.json) {
+    tell(plan, outcome, usedMs);
+    continue;
+  }
   note(seed, outcome, usedMs);
   if (!outcome.failure) continue;
   total.failedCount++;
@@ -75,15 +109,24 @@ for (let seed = options.seed; seed < options.seed + options.seeds; seed++) {
   say(`  ends with ${(await run(smallest)).failure?.message}`);
 }
 
+/** What the soak reads. */
+function tell(plan: SimPlan, { failure, simulatedMs, snapshotsCount, struck }: SimOutcome, usedMs: number): void {
+  const failed = failure && { message: failure.message, again: replayCommand(plan, program) };
+  const told: ToldSeed = {
+    ...{ seed: plan.seed, simulatedMs, usedMs, snapshotsCount, struck: [...struck.counts] },
+    ...(failed && { failed }),
+  };
+  say(JSON.stringify(told));
+}
+
 function note(seed: number, outcome: SimOutcome, usedMs: number): void {
   const { simulatedMs, struck, hash, eventsCount, checksCount, snapshotsCount, failure } = outcome;
   total.simulatedMs += simulatedMs;
   total.usedMs += usedMs;
-  for (const [kind, count] of struck) total.struck.set(kind, (total.struck.get(kind) ?? 0) + count);
-  const strikes = [...struck].map(([kind, count]) => `${kind} ${count}`).join(", ");
+  total.struck.addAll(struck);
   say(
     `seed ${seed}: ${failure ? `FAILED ${failure.id}` : "ok"}, hash ${hash}, ${eventsCount} events, ${snapshotsCount} snapshots, ` +
-      `${checksCount} checks, ${daysPerMinute(simulatedMs, usedMs)} days a processor minute; ${strikes || "no faults"}`,
+      `${checksCount} checks, ${daysPerMinute(simulatedMs, usedMs)} days a processor minute; ${struck}`,
   );
   if (options.trace) process.stdout.write(outcome.lastLines.join(""));
 }
@@ -92,9 +135,10 @@ function daysPerMinute(simulatedMs: number, usedMs: number): string {
   return (simulatedMs / DAY_MS / (usedMs / MINUTE_MS)).toFixed(0);
 }
 
-const never = faultKinds.filter((kind) => !total.struck.has(kind));
-say(
-  `${options.seeds} seeds, ${total.failedCount} failed, ${(total.simulatedMs / DAY_MS).toFixed(1)} federation-days, ` +
-    `${daysPerMinute(total.simulatedMs, total.usedMs)} a processor minute${never.length > 0 ? `; never struck: ${never.join(", ")}` : ""}`,
-);
-if (total.failedCount > 0) process.exitCode = 1;
+const { never } = total.struck;
+if (!options.json)
+  say(
+    `${options.seeds} seeds, ${total.failedCount} failed, ${(total.simulatedMs / DAY_MS).toFixed(1)} federation-days, ` +
+      `${daysPerMinute(total.simulatedMs, total.usedMs)} a processor minute${never.length > 0 ? `; never struck: ${never.join(", ")}` : ""}`,
+  );
+if (total.failedCount > 0 && !options.json) process.exitCode = 1;

@@ -1,17 +1,18 @@
 /** What runs on a simulated machine, and what it is given. */
 import type { Ledger } from "#ledger/ledger.ts";
+import type { FederationControl } from "#node/federation/federation-control.ts";
 import type { Doorkeeper, Transport } from "#node/federation/transport.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { SnapshotId } from "#protocol/ids.ts";
 import type { SimIdentity } from "./sim-identity.ts";
 import type { SeededRng } from "./seeded-rng.ts";
-import type { SimStore } from "./sim-store.ts";
 import type { SiteClock } from "./site-clock.ts";
 import type { SimSnapshot } from "./workload.ts";
 
 /** One life of one machine: all ports that its program has. */
 export interface Machine {
   readonly identity: SimIdentity;
-  readonly store: SimStore;
+  readonly store: PrimeStore;
   /** Called once. */
   readonly makeTransport: (doorkeeper?: Doorkeeper) => Transport;
   readonly clock: SiteClock;
@@ -22,6 +23,12 @@ export interface Machine {
 
 export interface SiteProgram {
   readonly ledger: Ledger;
+  /** What people can tell it; undefined for a program that has nobody to tell. */
+  readonly control: FederationControl | undefined;
+  /** Whether it says what is live, and so what is safe: whoever is under suspicion does not. */
+  readonly signs: boolean;
+  /** The same at all sites that know the same. */
+  digest(): string;
   /** Keeps what an agent has backed up; resolves once the agent would be told that it is kept. */
   commit(snapshot: SimSnapshot): Promise<void>;
   /** Those of this machine's that are safe, in the meaning of docs/specs/replication.md. */

@@ -20,18 +20,54 @@ export class Witness {
   /** What faults have damaged on a disk. */
   readonly #damaged = new Map<SimDisk, Set<PrimeId>>();
 
-  begun(_site: SimSite, { primes }: SimSnapshot): void {
-    for (const { id } of primes) this.known.add(id);
+  /** All snapshots that were ever sent. */
+  readonly begunSnapshots = new Map<SnapshotId, SimSnapshot>();
+
+  begun(snapshot: SimSnapshot): void {
+    for (const { id } of snapshot.primes) this.known.add(id);
+    this.begunSnapshots.set(snapshot.id, snapshot);
   }
 
   acknowledged(site: SimSite, disk: SimDisk, snapshot: SimSnapshot): void {
     this.promised.set(snapshot.id, { site, disk, snapshot });
   }
 
-  /** A site has said that a snapshot is safe, in the meaning of docs/specs/replication.md. */
-  saidSafe(id: SnapshotId): void {
+  /** Snapshots whose acknowledgement lies on the disk. */
+  promisedOn(disk: SimDisk): Promised[] {
+    return [...this.promised.values()].filter((promised) => promised.disk === disk);
+  }
+
+  /** What was promised of a disk is to be found on the copy that takes its place. */
+  moved(promised: readonly Promised[], disk: SimDisk): void {
+    for (const { site, snapshot } of promised) this.promised.set(snapshot.id, { site, snapshot, disk });
+  }
+
+  /** Sites that were seen to keep a prime for another one: by owner and prime. */
+  readonly #keepers = new Map<string, Set<SimSite>>();
+
+  keeps(keeper: SimSite, owner: SiteId, id: PrimeId): void {
+    const place = `${owner} ${id}`;
+    const keepers = this.#keepers.get(place);
+    if (keepers) keepers.add(keeper);
+    else this.#keepers.set(place, new Set([keeper]));
+  }
+
+  keepersCount(owner: SiteId, id: PrimeId): number {
+    return this.#keepers.get(`${owner} ${id}`)?.size ?? 0;
+  }
+
+  /** A site says that a snapshot is safe, in the meaning of docs/specs/replication.md. What was promised, when it says so first. */
+  saidSafe(id: SnapshotId): Promised | undefined {
     const promised = this.promised.get(id);
-    if (promised) this.safe.set(id, promised);
+    if (!promised || this.safe.has(id)) return undefined;
+    this.safe.set(id, promised);
+    return promised;
+  }
+
+  /** What faults have done to a disk they have done to its copy. */
+  copied(disk: SimDisk, copy: SimDisk): void {
+    const ids = this.#damaged.get(disk);
+    if (ids) this.#damaged.set(copy, new Set(ids));
   }
 
   damaged(disk: SimDisk, id: PrimeId): void {

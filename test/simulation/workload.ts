@@ -79,7 +79,7 @@ export class Workload {
     old.splice(0, Math.max(0, old.length - OLD_PRIMES_COUNT));
     const { program, disk } = site;
     if (!program) return;
-    witness.begun(site, snapshot);
+    witness.begun(snapshot);
     try {
       await program.commit(snapshot);
       log.note(site.name, `snapshot ${snapshot.primes.length}`);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { parseEntry } from "#ledger/entry.ts";
 import type { Channel } from "#ledger/peers.ts";
 import { answerQuestion } from "#ledger/reconcile-answer.ts";
-import { readStatement } from "#ledger/statements.ts";
+import { readStatements } from "#ledger/statements.ts";
 import { batchOf, decodeMessage, encodeMessage, isBatch } from "#node/replication/frame-codec.ts";
 import { replicateRequest } from "#node/replication/replicate-messages.ts";
 import { setOfList } from "#node/replication/slice-comparison.ts";
@@ -55,6 +55,7 @@ export interface Lies {
 export const holding =
   (siege: Siege, hostile: HostileMember, lies: Lies) =>
   async (channel: Channel): Promise<void> => {
+    const receipts: Uint8Array[] = [];
     const answerTo = async (frame: Uint8Array): Promise<Frame> => {
       if (isBatch(frame)) {
         const sentCount = [...parseBatch(batchOf(frame))].length;
@@ -66,8 +67,13 @@ export const holding =
         const answer = await answerQuestion(setOfList(request.key, []), request.question);
         return lies.compare ? lies.compare(answer) : { kind: "compared", answer };
       }
+      if (request.kind === "omitted") return { kind: "omitted", ids: Buffer.alloc(0) };
+      if (request.kind === "end") return { kind: "receipts", entries: receipts.splice(0) };
       const receipt = receiptFor(siege, hostile, request.entry);
-      return lies.finish ? lies.finish(hostile, siege, receipt) : receipt;
+      const said = lies.finish ? await lies.finish(hostile, siege, receipt) : receipt;
+      if (said === undefined || said instanceof Uint8Array || said["kind"] !== "receipt") return said;
+      receipts.push(said["entry"] as Uint8Array);
+      return { kind: "received" };
     };
     for (let frame = await channel.receive(); frame !== undefined; frame = await channel.receive()) {
       const answered = await answerTo(frame);
@@ -77,7 +83,7 @@ export const holding =
   };
 
 function receiptFor({ victim }: Siege, { author }: HostileMember, entry: Uint8Array): CborMap {
-  const liveSet = readStatement(parseEntry(entry));
+  const [liveSet] = readStatements(parseEntry(entry));
   assert.ok(liveSet?.kind === "live-set");
   const said = { ...liveSet, kind: "receipt" as const, owner: victim.siteId };
   return { kind: "receipt", entry: author.say(said) };

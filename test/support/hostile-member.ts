@@ -49,7 +49,8 @@ export class HostileMember implements AsyncDisposable {
         log,
         mayConnect: () => init.isStranger !== true,
         members: () => [],
-        isJoinOpen: () => false,
+        strangerProtocols: () => [],
+        announcedAddresses: () => [],
         addressesOf: (peer) => (peer === target.key ? target.addresses() : []),
       },
       {
@@ -78,7 +79,7 @@ export class HostileMember implements AsyncDisposable {
   /** Throws `peer-unreachable` when it is not let in, or not listened to. */
   open(protocol: Protocol): Promise<Channel> {
     const { key } = this.#target;
-    if (this.#isStranger) return this.#peers.dialForJoin(key, this.#target.addresses(), protocol);
+    if (this.#isStranger) return this.#peers.dialStranger(key, this.#target.addresses(), protocol);
     return this.#peers.open(key, protocol);
   }
 

@@ -62,7 +62,7 @@ export async function replicate(
 ): Promise<Channel> {
   const channel = await granted(siege, hostile);
   assert.equal(await hostile.codeOf(channel, batch(...primes)), "kept");
-  assert.equal(await hostile.codeOf(channel, finish(liveSet(hostile, primes))), "receipt");
+  assert.equal(await hostile.codeOf(channel, finish(liveSet(hostile, primes))), "received");
   return channel;
 }
 

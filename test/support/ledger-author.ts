@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { type EntryFields, type Log, openLog, signEntry } from "#ledger/entry.ts";
 import { retireData } from "#ledger/retire.ts";
 import { SeqRanges } from "#ledger/seq-ranges.ts";
-import { type Statement, statementData } from "#ledger/statements.ts";
+import { type Statement, entryOf } from "#ledger/statements.ts";
 import { signEpochCertificate } from "#protocol/epoch-certificate.ts";
 import { type SiteId, makeUuidV7, parseEntryId } from "#protocol/ids.ts";
 import { deriveRecoveryKey, siteIdOf } from "#protocol/keys.ts";
@@ -37,7 +37,7 @@ export class LedgerAuthor {
   }
 
   say(statement: Statement, changes: Partial<EntryFields> = {}): Buffer {
-    return this.entry({ kind: statement.kind, data: statementData(statement), ...changes });
+    return this.entry({ kind: statement.kind, data: entryOf([statement]).data, ...changes });
   }
 
   retire(target: Log, ...ranges: [number, number][]): Buffer {

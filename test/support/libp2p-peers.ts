@@ -1,6 +1,7 @@
 /** Sites' transports on the loopback interface, members to each other, with what a test wants to see of them. */
 import { randomBytes } from "node:crypto";
 import { Libp2pPeers, type Libp2pPeersComponents, type Libp2pPeersInit } from "#node/peers/libp2p-peers.ts";
+import { joinProtocol } from "#ledger/join.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { publicKeyOf } from "#protocol/raw-keys.ts";
 
@@ -32,15 +33,17 @@ function testLog(): TestLog {
 export class TestMembership {
   readonly members = new Set<PeerKey>();
   readonly addresses = new Map<PeerKey, readonly string[]>();
+  readonly announced = new Map<PeerKey, readonly string[]>();
   isJoinOpen = false;
 
-  components(log: TestLog): Libp2pPeersComponents {
+  components(log: TestLog, self: PeerKey): Libp2pPeersComponents {
     return {
       log,
       mayConnect: (peer) => this.members.has(peer),
       members: () => [...this.members],
-      isJoinOpen: () => this.isJoinOpen,
+      strangerProtocols: () => (this.isJoinOpen ? [joinProtocol.name] : []),
       addressesOf: (peer) => this.addresses.get(peer) ?? [],
+      announcedAddresses: () => this.announced.get(self) ?? [],
     };
   }
 }
@@ -58,7 +61,7 @@ export async function testPeers(
   init: Partial<Libp2pPeersInit> = {},
 ): Promise<TestPeers> {
   const log = testLog();
-  const peers = await Libp2pPeers.create(membership.components(log), {
+  const peers = await Libp2pPeers.create(membership.components(log, machine.key), {
     peerSeed: machine.seed,
     listen: ["/ip4/127.0.0.1/tcp/0"],
     topic: "costor-test",

@@ -153,7 +153,7 @@ export class Siege implements AsyncDisposable {
     const channel = await transport.open(victim.key, replicateProtocol);
     const limit = new BandwidthLimit({ clock: honest.clock }, { bytesPerSecond: () => undefined });
     const run = new OwnerRun(
-      { channel, ledger, store: honest.store, limit, rng: seededRng("honest") },
+      { channel, ledger, store: honest.store, limit, clock: honest.clock, rng: seededRng("honest") },
       { owner: honest.siteId, holder: victim.siteId },
     );
     const [report] = await run.run([{ ...set, ids, entry, namingEntry }]);

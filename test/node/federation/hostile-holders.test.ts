@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { auditAnswer } from "#ledger/audit-sample.ts";
 import { parseEntry } from "#ledger/entry.ts";
 import type { Channel } from "#ledger/peers.ts";
-import { readStatement } from "#ledger/statements.ts";
+import { readStatements } from "#ledger/statements.ts";
 import { decodeMessage, encodeMessage } from "#node/replication/frame-codec.ts";
 import { auditProtocol, auditRequest, primesProtocol, primesRequest } from "#node/replication/primes-messages.ts";
 import { replicateProtocol } from "#node/replication/replicate-messages.ts";
@@ -45,7 +45,7 @@ const lying = (title: string, told: RegExp, lies: Lies): HostileCase => ({
 const receiptLike = (title: string, changes: object): HostileCase =>
   lying(title, /receipt is not for what was sent/, {
     finish: (hostile, siege, { entry }) => {
-      const receipt = readStatement(parseEntry(entry as Uint8Array));
+      const [receipt] = readStatements(parseEntry(entry as Uint8Array));
       return { kind: "receipt", entry: hostile.author.say({ ...receipt, ...changes } as never) };
     },
   });
@@ -269,8 +269,8 @@ const cases: HostileCase[] = [
   healing("who sends a batch that is cut short is passed over", /cut short/, (channel, wanted) =>
     channel.send(batchFrame(wanted).subarray(0, 100)),
   ),
-  healing("who refuses for want of its own disk is passed over", /the other site refuses/, (channel) =>
-    channel.send(encodeMessage({ kind: "refused", code: "store-failed", message: "" })),
+  healing("who refuses what it is asked for is passed over", /the other site refuses/, (channel) =>
+    channel.send(encodeMessage({ kind: "refused", code: "too-many-requests", message: "" })),
   ),
 ];
 testHostile(test, cases, backUp);

@@ -241,7 +241,7 @@ const cases: HostileCase[] = [
     attack: async (siege, hostile) => {
       const channel = await replicate(siege, hostile, [poison]);
       const others = await idsOf(siege, siege.honest.siteId);
-      assert.equal(await hostile.codeOf(channel, finish(liveSet(hostile, [poison], 2), others)), "receipt");
+      assert.equal(await hostile.codeOf(channel, finish(liveSet(hostile, [poison], 2), others)), "received");
       assert.deepEqual(await Array.fromAsync(siege.victim.store.facts("omitted")), []);
     },
   },

@@ -48,6 +48,19 @@ test("a secret that was never given out, or whose time is over, opens nothing", 
   await rejects(invitations.show(secret, newcomer("B")), { code: "invitation-invalid" });
 });
 
+test("one that people refuse may knock for a while, and hears of it", async () => {
+  const { invitations, clock } = await open();
+  const { secret } = await invitations.issue("School B");
+  const first = newcomer("B");
+  await invitations.show(secret, first);
+  await invitations.settle(first.site, "refused");
+  clock.pass(limits.invitationRefusedMs - 1);
+  equal(invitations.isAnyOpen, true);
+  equal((await invitations.show(secret, first)).state, "refused");
+  clock.pass(1);
+  equal(invitations.isAnyOpen, false);
+});
+
 test("a clock that is set far back brings no old invitation to life", async () => {
   const { invitations, clock } = await open();
   const { secret } = await invitations.issue("School B");

@@ -65,7 +65,7 @@ test("while an invitation is open a stranger reaches the join protocol and nothi
   await target.assertServes();
 });
 
-test("a flood of strangers finds four places while an invitation is open, and none of a member's", async () => {
+test("a flood of strangers finds eight places, two for one address, and none of a member's", async () => {
   await using target = await attackedPeers({
     handlers: [[joinProtocol, answerOne]],
     limits: { peerConnectionsPerAddressPerSecondCount: 100 },
@@ -79,8 +79,8 @@ test("a flood of strangers finds four places while an invitation is open, and no
   try {
     const dialled = await Promise.allSettled(attackers.map((attacker) => attacker.dial()));
     const connections = dialled.filter((result) => result.status === "fulfilled").map(({ value }) => value);
-    await target.until(() => connections.filter(({ status }) => status === "open").length === 4);
-    assert.ok(target.refusals("too many that want to join").length > 0);
+    await target.until(() => connections.filter(({ status }) => status === "open").length === 8);
+    assert.ok(target.refusals("too many strangers").length > 0);
     await target.assertServes();
     connections.find(({ status }) => status === "open")!.abort(new Error("leaves"));
     const late = attackers.find(({ node }) => node.getConnections().length === 0)!;
@@ -91,10 +91,31 @@ test("a flood of strangers finds four places while an invitation is open, and no
   }
 });
 
+test("one address has two places for strangers, and others find theirs", async () => {
+  await using target = await attackedPeers({
+    handlers: [[joinProtocol, answerOne]],
+    limits: { peerConnectionsPerAddressPerSecondCount: 100 },
+  });
+  target.membership.isJoinOpen = true;
+  const attackers = await Promise.all(
+    Array.from({ length: 5 }, () => attackerOf(target, { member: false, localAddress })),
+  );
+  try {
+    const dialled = await Promise.allSettled(attackers.map((attacker) => attacker.dial()));
+    const connections = dialled.filter((result) => result.status === "fulfilled").map(({ value }) => value);
+    await target.until(() => connections.filter(({ status }) => status === "open").length === 2);
+    assert.ok(target.refusals("too many strangers").length > 0);
+    await using other = await attackerOf(target, { member: false, localAddress: "127.0.0.9" });
+    assert.ok(await answers(await other.open(joinProtocol.name)));
+  } finally {
+    for (const attacker of attackers) await attacker[Symbol.asyncDispose]();
+  }
+});
+
 test("a stranger that stays is disconnected when its time is up", async () => {
   await using target = await attackedPeers({
     handlers: [[joinProtocol, answerOne]],
-    limits: { peerJoinConnectionMs: 100 },
+    limits: { peerStrangerConnectionMs: 100 },
   });
   target.membership.isJoinOpen = true;
   await using attacker = await attackerOf(target, { member: false, localAddress });
@@ -105,7 +126,7 @@ test("a stranger that stays is disconnected when its time is up", async () => {
 test("a stranger that has become a member keeps its connection, and reaches what members reach", async () => {
   await using target = await attackedPeers({
     handlers: [[joinProtocol, answerOne]],
-    limits: { peerJoinConnectionMs: 300 },
+    limits: { peerStrangerConnectionMs: 300 },
   });
   target.membership.isJoinOpen = true;
   await using joiner = await attackerOf(target, { member: false, localAddress });

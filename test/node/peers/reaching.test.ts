@@ -83,6 +83,26 @@ test("members connect by themselves, and again when the other has come back else
   await until(() => back.peers.connected().includes(first.key));
 });
 
+test("a site that announces addresses is known by these alone to those that are connected", async () => {
+  await using sites = new Sites();
+  const [first, second] = [testMachine(), testMachine()];
+  const door = "/dns4/backup.school.example/tcp/8444";
+  sites.membership.announced.set(first.key, [door, "not an address"]);
+  const one = await sites.start(first);
+  assert.deepEqual(one.peers.addresses(), [door]);
+  const two = await sites.start(second, { limits: { peerKeptCount: 0 } });
+  one.peers.membershipChanged();
+  await until(() => two.peers.connected().includes(first.key));
+  const { peerStore } = (two.peers as unknown as { node: Libp2pNode }).node;
+  const known = async () => (await peerStore.get(peerIdOf(first.key))).addresses.map(({ multiaddr }) => `${multiaddr}`);
+  let addresses: string[] = [];
+  while (addresses.length === 0) {
+    await new Promise(setImmediate);
+    addresses = await known().catch(() => []);
+  }
+  assert.deepEqual(addresses, [door]);
+});
+
 test("of many members some are kept connections to", async () => {
   await using sites = new Sites();
   const few = { limits: { peerKeptCount: 2 } };
@@ -194,12 +214,12 @@ test("a site that joins reaches its inviter's join protocol only, and not once t
   const addresses = inviter.peers.addresses();
   const unreachable = (error: unknown): boolean => isCostorError(error, "peer-unreachable");
   await assert.rejects(async () => {
-    const refused = await joiner.peers.dialForJoin(inviter.peers.self, addresses, joinProtocol);
+    const refused = await joiner.peers.dialStranger(inviter.peers.self, addresses, joinProtocol);
     await refused.send(Buffer.from("?"));
     await refused.receive();
   }, unreachable);
   sites.membership.isJoinOpen = true;
-  const channel = await joiner.peers.dialForJoin(inviter.peers.self, addresses, joinProtocol);
+  const channel = await joiner.peers.dialStranger(inviter.peers.self, addresses, joinProtocol);
   assert.equal(channel.peer, inviter.peers.self);
   await assertEchoes(channel, Buffer.from("secret"));
   await assert.rejects(joiner.peers.open(inviter.peers.self, echo), unreachable);

@@ -8,7 +8,8 @@ import { Dropping } from "#node/replication/dropping.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 import { LedgerAuthor } from "#test/support/ledger-author.ts";
 import { suite } from "#test/support/suite.ts";
-import { DAY_MS, ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
+import { ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
+import { DAY_MS } from "./test-clock.ts";
 
 const test = suite("dropping");
 

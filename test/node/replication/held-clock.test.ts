@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { HeldClock } from "#node/replication/held-clock.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
 import { suite } from "#test/support/suite.ts";
-import { DAY_MS, TestClock } from "./replicating-site.ts";
+import { DAY_MS, TestClock } from "./test-clock.ts";
 
 const test = suite("held-clock");
 

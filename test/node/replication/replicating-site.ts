@@ -5,7 +5,7 @@ import { Ledger } from "#ledger/ledger.ts";
 import type { Channel } from "#ledger/peers.ts";
 import { answerQuestion } from "#ledger/reconcile-answer.ts";
 import { SLICES_COUNT } from "#ledger/slice.ts";
-import { type Statement, statementData, subjectOf } from "#ledger/statements.ts";
+import { type Statement, entryOf, subjectOf } from "#ledger/statements.ts";
 import { serveAudits } from "#node/replication/audit-service.ts";
 import { Auditor } from "#node/replication/auditor.ts";
 import { HeldClock } from "#node/replication/held-clock.ts";
@@ -33,23 +33,7 @@ import { MemoryLedgerStore } from "#test/support/memory-ledger-store.ts";
 import { type MemoryStore, createMemoryStore } from "#test/support/memory-store.ts";
 import { noise } from "#test/support/noise.ts";
 import { seededRng } from "#test/support/seeded-rng.ts";
-
-/** One machine's clocks, set by the test. */
-export class TestClock implements Clock {
-  wallMs = 1_800_000_000_000;
-  passedMs = 0;
-  now = (): number => this.wallMs;
-  elapsedMs = (): number => this.passedMs;
-  async sleep(durationMs: number): Promise<void> {
-    this.pass(durationMs);
-  }
-  pass(durationMs: number): void {
-    this.wallMs += durationMs;
-    this.passedMs += durationMs;
-  }
-}
-
-export const DAY_MS = 24 * 3_600_000;
+import { TestClock, neverLate } from "./test-clock.ts";
 
 function keptPrimesOf(store: PrimeStore): KeptPrimes {
   const slice = async (owner: SiteId, number: number): Promise<PrimeId[]> => {
@@ -84,7 +68,7 @@ export class ReplicatingFederation {
   async spread(): Promise<void> {
     for (const from of this.sites)
       for (const to of this.sites) {
-        if (from === to || from.ledger.digest() === to.ledger.digest()) continue;
+        if (from === to) continue;
         const entries: Uint8Array[] = [];
         for (const { log } of from.ledger.logs())
           for (const seq of from.ledger.log(log.id)!.seqs())
@@ -117,7 +101,6 @@ export class ReplicatingSite {
   readonly quota: HolderQuota;
   readonly peers: SimPeers;
   readonly service: HolderService | undefined;
-  readonly stop = new AbortController();
   readonly rng = seededRng("audits");
   role: Role;
   offeredBytes: number;
@@ -142,13 +125,17 @@ export class ReplicatingSite {
     this.quota = new HolderQuota({
       self,
       ledger,
-      store: { keptTotals: () => store.keptTotals(), stats: roomyStats(store) },
+      store: {
+        keptTotals: () => store.keptTotals(),
+        keptSlices: (site) => store.keptSlices(site),
+        stats: roomyStats(store),
+      },
       holdingLimits: async () => ({ offeredBytes: this.offeredBytes, ownerBytes: init.ownerBytes ?? Infinity }),
     });
     this.peers = federation.network.join(this.peerKey);
     if (init.serves !== false) {
       this.service = new HolderService({ ...this.holderComponents(), peers: this.peers, sites: this.view });
-      this.service.start(this.stop.signal);
+      this.service.start(new AbortController().signal);
       const served = { self, ledger, store, peers: this.peers, sites: this.view };
       servePrimes(served);
       serveAudits(served);
@@ -200,6 +187,7 @@ export class ReplicatingSite {
 
   readonly entries: OwnEntries = {
     write: (statement) => this.say(statement),
+    writeAll: (statements) => this.say(...statements),
     withdrawIdle: async ({ also = [] } = {}) => {
       const written: Uint8Array[] = [];
       const idle = [...this.ledger.superseded(this.siteId), ...also];
@@ -212,11 +200,11 @@ export class ReplicatingSite {
     },
   };
 
-  async say(statement: Statement): Promise<Uint8Array> {
+  async say(...statements: Statement[]): Promise<Uint8Array> {
     if (this.hasWriteFailure) throw new CostorError("ledger-refused", "for a test");
-    const id = parseEntryId(makeUuidV7(this.clock.now()));
-    const data = statementData(statement);
-    return this.ledger.append(this.author.log, this.author.seed, { id, timeMs: 1, kind: statement.kind, data });
+    const timeMs = this.clock.now();
+    const id = parseEntryId(makeUuidV7(timeMs));
+    return this.ledger.append(this.author.log, this.author.seed, { id, timeMs, ...entryOf(statements) });
   }
 
   /** Backs up so many primes; their ids. */
@@ -249,9 +237,8 @@ export class ReplicatingSite {
 
   /** Its store, which says to have room. */
   get roomyStore(): PrimeStore {
-    const { store } = this;
-    return new Proxy<PrimeStore>(store, {
-      get: (target, name: keyof PrimeStore) => (name === "stats" ? roomyStats(store) : target[name]),
+    return new Proxy<PrimeStore>(this.store, {
+      get: (target, name: keyof PrimeStore) => (name === "stats" ? roomyStats(target) : target[name]),
     });
   }
 
@@ -317,7 +304,7 @@ export class ReplicatingSite {
   runOver(channel: Channel, holder: SiteId, slices: readonly SliceToSend[], init: Partial<OwnerRunInit> = {}) {
     const { ledger, store } = this;
     const limit = new BandwidthLimit({ clock: this.clock }, { bytesPerSecond: () => undefined });
-    const components = { channel, ledger, store, limit, rng: seededRng(this.name) };
+    const components = { clock: neverLate, channel, ledger, store, limit, rng: seededRng(this.name) };
     return new OwnerRun(components, { owner: this.siteId, holder, ...init }).run(slices);
   }
 
@@ -325,17 +312,13 @@ export class ReplicatingSite {
   audit(holder: ReplicatingSite, owner: SiteId, lists: readonly (readonly PrimeId[])[], clock: Clock = neverLate) {
     const { ledger, store, entries, siteId: self, view: sites, peers } = this;
     const auditor = new Auditor({ ledger, store, entries, self, sites, peers, clock, rng: this.rng });
-    return auditor.audit(
-      holder.siteId,
-      owner,
-      lists.map((ids) => ({ count: ids.length, ids: async () => ids })),
-    );
+    const parts = lists.map((ids) => ({ count: ids.length, ids: async () => ids }));
+    return auditor.audit(holder.siteId, owner, parts);
   }
 
   /** What it keeps for an owner, ascending. */
   async keptFor(owner: SiteId): Promise<PrimeId[]> {
-    const slices = await Promise.all(allSlices.map((slice) => this.kept.slice(owner, slice)));
-    return slices.flat();
+    return (await Promise.all(allSlices.map((slice) => this.kept.slice(owner, slice)))).flat();
   }
 
   receiptFor(owner: SiteId, slice: number) {
@@ -360,16 +343,6 @@ interface Opened {
 }
 
 const allSlices: readonly number[] = Array.from({ length: SLICES_COUNT }, (_, slice) => slice);
-
-/** A clock on which nothing is ever late. */
-const neverLate: Clock = {
-  now: () => 0,
-  elapsedMs: () => 0,
-  sleep: (_, signal) =>
-    new Promise((_resolve, reject) => {
-      signal?.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
-    }),
-};
 
 const writeTurns = new Turns({ atOnceCount: 2 });
 

@@ -4,13 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { safeSnapshotsOf } from "#ledger/copies.ts";
-import { allSlices } from "#node/replication/placement-keeper.ts";
+import { allSlices } from "#node/replication/all-slices.ts";
 import { Replication, type ReplicationEvent, type ReplicationSettings } from "#node/replication/replication.ts";
 import { SiteClock } from "#test/simulation/site-clock.ts";
 import { VirtualTime } from "#test/simulation/virtual-time.ts";
 import { seededRng } from "#test/support/seeded-rng.ts";
 import { suite } from "#test/support/suite.ts";
-import { DAY_MS, ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
+import { ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
+import { DAY_MS } from "./test-clock.ts";
 
 const test = suite("replication-whole");
 
@@ -51,6 +52,7 @@ class World {
       settings: () => this.settings,
       holdingLimits: async () => ({ offeredBytes: 1e12, ownerBytes: 1e12 }),
       suspicion: () => undefined,
+      regained: async () => assert.fail("nothing was led back"),
       onEvent: (event) => void this.events.push(event),
     });
     this.programs.push({ site, replication, clock });

@@ -2,13 +2,14 @@
 import { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
 import { Auditor } from "#node/replication/auditor.ts";
 import { LiveSets } from "#node/replication/live-sets.ts";
+import { allSlices } from "#node/replication/all-slices.ts";
 import { PlacementKeeper } from "#node/replication/placement-keeper.ts";
 import { Refusals } from "#node/replication/refusals.ts";
 import { Replicator, type ReplicatorEvent } from "#node/replication/replicator.ts";
 import { StewardDuty } from "#node/replication/steward-duty.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { seededRng } from "#test/support/seeded-rng.ts";
-import type { ReplicatingSite } from "./replicating-site.ts";
+import { ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
 
 export interface OwnerProgram {
   readonly site: ReplicatingSite;
@@ -19,19 +20,23 @@ export interface OwnerProgram {
   suspicion: string | undefined;
   mayMove: boolean;
   onEvent: ((event: ReplicatorEvent) => void) | undefined;
+  audit(): ReturnType<Replicator["audit"]>;
+  /** As when people say `send`. */
+  hurry(): void;
   turn(signal?: AbortSignal): Promise<void>;
 }
 
 /** `silentMs`: as the site counts it. */
 function partsOf(site: ReplicatingSite, silentMs: ReadonlyMap<SiteId, number>) {
   const { siteId: self, view: sites, ledger, entries, store, kept, omissions, clock, peers } = site;
+  // Nothing is late on it: audits and runs wait for what comes.
+  const patient = site.patientClock;
   const rng = seededRng(`${site.name} program`);
   const refusals = new Refusals({ clock });
   const silence = { of: (siteId: SiteId) => silentMs.get(siteId) ?? 0 };
-  const base = { self, sites, ledger, entries, store, kept, omissions, clock, peers, rng, silence };
+  const base = { self, sites, ledger, entries, store, kept, omissions, clock: patient, peers, rng, silence };
   const placement = new PlacementKeeper({ ...base, refuses: (siteId) => refusals.refuses(siteId) }, { copiesCount: 2 });
-  // Audits wait by a clock on which nothing is late.
-  const auditor = new Auditor({ ...base, clock: { ...site.patientClock } });
+  const auditor = new Auditor(base);
   return {
     ...base,
     refusals,
@@ -54,6 +59,8 @@ export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram>
     suspicion: undefined,
     mayMove: true,
     onEvent: undefined,
+    audit: () => replicator.audit(new AbortController().signal),
+    hurry: () => replicator.hurry(),
     turn: (signal = new AbortController().signal) => replicator.turn(signal),
   };
   const replicator = new Replicator({
@@ -73,3 +80,20 @@ export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram>
 export function stewardDutyOf(site: ReplicatingSite, silentMs: ReadonlyMap<SiteId, number>): StewardDuty {
   return new StewardDuty({ ...partsOf(site, silentMs), suspicion: async () => undefined, mayMove: () => true });
 }
+
+export async function federationOf(...names: string[]) {
+  const all = new ReplicatingFederation();
+  const owner = await all.add("owner");
+  const holders = [];
+  for (const name of names) holders.push(await all.add(name));
+  for (const site of all.sites) await site.sayProfile();
+  await all.spread();
+  const program = await ownerProgram(owner);
+  return { all, owner, holders, program };
+}
+
+export const safety = { copiesCount: 2, domainsCount: 9 };
+export const statesOf = ({ placement, site }: OwnerProgram) =>
+  allSlices.map((slice) => placement.stateOf(site.siteId, slice));
+export const tableOf = ({ placement, site }: OwnerProgram) =>
+  allSlices.map((slice) => [...placement.toPlace(site.siteId, slice).holders]);

@@ -1,0 +1,91 @@
+/**
+ * How a machine of a new epoch makes itself known to a site that knows only the machine before it, over a channel of
+ * `/costor/hello/1`: one question, one answer. docs/specs/membership.md, "A new machine"
+ *
+ * Its certificate says it all: it is signed by the site's recovery key, and names the key of the connection.
+ */
+import * as v from "valibot";
+import { decodeCbor, encodeCbor } from "#protocol/cbor.ts";
+import { CostorError } from "#protocol/errors.ts";
+import { limits } from "#protocol/limits.ts";
+import { type Log, compareLogs, openLog } from "./entry.ts";
+import type { Ledger } from "./ledger.ts";
+import { type Membership, peerKeyOf } from "./membership.ts";
+import type { Channel, Protocol } from "./peers.ts";
+
+export const helloProtocol: Protocol = {
+  name: "/costor/hello/1",
+  maxFrameBytes: limits.helloFrameBytes,
+  maxChannelsPerPeerCount: 1,
+};
+
+export interface HelloComponents {
+  readonly membership: Pick<Membership, "roleOf">;
+  readonly ledger: Pick<Ledger, "currentLog" | "log" | "offer">;
+}
+
+const requestSchema = v.object({ certificate: v.custom<Uint8Array>((value) => value instanceof Uint8Array) });
+const answerSchema = v.object({ state: v.picklist(["known", "refused"]) });
+
+/**
+ * Answers one question; whether the machine was not known before: then it may connect from now on. Throws `peer-misbehaved` for what no
+ * honest machine says, `peer-unreachable`, and what the ledger throws.
+ */
+export async function answerHello(channel: Channel, components: HelloComponents): Promise<boolean> {
+  const frame = await channel.receive();
+  if (frame === undefined) return false;
+  const log = readCertificate(frame, channel);
+  const isNew = isNewMachine(log, components);
+  if (isNew) await components.ledger.offer({ certificates: [log.bytes] });
+  const isKnown = components.ledger.currentLog(log.certificate.siteId)?.log.id === log.id && mayBe(log, components);
+  await channel.send(encodeCbor({ state: isKnown ? "known" : "refused" }));
+  await channel.close();
+  return isNew && isKnown;
+}
+
+function readCertificate(frame: Uint8Array, { peer }: Channel): Log {
+  try {
+    const log = openLog(read(requestSchema, frame).certificate);
+    if (peerKeyOf(log) !== peer) throw new CostorError("signature-invalid", "the certificate is another machine's");
+    return log;
+  } catch (cause) {
+    throw new CostorError("peer-misbehaved", "a peer says hello without a certificate of its own", { cause });
+  }
+}
+
+/** Of a member or guest. */
+function mayBe({ certificate }: Log, { membership }: HelloComponents): boolean {
+  const { role } = membership.roleOf(certificate.siteId);
+  return role === "member" || role === "guest";
+}
+
+/** One that would be its site's current machine. */
+function isNewMachine(log: Log, components: HelloComponents): boolean {
+  if (!mayBe(log, components) || components.ledger.log(log.id) !== undefined) return false;
+  const current = components.ledger.currentLog(log.certificate.siteId)?.log;
+  return current === undefined || compareLogs(log, current) < 0;
+}
+
+/**
+ * Shows this machine's certificate; whether the other side knows it now. Throws `peer-misbehaved`, `bad-encoding`, `peer-unreachable`, and the signal's
+ * reason.
+ */
+export async function sayHello(channel: Channel, log: Log, signal?: AbortSignal): Promise<boolean> {
+  try {
+    await channel.send(encodeCbor({ certificate: log.bytes }));
+    const frame = await channel.receive(signal);
+    if (frame === undefined) throw new CostorError("peer-unreachable", "the other site says nothing");
+    const { state } = read(answerSchema, frame);
+    await channel.close();
+    return state === "known";
+  } finally {
+    channel.abort();
+  }
+}
+
+function read<Output>(schema: v.GenericSchema<unknown, Output>, frame: Uint8Array): Output {
+  const value = decodeCbor(frame);
+  const parsed = v.safeParse(schema, typeof value === "object" && value !== null ? { ...value } : value);
+  if (parsed.success) return parsed.output;
+  throw new CostorError("peer-misbehaved", `not a message of hello: ${parsed.issues[0].message}`);
+}

@@ -1,0 +1,102 @@
+/**
+ * Machines of new epochs: this one makes itself known to sites that know only the machine before it, and meets those of others. Anybody
+ * may say hello, so only so many are listened to. docs/specs/membership.md, "A new machine"
+ */
+import type { Clock } from "#ledger/clock.ts";
+import type { Log } from "#ledger/entry.ts";
+import { answerHello, helloProtocol, sayHello } from "#ledger/hello.ts";
+import type { Ledger } from "#ledger/ledger.ts";
+import type { Membership } from "#ledger/membership.ts";
+import type { Channel } from "#ledger/peers.ts";
+import type { Rng } from "#ledger/rng.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
+import type { PeerKey } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
+import type { FederationEvent } from "./federation-event.ts";
+import type { Transport } from "./transport.ts";
+
+export interface GreetingComponents {
+  readonly ledger: Ledger;
+  readonly membership: Membership;
+  readonly transport: Pick<Transport, "serve" | "open" | "connected" | "membershipChanged">;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  /** Somebody knows this machine now. */
+  readonly onKnown: (peer: PeerKey) => void;
+  readonly onEvent: (event: FederationEvent) => void;
+}
+
+const MINUTE_MS = 60_000;
+/** Sites that are told in one round. */
+const AT_ONCE_COUNT = 12;
+
+export class Greeting {
+  readonly #components: GreetingComponents;
+  readonly #log: Log;
+  /** Machines that know this one. */
+  readonly #knownBy = new Set<PeerKey>();
+  /** When hellos were listened to, within the last minute. */
+  #heardMs: number[] = [];
+
+  /** Before the transport is started. `log` is that of this machine. */
+  constructor(components: GreetingComponents, { log }: { log: Log }) {
+    this.#components = components;
+    this.#log = log;
+    components.transport.serve(helloProtocol, (channel) => this.#hear(channel));
+  }
+
+  /** Goes on until the signal. The machine of a first epoch comes by its invitation and need not. */
+  async start(signal: AbortSignal): Promise<void> {
+    if (this.#log.certificate.epoch === 1) return;
+    const { clock, rng, onEvent } = this.#components;
+    try {
+      for (;;) {
+        await this.#round(signal);
+        await clock.sleep(MINUTE_MS * (0.5 + rng.fraction()), signal);
+      }
+    } catch (error) {
+      if (!signal.aborted) onEvent({ event: "fault", error });
+    }
+  }
+
+  /** All sites, until one of them knows this machine: what it says then spreads. Afterwards those that are connected. */
+  async #round(signal: AbortSignal): Promise<void> {
+    const { transport, membership, rng } = this.#components;
+    const all = this.#knownBy.size > 0 ? transport.connected() : this.#others();
+    const waiting = all.filter((peer) => !this.#knownBy.has(peer) && membership.peerMayConnect(peer));
+    for (let count = 0; count < AT_ONCE_COUNT && waiting.length > 0; count++) {
+      const [peer] = waiting.splice(Math.floor(rng.fraction() * waiting.length), 1);
+      await this.#greet(peer!, signal);
+    }
+  }
+
+  #others(): PeerKey[] {
+    const { membership } = this.#components;
+    const self = this.#log.certificate.siteId;
+    return membership.sites().flatMap((site) => (site === self ? [] : (membership.peerOf(site) ?? [])));
+  }
+
+  async #greet(peer: PeerKey, signal: AbortSignal): Promise<void> {
+    const { transport, onKnown } = this.#components;
+    try {
+      const channel = await transport.open(peer, helloProtocol, signal);
+      if (!(await sayHello(channel, this.#log, signal))) return;
+      this.#knownBy.add(peer);
+      transport.membershipChanged();
+      onKnown(peer);
+    } catch (error) {
+      // Others are asked meanwhile, and this one again.
+      if (!isCostorError(error)) throw error;
+    }
+  }
+
+  async #hear(channel: Channel): Promise<void> {
+    const { ledger, membership, transport, clock } = this.#components;
+    const nowMs = clock.elapsedMs();
+    this.#heardMs = this.#heardMs.filter((atMs) => nowMs - atMs < MINUTE_MS);
+    if (this.#heardMs.length >= limits.hellosPerMinuteCount)
+      throw new CostorError("too-many-requests", "too many say hello");
+    this.#heardMs.push(nowMs);
+    if (await answerHello(channel, { ledger, membership })) transport.membershipChanged();
+  }
+}

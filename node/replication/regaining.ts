@@ -1,0 +1,167 @@
+/**
+ * Gets back what this site's own sets were when it signed its newest live sets, from holders: its disk is older than what it has told
+ * others. Only when all is here again may it sign, or what it does not know of would look as if it were left out.
+ * docs/specs/replication.md, Regaining
+ */
+import type { Peers } from "#ledger/peers.ts";
+import type { Rng } from "#ledger/rng.ts";
+import type { StatementOf } from "#ledger/statements.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { CostorError } from "#protocol/errors.ts";
+import type { PrimeId, SiteId } from "#protocol/ids.ts";
+import { type FetchedComponents, fetchOwn, isPeersFault } from "./fetch-own.ts";
+import { HolderChannel, expectAnswer } from "./holder-channel.ts";
+import type { OwnPrimes } from "./live-sets.ts";
+import { allSlices } from "./all-slices.ts";
+import { hashOfSet } from "./prime-set-hash.ts";
+import { replicateProtocol } from "./replicate-messages.ts";
+import type { LedgerReader } from "./replication-ports.ts";
+
+/** As a reason to sign nothing: `OwnLog.wasLedBack`. */
+export const LED_BACK = "led-back";
+
+export interface RegainingComponents extends FetchedComponents {
+  readonly peers: Pick<Peers, "open">;
+  readonly ledger: Pick<LedgerReader, "statement" | "entry">;
+  readonly store: Pick<PrimeStore, "keep" | "putFor">;
+  readonly own: Pick<OwnPrimes, "slice">;
+  readonly rng: Rng;
+  /** `OwnLog.regained`. */
+  readonly regained: () => Promise<void>;
+}
+
+type LiveSet = StatementOf<"live-set">;
+
+/** What a holder has of a slice. */
+interface HeldSlice {
+  /** Ascending. */
+  readonly ids: readonly PrimeId[];
+  /** Those that are not in this site's own set. */
+  readonly extras: readonly PrimeId[];
+  readonly leftOut: ReadonlySet<PrimeId>;
+}
+
+export class Regaining {
+  readonly #components: RegainingComponents;
+  /** Hashes of live sets of which all is here again that can be had, by slice. */
+  readonly #here = new Map<number, string>();
+
+  constructor(components: RegainingComponents) {
+    this.#components = components;
+  }
+
+  /** One turn; whether all is here again. What is missing waits for holders that are not reached. */
+  async turn(signal: AbortSignal): Promise<boolean> {
+    const { own, regained } = this.#components;
+    for (const slice of allSlices) {
+      const liveSet = this.#liveSet(slice);
+      if (liveSet !== undefined && hashOfSet((await own.slice(slice)).ids) === liveSet.hash) this.#isRegained(liveSet);
+    }
+    const waiting = new Map(this.#missing().map((slice) => [slice, new Set(this.#holdersOf(slice))]));
+    for (const [slice, holders] of waiting) if (holders.size === 0) this.#isRegained(this.#liveSet(slice)!);
+    for (const holder of new Set([...waiting.values()].flatMap((holders) => [...holders]))) {
+      const slices = [...waiting].filter(([slice, holders]) => holders.has(holder) && this.#missing().includes(slice));
+      if (slices.length > 0) await this.#askFor(holder, new Map(slices), signal);
+    }
+    // What the ledger has learnt meanwhile counts too.
+    if (this.#missing().length > 0) return false;
+    await regained();
+    return true;
+  }
+
+  #liveSet(slice: number): LiveSet | undefined {
+    return this.#components.ledger.statement(this.#components.self, "live-set", `${slice}`)?.statement;
+  }
+
+  #isRegained({ slice, hash }: LiveSet): void {
+    this.#here.set(slice, hash);
+  }
+
+  #missing(): number[] {
+    return allSlices.filter((slice) => {
+      const liveSet = this.#liveSet(slice);
+      return liveSet !== undefined && this.#here.get(slice) !== liveSet.hash;
+    });
+  }
+
+  /** Those that say to have the newest live set; when nobody does, all that the placement names. */
+  #holdersOf(slice: number): SiteId[] {
+    const { self, ledger, sites } = this.#components;
+    const named = ledger.statement(self, "placement", `${slice}`)?.statement.holders ?? [];
+    const holders = named.filter((site) => sites.sites().includes(site));
+    const whole = holders.filter((site) => this.#hasReceipt(site, slice));
+    return whole.length > 0 ? whole : holders;
+  }
+
+  #hasReceipt(holder: SiteId, slice: number): boolean {
+    const { self, ledger } = this.#components;
+    return ledger.statement(holder, "receipt", `${self}/${slice}`)?.statement.hash === this.#liveSet(slice)?.hash;
+  }
+
+  /** `waiting`: of each slice the holders that were not asked yet; a slice that was never whole elsewhere is here when all were. */
+  async #askFor(holder: SiteId, waiting: ReadonlyMap<number, Set<SiteId>>, signal: AbortSignal): Promise<void> {
+    const { clock, peers, sites, rng } = this.#components;
+    const peer = sites.peerOf(holder);
+    if (peer === undefined) return;
+    try {
+      const channel = await peers.open(peer, replicateProtocol, signal);
+      try {
+        using asked = new HolderChannel({ channel, clock, rng }, { signal });
+        for (const [slice, holders] of waiting) {
+          const liveSet = this.#liveSet(slice)!;
+          const held = await this.#heldSlice(asked, slice);
+          if (held === undefined) continue;
+          if (this.#hasReceipt(holder, slice)) await this.#keepVerified(held, liveSet);
+          else if (await this.#fetchUnverified(held, holder, liveSet, signal)) {
+            holders.delete(holder);
+            if (holders.size === 0) this.#isRegained(liveSet);
+          }
+        }
+        await channel.close();
+      } finally {
+        channel.abort();
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isPeersFault(error)) throw error;
+    }
+  }
+
+  /** Undefined when the holder does not let itself be asked. */
+  async #heldSlice(holder: HolderChannel, slice: number): Promise<HeldSlice | undefined> {
+    const { self, ledger, own } = this.#components;
+    const placement = ledger.statement(self, "placement", `${slice}`);
+    const entry = placement && (await ledger.entry(placement.logId, placement.seq));
+    if (entry === undefined) return undefined;
+    const owner = Buffer.from(self, "hex");
+    const reserved = await holder.ask({ kind: "reserve", owner, slice, bytes: 0, entry });
+    if (reserved.kind === "refused") return undefined;
+    expectAnswer(reserved, "granted");
+    const { ids } = await own.slice(slice);
+    const { missing, extras } = await holder.compare(slice, ids);
+    const leftOut = new Set(expectAnswer(await holder.ask({ kind: "omitted" }), "omitted").ids);
+    const lacking = new Set(missing);
+    return { ids: [...ids.filter((id) => !lacking.has(id)), ...extras].toSorted(), extras, leftOut };
+  }
+
+  /** Only what this site has signed itself: a holder that lies adds nothing. The bytes are fetched like what was lost. */
+  async #keepVerified({ ids, extras, leftOut }: HeldSlice, liveSet: LiveSet): Promise<void> {
+    const { self, store } = this.#components;
+    // Notes may be of an earlier live set, where the holder has crashed before it noted what the newest leaves out.
+    for (const gone of [leftOut, new Set<PrimeId>()]) {
+      const signed = ids.filter((id) => !gone.has(id));
+      if (signed.length !== liveSet.count || hashOfSet(signed) !== liveSet.hash) continue;
+      const kept = extras.filter((id) => !gone.has(id));
+      await store.keep(self, kept);
+      return this.#isRegained(liveSet);
+    }
+  }
+
+  /** What nobody had whole cannot be verified: of that only what comes is kept, and no more than was signed. */
+  async #fetchUnverified(held: HeldSlice, holder: SiteId, liveSet: LiveSet, signal: AbortSignal): Promise<boolean> {
+    const wanted = new Set(held.extras).difference(held.leftOut);
+    if (wanted.size > liveSet.count)
+      throw new CostorError("peer-misbehaved", `it has more of slice ${liveSet.slice} than was signed`);
+    return fetchOwn(this.#components, holder, wanted, signal);
+  }
+}

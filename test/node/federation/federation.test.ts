@@ -1,0 +1,91 @@
+/**
+ * Goal: a federation that only runs writes next to nothing, forgets what was withdrawn long ago, and gets back what a disk that was
+ * set back has lost. Method: whole sites in memory, days and weeks of virtual time.
+ */
+import assert from "node:assert/strict";
+import { parseEntry } from "#ledger/entry.ts";
+import { LedgerFacts } from "#node/site/ledger-facts.ts";
+import { suite } from "#test/support/suite.ts";
+import type { FederationSite } from "./federation-site.ts";
+import { DAY_MS, FederationWorld, HOUR_MS } from "./federation-world.ts";
+
+const test = suite("federation", { timeoutMs: 120_000 });
+
+/** How many entries of each kind a site has, in force or not. */
+async function kindsOf({ store }: FederationSite): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for await (const { key, value } of new LedgerFacts({ store }).all()) {
+    if (!key.startsWith("entry/")) continue;
+    const { kind } = parseEntry(value);
+    counts[kind] = (counts[kind] ?? 0) + 1;
+  }
+  return counts;
+}
+
+const faultsOf = (sites: readonly FederationSite[]) =>
+  sites.flatMap(({ events }) => events.filter(({ event }) => event === "fault" || event === "put-off"));
+
+const safeCountOf = ({ federation }: FederationSite): number => federation.parts.copies.safeReceivedMs();
+
+test("an idle federation writes the results of audits once a week, and nothing else", async () => {
+  const world = await FederationWorld.of(3);
+  for (const site of world.sites) await site.backUp("first", 10);
+  await world.run(12 * HOUR_MS);
+  for (const site of world.sites) assert.equal(safeCountOf(site), 1);
+  const [site] = world.sites as [FederationSite];
+  const before = await kindsOf(site);
+  const appendedBefore = site.store.appended.length;
+  await world.run(7 * DAY_MS);
+  const after = await kindsOf(site);
+  // Each owner has two holders. The first audits are told at once.
+  const [auditsBefore, audits] = [before["audit"] ?? 0, after["audit"] ?? 0];
+  assert.ok(audits >= 6 && audits - auditsBefore <= 12, `${audits - auditsBefore} audits`);
+  assert.deepEqual({ ...after, audit: 0 }, { ...before, audit: 0 });
+  // What else a site notes of its own, such as how time passes, is little.
+  const notedCount = site.store.appended.length - appendedBefore - (audits - auditsBefore);
+  assert.ok(notedCount <= 7 * 24 * 3, `${notedCount} facts`);
+  assert.deepEqual(faultsOf(world.sites), []);
+});
+
+test("what was withdrawn is forgotten after the lock", async () => {
+  const world = await FederationWorld.of(1);
+  const [site] = world.sites as [FederationSite];
+  const { entries } = site.federation.parts;
+  await world.run(HOUR_MS);
+  await entries.write({ kind: "placement", slice: 1, holders: [] });
+  await entries.withdraw("placement", "1");
+  await world.run(44 * DAY_MS);
+  assert.equal((await kindsOf(site))["placement"], 1);
+  await world.run(3 * DAY_MS);
+  assert.equal((await kindsOf(site))["placement"], undefined);
+  assert.deepEqual(faultsOf(world.sites), []);
+});
+
+test("a site whose disk was emptied signs nothing until it has all back, and then what is new too", async () => {
+  const world = await FederationWorld.of(3);
+  const [site, ...others] = world.sites as [FederationSite, FederationSite, FederationSite];
+  const first = await site.backUp("first", 30);
+  await world.run(2 * HOUR_MS);
+  assert.equal(safeCountOf(site), 1);
+  world.crash(site);
+  for (const other of others) world.crash(other);
+  // The same machine with an empty disk, while nobody else runs.
+  const emptied = await world.start(site.identity);
+  const second = await emptied.backUp("second", 10);
+  await world.run(HOUR_MS);
+  assert.deepEqual(await emptied.federation.blocking(), ["no other site was reached since the start"]);
+  for (const other of others) await world.start(other.identity, other.store);
+  await world.run(3 * HOUR_MS);
+  assert.deepEqual(await emptied.federation.blocking(), []);
+  const kept = (await Array.fromAsync(emptied.store.kept(site.identity.siteId))).flat();
+  assert.deepEqual(kept, [...first, ...second].toSorted());
+  assert.equal((await emptied.store.getMany(first)).length, first.length);
+  for (const { store } of others) {
+    const omitted = await Array.fromAsync(store.facts("omitted", site.identity.siteId));
+    assert.deepEqual(omitted, []);
+    const held = (await Array.fromAsync(store.kept(site.identity.siteId))).flat();
+    assert.deepEqual(held, kept);
+  }
+});
+
+test.run();

@@ -1,0 +1,141 @@
+/**
+ * Goal: a machine of a new epoch is let in by its certificate alone, and takes the place of the one before it; a flood of strangers costs
+ * little. Method: whole federations over libp2p on the loopback interface.
+ */
+import assert from "node:assert/strict";
+import { helloProtocol, sayHello } from "#ledger/hello.ts";
+import { Greeting } from "#node/federation/greeting.ts";
+import type { Transport } from "#node/federation/transport.ts";
+import { Libp2pPeers } from "#node/peers/libp2p-peers.ts";
+import { systemClock } from "#node/site/system-clock.ts";
+import { isCostorError } from "#protocol/errors.ts";
+import type { PeerKey } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
+import { type SimIdentity, makeIdentity } from "#test/simulation/sim-identity.ts";
+import { SeededRng } from "#test/simulation/seeded-rng.ts";
+import { channelPair } from "#test/support/channel-pair.ts";
+import { ManualClock } from "#test/support/manual-clock.ts";
+import { Replica } from "#test/support/replica.ts";
+import { suite } from "#test/support/suite.ts";
+import { FederationSite, membersOf, nextMachineOf } from "./federation-site.ts";
+
+const test = suite("greeting", { timeoutMs: 60_000 });
+
+/** Where each machine listens; all sites know it. */
+const addresses = new Map<PeerKey, readonly string[]>();
+
+class Running implements AsyncDisposable {
+  readonly members: readonly SimIdentity[];
+  readonly #running: { site: FederationSite; peers: Libp2pPeers }[] = [];
+
+  constructor(count: number) {
+    this.members = membersOf(count);
+  }
+
+  async start(identity: SimIdentity): Promise<FederationSite> {
+    let peers: Libp2pPeers | undefined;
+    const site = await FederationSite.open({
+      ...{ identity, members: this.members, clock: systemClock },
+      makeTransport: async (doorkeeper) =>
+        (peers = await Libp2pPeers.create(
+          {
+            ...{ log: { info: () => undefined, warn: () => undefined }, ...doorkeeper },
+            addressesOf: (peer) => addresses.get(peer) ?? [],
+          },
+          { peerSeed: identity.peerSeed, listen: ["/ip4/127.0.0.1/tcp/0"], mdns: false },
+        )) as unknown as Transport,
+    });
+    await site.start();
+    addresses.set(identity.peerKey, peers!.addresses());
+    this.#running.push({ site, peers: peers! });
+    return site;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { site } of this.#running) site.stop();
+    for (const { peers } of this.#running) await peers[Symbol.asyncDispose]();
+  }
+}
+
+const until = async (isSo: () => boolean): Promise<void> => {
+  while (!isSo()) await systemClock.sleep(20);
+};
+const connectedOf = ({ federation }: FederationSite): readonly PeerKey[] => federation.parts.transport.connected();
+
+test("a machine of a new epoch becomes its site's at all members, and the old one is disconnected", async () => {
+  await using running = new Running(3);
+  const [one, two, old] = running.members as [SimIdentity, SimIdentity, SimIdentity];
+  const sites = [await running.start(one), await running.start(two), await running.start(old)] as const;
+  await until(() => sites.every((site) => connectedOf(site).length === 2));
+  const next = nextMachineOf(2);
+  const recovered = await running.start(next);
+  for (const site of [sites[0], sites[1]]) {
+    await until(() => connectedOf(site).includes(next.peerKey) && !connectedOf(site).includes(old.peerKey));
+    assert.equal(site.federation.parts.membership.peerOf(next.siteId), next.peerKey);
+  }
+  const { ledger } = sites[0].federation.parts;
+  await until(() => ledger.statement(next.siteId, "profile", "")?.logId === next.log.id);
+  assert.equal(recovered.federation.parts.ownLog.isReady, true);
+  await until(() => sites[1].federation.parts.ledger.digest() === recovered.federation.parts.ledger.digest());
+});
+
+test("a stranger, and a machine of a site that it is not, get no further", async () => {
+  await using running = new Running(2);
+  const [one] = running.members as [SimIdentity];
+  const site = await running.start(one);
+  for (const stranger of [makeIdentity("stranger", 2), makeIdentity("site 1", 1)]) {
+    const isMember = running.members.some(({ siteId }) => siteId === stranger.siteId);
+    const peers = await Libp2pPeers.create(
+      {
+        log: { info: () => undefined, warn: () => undefined },
+        ...{ mayConnect: () => false, members: () => [], strangerProtocols: () => [], addressesOf: () => [] },
+        announcedAddresses: () => [],
+      },
+      { peerSeed: makeIdentity("thief", 1).peerSeed, listen: [], mdns: false },
+    );
+    await peers.start();
+    try {
+      const channel = await peers.dialStranger(one.peerKey, addresses.get(one.peerKey)!, helloProtocol);
+      // Its certificate, and not its key.
+      await assert.rejects(sayHello(channel, stranger.log), (error) => isCostorError(error, "peer-unreachable"));
+      assert.equal(isMember, site.federation.parts.membership.peerOf(stranger.siteId) !== undefined);
+      assert.deepEqual(connectedOf(site), []);
+    } finally {
+      await peers[Symbol.asyncDispose]();
+    }
+  }
+});
+
+test("only so many hellos are listened to in a minute", async () => {
+  const replica = await Replica.found("one");
+  const clock = new ManualClock();
+  let handler: Parameters<Transport["serve"]>[1] | undefined;
+  new Greeting(
+    {
+      ...{ ledger: replica.ledger, membership: replica.membership, clock, rng: new SeededRng("greeting") },
+      transport: {
+        serve: (_, serving) => void (handler = serving),
+        open: () => assert.fail("nobody is asked"),
+        connected: () => [],
+        membershipChanged: () => undefined,
+      },
+      onKnown: () => undefined,
+      onEvent: () => undefined,
+    },
+    { log: replica.author.log },
+  );
+  const stranger = makeIdentity("stranger", 2);
+  const hello = async (): Promise<boolean> => {
+    const { channels } = channelPair(helloProtocol, { peers: [replica.author.log.id as never, stranger.peerKey] });
+    const [said] = await Promise.all([sayHello(channels[0], stranger.log), handler!(channels[1])]);
+    return said;
+  };
+  for (let count = 0; count < limits.hellosPerMinuteCount; count++) assert.equal(await hello(), false);
+  await assert.rejects(handler!(channelPair(helloProtocol).channels[1]), (error) =>
+    isCostorError(error, "too-many-requests"),
+  );
+  clock.pass(60_000);
+  assert.equal(await hello(), false);
+});
+
+test.run();

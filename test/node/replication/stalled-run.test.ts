@@ -1,0 +1,45 @@
+/** Goal: nobody keeps an owner for ever. Method: an owner's run over a channel whose other end takes all and says nothing. */
+import assert from "node:assert/strict";
+import { setImmediate } from "node:timers/promises";
+import { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
+import { OwnerRun } from "#node/replication/owner-run.ts";
+import { replicateProtocol } from "#node/replication/replicate-messages.ts";
+import { isCostorError } from "#protocol/errors.ts";
+import { channelPair } from "#test/support/channel-pair.ts";
+import { ManualClock } from "#test/support/manual-clock.ts";
+import { seededRng } from "#test/support/seeded-rng.ts";
+import { suite } from "#test/support/suite.ts";
+import { ReplicatingFederation } from "./replicating-site.ts";
+
+const test = suite("stalled run");
+const MINUTE_MS = 60_000;
+
+test("a run in which nothing moves for half an hour has ended, and one that goes on has not", async () => {
+  const all = new ReplicatingFederation();
+  const [owner, holder] = [await all.add("owner"), await all.add("holder")];
+  await owner.backUp("first", 20);
+  const slices = await owner.slicesFor([holder]);
+  const clock = new ManualClock();
+  const [channel] = channelPair(replicateProtocol).channels;
+  const limit = new BandwidthLimit({ clock }, { bytesPerSecond: () => undefined });
+  const { ledger, store, siteId } = owner;
+  const run = new OwnerRun(
+    { clock, channel, ledger, store, limit, rng: seededRng("stalled") },
+    { owner: siteId, holder: holder.siteId },
+  );
+  let ended = false;
+  const ending = run.run(slices).finally(() => (ended = true));
+  ending.catch(() => {});
+  const pass = async (minutes: number): Promise<void> => {
+    await setImmediate();
+    clock.pass(minutes * MINUTE_MS);
+    for (let turn = 0; turn < 5; turn++) await setImmediate();
+  };
+  await pass(29);
+  await pass(2);
+  assert.equal(ended, false);
+  await pass(31);
+  await assert.rejects(ending, (error) => isCostorError(error, "peer-unreachable"));
+});
+
+test.run();

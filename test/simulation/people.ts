@@ -1,0 +1,167 @@
+/**
+ * The people of simulated sites: they invite, let in, expel and leave, by what sites offer them for it. What they have decided
+ * they say again, wherever a site is up, until it is so.
+ */
+import type { FederationControl } from "#node/federation/federation-control.ts";
+import { isCostorError } from "#protocol/errors.ts";
+import type { EventLog } from "./event-log.ts";
+import type { FaultKind } from "./fault-plan.ts";
+import type { SeededRng } from "./seeded-rng.ts";
+import type { SimSite } from "./sim-site.ts";
+import type { VirtualTime } from "./virtual-time.ts";
+
+const MINUTE_MS = 60 * 1000;
+const HOUR_MS = 60 * MINUTE_MS;
+const SAY_EVERY_MS = 30 * MINUTE_MS;
+/** In which one side reads the words to the other. */
+const MOST_WORDS_MS = 10 * MINUTE_MS;
+const MOST_GUEST_MS = 6 * HOUR_MS;
+const MOST_JOIN_MS = 3 * HOUR_MS;
+/** Fewer members than these nobody makes: copies need other places. */
+const LEAST_MEMBERS_COUNT = 4;
+
+export interface PeopleComponents {
+  readonly time: VirtualTime;
+  readonly rng: SeededRng;
+  readonly log: EventLog;
+  readonly honest: readonly SimSite[];
+  /** Errors that are the program's own fault. */
+  readonly onFault: (error: unknown) => void;
+  readonly onDone: (kind: FaultKind) => void;
+  /** A newcomer is in the federation. */
+  readonly onJoined: (site: SimSite) => void;
+}
+
+interface Decision {
+  readonly kind: FaultKind;
+  readonly action: "admit" | "remove";
+  readonly site: SimSite;
+}
+
+export class People {
+  readonly #components: PeopleComponents;
+  readonly #decisions = new Set<Decision>();
+  readonly #joining = new Set<FederationControl>();
+
+  constructor(components: PeopleComponents) {
+    this.#components = components;
+  }
+
+  /** A site that was not there before wants to be in. */
+  invite(newcomer: SimSite): boolean {
+    if (newcomer.hasBegun || this.#members().length === 0) return false;
+    void newcomer.start();
+    this.#letIn(newcomer);
+    return true;
+  }
+
+  /** Whether others want it out, or its own people do. */
+  remove(site: SimSite, kind: "expel" | "leave"): boolean {
+    const staying = this.#members().filter((member) => member !== site);
+    if (site.isLeaving || !this.#isMember(site) || staying.length < LEAST_MEMBERS_COUNT) return false;
+    site.isLeaving = true;
+    this.#decide({ kind, action: "remove", site });
+    return true;
+  }
+
+  #letIn(newcomer: SimSite): void {
+    const { time, onJoined } = this.#components;
+    const { control } = newcomer;
+    if (control && this.#roleOf(control, newcomer) !== undefined) {
+      onJoined(newcomer);
+      this.#after(MOST_GUEST_MS, () => this.#decide({ kind: "join", action: "admit", site: newcomer }));
+      return;
+    }
+    if (control && !this.#joining.has(control)) {
+      this.#joining.add(control);
+      void this.#attempt(() => this.#join(newcomer, control)).then(() => this.#joining.delete(control));
+    }
+    time.after(SAY_EVERY_MS, () => this.#letIn(newcomer));
+  }
+
+  async #join(newcomer: SimSite, control: FederationControl): Promise<void> {
+    const { rng, time } = this.#components;
+    const members = this.#members();
+    if (members.length === 0) return;
+    const inviter = rng.pick(members);
+    const { invitation } = await inviter.control!.invite(newcomer.name);
+    const ending = new AbortController();
+    const endInTime = time.after(MOST_JOIN_MS, () => ending.abort(new Error("people give up")));
+    try {
+      await control.join(invitation, {
+        signal: ending.signal,
+        onWords: ({ words }) => this.#confirm(inviter, newcomer, words.join(" ")),
+      });
+    } catch (error) {
+      if (!ending.signal.aborted) throw error;
+    } finally {
+      endInTime();
+    }
+  }
+
+  /** As soon as the inviter's people can. */
+  #confirm(inviter: SimSite, newcomer: SimSite, words: string): void {
+    this.#after(MOST_WORDS_MS, () => {
+      const { control } = inviter;
+      const isWaiting = control?.newcomers().some(({ site }) => site === newcomer.identity.siteId);
+      if (control && !isWaiting) return;
+      void this.#attempt(async () => void (await control?.confirm(newcomer.identity.siteId, words)));
+      this.#confirm(inviter, newcomer, words);
+    });
+  }
+
+  #decide(decision: Decision): void {
+    this.#decisions.add(decision);
+    this.#say(decision);
+  }
+
+  #say(decision: Decision): void {
+    const { honest, time, onDone, log } = this.#components;
+    const { action, site, kind } = decision;
+    const members = honest.filter((member) => member.control && this.#isMember(member));
+    const isDone = members.some((member) => {
+      const role = this.#roleOf(member.control!, site)?.role;
+      return action === "admit" ? role === "member" : role === "expelled";
+    });
+    if (isDone) {
+      log.note(site.name, `${kind} is done`);
+      this.#decisions.delete(decision);
+      return onDone(kind);
+    }
+    for (const member of members)
+      if (this.#roleOf(member.control!, site)?.wish !== action)
+        void this.#attempt(async () => void (await member.control!.wish(action, site.identity.siteId)));
+    time.after(SAY_EVERY_MS, () => this.#say(decision));
+  }
+
+  /** Those of honest people that are up and may stay. */
+  #members(): SimSite[] {
+    return this.#components.honest.filter((site) => !site.isLeaving && this.#isMember(site));
+  }
+
+  #isMember(site: SimSite): boolean {
+    return site.control !== undefined && this.#roleOf(site.control, site)?.role === "member";
+  }
+
+  /** As far as the site that is asked knows; undefined for one that is in no federation, and for one that it does not know. */
+  #roleOf(control: FederationControl, { identity }: SimSite) {
+    try {
+      return control.members().find(({ site }) => site === identity.siteId);
+    } catch (error) {
+      if (isCostorError(error, "not-in-federation")) return undefined;
+      throw error;
+    }
+  }
+
+  #after(mostMs: number, action: () => void): void {
+    this.#components.time.after(this.#components.rng.between(0.1, 1) * mostMs, action);
+  }
+
+  async #attempt(action: () => Promise<void>): Promise<void> {
+    try {
+      await action();
+    } catch (error) {
+      this.#components.onFault(error);
+    }
+  }
+}

@@ -1,0 +1,209 @@
+/** Bugs to be found by the simulator, each a change of the real program. */
+import type { Patch } from "./patched-tree.ts";
+
+export interface ProductBug {
+  readonly what: string;
+  readonly patches: readonly Patch[];
+  /** That has to find it. */
+  readonly invariants: readonly string[];
+  /** A seed that finds it, found by trying. */
+  readonly seed: number;
+  /** Of the command, besides the seed. */
+  readonly words: readonly string[];
+}
+
+const plain = ["--sites", "5", "--hours", "12"];
+const lost = { from: 'own !== undefined && own.lostCount > 0 ? "lost-primes" : undefined', to: "undefined" };
+
+export const productBugs: readonly ProductBug[] = [
+  {
+    what: "a copy counts before its receipt",
+    patches: [
+      {
+        file: "node/replication/placement-keeper.ts",
+        from: 'receipt: ledger.statement(siteId, "receipt", subject)?.statement,',
+        to: 'receipt: ledger.statement(siteId, "receipt", subject)?.statement ?? liveSet,',
+      },
+    ],
+    invariants: ["I1-copies"],
+    seed: 1,
+    words: plain,
+  },
+  {
+    what: "audits always pass",
+    patches: [
+      {
+        file: "ledger/audit-sample.ts",
+        from: "wrongCount > 0 || silentCount >= SILENT_PRIMES_COUNT;",
+        to: "wrongCount < 0 || silentCount < 0;",
+      },
+    ],
+    invariants: ["I6-convergence"],
+    seed: 1,
+    words: ["--sites", "5", "--hours", "12", "--hostile", "1", "--vice", "drops"],
+  },
+  {
+    what: "a live set is signed while lost primes are missing, without them",
+    patches: [
+      { file: "node/replication/replication.ts", ...lost },
+      {
+        file: "node/federation/own-primes.ts",
+        from: "for await (const page of store.kept(this.#siteId, slice.toString(16))) ids.push(...page);",
+        to:
+          "const lost = new Set((await Array.fromAsync((store as any).lostOf(this.#siteId))).flat());\n" +
+          "    for await (const page of store.kept(this.#siteId, slice.toString(16))) ids.push(...page.filter((id) => !lost.has(id)));",
+      },
+    ],
+    invariants: ["I5-omitted"],
+    seed: 1,
+    words: plain,
+  },
+  {
+    what: "a machine that is being recovered signs what it has",
+    patches: [
+      {
+        file: "node/federation/keeping.ts",
+        from: 'if (ownLog.log.certificate.epoch > 1) return "recovering";',
+        to: "",
+      },
+    ],
+    invariants: ["I5-omitted", "I1-copies"],
+    seed: 1,
+    words: plain,
+  },
+  {
+    what: "a site with an older disk signs what it has",
+    patches: [
+      {
+        file: "node/federation/keeping.ts",
+        from: "return ownLog.wasLedBack ? LED_BACK : undefined;",
+        to: "return undefined;",
+      },
+    ],
+    invariants: ["I5-omitted"],
+    seed: 1,
+    words: plain,
+  },
+  {
+    what: "what was left out is not locked",
+    patches: [
+      {
+        file: "ledger/drop-plan.ts",
+        from: "export const LOCK_MS = 45 * 24 * 3_600_000;",
+        to: "export const LOCK_MS = 45 * 60_000;",
+      },
+    ],
+    invariants: ["I5-early"],
+    seed: 1,
+    words: ["--sites", "5", "--hours", "24", "--hostile", "1", "--vice", "omits"],
+  },
+  {
+    what: "a fork lets others drop what is kept of a site",
+    patches: [
+      {
+        file: "node/replication/dropping.ts",
+        from: "if (state.departedSinceMs !== undefined) {\n      if (!mayDropDeparted(state, heldClock.state)) return;",
+        to: "if (state.departedSinceMs !== undefined || state.hasFork) {\n      if (!state.hasFork && !mayDropDeparted(state, heldClock.state)) return;",
+      },
+    ],
+    invariants: ["I5-early"],
+    seed: 1,
+    words: plain,
+  },
+  {
+    what: "what is kept of a site that leaves is dropped at once",
+    patches: [
+      {
+        file: "ledger/drop-plan.ts",
+        from: "return clock.nowMs - owner.departedSinceMs >= LOCK_MS;",
+        to: "return true;",
+      },
+    ],
+    invariants: ["I5-early"],
+    seed: 1,
+    words: plain,
+  },
+  {
+    what: "a retire withdraws entries of others",
+    patches: [
+      {
+        file: "ledger/replica.ts",
+        from: "if (target.log.certificate.siteId === siteId) this.#sites.get(siteId)!.withdraw(target, ranges);",
+        to: "void siteId; this.#sites.get(target.log.certificate.siteId)!.withdraw(target, ranges);",
+      },
+    ],
+    invariants: ["I3-withdrawn"],
+    seed: 1,
+    words: ["--sites", "5", "--hours", "12", "--hostile", "1", "--vice", "withdraws"],
+  },
+  {
+    what: "an entry is known to others before it is durable",
+    patches: [
+      {
+        file: "ledger/ledger.ts",
+        from: "await this.#components.store.write(changes);",
+        to: "void this.#components.store.write(changes).catch(() => {});",
+      },
+    ],
+    invariants: ["I3-ahead", "I9-monotonic"],
+    seed: 1,
+    words: plain,
+  },
+  {
+    what: "a holder gives receipts for what it did not get",
+    patches: [
+      {
+        file: "node/replication/holder-run.ts",
+        from: "if (hash !== signed.hash || live.length !== signed.count)",
+        to: "if (live.length > signed.count)",
+      },
+      {
+        file: "node/replication/owner-run.ts",
+        from: "if (!(await this.#sendPrimes(slice, missing, lacking))) return",
+        to: "if (!(await this.#sendPrimes(slice, missing.slice(1), lacking))) return",
+      },
+    ],
+    invariants: ["I1-copies"],
+    seed: 1,
+    words: plain,
+  },
+  {
+    what: "a holder that is full is asked again and again",
+    patches: [
+      {
+        file: "node/replication/replicator.ts",
+        from: '(["quota-exceeded", "store-full", "ledger-refused", "peer-misbehaved"] as const)',
+        to: '(["quota-exceeded"] as const)',
+      },
+    ],
+    invariants: ["I6-convergence"],
+    seed: 1,
+    words: ["--sites", "5", "--hours", "12", "--hostile", "1", "--vice", "boasts"],
+  },
+  {
+    what: "a holder that is asked and never answers is waited for",
+    patches: [
+      {
+        file: "node/replication/owner-run.ts",
+        from: "const STALLED_MS = 30 * 60_000;",
+        to: "const STALLED_MS = 1e12;",
+      },
+    ],
+    invariants: ["I6-convergence"],
+    seed: 1,
+    words: ["--sites", "5", "--hours", "24", "--hostile", "1", "--vice", "lies"],
+  },
+  {
+    what: "one may write before others were asked",
+    patches: [
+      {
+        file: "ledger/own-log.ts",
+        from: "return this.#hasAsked || this.#hasWritten ||",
+        to: "return true || this.#hasWritten ||",
+      },
+    ],
+    invariants: ["I3-ahead", "I6-convergence"],
+    seed: 1,
+    words: plain,
+  },
+];
