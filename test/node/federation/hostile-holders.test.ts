@@ -43,7 +43,7 @@ const lying = (title: string, told: RegExp, lies: Lies): HostileCase => ({
 });
 
 const receiptLike = (title: string, changes: object): HostileCase =>
-  lying(title, /receipt is not for what was sent/, {
+  lying(title, /no receipt for what was sent/, {
     finish: (hostile, siege, { entry }) => {
       const [receipt] = readStatements(parseEntry(entry as Uint8Array));
       return { kind: "receipt", entry: hostile.author.say({ ...receipt, ...changes } as never) };
@@ -132,7 +132,7 @@ const cases: HostileCase[] = [
   receiptLike("a receipt for another hash", { hash: "00".repeat(32) }),
   receiptLike("a receipt for another generation", { generation: 999 }),
   receiptLike("a receipt for another slice", { slice: 15 }),
-  lying("another site's receipt", /receipt is not for what was sent/, {
+  lying("another site's receipt", /no receipt for what was sent/, {
     finish: async (_, { victim, honest }) => {
       const { ledger } = victim.parts;
       const { logId, seq } = ledger.statement(honest.siteId, "receipt", `${victim.siteId}/0`)!;
@@ -146,7 +146,7 @@ const cases: HostileCase[] = [
       return { kind: "receipt", entry: bytes };
     },
   }),
-  lying("an entry of another kind for a receipt", /receipt is not for what was sent/, {
+  lying("an entry of another kind for a receipt", /no receipt for what was sent/, {
     finish: ({ author }) => ({ kind: "receipt", entry: author.entry() }),
   }),
   lying("to keep more primes than were sent", /keeps other primes/, {

@@ -189,8 +189,8 @@ const cases: HostileCase[] = [
         before = askedCount;
         await siege.synchronise();
       }
-      channel.abort();
-      await flood;
+      // It ends with the connection.
+      void flood;
     },
   },
   {
