@@ -207,23 +207,6 @@ const cases: HostileCase[] = [
       assertNothingCounts(siege, hostile);
     },
   },
-  {
-    title: "who never answers keeps no other from being served",
-    attack: async (siege, hostile) => {
-      const { victim, honest } = siege;
-      const asked = Promise.withResolvers<void>();
-      hostile.serve(replicateProtocol, async (channel) => {
-        await channel.receive();
-        asked.resolve();
-        await channel.receive();
-      });
-      await invite(siege, hostile);
-      await asked.promise;
-      await siege.synchronise();
-      assert.ok(victim.parts.replication.placement.toPlace(victim.siteId, 0).stored.has(honest.siteId));
-      assertNothingCounts(siege, hostile);
-    },
-  },
   audited(
     "who has thrown away what it gave receipts for is found out",
     /could not be proven/,
@@ -272,6 +255,23 @@ const cases: HostileCase[] = [
   healing("who refuses what it is asked for is passed over", /the other site refuses/, (channel) =>
     channel.send(encodeMessage({ kind: "refused", code: "too-many-requests", message: "" })),
   ),
+  {
+    title: "who never answers keeps no other from being served",
+    attack: async (siege, hostile) => {
+      const { victim, honest } = siege;
+      const asked = Promise.withResolvers<void>();
+      hostile.serve(replicateProtocol, async (channel) => {
+        await channel.receive();
+        asked.resolve();
+        await channel.receive();
+      });
+      await invite(siege, hostile);
+      await asked.promise;
+      await siege.synchronise();
+      assert.ok(victim.parts.replication.placement.toPlace(victim.siteId, 0).stored.has(honest.siteId));
+      assertNothingCounts(siege, hostile);
+    },
+  },
 ];
 testHostile(test, cases, backUp);
 test.run();
