@@ -184,7 +184,10 @@ export class Membership implements Speakers {
         if (!inviters.has(statement.site)) inviters.set(statement.site, member);
     const sites = [...members, ...inviters.keys()].sort();
     const peers = new Map<PeerKey, SiteId>();
-    for (const site of sites.toReversed()) {
+    for (const site of [
+      ...sites.filter((each) => !this.#hasEntry(each)).toReversed(),
+      ...sites.filter((each) => this.#hasEntry(each)).toReversed(),
+    ]) {
       const peer = this.peerOf(site);
       if (peer !== undefined) peers.set(peer, site);
     }
@@ -198,9 +201,17 @@ export class Membership implements Speakers {
     return role.role === "none" && siteId !== this.#siteId ? -1 : Infinity;
   }
 
-  /** The member or guest whose current machine has this key. */
+  /**
+   * The member or guest whose current machine has this key. A site may name another's machine in its certificate, but not write
+   * as that machine: of several sites it is the one whose log has an entry.
+   */
   siteOfPeer(peer: PeerKey): SiteId | undefined {
     return this.#view().peers.get(peer);
+  }
+
+  /** Only the machine that the certificate names can have written it. */
+  #hasEntry(siteId: SiteId): boolean {
+    return this.#ledger?.currentLog(siteId)?.lastSeq !== undefined;
   }
 
   /** The key of a site's current machine, as far as its certificate is known. */

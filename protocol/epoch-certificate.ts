@@ -8,7 +8,7 @@ import { type CborMap, type CborValue, decodeCbor, encodeCbor } from "./cbor.ts"
 import { CostorError } from "./errors.ts";
 import type { SiteId } from "./ids.ts";
 import { siteIdOf } from "./keys.ts";
-import { publicKeyOf, rawKeyBytes, signEd25519, verifyEd25519 } from "./raw-keys.ts";
+import { isSmallOrder, publicKeyOf, rawKeyBytes, signEd25519, verifyEd25519 } from "./raw-keys.ts";
 
 export interface EpochCertificate {
   readonly siteId: SiteId;
@@ -52,6 +52,11 @@ export function parseEpochCertificate(bytes: Uint8Array): EpochCertificate {
       `the epoch certificate is not signed by the recovery key of site ${certificate.siteId}`,
     );
   }
+  if (isSmallOrder(certificate.peerPublicKey))
+    throw new CostorError(
+      "signature-invalid",
+      "the epoch certificate is for a key of small order, by which anybody can sign",
+    );
   return certificate;
 }
 

@@ -23,6 +23,24 @@ export function publicKeyOf(curve: keyof typeof DER_PREFIX, privateKey: Uint8Arr
   return der.subarray(der.length - rawKeyBytes);
 }
 
+/** Points for which anybody can make signatures, in all their encodings but for the sign: RFC 8032 does not exclude them. */
+const smallOrder = new Set([
+  "0000000000000000000000000000000000000000000000000000000000000000",
+  "0100000000000000000000000000000000000000000000000000000000000000",
+  "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+  "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+  "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+  "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+  "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+]);
+
+/** Whether an Ed25519 public key is nobody's: its signatures prove nothing. */
+export function isSmallOrder(publicKey: Uint8Array): boolean {
+  const key = Buffer.from(publicKey);
+  key[rawKeyBytes - 1]! &= 0x7f;
+  return smallOrder.has(key.toString("hex"));
+}
+
 /** The 64-byte signature of `message` by the key whose seed is `seed`. */
 export const signEd25519 = (seed: Uint8Array, message: Uint8Array): Buffer =>
   sign(null, message, privateKeyFrom("ed25519", seed));

@@ -1,6 +1,5 @@
 /** Puts the federation of a running site together: libp2p, the machine's clock and chance, the site's keys. */
 import type { Logger } from "pino";
-import type { FederationEvent } from "#node/federation/federation-event.ts";
 import { FederationService } from "#node/federation/federation-service.ts";
 import { Federation } from "#node/federation/federation.ts";
 import { receivedTimesOf, reportStatus } from "#node/federation/status-report.ts";
@@ -10,8 +9,8 @@ import { parseListenAddress } from "#node/site/addresses.ts";
 import type { Site } from "#node/site/site.ts";
 import { systemClock } from "#node/site/system-clock.ts";
 import { systemRng } from "#node/site/system-rng.ts";
-import { isCostorError } from "#protocol/errors.ts";
 import { isIPv6 } from "node:net";
+import { FederationLog } from "./federation-log.ts";
 
 export interface FederationOptions {
   /** `host:port` for TCP. */
@@ -43,11 +42,12 @@ export async function startFederation(
       { log, ...doorkeeper },
       { peerSeed: site.machine.peerSeed, listen, mdns: options.lanDiscovery },
     ));
+  const told = new FederationLog({ log });
   const clock = systemClock;
   const rng = systemRng;
   const { epochCertificate, siteName } = site.identity;
   const federation = await Federation.open(
-    { store: site.store, clock, rng, makeTransport, seal: site.machine.seal, onEvent: (event) => tell(log, event) },
+    { store: site.store, clock, rng, makeTransport, seal: site.machine.seal, onEvent: (event) => told.tell(event) },
     { siteName, epochCertificate, ...site.machine },
   );
   const { own, copies, membership } = federation.parts;
@@ -79,41 +79,4 @@ export async function startFederation(
 function multiaddrOf(text: string): string {
   const { host, port } = parseListenAddress(text);
   return `/${isIPv6(host) ? "ip6" : "ip4"}/${host}/tcp/${port}`;
-}
-
-function tell(log: Logger, event: FederationEvent): void {
-  switch (event.event) {
-    case "fork-found":
-      return log.error(event, "two machines write as one site: see `costor federation status`");
-    case "site-full":
-      return log.warn(event, "a site has more to say than the ledger takes of it");
-    case "sync-failed":
-      return log[isCostorError(event.error, "peer-unreachable") ? "debug" : "warn"](
-        { peer: event.peer, err: event.error },
-        "the ledger was not compared with a peer's",
-      );
-    case "message-refused":
-      return log.warn({ err: event.error }, "something was spread that no member writes");
-    case "newcomer":
-      return log.warn(event, "a site shows an invitation: compare the words with `costor federation confirm`");
-    case "put-off":
-      return log[isCostorError(event.error, "ledger-waiting") ? "debug" : "warn"](
-        { what: event.what, err: event.error },
-        "put off until later",
-      );
-    case "roster":
-      return log.info(event, "the roster of the federation");
-    case "run-progress":
-      return log.debug(event, "copies are sent");
-    case "run-ended":
-      return log.info({ holder: event.holder, slices: event.reports.length }, "copies were sent");
-    case "run-failed":
-    case "audit-failed":
-      return log[isCostorError(event.error, "peer-unreachable") ? "debug" : "warn"](
-        { event: event.event, holder: event.holder, err: event.error },
-        "a holder did not do its part; it is tried again",
-      );
-    case "fault":
-      return log.error({ err: event.error }, "a fault in the federation");
-  }
 }

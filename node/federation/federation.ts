@@ -16,6 +16,7 @@ import { LedgerFacts } from "#node/site/ledger-facts.ts";
 import { RegularWork } from "#node/replication/regular-work.ts";
 import type { Replication } from "#node/replication/replication.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
+import { CostorError } from "#protocol/errors.ts";
 import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import { type Alarm, Alarms } from "./alarms.ts";
 import type { CopiesReport } from "./copies-report.ts";
@@ -339,7 +340,11 @@ function serveJoining(
       invitations: {
         show: async (secret, joiner) => {
           const isKnown = invitations.waiting().some(({ site }) => site === joiner.site);
-          const invited = await invitations.show(secret, joiner);
+          const invited = await invitations.show(secret, joiner).catch((error: unknown) => {
+            if (error instanceof CostorError)
+              onEvent({ event: "refused", peer: channel.peer, protocol: joinProtocol.name, error });
+            throw error;
+          });
           if (!isKnown && invited.state === "bound")
             onEvent({ event: "newcomer", siteId: joiner.site, name: joiner.name });
           return invited;

@@ -52,7 +52,7 @@ export async function openKeeping(components: KeepingComponents): Promise<Keepin
     suspicion: () => suspicionOf(ownLog),
     regained: () => ownLog.regained(),
     onEvent: (event) => {
-      if (event.event !== "put-off") sending.follow(event);
+      if (event.event !== "put-off" && event.event !== "refused") sending.follow(event);
       onEvent(event);
     },
   });

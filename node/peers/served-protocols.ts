@@ -4,7 +4,7 @@ import { peerKeyOf } from "./peer-identity.ts";
 import type { PeerLimits } from "./peer-limits.ts";
 import type { PeersLog, RefusalLog } from "./refusal-log.ts";
 import { StreamChannel } from "./stream-channel.ts";
-import { assertInvariant, CostorError } from "#protocol/errors.ts";
+import { assertInvariant, CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import type { Channel, Protocol } from "#ledger/peers.ts";
 
@@ -66,7 +66,10 @@ export class ServedProtocols {
       await channel.finish();
     } catch (error) {
       channel.abort();
-      this.logFailure(protocol, peer, error);
+      // A line that broke is nobody's fault.
+      if (isCostorError(error, "peer-unreachable") && connection.status !== "open")
+        this.components.log.info({ peer, protocol: protocol.name }, "a connection ended within a call");
+      else this.logFailure(protocol, peer, error);
     }
   }
 

@@ -35,6 +35,8 @@ export class StreamChannel implements Channel {
   private readonly watch: NodeJS.Timeout;
   private frame: Buffer | undefined;
   private filledBytes = 0;
+  /** Of the frame that was given out last: whoever asks for the next is done with it. */
+  private givenBytes = 0;
   private receiving = false;
   private sending: Promise<void> = Promise.resolve();
   private sentBytes = 0;
@@ -66,11 +68,15 @@ export class StreamChannel implements Channel {
   async receive(signal?: AbortSignal): Promise<Uint8Array | undefined> {
     assertInvariant(!this.receiving, "one receive at a time");
     this.receiving = true;
+    this.noteDropped();
     try {
       for (;;) {
         if (this.failure !== undefined) throw this.failure;
         const frame = this.takeFrame();
-        if (frame !== undefined) return frame;
+        if (frame !== undefined) {
+          this.givenBytes = frame.length;
+          return frame;
+        }
         const { broken, ended } = this.source;
         if (broken !== undefined) throw this.fail("the channel broke", broken);
         if (ended) {
@@ -104,6 +110,7 @@ export class StreamChannel implements Channel {
 
   abort(): void {
     clearInterval(this.watch);
+    this.noteDropped();
     this.failure ??= new CostorError("peer-unreachable", "the channel was ended here");
     this.stream.abort(new Error("channel aborted"));
   }
@@ -111,11 +118,17 @@ export class StreamChannel implements Channel {
   /** Ends what its handler is done with: sent frames are still delivered, received ones are not. */
   async finish(): Promise<void> {
     this.source.discard();
+    this.noteDropped();
     const late = setTimeout(() => this.abort(), this.limits.peerChannelClosingMs);
     late.unref();
     this.stream.addEventListener("close", () => clearTimeout(late), { once: true });
     await this.close();
     if (this.stream.status !== "open") clearTimeout(late);
+  }
+
+  private noteDropped(): void {
+    noteDropped(this.givenBytes);
+    this.givenBytes = 0;
   }
 
   private async write(header: Buffer, frame: Uint8Array): Promise<void> {

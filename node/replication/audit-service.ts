@@ -9,12 +9,13 @@ import { type RightsComponents, isHolder } from "./fetch-rights.ts";
 import { decodeMessage, encodeMessage } from "./frame-codec.ts";
 import { auditProtocol, auditRequest } from "./primes-messages.ts";
 import { refusalOf } from "./replicate-messages.ts";
-import type { Sites } from "./replication-ports.ts";
+import type { OnRefused, Sites } from "./replication-ports.ts";
 
 export interface AuditServiceComponents extends RightsComponents {
   readonly self: SiteId;
   readonly peers: Pick<Peers, "serve">;
   readonly sites: Pick<Sites, "sites" | "siteOfPeer">;
+  readonly onRefused?: OnRefused;
   readonly store: Pick<PrimeStore, "get" | "hasKept">;
 }
 
@@ -26,6 +27,7 @@ export function serveAudits(components: AuditServiceComponents): void {
     } catch (error) {
       await channel.send(refusalOf(error)).catch(() => undefined);
       if (!(error instanceof CostorError)) throw error;
+      components.onRefused?.(channel.peer, auditProtocol, error);
     }
     await channel.close();
   });

@@ -10,6 +10,8 @@ import { batchOf, encodeBatch } from "./frame-codec.ts";
 import type { Sites } from "./replication-ports.ts";
 
 export interface FetchedComponents {
+  /** A holder did not do its part. */
+  readonly onFailure?: (holder: SiteId, error: unknown) => void;
   readonly clock: Clock;
   readonly self: SiteId;
   readonly peers: Pick<Peers, "open">;
@@ -24,7 +26,7 @@ const HOLDER_MS = 3_600_000;
 
 /** Takes out of `wanted` what has come and is durable. Whether the holder has answered to the end. */
 export async function fetchOwn(
-  { self, clock, peers, sites, store }: FetchedComponents,
+  { self, clock, peers, sites, store, onFailure }: FetchedComponents,
   holder: SiteId,
   wanted: Set<PrimeId>,
   signal?: AbortSignal,
@@ -59,6 +61,7 @@ export async function fetchOwn(
   } catch (error) {
     signal?.throwIfAborted();
     if (!late.signal.aborted && !isPeersFault(error)) throw error;
+    onFailure?.(holder, error);
   } finally {
     done.abort();
   }
@@ -75,6 +78,8 @@ export const isPeersFault = (error: unknown): boolean =>
       "peer-misbehaved",
       "prime-mismatch",
       "bad-encoding",
+      "bad-request",
+      "bad-id",
       "limit-exceeded",
       "too-many-requests",
       "quota-exceeded",

@@ -38,6 +38,12 @@ export interface HolderComponents {
   readonly writeTurns: Turns;
 }
 
+interface HolderRunInit {
+  readonly sender: SiteId;
+  /** Told of a reservation that is refused; the run goes on. */
+  readonly onRefused?: (error: CostorError) => void;
+}
+
 /** The slice that is open in a run. */
 interface OpenSlice {
   readonly owner: SiteId;
@@ -61,14 +67,16 @@ export class HolderRun implements AsyncDisposable {
   readonly #components: HolderComponents;
   /** Who sends: the owner, or a steward. */
   readonly #sender: SiteId;
+  readonly #onRefused: HolderRunInit["onRefused"];
   #open: OpenSlice | undefined;
   #due: DueReceipt[] = [];
   /** Entries with receipts of this run. */
   readonly #given = new Map<number, Uint8Array>();
 
-  constructor(components: HolderComponents, init: { sender: SiteId }) {
+  constructor(components: HolderComponents, init: HolderRunInit) {
     this.#components = components;
     this.#sender = init.sender;
+    this.#onRefused = init.onRefused;
   }
 
   /** The answer to one frame. Throws what ends the run: the fault is the other side's, or this site's store. */
@@ -79,8 +87,9 @@ export class HolderRun implements AsyncDisposable {
       try {
         return encodeMessage(await this.#reserve(request));
       } catch (error) {
-        if (isRefusal(error)) return refusalOf(error);
-        throw error;
+        if (!isRefusal(error)) throw error;
+        this.#onRefused?.(error);
+        return refusalOf(error);
       }
     }
     if (request.kind === "finish") return encodeMessage(await this.#finish(request));

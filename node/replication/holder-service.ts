@@ -3,12 +3,13 @@ import type { Channel, Peers } from "#ledger/peers.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { type HolderComponents, HolderRun } from "./holder-run.ts";
-import type { Sites } from "./replication-ports.ts";
+import type { OnRefused, Sites } from "./replication-ports.ts";
 import { refusalOf, replicateProtocol } from "./replicate-messages.ts";
 
 export interface HolderServiceComponents extends HolderComponents {
   readonly peers: Pick<Peers, "serve">;
   readonly sites: Pick<Sites, "siteOfPeer">;
+  readonly onRefused?: OnRefused;
 }
 
 export class HolderService {
@@ -34,8 +35,9 @@ export class HolderService {
     } catch (error) {
       // So that the other side knows why; the channel ends in any case.
       await channel.send(refusalOf(error)).catch(() => undefined);
-      if (isExpected(error)) await channel.close();
-      else throw error;
+      if (!isExpected(error)) throw error;
+      this.#components.onRefused?.(channel.peer, replicateProtocol, error);
+      await channel.close();
     }
   }
 
@@ -46,7 +48,9 @@ export class HolderService {
     if (sender === undefined) throw new CostorError("peer-refused", "not the current machine of a member or guest");
     if (this.#running.has(channel.peer)) throw new CostorError("too-many-requests", "a run of this peer is under way");
     this.#running.add(channel.peer);
-    await using run = new HolderRun(this.#components, { sender });
+    const onRefused = (error: CostorError): void =>
+      this.#components.onRefused?.(channel.peer, replicateProtocol, error);
+    await using run = new HolderRun(this.#components, { sender, onRefused });
     try {
       let coming = channel.receive(signal);
       for (let frame = await coming; frame !== undefined; frame = await coming) {
@@ -63,4 +67,4 @@ export class HolderService {
 
 /** What is to be said and need not be logged as a fault of the run: that this site lacks room or may not write is known here. */
 const EXPECTED = ["peer-refused", "too-many-requests", "quota-exceeded", "store-full", "ledger-refused"] as const;
-const isExpected = (error: unknown): boolean => EXPECTED.some((code) => isCostorError(error, code));
+const isExpected = (error: unknown): error is CostorError => EXPECTED.some((code) => isCostorError(error, code));

@@ -9,11 +9,12 @@ import { decodeMessage, encodeMessage } from "./frame-codec.ts";
 import { batchFrames } from "./prime-batches.ts";
 import { primesProtocol, primesRequest } from "./primes-messages.ts";
 import { idsToBytes, refusalOf } from "./replicate-messages.ts";
-import type { Sites } from "./replication-ports.ts";
+import type { OnRefused, Sites } from "./replication-ports.ts";
 
 export interface PrimesServiceComponents extends RightsComponents {
   readonly peers: Pick<Peers, "serve">;
   readonly sites: Pick<Sites, "sites" | "siteOfPeer">;
+  readonly onRefused?: OnRefused;
   readonly store: Pick<PrimeStore, "get" | "getMany" | "hasKept">;
 }
 
@@ -25,6 +26,7 @@ export function servePrimes(components: PrimesServiceComponents): void {
     } catch (error) {
       await channel.send(refusalOf(error)).catch(() => undefined);
       if (!(error instanceof CostorError)) throw error;
+      components.onRefused?.(channel.peer, primesProtocol, error);
     }
     await channel.close();
   });

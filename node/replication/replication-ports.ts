@@ -3,11 +3,16 @@ import type { Ledger } from "#ledger/ledger.ts";
 import type { Membership } from "#ledger/membership.ts";
 import type { OwnLog } from "#ledger/own-log.ts";
 import type { CompactionReport } from "#node/store/prime-store.ts";
-import type { PrimeId, SiteId } from "#protocol/ids.ts";
+import type { Protocol } from "#ledger/peers.ts";
+import type { CostorError } from "#protocol/errors.ts";
+import type { PeerKey, PrimeId, SiteId } from "#protocol/ids.ts";
 
 export type LedgerReader = Pick<Ledger, "currentLog" | "forkOf" | "statement" | "statements" | "entry" | "offer">;
 export type OwnEntries = Pick<OwnLog, "write" | "writeAll" | "withdrawIdle">;
 export type Sites = Pick<Membership, "sites" | "roleOf" | "siteOfPeer" | "peerOf" | "failureDomainOf">;
+
+/** Told of each request that a peer is refused: there may be many. */
+export type OnRefused = (peer: PeerKey, protocol: Protocol, error: CostorError) => void;
 
 /** What this site keeps for owners, and lies here. */
 export interface KeptPrimes {

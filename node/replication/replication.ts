@@ -8,7 +8,8 @@ import { MaintenanceWindows } from "#ledger/maintenance-window.ts";
 import type { Peers } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import type { SiteId } from "#protocol/ids.ts";
+import type { CostorError } from "#protocol/errors.ts";
+import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import { serveAudits } from "./audit-service.ts";
 import { Auditor } from "./auditor.ts";
 import { Departures } from "./departures.ts";
@@ -26,7 +27,7 @@ import { servePrimes } from "./primes-service.ts";
 import { LED_BACK, Regaining } from "./regaining.ts";
 import { Refusals } from "./refusals.ts";
 import { RegularWork } from "./regular-work.ts";
-import type { KeptPrimes, LedgerReader, OwnEntries, Sites } from "./replication-ports.ts";
+import type { KeptPrimes, LedgerReader, OnRefused, OwnEntries, Sites } from "./replication-ports.ts";
 import { type HolderAudit, Replicator, type ReplicatorEvent } from "./replicator.ts";
 import { Silence } from "./silence.ts";
 import { StewardDuty } from "./steward-duty.ts";
@@ -64,7 +65,9 @@ export interface ReplicationSettings {
 export type ReplicationEvent =
   | ReplicatorEvent
   /** Part of the regular work did not work; it is tried again. */
-  | { readonly event: "put-off"; readonly what: string; readonly error: unknown };
+  | { readonly event: "put-off"; readonly what: string; readonly error: unknown }
+  /** A peer asked for what it is not given. */
+  | { readonly event: "refused"; readonly peer: PeerKey; readonly protocol: string; readonly error: CostorError };
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -102,7 +105,19 @@ export class Replication implements AsyncDisposable {
     const departures = new Departures({ store, heldClock });
     const quota = new HolderQuota(components);
     const writeTurns = new Turns({ atOnceCount: WRITES_AT_ONCE_COUNT });
-    const parts = { ...components, heldClock, silence, ownerTurns, omissions, departures, quota, writeTurns };
+    const onRefused: OnRefused = (peer, protocol, error) =>
+      components.onEvent({ event: "refused", peer, protocol: protocol.name, error });
+    const parts = {
+      ...components,
+      onRefused,
+      heldClock,
+      silence,
+      ownerTurns,
+      omissions,
+      departures,
+      quota,
+      writeTurns,
+    };
     this.#holder = new HolderService(parts);
     servePrimes(parts);
     serveAudits(parts);
@@ -121,9 +136,9 @@ export class Replication implements AsyncDisposable {
       mayMove: () => this.mayMove(),
     };
     this.#replicator = new Replicator(acting);
-    const onFailure = (site: SiteId, error: unknown): void =>
+    const onStewardFailure = (site: SiteId, error: unknown): void =>
       components.onEvent({ event: "put-off", what: `what is done for a silent owner with ${site}`, error });
-    const steward = new StewardDuty({ ...acting, onFailure });
+    const steward = new StewardDuty({ ...acting, onFailure: onStewardFailure });
     const dropping = new Dropping(parts);
     // Who is in no federation waits.
     const inFederation =
@@ -137,7 +152,9 @@ export class Replication implements AsyncDisposable {
       inFederation((signal) => this.#replicator.turn(signal)),
     );
     const heal = async (signal: AbortSignal): Promise<void> => {
-      if ((await healOwn(components, signal)) > 0) this.soon();
+      const onFailure = (holder: SiteId, error: unknown): void =>
+        components.onEvent({ event: "run-failed", holder, error });
+      if ((await healOwn({ ...components, onFailure }, signal)) > 0) this.soon();
     };
     this.#healing = this.#work("healing", 15 * MINUTE_MS, inFederation(heal));
     const regaining = new Regaining(components);

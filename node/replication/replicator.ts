@@ -4,7 +4,7 @@
  * Every turn begins with what is known now; a turn that fails, or ends with its window, leaves nothing that the next one
  * would not find. Nothing is sent and nothing signed while this site is under suspicion.
  */
-import type { AuditCounts } from "#ledger/audit-sample.ts";
+import { type AuditCounts, failsAudit } from "#ledger/audit-sample.ts";
 import type { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
 import type { Clock } from "#ledger/clock.ts";
 import type { Peers } from "#ledger/peers.ts";
@@ -184,7 +184,12 @@ export class Replicator {
     if (dueMs === undefined) this.#auditDueMs.set(holder, nowMs + rng.fraction() * AUDIT_JITTER_MS);
     if (dueMs === undefined || dueMs > nowMs) return;
     try {
-      await this.#audit(holder, table, signal);
+      const counts = await this.#audit(holder, table, signal);
+      if (counts !== undefined && failsAudit(counts)) {
+        const { askedCount, wrongCount } = counts;
+        const error = new CostorError("peer-misbehaved", `${wrongCount} of ${askedCount} primes could not be proven`);
+        onEvent?.({ event: "audit-failed", holder, error });
+      }
       this.#auditDueMs.set(holder, nowMs + DAY_MS - rng.fraction() * AUDIT_JITTER_MS);
     } catch (error) {
       if (signal.aborted) return;

@@ -4,6 +4,10 @@
  * and misplaced rosters; hostile members that sign what they like.
  */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { peerKeyOf } from "#ledger/membership.ts";
+import { signEpochCertificate } from "#protocol/epoch-certificate.ts";
+import { deriveRecoveryKey } from "#protocol/keys.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
 import { federationOf, rosterAfter, settle, withMember } from "#test/support/federation.ts";
@@ -286,6 +290,23 @@ test("a guest is in the failure domain of its inviter", async () => {
     [guest, one, other].map(({ siteId }) => membership.failureDomainOf(siteId)),
     ["Hill", "Hill", "Hill"],
   );
+});
+
+test("who names another's machine in its certificate is not taken for it, whatever their order", async () => {
+  const [one, other, third] = (await federationOf(3)) as [Replica, Replica, Replica];
+  await settle([one, other, third]);
+  const { log } = one.author;
+  const peer = peerKeyOf(log);
+  for (const [thief, name] of [
+    [other, "site 1"],
+    [third, "site 2"],
+  ] as const) {
+    const { seed } = deriveRecoveryKey(createHash("sha256").update(name).digest());
+    const { peerPublicKey } = log.certificate;
+    const stolen = signEpochCertificate({ ...thief.author.log.certificate, peerPublicKey, epoch: 2 }, seed);
+    await one.ledger.offer({ certificates: [stolen] });
+  }
+  assert.equal(one.membership.siteOfPeer(peer), one.siteId);
 });
 
 test.run();

@@ -153,4 +153,17 @@ test("verifying takes keys and signatures of any length and says no", () => {
   assert.equal(verifyEd25519(Buffer.alloc(32, 0xff), seed, randomBytes(64)), false);
 });
 
+test("an epoch certificate for a key by which anybody can sign is refused", () => {
+  const { publicKey, seed } = deriveRecoveryKey(Buffer.alloc(32, 1));
+  for (const hex of [`01${"00".repeat(31)}`, `01${"00".repeat(30)}80`, "00".repeat(32), `ec${"ff".repeat(30)}7f`]) {
+    const fields = {
+      siteId: siteIdOf(publicKey),
+      peerPublicKey: Buffer.from(hex, "hex"),
+      epoch: 1,
+      previousHead: null,
+    };
+    assert.throws(() => parseEpochCertificate(signEpochCertificate(fields, seed)), { code: "signature-invalid" }, hex);
+  }
+});
+
 test.run();
