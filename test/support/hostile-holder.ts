@@ -56,20 +56,24 @@ export const holding =
   (siege: Siege, hostile: HostileMember, lies: Lies) =>
   async (channel: Channel): Promise<void> => {
     const receipts: Uint8Array[] = [];
+    let slice = 0;
     const answerTo = async (frame: Uint8Array): Promise<Frame> => {
       if (isBatch(frame)) {
         const sentCount = [...parseBatch(batchOf(frame))].length;
         return lies.batch ? lies.batch(sentCount) : { kind: "kept", count: sentCount };
       }
       const request = decodeMessage(frame, replicateRequest);
-      if (request.kind === "reserve") return lies.reserve ? lies.reserve() : { kind: "granted" };
+      if (request.kind === "reserve") {
+        ({ slice } = request);
+        return lies.reserve ? lies.reserve() : { kind: "granted" };
+      }
       if (request.kind === "compare") {
         const answer = await answerQuestion(setOfList(request.key, []), request.question);
         return lies.compare ? lies.compare(answer) : { kind: "compared", answer };
       }
       if (request.kind === "omitted") return { kind: "omitted", ids: Buffer.alloc(0) };
       if (request.kind === "end") return { kind: "receipts", entries: receipts.splice(0) };
-      const receipt = receiptFor(siege, hostile, request.entry);
+      const receipt = receiptFor(siege, hostile, request.entry, slice);
       const said = lies.finish ? await lies.finish(hostile, siege, receipt) : receipt;
       if (said === undefined || said instanceof Uint8Array || said["kind"] !== "receipt") return said;
       receipts.push(said["entry"] as Uint8Array);
@@ -82,8 +86,8 @@ export const holding =
     }
   };
 
-function receiptFor({ victim }: Siege, { author }: HostileMember, entry: Uint8Array): CborMap {
-  const [liveSet] = readStatements(parseEntry(entry));
+function receiptFor({ victim }: Siege, { author }: HostileMember, entry: Uint8Array, slice: number): CborMap {
+  const liveSet = readStatements(parseEntry(entry)).find((said) => said.kind === "live-set" && said.slice === slice);
   assert.ok(liveSet?.kind === "live-set");
   const said = { ...liveSet, kind: "receipt" as const, owner: victim.siteId };
   return { kind: "receipt", entry: author.say(said) };

@@ -7,7 +7,7 @@ import { randomBytes } from "node:crypto";
 import { auditAnswer } from "#ledger/audit-sample.ts";
 import { parseEntry } from "#ledger/entry.ts";
 import type { Channel } from "#ledger/peers.ts";
-import { readStatements } from "#ledger/statements.ts";
+import { type StatementOf, readStatements } from "#ledger/statements.ts";
 import { decodeMessage, encodeMessage } from "#node/replication/frame-codec.ts";
 import { auditProtocol, auditRequest, primesProtocol, primesRequest } from "#node/replication/primes-messages.ts";
 import { replicateProtocol } from "#node/replication/replicate-messages.ts";
@@ -42,11 +42,11 @@ const lying = (title: string, told: RegExp, lies: Lies): HostileCase => ({
   },
 });
 
-const receiptLike = (title: string, changes: object): HostileCase =>
+const receiptLike = (title: string, changed: (receipt: StatementOf<"receipt">) => object): HostileCase =>
   lying(title, /no receipt for what was sent/, {
     finish: (hostile, siege, { entry }) => {
-      const [receipt] = readStatements(parseEntry(entry as Uint8Array));
-      return { kind: "receipt", entry: hostile.author.say({ ...receipt, ...changes } as never) };
+      const receipt = readStatements(parseEntry(entry as Uint8Array))[0] as StatementOf<"receipt">;
+      return { kind: "receipt", entry: hostile.author.say({ ...receipt, ...changed(receipt) } as never) };
     },
   });
 
@@ -129,9 +129,9 @@ const healing = (
 });
 
 const cases: HostileCase[] = [
-  receiptLike("a receipt for another hash", { hash: "00".repeat(32) }),
-  receiptLike("a receipt for another generation", { generation: 999 }),
-  receiptLike("a receipt for another slice", { slice: 15 }),
+  receiptLike("a receipt for another hash", () => ({ hash: "00".repeat(32) })),
+  receiptLike("a receipt for another generation", () => ({ generation: 999 })),
+  receiptLike("a receipt for another slice", ({ slice }) => ({ slice: (slice + 1) % 16 })),
   lying("another site's receipt", /no receipt for what was sent/, {
     finish: async (_, { victim, honest }) => {
       const { ledger } = victim.parts;
