@@ -38,4 +38,6 @@ export const failedSeeds: readonly FailedSeed[] = [
 export const openSeeds: readonly RunInit[] = [
   { seed: 306, sitesCount: 4, hoursCount: 30, hostileCount: 1, vice: "lies", hasLasting: false },
   { seed: 1, sitesCount: 4, hoursCount: 10, intensity: 3 },
+  // Why was not looked into as yet.
+  { seed: 4, sitesCount: 5, hoursCount: 8, hostileCount: 1, intensity: 3 },
 ];
