@@ -8,15 +8,36 @@ export interface FailedSeed extends RunInit {
 
 export const failedSeeds: readonly FailedSeed[] = [
   {
-    ...{ seed: 306, sitesCount: 4, hoursCount: 30, hostileCount: 1, program: "federation" },
-    reason: "a peer that never answers kept a site from synchronising with others",
-  },
-  {
-    ...{ seed: 3, sitesCount: 7, hoursCount: 30, hostileCount: 2, program: "ledger" },
+    ...{ seed: 3, sitesCount: 7, hoursCount: 30, hostileCount: 2, vice: "lies", hasLasting: false },
+    program: "ledger",
     reason: "the same, of a ledger alone",
   },
   {
-    ...{ seed: 1, sitesCount: 5, hoursCount: 24, program: "federation" },
+    ...{ seed: 1, sitesCount: 5, hoursCount: 24, hasLasting: false },
+    program: "federation",
     reason: "runs with two holders at once signed two live sets of one slice, and both were refused",
   },
+  {
+    ...{ seed: 2, sitesCount: 5, hoursCount: 24, hostileCount: 1, vice: "boasts", hasLasting: false, onlyFaults: [] },
+    program: "federation",
+    reason: "a holder whose disk is full could not say so, and was asked again and again",
+  },
+  {
+    ...{ seed: 4, sitesCount: 5, hoursCount: 24, onlyFaults: [11] },
+    program: "federation",
+    reason: "a holder that may not write gave no receipts, and was not replaced",
+  },
+  {
+    ...{ seed: 4, sitesCount: 5, hoursCount: 24 },
+    program: "federation",
+    reason: "a run that ended by one error, and could not write its receipts for another, was a fault of the program",
+  },
+];
+
+/** Not mended yet: two holders have failed an audit, one by the loss of its disk, and are not drawn for thirty days; of four sites too few are left. */
+export const openSeeds: readonly RunInit[] = [
+  { seed: 306, sitesCount: 4, hoursCount: 30, hostileCount: 1, vice: "lies", hasLasting: false },
+  { seed: 1, sitesCount: 4, hoursCount: 10, intensity: 3 },
+  // Why was not looked into as yet.
+  { seed: 4, sitesCount: 5, hoursCount: 8, hostileCount: 1, intensity: 3 },
 ];

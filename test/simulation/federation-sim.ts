@@ -211,9 +211,9 @@ class FederationSim {
   }
 
   async #settle(endMs: number, afterEvent: () => void): Promise<void> {
-    // A night comes in between, in which copies are sent. What is only said to be there audits find, within some nights.
+    // Two nights come in between, in which copies are sent: who was full is not asked for a day. What is only said to be there audits find, within some nights.
     const isHidden = this.#struck.counts.has("drops") || this.#struck.counts.has("rollback");
-    const boundMs = (isHidden ? 10 * 24 : 30) * HOUR_MS;
+    const boundMs = (isHidden ? 10 * 24 : 54) * HOUR_MS;
     // The bound of docs/specs/ledger.md is five minutes: within them one looks closely.
     for (let atMs = endMs; ; atMs += (atMs < endMs + CLOSELY_MS ? 1 : 30) * MINUTE_MS) {
       await this.#time.run(atMs, afterEvent);

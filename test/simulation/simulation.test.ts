@@ -9,9 +9,17 @@ import { resolve } from "node:path";
 import { count } from "#test/support/level.ts";
 import { runtimeFlags } from "#test/support/runtime-flags.ts";
 import { suite } from "#test/support/suite.ts";
-import { failedSeeds } from "./failed-seeds.ts";
+import { failedSeeds, openSeeds } from "./failed-seeds.ts";
 import { vices } from "./fault-plan.ts";
-import { type ProgramName, type RunInit, makePlan, replayCommand, runPlan } from "./sim-runs.ts";
+import {
+  type ProgramName,
+  type RunInit,
+  makeHealingPlan,
+  makePlan,
+  mixedInit,
+  replayCommand,
+  runPlan,
+} from "./sim-runs.ts";
 import { Struck } from "./struck.ts";
 
 const test = suite("simulation", { timeoutMs: count(300_000, 3_600_000) });
@@ -29,6 +37,11 @@ async function runSoundly(init: RunInit, program: ProgramName = "federation"): P
 for (const { reason, program, ...init } of failedSeeds)
   test(`seed ${init.seed}, which failed once: ${reason}`, async () => void (await runSoundly(init, program)));
 
+for (const init of openSeeds.slice(0, count(0, openSeeds.length)))
+  test(`seed ${init.seed}, which is not mended yet, fails as it did: see failed-seeds.ts`, async () => {
+    assert.equal((await runPlan(makePlan(init))).failure?.id, "I6-convergence");
+  });
+
 test("five ledgers hold every invariant under faults, and every kind of fault has struck", async () => {
   for (let seed = 1; seed <= count(12, 200); seed++)
     await runSoundly({ seed, sitesCount: 5, hoursCount: 48 }, "ledger");
@@ -37,32 +50,44 @@ test("five ledgers hold every invariant under faults, and every kind of fault ha
   assert.deepEqual(kinds, []);
 });
 
-test("five whole sites hold every invariant under faults, and all their snapshots become safe", async () => {
-  for (let seed = 2; seed <= count(3, 200); seed++) await runSoundly({ seed, sitesCount: 5, hoursCount: 30 });
+test("whole sites hold every invariant under faults, with hostile ones among them, and all their snapshots become safe", async () => {
+  for (let seed = 2; seed <= count(3, 200); seed++) await runSoundly(mixedInit(seed));
 });
 
-test("so do honest sites when others lie, fewer than a third", async () => {
-  for (let seed = 1; seed <= count(0, 50); seed++)
-    await runSoundly({ seed, sitesCount: 4, hoursCount: 30, hostileCount: 1 });
+for (const vice of vices)
+  test(`so do honest sites when another one ${vice}`, async () => {
+    for (let seed = 1; seed <= count(0, 20); seed++)
+      await runSoundly({ seed, sitesCount: 5, hoursCount: 12, hostileCount: 1, vice });
+  });
+
+test("so do ledgers alone among others that lie, fewer than a third", async () => {
   for (let seed = 1; seed <= count(3, 50); seed++)
-    await runSoundly({ seed, sitesCount: 7, hoursCount: 30, hostileCount: 2 }, "ledger");
+    await runSoundly({ seed, sitesCount: 7, hoursCount: 30, hostileCount: 2, vice: "lies" }, "ledger");
 });
 
-test("fifty sites become equal again", async () => {
+test("ledgers of many sites are equal five minutes after the federation was in two halves", async () => {
+  const plan = makeHealingPlan(1, count(50, 500));
+  const { failure, equalAfterMs, snapshotsCount } = await runPlan(plan, "ledger");
+  assert.equal(failure, undefined, failure?.message);
+  assert.ok(snapshotsCount > 0, "nothing was said meanwhile");
+  assert.ok(equalAfterMs <= 5 * 60_000, `they were equal after ${equalAfterMs / 60_000} minutes`);
+});
+
+test("fifty sites hold every invariant", async () => {
   for (let seed = 1; seed <= count(1, 10); seed++)
     await runSoundly({ seed, sitesCount: 50, hoursCount: count(4, 24) }, "ledger");
 });
 
 test("a seed does the same each time, event for event, in this process and in another", async () => {
-  const init = { seed: 7, sitesCount: 4, hoursCount: 26, hostileCount: 1 };
+  const init = { seed: 7, sitesCount: 4, hoursCount: 6, hostileCount: 1 };
   const [once, twice] = [await runSoundly(init), await runSoundly(init)];
   assert.equal(once, twice);
   const file = resolve(import.meta.dirname, "sim.ts");
-  const words = ["--seed", "7", "--sites", "4", "--hours", "26", "--hostile", "1"];
+  const words = ["--seed", "7", "--sites", "4", "--hours", "6", "--hostile", "1"];
   const { stdout, status } = spawnSync(process.execPath, [...runtimeFlags, file, ...words], { encoding: "utf8" });
   assert.equal(status, 0, stdout);
   assert.ok(stdout.includes(once), stdout);
-  assert.notEqual(await runSoundly({ ...init, hoursCount: 25 }), once);
+  assert.notEqual(await runSoundly({ ...init, hoursCount: 5 }), once);
 });
 
 test.run();
