@@ -30,6 +30,7 @@ import { OwnEntries } from "./own-entries.ts";
 import type { OwnPrimeSets } from "./own-primes.ts";
 import { ProfileUpkeep } from "./profile-upkeep.ts";
 import { RosterUpkeep } from "./roster-upkeep.ts";
+import { type Room, roomFor } from "./room.ts";
 import type { Sending } from "./sending.ts";
 import { SettingsFact } from "./settings.ts";
 import { SiteProfiles } from "./site-profiles.ts";
@@ -300,24 +301,6 @@ export class Federation {
   room(): Promise<Room> {
     return roomFor({ store: this.#components.store, settings: this.parts.settings, siteId: this.siteId });
   }
-}
-
-interface Room {
-  readonly offeredBytes: number;
-  readonly keptBytes: number;
-}
-
-async function roomFor({
-  store,
-  settings,
-  siteId,
-}: Pick<FederationComponents, "store"> & Pick<Parts, "settings"> & { siteId: SiteId }): Promise<Room> {
-  const totals = await store.keptTotals();
-  const keptBytes = totals.reduce((sum, { site, bytes }) => sum + (site === siteId ? 0 : bytes), 0);
-  const asked = settings.current.offeredBytes;
-  if (asked !== null) return { offeredBytes: asked, keptBytes };
-  const { freeBytes, reserveBytes } = await store.stats();
-  return { offeredBytes: keptBytes + Math.floor(Math.max(0, freeBytes - reserveBytes) / 2), keptBytes };
 }
 
 /** Answers those who show an invitation. */
