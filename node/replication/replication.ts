@@ -172,7 +172,11 @@ export class Replication implements AsyncDisposable {
         HOUR_MS,
         inFederation((signal) => steward.turn(signal)),
       ),
-      this.#work("keeping", HOUR_MS, (signal) => this.#keep(parts, dropping, signal)),
+      this.#work(
+        "keeping",
+        HOUR_MS,
+        inFederation((signal) => this.#keep(parts, dropping, signal)),
+      ),
       this.#work("silence", 5 * MINUTE_MS, async () => silence.count()),
     ];
   }

@@ -124,15 +124,16 @@ class KillRounds {
     switch (target.victim) {
       case "site":
         await this.site.stop(this.random() < 0.5 ? "SIGTERM" : "SIGKILL");
-        await this.site.start({ env: environmentOf(target.failpoint, passesCount(target.passesMaxCount)) });
+        // It may also come there while it looks after what it has, before it is ready.
+        if (await this.site.diesAtStart({ env: environmentOf(target.failpoint, passesCount(target.passesMaxCount)) }))
+          return true;
         return this.backUpWhileSiteDies(undefined, this.random() < 0.3);
       case "agent":
         return this.killAgentAt(target.failpoint, passesCount(target.passesMaxCount));
       case "site start": {
         await this.backUpWhileSiteDies(this.randomMomentMs(), false);
         await this.site.stop("SIGKILL");
-        const end = await this.site.tryStart({ env: environmentOf(target.failpoint) });
-        return end?.code === "SIGKILL";
+        return this.site.diesAtStart({ env: environmentOf(target.failpoint) });
       }
       case "first start":
         return killFirstStart(target.failpoint);

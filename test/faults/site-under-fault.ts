@@ -76,6 +76,13 @@ export class SiteUnderFault implements AsyncDisposable {
     return Promise.race([ready, ended]);
   }
 
+  /** Whether it was killed before it was ready. */
+  async diesAtStart(init: CommandInit): Promise<boolean> {
+    const end = await this.tryStart(init);
+    if (end === undefined || end.code === "SIGKILL") return end !== undefined;
+    throw new Error(`the site ended with ${end.code}: ${end.stderr}${this.log.join("\n")}`);
+  }
+
   async start(init: CommandInit = {}): Promise<void> {
     const end = await this.tryStart(init);
     if (end !== undefined) throw new Error(`the site ended with ${end.code}: ${end.stderr}${this.log.join("\n")}`);
