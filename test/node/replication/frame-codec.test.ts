@@ -108,7 +108,7 @@ test("messages are bounded", () => {
 
 test("a refusal with a code of its own choice is no more than a refusal", () => {
   assert.equal(refusalError({ code: "quota-exceeded", message: "full" }).code, "quota-exceeded");
-  for (const code of ["internal", "ledger-refused", "store-damaged", "constructor", "whatever"])
+  for (const code of ["internal", "site-not-made", "store-damaged", "constructor", "whatever"])
     assert.equal(refusalError({ code, message: "x".repeat(10_000) }).code, "peer-refused");
 });
 
