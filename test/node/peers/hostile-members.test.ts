@@ -189,7 +189,7 @@ for (const [title, frame] of floods) {
 }
 
 test("a member that does not answer whether it lives is disconnected", async () => {
-  await using target = await attackedPeers({ limits: { peerPingMs: 100, peerPingAnswerMs: 200 } });
+  await using target = await attackedPeers({ limits: { peerPingMs: 200, peerPingAnswerMs: 3000 } });
   await using attacker = await attackerOf(target, { member: true });
   await attacker.node.handle("/ipfs/ping/1.0.0", () => {});
   await ended(await attacker.dial());
