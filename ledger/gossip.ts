@@ -3,22 +3,19 @@
  * admitted as always; what was lost comes with the next synchronisation. docs/specs/ledger.md
  */
 import * as v from "valibot";
-import { decodeCbor, encodeCbor } from "#protocol/cbor.ts";
+import { encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
 import { parseEntry } from "./entry.ts";
 import type { Ledger } from "./ledger.ts";
+import { bytes, bytesOf, readMessage } from "./message-schema.ts";
 
 export type Gossip =
   | { readonly entry: Uint8Array; readonly certificate: Uint8Array }
   /** The digest of the sender's ledger. */
   | { readonly hint: Uint8Array };
 
-const bytes = v.custom<Uint8Array>((value) => value instanceof Uint8Array);
-const schema = v.union([
-  v.strictObject({ entry: bytes, certificate: bytes }),
-  v.strictObject({ hint: v.pipe(bytes, v.length(32)) }),
-]);
+const schema = v.union([v.strictObject({ entry: bytes, certificate: bytes }), v.strictObject({ hint: bytesOf(32) })]);
 
 export const gossipMessage = (entry: Uint8Array, certificate: Uint8Array): Buffer => encodeCbor({ entry, certificate });
 
@@ -29,10 +26,7 @@ export const hintMessage = (ledger: Pick<Ledger, "digest">): Buffer =>
 export function readGossip(message: Uint8Array): Gossip {
   if (message.length > limits.gossipBytes)
     throw new CostorError("limit-exceeded", `a message has at most ${limits.gossipBytes} bytes`);
-  const value = decodeCbor(message);
-  const parsed = v.safeParse(schema, typeof value === "object" && value !== null ? { ...value } : value);
-  if (parsed.success) return parsed.output;
-  throw new CostorError("bad-encoding", "not a message of the federation");
+  return readMessage(schema, message, "a message of the federation");
 }
 
 /**

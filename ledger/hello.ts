@@ -5,13 +5,14 @@
  * Its certificate says it all: it is signed by the site's recovery key, and names the key of the connection.
  */
 import * as v from "valibot";
-import { decodeCbor, encodeCbor } from "#protocol/cbor.ts";
+import { encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
 import { type Log, compareLogs, openLog } from "./entry.ts";
 import type { Ledger } from "./ledger.ts";
 import { type Membership, peerKeyOf } from "./membership.ts";
 import type { Channel, Protocol } from "./peers.ts";
+import { bytes, readMessage } from "./message-schema.ts";
 
 export const helloProtocol: Protocol = {
   name: "/costor/hello/1",
@@ -24,7 +25,7 @@ export interface HelloComponents {
   readonly ledger: Pick<Ledger, "currentLog" | "log" | "offer">;
 }
 
-const requestSchema = v.object({ certificate: v.custom<Uint8Array>((value) => value instanceof Uint8Array) });
+const requestSchema = v.object({ certificate: bytes });
 const answerSchema = v.object({ state: v.picklist(["known", "refused"]) });
 
 /**
@@ -45,7 +46,7 @@ export async function answerHello(channel: Channel, components: HelloComponents)
 
 function readCertificate(frame: Uint8Array, { peer }: Channel): Log {
   try {
-    const log = openLog(read(requestSchema, frame).certificate);
+    const log = openLog(readMessage(requestSchema, frame, "a message of hello", "peer-misbehaved").certificate);
     if (peerKeyOf(log) !== peer) throw new CostorError("signature-invalid", "the certificate is another machine's");
     return log;
   } catch (cause) {
@@ -75,17 +76,10 @@ export async function sayHello(channel: Channel, log: Log, signal?: AbortSignal)
     await channel.send(encodeCbor({ certificate: log.bytes }));
     const frame = await channel.receive(signal);
     if (frame === undefined) throw new CostorError("peer-unreachable", "the other site says nothing");
-    const { state } = read(answerSchema, frame);
+    const { state } = readMessage(answerSchema, frame, "a message of hello", "peer-misbehaved");
     await channel.close();
     return state === "known";
   } finally {
     channel.abort();
   }
-}
-
-function read<Output>(schema: v.GenericSchema<unknown, Output>, frame: Uint8Array): Output {
-  const value = decodeCbor(frame);
-  const parsed = v.safeParse(schema, typeof value === "object" && value !== null ? { ...value } : value);
-  if (parsed.success) return parsed.output;
-  throw new CostorError("peer-misbehaved", `not a message of hello: ${parsed.issues[0].message}`);
 }

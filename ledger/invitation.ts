@@ -9,6 +9,7 @@ import { type CborMap, decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { type FederationId, type PeerKey, parseFederationId, parsePeerKey } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
+import { bytesOf, idOf, natural } from "./message-schema.ts";
 
 export interface Invitation {
   /** Multiaddrs of the inviter, best first. */
@@ -25,23 +26,13 @@ export interface Invitation {
 const PREFIX = "costor-join1-";
 const CHECKSUM_BYTES = 4;
 
-const bytesOf = (lengthBytes: number) =>
-  v.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === lengthBytes);
-const idOf = <Id>(parse: (hex: unknown) => Id) =>
-  v.pipe(
-    bytesOf(32),
-    v.transform((bytes) => parse(Buffer.from(bytes).toString("hex"))),
-  );
 const schema = v.strictObject({
   a: v.pipe(
     v.array(v.pipe(v.string(), v.minLength(1), v.maxLength(limits.ledgerTextCharacters), v.regex(/^[\x21-\x7e]*$/))),
     v.minLength(1),
     v.maxLength(limits.ledgerAddressesCount),
   ),
-  e: v.pipe(
-    v.number(),
-    v.check((value) => Number.isSafeInteger(value) && value >= 0),
-  ),
+  e: natural,
   f: idOf(parseFederationId),
   k: bytesOf(16),
   p: idOf(parsePeerKey),

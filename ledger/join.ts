@@ -6,7 +6,7 @@
  * joiner believes nothing that does not follow from its invitation.
  */
 import * as v from "valibot";
-import { type CborMap, decodeCbor, encodeCbor } from "#protocol/cbor.ts";
+import { encodeCbor } from "#protocol/cbor.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
@@ -15,6 +15,7 @@ import type { Invitation } from "./invitation.ts";
 import { joinWords } from "./join-words.ts";
 import { type Membership, checkedChain, peerKeyOf } from "./membership.ts";
 import type { Channel, Protocol } from "./peers.ts";
+import { bytes, bytesOf, readMessage } from "./message-schema.ts";
 
 export const joinProtocol: Protocol = {
   name: "/costor/join/1",
@@ -55,9 +56,8 @@ export interface JoinAnswer {
   readonly rosters: readonly Uint8Array[];
 }
 
-const bytes = v.custom<Uint8Array>((value) => value instanceof Uint8Array);
 const requestSchema = v.strictObject({
-  secret: v.pipe(bytes, v.length(16)),
+  secret: bytesOf(16),
   certificate: bytes,
   name: v.pipe(v.string(), v.maxLength(limits.ledgerTextCharacters), v.regex(/^\P{Cc}*$/u)),
 });
@@ -88,7 +88,7 @@ function readRequest(frame: Uint8Array, { peer }: Channel): { secret: Uint8Array
   try {
     if (frame.length > limits.joinRequestBytes)
       throw new CostorError("limit-exceeded", `a joiner sends at most ${limits.joinRequestBytes} bytes`);
-    const { secret, certificate, name } = read(requestSchema, frame);
+    const { secret, certificate, name } = readMessage(requestSchema, frame, "a message of joining");
     const log = openLog(certificate);
     if (peerKeyOf(log) !== peer) throw new CostorError("signature-invalid", "the certificate is another machine's");
     return { secret, joiner: { site: log.certificate.siteId, name, certificate } };
@@ -150,7 +150,7 @@ function readAnswer([first, ...later]: readonly Uint8Array[], { peer }: Channel,
   const { federationId, peer: invitingPeer } = init.invitation;
   try {
     if (first === undefined) throw new CostorError("bad-encoding", "no answer");
-    const { state, certificate, roster } = read(answerSchema, first);
+    const { state, certificate, roster } = readMessage(answerSchema, first, "a message of joining");
     const inviter = openLog(certificate);
     if (peer !== invitingPeer || peerKeyOf(inviter) !== invitingPeer)
       throw new CostorError("signature-invalid", "the certificate is not that of the inviter");
@@ -169,11 +169,4 @@ function readAnswer([first, ...later]: readonly Uint8Array[], { peer }: Channel,
   } catch (cause) {
     throw new CostorError("peer-misbehaved", "the answer is not that of the inviter", { cause });
   }
-}
-
-function read<Output>(schema: v.GenericSchema<unknown, Output>, frame: Uint8Array): Output {
-  const value = decodeCbor(frame);
-  const parsed = v.safeParse(schema, typeof value === "object" && value !== null ? { ...(value as CborMap) } : value);
-  if (parsed.success) return parsed.output;
-  throw new CostorError("bad-encoding", `not a message of joining: ${parsed.issues[0].message}`);
 }

@@ -70,8 +70,7 @@ export class PrimeSet {
     const leafPrefix = this.#isLeafSmall(prefix) ? prefix.slice(0, heldDigits) : prefix;
     if (this.#leaf?.prefix !== leafPrefix) this.#leaf = { prefix: leafPrefix, ...(await this.#read(leafPrefix)) };
     const { ids, tags } = this.#leaf;
-    const from = firstFrom(ids, prefix);
-    const to = firstFrom(ids, `${prefix}g`);
+    const [from, to] = boundsOf(ids, prefix);
     return { ids: ids.slice(from, to), tags: tags.slice(from, to) };
   }
 
@@ -94,6 +93,12 @@ export class PrimeSet {
     return { ids, tags: tagsOf(this.#components.fingerprints.key, ids) };
   }
 }
+
+/** Where those that start with a prefix begin and end among ascending ids. */
+export const boundsOf = (ids: readonly PrimeId[], prefix: string): [from: number, to: number] => [
+  firstFrom(ids, prefix),
+  firstFrom(ids, `${prefix}g`),
+];
 
 /** The index of the first id that is not before `text`. */
 function firstFrom(ids: readonly PrimeId[], text: string): number {

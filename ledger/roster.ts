@@ -5,12 +5,13 @@
  */
 import { createHash } from "node:crypto";
 import * as v from "valibot";
-import { type CborMap, decodeCbor, encodeCbor } from "#protocol/cbor.ts";
+import { encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { type LogId, type RosterHash, type SiteId, parseLogId, parseRosterHash, parseSiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { signEd25519, verifyEd25519 } from "#protocol/raw-keys.ts";
 import { type Log, openLog } from "./entry.ts";
+import { bytes, bytesOf, idOf, natural, readMessage } from "./message-schema.ts";
 
 /** The last entry of a log that counts. */
 export interface Head {
@@ -96,19 +97,6 @@ export function encodeRoster(body: Uint8Array, signatures: readonly RosterSignat
   return encodeCbor({ body, signatures: signatures.map(({ certificate, signature }) => ({ certificate, signature })) });
 }
 
-const bytesOf = (lengthBytes?: number) =>
-  v.custom<Uint8Array>(
-    (value) => value instanceof Uint8Array && (lengthBytes === undefined || value.length === lengthBytes),
-  );
-const idOf = <Id>(parse: (hex: unknown) => Id) =>
-  v.pipe(
-    bytesOf(32),
-    v.transform((bytes) => parse(Buffer.from(bytes).toString("hex"))),
-  );
-const natural = v.pipe(
-  v.number(),
-  v.check((value) => Number.isSafeInteger(value) && value >= 0),
-);
 /** Texts of ids of one length compare as their bytes do. */
 const ascending = <T>(keyOf: (item: T) => string) =>
   v.check((items: T[]) => items.every((item, index) => index === 0 || keyOf(items[index - 1]!) < keyOf(item)));
@@ -139,9 +127,9 @@ const bodySchema = v.strictObject({
   ),
 });
 const rosterSchema = v.strictObject({
-  body: bytesOf(),
+  body: bytes,
   signatures: v.pipe(
-    v.array(v.strictObject({ certificate: bytesOf(), signature: bytesOf(64) })),
+    v.array(v.strictObject({ certificate: bytes, signature: bytesOf(64) })),
     v.maxLength(limits.rosterMembersCount),
   ),
 });
@@ -150,7 +138,7 @@ const rosterSchema = v.strictObject({
 export function parseRosterBody(body: Uint8Array): RosterBody {
   if (body.length > limits.rosterBodyBytes)
     throw new CostorError("limit-exceeded", `a roster's body has at most ${limits.rosterBodyBytes} bytes`);
-  const fields = read(bodySchema, body);
+  const fields = readMessage(bodySchema, body, "a roster");
   return { ...fields, body, hash: parseRosterHash(createHash("sha256").update(body).digest("hex")) };
 }
 
@@ -158,7 +146,7 @@ export function parseRosterBody(body: Uint8Array): RosterBody {
 export function parseRoster(bytes: Uint8Array): Roster {
   if (bytes.length > limits.rosterBytes)
     throw new CostorError("limit-exceeded", `a roster has at most ${limits.rosterBytes} bytes`);
-  const { body, signatures } = read(rosterSchema, bytes);
+  const { body, signatures } = readMessage(rosterSchema, bytes, "a roster");
   return { ...parseRosterBody(body), signatures, bytes };
 }
 
@@ -173,12 +161,4 @@ export function signersOf({ body, signatures }: Roster): SiteId[] {
     signers.push(siteId);
   }
   return signers;
-}
-
-function read<Output>(schema: v.GenericSchema<unknown, Output>, bytes: Uint8Array): Output {
-  const value = decodeCbor(bytes);
-  const plain = typeof value === "object" && value !== null ? { ...(value as CborMap) } : value;
-  const parsed = v.safeParse(schema, plain);
-  if (parsed.success) return parsed.output;
-  throw new CostorError("bad-encoding", `not a roster: ${parsed.issues[0].message}`);
 }

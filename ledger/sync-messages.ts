@@ -1,11 +1,12 @@
 /** The messages of a synchronisation. docs/specs/ledger.md */
 import * as v from "valibot";
-import { type CborMap, type CborValue, decodeCbor, encodeCbor } from "#protocol/cbor.ts";
+import { type CborMap, type CborValue, encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { type LogId, type RosterHash, parseLogId, parseRosterHash } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import type { ForkProof } from "./log-state.ts";
 import { SeqRanges } from "./seq-ranges.ts";
+import { bytes, idOf, natural, readMessage } from "./message-schema.ts";
 
 export type SyncRequest =
   /** Whether ledgers (digest, 64 hex digits) and chains (hash of the newest roster) are equal. */
@@ -42,24 +43,10 @@ export interface LogKnowledge {
 }
 
 const fromHex = (id: string): Buffer => Buffer.from(id, "hex");
-const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
-const bytes = v.custom<Uint8Array>((value) => value instanceof Uint8Array);
-const hash = v.pipe(
-  v.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === 32),
-  v.transform(hexOf),
-);
-const logId = v.pipe(
-  hash,
-  v.transform((hex) => parseLogId(hex)),
-);
-const rosterHash = v.pipe(
-  hash,
-  v.transform((hex) => parseRosterHash(hex)),
-);
-const natural = v.pipe(
-  v.number(),
-  v.check((value) => Number.isSafeInteger(value) && value >= 0),
-);
+const MESSAGE = "a message of a synchronisation";
+const hash = idOf((hex) => hex);
+const logId = idOf(parseLogId);
+const rosterHash = idOf(parseRosterHash);
 const ranges = v.pipe(
   v.unknown(),
   v.transform((value) => SeqRanges.parse(value, limits.ledgerRangesCount)),
@@ -99,11 +86,11 @@ export type PageName = keyof typeof pages;
 export type PageItem<Name extends PageName> = v.InferOutput<(typeof pages)[Name]>;
 
 /** Throws what {@link parseSyncRequest} throws. */
-export const parseSyncRequest = (frame: Uint8Array): SyncRequest => read(requestSchema, frame);
+export const parseSyncRequest = (frame: Uint8Array): SyncRequest => readMessage(requestSchema, frame, MESSAGE);
 /** Throws `bad-encoding`, `bad-id`. */
-export const parseComparison = (frame: Uint8Array): Comparison => read(comparisonSchema, frame);
+export const parseComparison = (frame: Uint8Array): Comparison => readMessage(comparisonSchema, frame, MESSAGE);
 /** Throws `bad-encoding`, `bad-id`. */
-export const parseCheck = (frame: Uint8Array): string => read(checkSchema, frame).digest;
+export const parseCheck = (frame: Uint8Array): string => readMessage(checkSchema, frame, MESSAGE).digest;
 
 /** Throws `bad-encoding`, `bad-id`; also for an empty page that is not the last. */
 export function parsePage<Name extends PageName>(
@@ -111,10 +98,11 @@ export function parsePage<Name extends PageName>(
   frame: Uint8Array,
 ): { readonly items: PageItem<Name>[]; readonly more: boolean } {
   const schema = v.strictObject({ [name]: v.array(pages[name] as v.GenericSchema), more: v.boolean() });
-  const page = read(schema as v.GenericSchema<unknown, Record<string, unknown>>, frame);
+  const page = readMessage(schema as v.GenericSchema<unknown, Record<string, unknown>>, frame, MESSAGE);
   const items = page[name] as PageItem<Name>[];
   const more = page["more"] === true;
-  if (more && items.length === 0) throw invalid("an empty page that is not the last");
+  if (more && items.length === 0)
+    throw new CostorError("bad-encoding", `not ${MESSAGE}: an empty page that is not the last`);
   return { items, more };
 }
 
@@ -154,14 +142,3 @@ export const knowledgeItem = ({ log, certificate, known, retires, fork }: LogKno
   retires: retires.ranges.slice(0, limits.ledgerRangesCount),
   fork,
 });
-
-function read<Output>(schema: v.GenericSchema<unknown, Output>, frame: Uint8Array): Output {
-  const value = decodeCbor(frame);
-  if (typeof value !== "object" || value === null) throw invalid("a map is expected");
-  const parsed = v.safeParse(schema, { ...(value as CborMap) });
-  if (parsed.success) return parsed.output;
-  throw invalid(parsed.issues[0].message);
-}
-
-const invalid = (message: string): CostorError =>
-  new CostorError("bad-encoding", `not a message of a synchronisation: ${message}`);

@@ -1,6 +1,6 @@
 /** Compares a slice as it was signed: whatever is backed up meanwhile, the questions are about one list. */
 import { PrimeFingerprints } from "#ledger/prime-fingerprints.ts";
-import { PrimeSet } from "#ledger/prime-set.ts";
+import { PrimeSet, boundsOf } from "#ledger/prime-set.ts";
 import { type SetDifference, reconcile } from "#ledger/reconcile.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 
@@ -26,18 +26,7 @@ export function setOfList(key: Uint8Array, ids: readonly PrimeId[]): PrimeSet {
   const fingerprints = new PrimeFingerprints({ key });
   fingerprints.add(ids);
   const idsWith = async function* (prefix: string): AsyncGenerator<readonly PrimeId[]> {
-    const from = firstFrom(ids, prefix);
-    yield ids.slice(from, firstFrom(ids, `${prefix}g`));
+    yield ids.slice(...boundsOf(ids, prefix));
   };
   return new PrimeSet({ fingerprints, idsWith });
-}
-
-function firstFrom(ids: readonly PrimeId[], text: string): number {
-  let [low, high] = [0, ids.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (ids[middle]! < text) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -25,7 +25,8 @@ import {
 
 export const attacked: Protocol = { name: "/costor/test/1", maxFrameBytes: 64 * 1024, maxChannelsPerPeerCount: 4 };
 
-async function echo(channel: Channel): Promise<void> {
+/** Gives each frame back. */
+export async function echoAll(channel: Channel): Promise<void> {
   for (let frame = await channel.receive(); frame !== undefined; frame = await channel.receive())
     await channel.send(frame);
 }
@@ -55,7 +56,7 @@ export async function attackedPeers(
   membership.members.add(victimMachine.key).add(honestMachine.key);
   const limits = { peerKeptCount: 0, peerRelaysCount: 0, ...init.limits };
   const victim = await testPeers(membership, victimMachine, { limits });
-  victim.peers.serve(attacked, echo);
+  victim.peers.serve(attacked, echoAll);
   for (const [protocol, handler] of init.handlers ?? []) victim.peers.serve(protocol, handler);
   await startTestPeers(victim);
   const honest = await testPeers(membership, honestMachine, {

@@ -18,15 +18,11 @@ import {
   type TestPeers,
   testPeers,
 } from "#test/support/libp2p-peers.ts";
+import { echoAll } from "#test/support/hostile-peer.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("reaching peers", { timeoutMs: 30_000 });
 const echo: Protocol = { name: "/costor/test/1", maxFrameBytes: 4 * 1024 * 1024, maxChannelsPerPeerCount: 4 };
-
-async function echoAll(channel: Channel): Promise<void> {
-  for (let frame = await channel.receive(); frame !== undefined; frame = await channel.receive())
-    await channel.send(frame);
-}
 
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
