@@ -2,9 +2,9 @@
 import type { Logger } from "pino";
 import { FederationService } from "#node/federation/federation-service.ts";
 import { Federation } from "#node/federation/federation.ts";
+import { LateTransport } from "#node/federation/late-transport.ts";
 import { receivedTimesOf, reportStatus } from "#node/federation/status-report.ts";
-import { type Doorkeeper, type Transport } from "#node/federation/transport.ts";
-import { Libp2pPeers } from "#node/peers/libp2p-peers.ts";
+import type { Doorkeeper, Transport } from "#node/federation/transport.ts";
 import { parseListenAddress } from "#node/site/addresses.ts";
 import type { Site } from "#node/site/site.ts";
 import { systemClock } from "#node/site/system-clock.ts";
@@ -36,12 +36,16 @@ export async function startFederation(
     multiaddrOf(options.peerListen),
     ...(options.peerWebsocket === "off" ? [] : [`${multiaddrOf(options.peerWebsocket)}/ws`]),
   ];
-  let peers: Libp2pPeers | undefined;
-  const makeTransport = async (doorkeeper: Doorkeeper): Promise<Transport> =>
-    (peers = await Libp2pPeers.create(
-      { log, ...doorkeeper },
-      { peerSeed: site.machine.peerSeed, listen, mdns: options.lanDiscovery },
-    ));
+  const { peerSeed } = site.machine;
+  let transport: LateTransport | undefined;
+  const makeTransport = async (doorkeeper: Doorkeeper): Promise<Transport> => {
+    const make = async () => {
+      // More to import than all the rest of a site.
+      const { Libp2pPeers } = await import("#node/peers/libp2p-peers.ts");
+      return Libp2pPeers.create({ log, ...doorkeeper }, { peerSeed, listen, mdns: options.lanDiscovery });
+    };
+    return (transport = new LateTransport({ make }, { peerSeed }));
+  };
   const told = new FederationLog({ log });
   const clock = systemClock;
   const rng = systemRng;
@@ -59,7 +63,7 @@ export async function startFederation(
   const end = new AbortController();
   const stop = async (): Promise<void> => {
     end.abort(new Error("the site stops"));
-    await peers?.[Symbol.asyncDispose]();
+    await transport?.[Symbol.asyncDispose]();
   };
   try {
     await federation.start(end.signal);
@@ -70,7 +74,7 @@ export async function startFederation(
   const status = () =>
     reportStatus({ federation, store: site.store, receivedTimes: () => receivedTimesOf(site), nowMs: site.now });
   return {
-    service: new FederationService({ federation, clock, rng, status }, { siteName, peerSeed: site.machine.peerSeed }),
+    service: new FederationService({ federation, clock, rng, status }, { siteName, peerSeed }),
     copiesOf: (receivedMs) => (membership.roster === undefined ? undefined : copies.of(receivedMs)),
     [Symbol.asyncDispose]: stop,
   };

@@ -191,9 +191,12 @@ export class Federation {
     void this.#goOn(signal);
   }
 
-  /** The way to others is open when it resolves. Throws `listen-failed`. */
+  /** The way to others is open when it resolves. Throws `listen-failed`; the next call tries it again. */
   startTransport(): Promise<void> {
-    return (this.#started ??= this.#startTransport());
+    return (this.#started ??= this.#startTransport().catch((error: unknown) => {
+      this.#started = undefined;
+      throw error;
+    }));
   }
 
   async #startTransport(): Promise<void> {

@@ -3,7 +3,7 @@ import type { Channel, Peers, Protocol } from "#ledger/peers.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 
 export interface Transport extends Peers {
-  /** Until then nobody is dialled or listened to. Once. Throws `listen-failed`. */
+  /** Until then nobody is dialled or listened to. Once; again only when it has thrown `listen-failed`. */
   start(): Promise<void>;
   /** Joins those who spread each other's messages. */
   setTopic(topic: string): void;
