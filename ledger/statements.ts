@@ -94,6 +94,8 @@ const kinds = {
     { agent: field.agent, snapshot: field.snapshot, sealed: field.bytes() },
     ({ agent, snapshot }) => `${agent}/${snapshot}`,
   ),
+  /** A part of what a new machine of the site needs. */
+  state: kind({ part: field.text, sealed: field.bytes() }, ({ part }) => part),
 };
 
 type Kinds = typeof kinds;
@@ -173,7 +175,7 @@ export const subjectOf = (statement: HeldStatement): string =>
   statement.kind === "retire" ? statement.logId : kinds[statement.kind].subject(statement as never);
 
 /** The kinds whose `sealed` bytes are left in the store until they are asked for. */
-type SealedKind = "agent" | "snapshot";
+export type SealedKind = "agent" | "snapshot" | "state";
 
 /** A statement as a ledger has it in memory. */
 export type HeldStatement =

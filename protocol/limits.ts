@@ -118,6 +118,8 @@ export const limits = {
   sessionsPerAgentCount: 16,
   /** Largest signed entry of the ledger: a sealed snapshot record, or a retire of some 8,000 ranges. */
   ledgerEntryBytes: 64 * KIB,
+  /** Largest record that is sealed into an entry: with seal and signature it fits one. */
+  sealedStatementBytes: 60 * KIB,
   /** Largest epoch certificate. */
   epochCertificateBytes: 1 * KIB,
   /** Most entries of one site that are in force: fifty times what fifty agents need in ten years. */

@@ -56,6 +56,8 @@ export interface FederationInit {
   /** X25519, 32 bytes. */
   readonly readKey: Uint8Array;
   readonly readGeneration: number;
+  /** What a new machine has to know of this site's identity: `identityStateOf`. */
+  readonly identityState: Uint8Array;
 }
 
 /** Upkeep that no event asks for. */
@@ -176,7 +178,7 @@ export class Federation {
         room,
         onEvent,
       })),
-      siteStatements: await SiteStatements.open({ store, entries, seal }, { siteId }),
+      siteStatements: await SiteStatements.open({ store, entries, seal }, { siteId, ...init }),
     });
   }
 

@@ -1,21 +1,31 @@
 /**
- * Tells the ledger what the site knows of its agents and snapshots, sealed to its own read key, so that the ledger and the kit
- * are enough to begin a recovery. The facts of the store are the truth: what the ledger lacks of them is written again,
- * whatever was interrupted.
+ * Tells the ledger what a new machine of the site has to know, sealed to the site's own read key, so that the ledger and the kit
+ * are enough to begin a recovery: agents, snapshots, and the site's own state. The facts of the store are the truth: what the
+ * ledger lacks of them is written again, whatever was interrupted. docs/specs/ledger.md, Sealed
  */
 import { createHash } from "node:crypto";
 import * as v from "valibot";
+import type { StatementOf } from "#ledger/statements.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import { readFactValue } from "#node/site/site-facts.ts";
+import { type SiteFact, readFactValue } from "#node/site/site-facts.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
-import { encodeCbor } from "#protocol/cbor.ts";
-import { type SiteId, parseAgentId, parseSnapshotId, uuidToBytes } from "#protocol/ids.ts";
+import { decodeCbor, encodeCbor } from "#protocol/cbor.ts";
+import { type SiteId, parseAgentId, parseSnapshotId } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
 import type { OwnEntries } from "./own-entries.ts";
+import { sealedContext } from "./sealed-statements.ts";
 
 const PUBLISHED = "published";
 const schema = v.strictObject({ hash: v.instance(Uint8Array) });
 const KINDS = ["agent", "snapshot"] as const;
 type Kind = (typeof KINDS)[number];
+type Sealed = StatementOf<"agent"> | StatementOf<"snapshot"> | StatementOf<"state">;
+type Place = Sealed extends infer One ? (One extends Sealed ? Omit<One, "sealed"> : never) : never;
+
+/** Facts that are state of the site: each is one part, `kind/key`. */
+const stateFacts: readonly Pick<SiteFact, "kind" | "key">[] = [{ kind: "federation", key: "settings" }];
+/** The part that is no fact: node/site/identity.ts. */
+const IDENTITY_PART = "identity";
 
 export interface SiteStatementComponents {
   readonly store: Pick<PrimeStore, "appendFacts" | "fact" | "facts">;
@@ -24,22 +34,35 @@ export interface SiteStatementComponents {
   readonly seal: (plain: Uint8Array, context: Uint8Array) => Promise<Uint8Array>;
 }
 
+export interface SiteStatementInit {
+  readonly siteId: SiteId;
+  /** The part {@link IDENTITY_PART}. */
+  readonly identityState: Uint8Array;
+}
+
+/** A fact as the ledger was told of it. */
+const publishedFact = (name: string, value: Uint8Array): SiteFact => ({
+  kind: PUBLISHED,
+  key: name,
+  value: encodeCbor({ hash: hashOf(value) }),
+});
+
 const hashOf = (value: Uint8Array): Buffer => createHash("sha256").update(value).digest();
 
 export class SiteStatements {
   readonly #components: SiteStatementComponents;
-  readonly #siteId: SiteId;
+  readonly #init: SiteStatementInit;
   readonly #queue = new SerialQueue();
   /** Hash of what the ledger was told, by kind and key. */
   readonly #published = new Map<string, Buffer>();
 
-  private constructor(components: SiteStatementComponents, siteId: SiteId) {
+  private constructor(components: SiteStatementComponents, init: SiteStatementInit) {
     this.#components = components;
-    this.#siteId = siteId;
+    this.#init = init;
   }
 
-  static async open(components: SiteStatementComponents, { siteId }: { siteId: SiteId }): Promise<SiteStatements> {
-    const statements = new SiteStatements(components, siteId);
+  static async open(components: SiteStatementComponents, init: SiteStatementInit): Promise<SiteStatements> {
+    const statements = new SiteStatements(components, init);
     for await (const { key, value } of components.store.facts(PUBLISHED))
       statements.#published.set(key, Buffer.from(readFactValue(value, schema, PUBLISHED).hash));
     return statements;
@@ -48,8 +71,14 @@ export class SiteStatements {
   /** Writes entries for all that the ledger was not told. Safe to repeat. */
   publish(): Promise<void> {
     return this.#queue.run(async () => {
+      const { store } = this.#components;
+      await this.#tell({ kind: "state", part: IDENTITY_PART }, this.#init.identityState);
+      for (const { kind, key } of stateFacts) {
+        const value = await store.fact(kind, key);
+        if (value !== undefined) await this.#tell({ kind: "state", part: `${kind}/${key}` }, value);
+      }
       for (const kind of KINDS)
-        for await (const { key, value } of this.#components.store.facts(kind)) await this.#tell(kind, key, value);
+        for await (const { key, value } of store.facts(kind)) await this.#tellFact(kind, key, value);
     });
   }
 
@@ -57,32 +86,44 @@ export class SiteStatements {
   publishOne(kind: Kind, key: string): Promise<void> {
     return this.#queue.run(async () => {
       const value = await this.#components.store.fact(kind, key);
-      if (value !== undefined) await this.#tell(kind, key, value);
+      if (value !== undefined) await this.#tellFact(kind, key, value);
     });
   }
 
-  async #tell(kind: Kind, key: string, value: Uint8Array): Promise<void> {
-    const name = `${kind}/${key}`;
-    const hash = hashOf(value);
-    if (this.#published.get(name)?.equals(hash)) return;
-    const { entries, seal } = this.#components;
+  #tellFact(kind: Kind, key: string, value: Uint8Array): Promise<void> {
     const [agentText, snapshotText] = key.split("/");
     const agent = parseAgentId(agentText);
-    if (kind === "agent") {
-      const sealed = await seal(value, this.#contextOf(kind, uuidToBytes(agent)));
-      await entries.write({ kind, agent, sealed: Buffer.from(sealed) });
-    } else {
-      const snapshot = parseSnapshotId(snapshotText);
-      const sealed = await seal(value, this.#contextOf(kind, uuidToBytes(agent), uuidToBytes(snapshot)));
-      await entries.write({ kind, agent, snapshot, sealed: Buffer.from(sealed) });
-    }
-    // A crash before this fact writes the entry once more, which supersedes the first.
-    await this.#components.store.appendFacts([{ kind: PUBLISHED, key: name, value: encodeCbor({ hash }) }]);
-    this.#published.set(name, hash);
+    if (kind === "agent") return this.#tell({ kind, agent }, value);
+    return this.#tell({ kind, agent, snapshot: parseSnapshotId(snapshotText) }, value);
   }
 
-  /** What is sealed for one place opens in no other. */
-  #contextOf(kind: Kind, ...ids: Buffer[]): Buffer {
-    return Buffer.concat([Buffer.from(`${kind}\0`), Buffer.from(this.#siteId, "hex"), ...ids]);
+  async #tell(place: Place, value: Uint8Array): Promise<void> {
+    const name = nameOf(place);
+    if (this.#published.get(name)?.equals(hashOf(value))) return;
+    const { entries, seal, store } = this.#components;
+    const plain = place.kind === "snapshot" ? withFewerRoots(value) : value;
+    const sealed = Buffer.from(await seal(plain, sealedContext(this.#init.siteId, place)));
+    await entries.write({ ...place, sealed });
+    // A crash before this fact writes the entry once more, which supersedes the first.
+    await store.appendFacts([publishedFact(name, value)]);
+    this.#published.set(name, hashOf(value));
   }
 }
+
+/** Of a fact, or of a part of the state. */
+function nameOf(place: Place): string {
+  if (place.kind === "state") return `state/${place.part}`;
+  return place.kind === "agent" ? `agent/${place.agent}` : `snapshot/${place.agent}/${place.snapshot}`;
+}
+
+/** As many of a snapshot's roots as fit an entry: the tree has all of them, and a restore deletes nothing beyond those it knows. */
+function withFewerRoots(value: Uint8Array): Uint8Array {
+  if (value.length <= limits.sealedStatementBytes) return value;
+  const { roots, ...others } = { ...(decodeCbor(value) as { roots: readonly Uint8Array[] }) };
+  let roomBytes = limits.sealedStatementBytes - encodeCbor({ ...others, roots: [] }).length;
+  const fitting = roots.filter(({ length }) => (roomBytes -= length + ROOT_HEAD_BYTES) > 0);
+  return encodeCbor({ ...others, roots: fitting });
+}
+
+/** Of a byte string in CBOR. */
+const ROOT_HEAD_BYTES = 5;

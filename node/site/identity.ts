@@ -6,6 +6,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import type { SiteId } from "#protocol/ids.ts";
 import { parseSiteId } from "#protocol/ids.ts";
+import { encodeCbor } from "#protocol/cbor.ts";
 import { readEnvelope, sealEnvelope } from "./envelope.ts";
 
 /** What anybody may know. */
@@ -64,6 +65,12 @@ const secretsSchema = v.strictObject({
   peerSeed: bytes(32),
   caKey: someBytes,
 });
+
+/** What a new machine of the site cannot derive from the recovery kit: docs/specs/ledger.md, Sealed. */
+type IdentityState = Pick<SiteIdentity & SiteSecrets, "siteName" | "madeMs" | "caCertificate" | "caKey">;
+
+export const encodeIdentityState = ({ siteName, madeMs, caCertificate, caKey }: IdentityState): Buffer =>
+  encodeCbor({ siteName, madeMs, caCertificate, caKey });
 
 /** The directory of the site's own files in a data directory. */
 export const siteDirectoryOf = (dataDirectory: string): string => join(dataDirectory, "site");

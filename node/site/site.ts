@@ -8,7 +8,14 @@ import type { PrimeId } from "#protocol/ids.ts";
 import { publicKeyOf } from "#protocol/raw-keys.ts";
 import { AgentRegistry } from "./agent-registry.ts";
 import { Enrolments } from "./enrolments.ts";
-import { type SiteIdentity, type SiteSecrets, readIdentity, readSecrets, siteDirectoryOf } from "./identity.ts";
+import {
+  type SiteIdentity,
+  type SiteSecrets,
+  encodeIdentityState,
+  readIdentity,
+  readSecrets,
+  siteDirectoryOf,
+} from "./identity.ts";
 import { type KitCheck, confirmKit, readKitCheck } from "./kit-check.ts";
 import { type ServerCredentials, provideLeaf } from "./leaf.ts";
 import { ReceivedClock } from "./received-clock.ts";
@@ -30,6 +37,8 @@ export interface Machine {
   /** X25519, 32 bytes. */
   readonly readKey: Uint8Array;
   readonly readGeneration: number;
+  /** What another machine would have to know of the site's identity. */
+  readonly identityState: Uint8Array;
   /** Seals to the read key, bound to `context`. */
   seal(plain: Uint8Array, context: Uint8Array): Promise<Uint8Array>;
 }
@@ -90,7 +99,7 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
   return {
     identity,
     scopeSecret: secrets.scopeSecret,
-    machine: machineOf(secrets),
+    machine: machineOf(identity, secrets),
     store,
     agents,
     enrolments: new Enrolments({ store, agents, now, siteId: identity.siteId, caHash }),
@@ -111,12 +120,14 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
   };
 }
 
-function machineOf({ peerSeed, readPrivateKey, readGeneration }: SiteSecrets): Machine {
+function machineOf(identity: SiteIdentity, secrets: SiteSecrets): Machine {
+  const { peerSeed, readPrivateKey, readGeneration } = secrets;
   const readKey = publicKeyOf("x25519", readPrivateKey);
   return {
     peerSeed,
     readKey,
     readGeneration,
+    identityState: encodeIdentityState({ ...identity, ...secrets }),
     seal: async (plain, context) => {
       const { sealToReadKey } = await import("#protocol/read-sealing.ts");
       return sealToReadKey(plain, readKey, context);

@@ -48,6 +48,7 @@ const samples: readonly Statement[] = [
   { kind: "consent", roster: parseRosterHash(bodyHash), body: Buffer.from("body"), signature: Buffer.alloc(64) },
   { kind: "agent", agent, sealed },
   { kind: "snapshot", agent, snapshot, sealed },
+  { kind: "state", part: "federation/settings", sealed },
   { kind: "retire", logId: author.log.id, ranges: SeqRanges.parse([[0, 1]], 1) },
 ];
 
@@ -99,7 +100,7 @@ test("what lacks a field, or has one that cannot be, says nothing", () => {
 test("subjects tell apart what may be in force beside each other", () => {
   const subjects = samples.map((sample) => subjectOf(withoutSealed(sample)));
   const slice = `${owner}/7`;
-  const certificateOf = [guest.siteId, bodyHash, agent, `${agent}/${snapshot}`, author.log.id];
+  const certificateOf = [guest.siteId, bodyHash, agent, `${agent}/${snapshot}`, "federation/settings", author.log.id];
   assert.deepEqual(subjects, ["", "15", "0", slice, slice, `${holder}/${owner}`, `${owner}/3`, ...certificateOf]);
 });
 

@@ -29,6 +29,7 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
       peerSeed: identity.peerSeed,
       readKey: rng.bytes(32),
       readGeneration: 1,
+      identityState: Buffer.alloc(0),
     },
   );
   const { settings } = federation.parts;

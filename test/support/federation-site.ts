@@ -89,6 +89,7 @@ export class FederationSite implements AsyncDisposable {
         peerSeed: author.seed,
         readKey: Buffer.alloc(32, 1),
         readGeneration: 1,
+        identityState: Buffer.alloc(0),
       },
     );
     return new FederationSite({ author, federation, store, clock, lines, events, peers: made.peers!, directory, told });

@@ -58,7 +58,7 @@ export class FederationSite {
       {
         siteName: identity.siteId.slice(0, 8),
         ...{ epochCertificate: identity.log.bytes, peerSeed: identity.peerSeed },
-        ...{ readKey: Buffer.alloc(32, 1), readGeneration: 1 },
+        ...{ readKey: Buffer.alloc(32, 1), readGeneration: 1, identityState: Buffer.alloc(0) },
       },
     );
     return new FederationSite(init, store, federation, events);

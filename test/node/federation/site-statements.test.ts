@@ -1,9 +1,11 @@
 /** Goal: the ledger is told of every agent and snapshot, sealed, in the end once, whatever was interrupted. */
-import { deepEqual, equal, rejects } from "node:assert/strict";
+import { deepEqual, equal, ok, rejects } from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { SiteStatements } from "#node/federation/site-statements.ts";
 import type { Statement, StatementOf } from "#ledger/statements.ts";
+import { encodeCbor } from "#protocol/cbor.ts";
 import { makeUuidV7, parseSiteId } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
 import { suite } from "#test/support/suite.ts";
 
@@ -11,6 +13,7 @@ const test = suite("site statements");
 const siteId = parseSiteId(randomBytes(32).toString("hex"));
 const agent = makeUuidV7(1);
 const snapshot = makeUuidV7(2);
+const identityState = Buffer.from("name and certificate authority");
 
 async function open(store = createMemoryStore()) {
   const written: Statement[] = [];
@@ -27,7 +30,7 @@ async function open(store = createMemoryStore()) {
       },
       seal: async (plain, context) => Buffer.concat([Buffer.from("sealed"), context, plain.map((byte) => byte ^ 0xff)]),
     },
-    { siteId },
+    { siteId, identityState },
   );
   return { store, statements, written, ledger };
 }
@@ -42,11 +45,11 @@ test("each agent and snapshot is told once, and again only when it changed", asy
   await statements.publish();
   deepEqual(
     written.map(({ kind }) => kind),
-    ["agent", "snapshot"],
+    ["state", "agent", "snapshot"],
   );
   await store.appendFacts([{ kind: "agent", key: agent, value: Buffer.from("revoked") }]);
   await statements.publishOne("agent", agent);
-  equal(written.length, 3);
+  equal(written.length, 4);
   equal((await open(store)).written.length, 0);
   const again = await open(store);
   await again.statements.publish();
@@ -60,7 +63,41 @@ test("what the ledger did not take is told the next time", async () => {
   await rejects(statements.publish());
   ledger.failure = undefined;
   await statements.publish();
-  equal(written.length, 1);
+  deepEqual(
+    written.map(({ kind }) => kind),
+    ["state", "agent"],
+  );
+});
+
+test("the site's identity and what its people have set are told as state, part by part", async () => {
+  const { store, statements, written } = await open();
+  await store.appendFacts([{ kind: "federation", key: "settings", value: Buffer.from("first") }]);
+  await statements.publish();
+  await store.appendFacts([{ kind: "federation", key: "settings", value: Buffer.from("second") }]);
+  await statements.publish();
+  deepEqual(
+    written.map((statement) => statement.kind === "state" && statement.part),
+    ["identity", "federation/settings", "federation/settings"],
+  );
+});
+
+test("a snapshot with more roots than an entry has room for is told with fewer, and once", async () => {
+  const roots = Array.from({ length: 4096 }, (_, at) => Buffer.alloc(100, `${at}/`));
+  const { store, statements, written } = await open();
+  await store.appendFacts([
+    {
+      kind: "snapshot",
+      key: `${agent}/${snapshot}`,
+      value: encodeCbor({ bytes: 7, roots, sealedRoot: Buffer.alloc(200) }),
+    },
+  ]);
+  await statements.publish();
+  await statements.publish();
+  equal(written.length, 2);
+  const { sealed } = written[1] as StatementOf<"snapshot">;
+  ok(sealed.length < limits.ledgerEntryBytes - 1024);
+  const plain = sealed.map((byte) => byte ^ 0xff);
+  ok(Buffer.from(plain).includes(roots[0]!));
 });
 
 test("an entry shows ids and nothing else in plain", async () => {
@@ -68,8 +105,8 @@ test("an entry shows ids and nothing else in plain", async () => {
   const secret = "a name that nobody else reads";
   await store.appendFacts([{ kind: "agent", key: agent, value: Buffer.from(secret) }]);
   await statements.publish();
-  deepEqual(Object.keys(written[0]!).toSorted(), ["agent", "kind", "sealed"]);
-  equal((written[0] as StatementOf<"agent">).sealed.includes(secret), false);
+  deepEqual(Object.keys(written[1]!).toSorted(), ["agent", "kind", "sealed"]);
+  equal((written[1] as StatementOf<"agent">).sealed.includes(secret), false);
 });
 
 test.run();
