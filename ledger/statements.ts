@@ -85,6 +85,8 @@ const kinds = {
     { owner: field.site, slice: field.slice, holders: field.holders },
     ({ owner, slice }) => `${owner}/${slice}`,
   ),
+  /** How fast its author has sent to a site: for forecasts, nothing rests on it. */
+  link: kind({ site: field.site, bytesPerSecond: field.natural(1), measuredMs: field.natural() }, ({ site }) => site),
   /** The certificate is the guest's own, so that whoever knows the entry knows its machine. */
   guest: kind({ site: field.site, name: field.text, certificate: field.bytes() }, ({ site }) => site),
   /** A signature of the body of a next roster. */
@@ -110,7 +112,7 @@ const isKind = (name: string): name is keyof Kinds => Object.hasOwn(kinds, name)
 
 /** An entry that says several things at once: what they cost the ledger is mostly the entry. */
 const SEVERAL_KIND = "several";
-const severalKinds = ["placement", "live-set", "receipt", "loss", "audit", "steward"] as const;
+const severalKinds = ["placement", "live-set", "receipt", "loss", "audit", "steward", "link"] as const;
 type SeveralKind = (typeof severalKinds)[number];
 /** What may stand with others in one entry. */
 export type PlainStatement = StatementOf<SeveralKind>;

@@ -51,3 +51,6 @@ export function formatCount(value: number): string {
 export function formatCountOf(count: number, noun: string): string {
   return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
+
+/** "2026-11-26 17:30", in UTC. */
+export const formatMinute = (timeMs: number): string => new Date(timeMs).toISOString().slice(0, 16).replace("T", " ");

@@ -5,6 +5,7 @@ import { CostorError } from "#protocol/errors.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { type DataOptions, onData } from "./data-command.ts";
+import { addFederationCheckpoint, addFederationWhatIf } from "./federation-forecast.ts";
 import { addFederationSettings } from "./federation-settings.ts";
 import { addFederationAudit, addFederationSend, addFederationStatus } from "./federation-status.ts";
 import { callOn } from "./site-access.ts";
@@ -18,6 +19,8 @@ export function addFederationCommands(program: Command): void {
   addFederationStatus(federation);
   addFederationSend(federation);
   addFederationAudit(federation);
+  addFederationCheckpoint(federation);
+  addFederationWhatIf(federation);
   addFederationSettings(federation);
 }
 

@@ -1,9 +1,10 @@
 /** `costor federation status`: is everything held elsewhere, and if not, what is behind. */
 import type { Command } from "commander";
 import type { AuditedHolder } from "#node/federation/federation-control.ts";
+import type { Checkpoint } from "#node/federation/checkpoints.ts";
 import type { FederationStatus } from "#node/federation/federation-status.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
-import { formatBytes, formatCount, formatCountOf } from "#terminal/quantities.ts";
+import { formatBytes, formatCount, formatCountOf, formatMinute } from "#terminal/quantities.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { callOn } from "./site-access.ts";
 
@@ -51,8 +52,6 @@ function auditText({ isReached, askedCount, wrongCount, silentCount }: AuditedHo
   return silentCount > 0 ? `${formatCount(silentCount)} without an answer` : "has all that was asked for";
 }
 
-const dateOf = (timeMs: number): string => new Date(timeMs).toISOString().slice(0, 16).replace("T", " ");
-
 function printStatus(status: FederationStatus): void {
   const { snapshots } = status;
   printLine(
@@ -66,17 +65,21 @@ function printStatus(status: FederationStatus): void {
   );
   if (snapshots.unsafeSinceMs !== undefined)
     printLine(
-      `Not safe yet: since ${dateOf(snapshots.unsafeSinceMs)} (UTC); ${formatBytes(status.behindBytes)} are to be sent${status.doneAtMs === undefined ? "" : `, until about ${dateOf(status.doneAtMs)}`}`,
+      `Not safe yet: since ${formatMinute(snapshots.unsafeSinceMs)} (UTC); ${formatBytes(status.behindBytes)} are to be sent${status.doneAtMs === undefined ? "" : `, until about ${formatMinute(status.doneAtMs)}`}`,
     );
   for (const { slice, holder, sentBytes } of status.sending)
     printLine(`Sending: slice ${slice.toString(16)} to ${holder.slice(0, 16)}, ${formatBytes(sentBytes)} so far`);
   if (status.waiting !== undefined) printLine(`Nothing is sent now: ${status.waiting}`);
+  if (status.checkpoint !== undefined) printLine(checkpointText(status.checkpoint));
   const keptBytes = status.kept.reduce((sum, { bytes }) => sum + bytes, 0);
   printLine(
     `Kept for ${formatCountOf(status.kept.length, "other site")}: ${formatBytes(keptBytes)} of ${formatBytes(status.offeredBytes)} offered`,
   );
-  for (const { text, sinceMs } of status.alarms) printLine(`ATTENTION, since ${dateOf(sinceMs)}: ${text}`);
+  for (const { text, sinceMs } of status.alarms) printLine(`ATTENTION, since ${formatMinute(sinceMs)}: ${text}`);
 }
+
+const checkpointText = ({ madeMs, reachedMs }: Checkpoint): string =>
+  `Checkpoint of ${formatMinute(madeMs)} (UTC): ${reachedMs === undefined ? "not reached yet" : `everything of before was verified elsewhere on ${formatMinute(reachedMs)}`}`;
 
 function printSlices({ slices }: FederationStatus): void {
   printTable(slices, [

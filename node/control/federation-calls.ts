@@ -1,10 +1,12 @@
 /** What a person can tell a running site about its federation. Arguments are checked by `calls.ts`, like all of them. */
 import * as v from "valibot";
+import type { Checkpoint } from "#node/federation/checkpoints.ts";
 import type {
   AuditedHolder,
   FederationControl,
   FederationSummary,
   Member,
+  NamedWhatIf,
   WaitingNewcomer,
 } from "#node/federation/federation-control.ts";
 import type { FederationStatus } from "#node/federation/federation-status.ts";
@@ -28,6 +30,8 @@ export const federationSchemas = {
   federationStatus: v.strictObject({}),
   federationSend: v.strictObject({}),
   federationAudit: v.strictObject({}),
+  federationCheckpoint: v.strictObject({ wait: v.boolean() }),
+  federationWhatIf: v.strictObject({ sites: v.pipe(v.array(site), v.minLength(1), v.maxLength(1000)) }),
   federationSettings: v.strictObject({ change: v.optional(settingsChangeSchema) }),
 } as const;
 
@@ -46,6 +50,9 @@ export interface FederationResults {
   federationStatus: FederationStatus;
   federationSend: { asked: true };
   federationAudit: { holders: readonly AuditedHolder[] };
+  /** Tells { behindBytes } as progress while it waits. */
+  federationCheckpoint: Checkpoint;
+  federationWhatIf: NamedWhatIf;
   federationSettings: FederationSettings;
 }
 
@@ -90,5 +97,8 @@ export const federationHandlers: Handlers = {
     return { asked: true };
   },
   federationAudit: async (_, context) => ({ holders: await running(context).audit(context.signal) }),
+  federationCheckpoint: async ({ wait }, context) =>
+    running(context).checkpoint({ wait, signal: context.signal, onProgress: context.onProgress }),
+  federationWhatIf: async ({ sites }, context) => running(context).whatIf(sites),
   federationSettings: async ({ change }, context) => running(context).settings(change ?? {}),
 };

@@ -1,5 +1,7 @@
 /** What people can tell a site about its federation, and what they are told: the one door of commands and API. */
+import type { WhatIf } from "#ledger/what-if.ts";
 import type { SiteId } from "#protocol/ids.ts";
+import type { Checkpoint } from "./checkpoints.ts";
 import type { FederationStatus } from "./federation-status.ts";
 import type { FederationSettings, SettingsChange } from "./settings.ts";
 
@@ -42,6 +44,18 @@ export interface AuditedHolder {
   readonly silentCount: number;
 }
 
+/** With the names of all sites in it. */
+export interface NamedWhatIf extends WhatIf {
+  readonly names: Readonly<Record<SiteId, string>>;
+}
+
+export interface CheckpointInit {
+  readonly signal: AbortSignal;
+  /** Whether to resolve only once it is reached. */
+  readonly wait: boolean;
+  onProgress(progress: { readonly behindBytes: number }): void;
+}
+
 export interface JoinInit {
   readonly signal: AbortSignal;
   /** Called once, when the words are known: people compare them, and the inviter's confirm. */
@@ -69,5 +83,9 @@ export interface FederationControl {
   send(): void;
   /** Audits each holder now, not in the night. Throws `not-in-federation`, and the signal's reason. */
   audit(signal: AbortSignal): Promise<readonly AuditedHolder[]>;
+  /** Marks now, and sends what is new. Throws `not-in-federation`, and the signal's reason. */
+  checkpoint(init: CheckpointInit): Promise<Checkpoint>;
+  /** If these sites burn: what comes back, from whom, how fast. Throws `member-unknown`, `not-in-federation`. */
+  whatIf(sites: readonly string[]): NamedWhatIf;
   settings(change: SettingsChange): Promise<FederationSettings>;
 }

@@ -8,17 +8,21 @@ import type { Rng } from "#ledger/rng.ts";
 import { encodeRoster, encodeRosterBody, parseRosterBody, signRosterBody } from "#ledger/roster.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { type FederationId, type SiteId, parseFederationId } from "#protocol/ids.ts";
+import type { Checkpoint } from "./checkpoints.ts";
 import type {
   AuditedHolder,
+  CheckpointInit,
   FederationControl,
   FederationSummary,
   JoinInit,
   Member,
+  NamedWhatIf,
   WaitingNewcomer,
 } from "./federation-control.ts";
 import type { FederationStatus } from "./federation-status.ts";
 import type { Federation } from "./federation.ts";
 import type { Newcomer } from "./invitations.ts";
+import { reportWhatIf } from "./what-if-report.ts";
 import type { FederationSettings, SettingsChange } from "./settings.ts";
 
 export interface FederationServiceComponents {
@@ -222,6 +226,33 @@ export class FederationService implements FederationControl {
       ...{ site: holder, name: profiles.of(holder)?.name ?? "", isReached },
       ...(counts ?? { askedCount: 0, rightCount: 0, wrongCount: 0, silentCount: 0 }),
     }));
+  }
+
+  async checkpoint({ signal, wait, onProgress }: CheckpointInit): Promise<Checkpoint> {
+    this.#require();
+    const { federation, clock, status } = this.#components;
+    const { checkpoints, replication } = federation.parts;
+    const made = await checkpoints.make();
+    replication.now();
+    const current = (): Checkpoint => checkpoints.list().find(({ madeMs }) => madeMs === made.madeMs) ?? made;
+    for (;;) {
+      await checkpoints.look(signal);
+      if (!wait || current().reachedMs !== undefined) return current();
+      onProgress({ behindBytes: (await status()).behindBytes });
+      await clock.sleep(ASK_EVERY_MS, signal);
+    }
+  }
+
+  whatIf(texts: readonly string[]): NamedWhatIf {
+    this.#require();
+    const { membership, ledger, replication } = this.#components.federation.parts;
+    const members = this.members();
+    const burnt = new Set(texts.map((text) => this.#resolve(text, members)));
+    const { placement } = replication;
+    return {
+      ...reportWhatIf({ ledger, placement, sites: membership.sites() }, burnt),
+      names: Object.fromEntries(members.map(({ site, name }) => [site, name])),
+    };
   }
 
   async settings(change: SettingsChange): Promise<FederationSettings> {

@@ -19,6 +19,7 @@ import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import { type Alarm, Alarms } from "./alarms.ts";
+import { Checkpoints } from "./checkpoints.ts";
 import type { CopiesReport } from "./copies-report.ts";
 import type { FederationEvent } from "./federation-event.ts";
 import { Greeting } from "./greeting.ts";
@@ -85,6 +86,7 @@ interface Parts {
   readonly own: OwnPrimeSets;
   readonly copies: CopiesReport;
   readonly sending: Sending;
+  readonly checkpoints: Checkpoints;
 }
 
 export class Federation {
@@ -161,23 +163,15 @@ export class Federation {
     const greeting = new Greeting({ ledger, membership, transport, clock, rng, onKnown, onEvent }, { log });
     const entries = new OwnEntries({ ownLog, ledger, spread: (entry) => sync.spread(entry) });
     const room = (): Promise<Room> => roomFor({ store, settings, siteId });
+    const keeping = await openKeeping({
+      ...{ store, clock, rng, transport, ledger, membership, ownLog, entries, settings, room, onEvent },
+    });
     return new Federation(components, init, {
       ...{ ledger, ledgerStore, membership, ownLog, transport, profiles, sync, greeting },
       ...{ entries, invitations, inviterAddress, settings },
       wishes: await Wishes.open(store),
-      ...(await openKeeping({
-        store,
-        clock,
-        rng,
-        transport,
-        ledger,
-        membership,
-        ownLog,
-        entries,
-        settings,
-        room,
-        onEvent,
-      })),
+      ...keeping,
+      checkpoints: await Checkpoints.open({ store, clock, ...keeping, receivedMs: () => keeping.own.snapshotsCount() }),
       siteStatements: await SiteStatements.open({ store, entries, seal }, { siteId, ...init }),
     });
   }
@@ -231,7 +225,10 @@ export class Federation {
     const { clock, rng } = this.#components;
     try {
       for (;;) {
-        if (this.parts.membership.roster !== undefined && this.parts.ownLog.isReady) await this.look();
+        if (this.parts.membership.roster !== undefined && this.parts.ownLog.isReady) {
+          await this.look();
+          await this.#lookAtCheckpoints(signal);
+        }
         await clock.sleep(this.parts.ownLog.isReady ? LOOK_EVERY_MS * (0.5 + rng.fraction()) : WAIT_MS, signal);
       }
     } catch (error) {
@@ -244,6 +241,15 @@ export class Federation {
     await this.#lookAtProfile();
     await this.siteChanged();
     this.rosterUpkeep.look();
+  }
+
+  async #lookAtCheckpoints(signal: AbortSignal): Promise<void> {
+    try {
+      await this.parts.checkpoints.look(signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#components.onEvent({ event: "put-off", what: "checkpoints", error });
+    }
   }
 
   /** By the clock that no setting of the machine's moves. */

@@ -12,6 +12,7 @@ import { COPIES_COUNT, Replication, type ReplicationSettings } from "#node/repli
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CopiesReport } from "./copies-report.ts";
 import type { FederationEvent } from "./federation-event.ts";
+import { LinkSpeeds } from "./link-speeds.ts";
 import type { OwnEntries } from "./own-entries.ts";
 import { OwnPrimeSets } from "./own-primes.ts";
 import { Sending } from "./sending.ts";
@@ -44,6 +45,8 @@ export async function openKeeping(components: KeepingComponents): Promise<Keepin
   const self = ownLog.log.certificate.siteId;
   const own = new OwnPrimeSets({ store }, { siteId: self });
   const sending = new Sending({ clock });
+  const onFailure = (error: unknown): void => onEvent({ event: "put-off", what: "the speeds of lines", error });
+  const linkSpeeds = new LinkSpeeds({ ...components, onFailure }, { self });
   const replication = await Replication.open({
     ...components,
     ...{ self, own, peers: transport, sites: membership, kept: new KeptSets({ store }) },
@@ -52,7 +55,10 @@ export async function openKeeping(components: KeepingComponents): Promise<Keepin
     suspicion: () => suspicionOf(ownLog),
     regained: () => ownLog.regained(),
     onEvent: (event) => {
-      if (event.event !== "put-off" && event.event !== "refused") sending.follow(event);
+      if (event.event !== "put-off" && event.event !== "refused") {
+        sending.follow(event);
+        linkSpeeds.follow(event);
+      }
       onEvent(event);
     },
   });

@@ -14,7 +14,8 @@ export interface StatusComponents {
 
 export async function reportStatus(components: StatusComponents): Promise<FederationStatus> {
   const { federation, store, receivedTimes } = components;
-  const { membership, transport, copies, sending } = federation.parts;
+  const { membership, transport, copies, sending, checkpoints } = federation.parts;
+  const [checkpoint] = checkpoints.list();
   const sites = membership.sites();
   const roster = membership.roster!;
   const { offeredBytes } = await federation.room();
@@ -53,6 +54,7 @@ export async function reportStatus(components: StatusComponents): Promise<Federa
       .filter(({ site }) => site !== federation.siteId)
       .map(({ site, count, bytes }) => ({ owner: site, count, bytes })),
     offeredBytes,
+    ...(checkpoint === undefined ? {} : { checkpoint }),
     alarms: await federation.alarms(),
   };
 }

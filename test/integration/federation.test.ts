@@ -7,6 +7,8 @@ import assert from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Checkpoint } from "#node/federation/checkpoints.ts";
+import type { NamedWhatIf } from "#node/federation/federation-control.ts";
 import type { FederationStatus } from "#node/federation/federation-status.ts";
 import { type ErrorCode, isCostorError } from "#protocol/errors.ts";
 import { keyStream } from "#test/bench/generated-content.ts";
@@ -136,6 +138,19 @@ test("what is backed up anywhere is held at both others, and their audits find i
     assert.equal(audits.length, 2);
     assert.ok(audits.every(({ askedCount, rightCount }) => askedCount > 0 && askedCount === rightCount));
   }
+});
+
+test("a checkpoint is reached, and a forecast of a fire names the sites that have everything", async () => {
+  const [first, second] = sites;
+  const { madeMs, reachedMs } = await first.command<Checkpoint>(["federation", "checkpoint", "--wait"]);
+  assert.ok(reachedMs! >= madeMs);
+  assert.equal((await statusOf(first)).checkpoint?.reachedMs, reachedMs);
+  const { burnt, left, names } = await second.command<NamedWhatIf>(["federation", "what-if", "Aldein"]);
+  assert.deepEqual([burnt.length, burnt[0]?.lostBytes, burnt[0]?.snapshots], [1, 0, burnt[0]?.newestSnapshots]);
+  const sources = burnt[0]!.sources.map(({ siteId }) => names[siteId]);
+  assert.ok(sources.length > 0 && sources.every((name) => name === "Brixen" || name === "Corvara"));
+  assert.ok(left.every(({ bytes }) => bytes > 0));
+  await assert.rejects(second.command(["federation", "what-if", "Nowhere"]), refusedWith("member-unknown"));
 });
 
 test("each may be killed and comes back as it was, and what is new then is safe too", async () => {
