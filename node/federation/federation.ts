@@ -2,64 +2,16 @@
  * One site's part in a federation: the ledger, who is in it, how it is kept equal, and what is kept for others. Put together
  * here over ports, so that a site and the simulator run the same. A site that is in no federation has one too: it waits.
  */
-import type { Clock } from "#ledger/clock.ts";
 import { LOCK_MS } from "#ledger/drop-plan.ts";
-import { type Log, openLog } from "#ledger/entry.ts";
 import { forgetWithdrawn } from "#ledger/forgetting.ts";
-import { helloProtocol } from "#ledger/hello.ts";
-import { answerJoin, joinProtocol } from "#ledger/join.ts";
-import { Ledger } from "#ledger/ledger.ts";
-import { Membership } from "#ledger/membership.ts";
-import { OwnLog } from "#ledger/own-log.ts";
-import type { Rng } from "#ledger/rng.ts";
-import { LedgerFacts } from "#node/site/ledger-facts.ts";
 import { RegularWork } from "#node/replication/regular-work.ts";
-import type { Replication } from "#node/replication/replication.ts";
-import type { PrimeStore } from "#node/store/prime-store.ts";
-import { CostorError } from "#protocol/errors.ts";
-import type { PeerKey, SiteId } from "#protocol/ids.ts";
+import type { SiteId } from "#protocol/ids.ts";
 import { type Alarm, Alarms } from "./alarms.ts";
-import { Checkpoints } from "./checkpoints.ts";
-import type { CopiesReport } from "./copies-report.ts";
-import type { FederationEvent } from "./federation-event.ts";
-import { Greeting } from "./greeting.ts";
-import { Invitations } from "./invitations.ts";
-import { InviterAddress } from "./inviter-address.ts";
-import { openKeeping, suspicionText } from "./keeping.ts";
-import { LedgerSync } from "./ledger-sync.ts";
-import { OwnEntries } from "./own-entries.ts";
-import type { OwnPrimeSets } from "./own-primes.ts";
+import { type FederationComponents, type FederationInit, type FederationParts, openParts } from "./federation-parts.ts";
+import { suspicionText } from "./keeping.ts";
 import { ProfileUpkeep } from "./profile-upkeep.ts";
 import { RosterUpkeep } from "./roster-upkeep.ts";
 import { type Room, roomFor } from "./room.ts";
-import type { Sending } from "./sending.ts";
-import { SettingsFact } from "./settings.ts";
-import { SiteProfiles } from "./site-profiles.ts";
-import { SiteStatements } from "./site-statements.ts";
-import type { Doorkeeper, Transport } from "./transport.ts";
-import { Wishes } from "./wishes.ts";
-
-export interface FederationComponents {
-  readonly store: PrimeStore;
-  readonly clock: Clock;
-  readonly rng: Rng;
-  readonly makeTransport: (doorkeeper: Doorkeeper) => Promise<Transport>;
-  /** Seals to the site's own read key, bound to `context`. */
-  readonly seal: (plain: Uint8Array, context: Uint8Array) => Promise<Uint8Array>;
-  readonly onEvent: (event: FederationEvent) => void;
-}
-
-export interface FederationInit {
-  readonly siteName: string;
-  /** The certificate of this machine's epoch. */
-  readonly epochCertificate: Uint8Array;
-  readonly peerSeed: Uint8Array;
-  /** X25519, 32 bytes. */
-  readonly readKey: Uint8Array;
-  readonly readGeneration: number;
-  /** What a new machine has to know of this site's identity: `identityStateOf`. */
-  readonly identityState: Uint8Array;
-}
 
 /** Upkeep that no event asks for. */
 const LOOK_EVERY_MS = 3600_000;
@@ -67,32 +19,10 @@ const FORGET_EVERY_MS = 24 * 3600_000;
 /** Until others were asked for what this site has written before. */
 const WAIT_MS = 60_000;
 
-interface Parts {
-  readonly ledger: Ledger;
-  readonly ledgerStore: LedgerFacts;
-  readonly membership: Membership;
-  readonly ownLog: OwnLog;
-  readonly transport: Transport;
-  readonly profiles: SiteProfiles;
-  readonly sync: LedgerSync;
-  readonly greeting: Greeting;
-  readonly entries: OwnEntries;
-  readonly invitations: Invitations;
-  readonly inviterAddress: InviterAddress;
-  readonly wishes: Wishes;
-  readonly settings: SettingsFact;
-  readonly siteStatements: SiteStatements;
-  readonly replication: Replication;
-  readonly own: OwnPrimeSets;
-  readonly copies: CopiesReport;
-  readonly sending: Sending;
-  readonly checkpoints: Checkpoints;
-}
-
 export class Federation {
   readonly siteId: SiteId;
   readonly siteName: string;
-  readonly parts: Parts;
+  readonly parts: FederationParts;
   readonly rosterUpkeep: RosterUpkeep;
   readonly #profile: ProfileUpkeep;
   readonly #forgetting: RegularWork;
@@ -102,7 +32,7 @@ export class Federation {
   #signal: AbortSignal | undefined;
   #started: Promise<void> | undefined;
 
-  private constructor(components: FederationComponents, init: FederationInit, parts: Parts) {
+  private constructor(components: FederationComponents, init: FederationInit, parts: FederationParts) {
     this.#components = components;
     this.#init = init;
     this.parts = parts;
@@ -133,47 +63,7 @@ export class Federation {
   }
 
   static async open(components: FederationComponents, init: FederationInit): Promise<Federation> {
-    const { store, clock, rng, seal, onEvent } = components;
-    const ledgerStore = new LedgerFacts({ store });
-    const log = openLog(init.epochCertificate);
-    const { siteId } = log.certificate;
-    const membership = await Membership.open({ store: ledgerStore }, { siteId });
-    const ledger = await Ledger.open({ store: ledgerStore, speakers: membership, onEvent });
-    const profiles = new SiteProfiles({ ledger, membership });
-    const invitations = await Invitations.open({ store, clock, rng });
-    const inviterAddress = await InviterAddress.open(store);
-    const ownLog = await OwnLog.open(
-      { ledger, membership, store: ledgerStore, clock, rng },
-      { log, peerSeed: init.peerSeed },
-    );
-    const settings = await SettingsFact.open(store);
-    const transport = await components.makeTransport({
-      mayConnect: (peer) => membership.peerMayConnect(peer),
-      members: () => membership.sites().flatMap((site) => membership.peerOf(site) ?? []),
-      strangerProtocols: () => [
-        ...(invitations.isAnyOpen ? [joinProtocol.name] : []),
-        ...(membership.roster === undefined ? [] : [helloProtocol.name]),
-      ],
-      addressesOf: (peer) => [...new Set([...profiles.addressesOf(peer), ...inviterAddress.of(peer)])],
-      announcedAddresses: () => settings.current.announcedAddresses,
-    });
-    serveJoining(transport, { membership, log, invitations, onEvent });
-    const sync = new LedgerSync({ ledger, membership, ownLog, peers: transport, clock, rng, onEvent });
-    const onKnown = (peer: PeerKey): void => void sync.with(peer);
-    const greeting = new Greeting({ ledger, membership, transport, clock, rng, onKnown, onEvent }, { log });
-    const entries = new OwnEntries({ ownLog, ledger, spread: (entry) => sync.spread(entry) });
-    const room = (): Promise<Room> => roomFor({ store, settings, siteId });
-    const keeping = await openKeeping({
-      ...{ store, clock, rng, transport, ledger, membership, ownLog, entries, settings, room, onEvent },
-    });
-    return new Federation(components, init, {
-      ...{ ledger, ledgerStore, membership, ownLog, transport, profiles, sync, greeting },
-      ...{ entries, invitations, inviterAddress, settings },
-      wishes: await Wishes.open(store),
-      ...keeping,
-      checkpoints: await Checkpoints.open({ store, clock, ...keeping, receivedMs: () => keeping.own.snapshotsCount() }),
-      siteStatements: await SiteStatements.open({ store, entries, seal }, { siteId, ...init }),
-    });
+    return new Federation(components, init, await openParts(components, init));
   }
 
   /** Goes on until the signal. Listens once there is a federation, or one is joined. Throws `listen-failed`. */
@@ -312,38 +202,4 @@ export class Federation {
   room(): Promise<Room> {
     return roomFor({ store: this.#components.store, settings: this.parts.settings, siteId: this.siteId });
   }
-}
-
-/** Answers those who show an invitation. */
-function serveJoining(
-  transport: Transport,
-  {
-    membership,
-    log,
-    invitations,
-    onEvent,
-  }: Pick<Parts, "membership" | "invitations"> & {
-    readonly log: Log;
-    readonly onEvent: FederationComponents["onEvent"];
-  },
-): void {
-  transport.serve(joinProtocol, (channel) =>
-    answerJoin(channel, {
-      membership,
-      log,
-      invitations: {
-        show: async (secret, joiner) => {
-          const isKnown = invitations.waiting().some(({ site }) => site === joiner.site);
-          const invited = await invitations.show(secret, joiner).catch((error: unknown) => {
-            if (error instanceof CostorError)
-              onEvent({ event: "refused", peer: channel.peer, protocol: joinProtocol.name, error });
-            throw error;
-          });
-          if (!isKnown && invited.state === "bound")
-            onEvent({ event: "newcomer", siteId: joiner.site, name: joiner.name });
-          return invited;
-        },
-      },
-    }),
-  );
 }

@@ -1,0 +1,153 @@
+/** What belongs to a site's part in a federation, opened over ports in its order. */
+import type { Clock } from "#ledger/clock.ts";
+import { type Log, openLog } from "#ledger/entry.ts";
+import { helloProtocol } from "#ledger/hello.ts";
+import { answerJoin, joinProtocol } from "#ledger/join.ts";
+import { Ledger } from "#ledger/ledger.ts";
+import { Membership } from "#ledger/membership.ts";
+import { OwnLog } from "#ledger/own-log.ts";
+import type { Rng } from "#ledger/rng.ts";
+import type { Replication } from "#node/replication/replication.ts";
+import { LedgerFacts } from "#node/site/ledger-facts.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { CostorError } from "#protocol/errors.ts";
+import type { PeerKey } from "#protocol/ids.ts";
+import { Checkpoints } from "./checkpoints.ts";
+import type { CopiesReport } from "./copies-report.ts";
+import type { FederationEvent } from "./federation-event.ts";
+import { Greeting } from "./greeting.ts";
+import { Invitations } from "./invitations.ts";
+import { InviterAddress } from "./inviter-address.ts";
+import { openKeeping } from "./keeping.ts";
+import { LedgerSync } from "./ledger-sync.ts";
+import { OwnEntries } from "./own-entries.ts";
+import type { OwnPrimeSets } from "./own-primes.ts";
+import { type Room, roomFor } from "./room.ts";
+import type { Sending } from "./sending.ts";
+import { SettingsFact } from "./settings.ts";
+import { SiteProfiles } from "./site-profiles.ts";
+import { SiteStatements } from "./site-statements.ts";
+import type { Doorkeeper, Transport } from "./transport.ts";
+import { Wishes } from "./wishes.ts";
+
+export interface FederationComponents {
+  readonly store: PrimeStore;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly makeTransport: (doorkeeper: Doorkeeper) => Promise<Transport>;
+  /** Seals to the site's own read key, bound to `context`. */
+  readonly seal: (plain: Uint8Array, context: Uint8Array) => Promise<Uint8Array>;
+  readonly onEvent: (event: FederationEvent) => void;
+}
+
+export interface FederationInit {
+  readonly siteName: string;
+  /** The certificate of this machine's epoch. */
+  readonly epochCertificate: Uint8Array;
+  readonly peerSeed: Uint8Array;
+  /** X25519, 32 bytes. */
+  readonly readKey: Uint8Array;
+  readonly readGeneration: number;
+  /** What a new machine has to know of this site's identity: `identityStateOf`. */
+  readonly identityState: Uint8Array;
+}
+
+export interface FederationParts {
+  readonly ledger: Ledger;
+  readonly ledgerStore: LedgerFacts;
+  readonly membership: Membership;
+  readonly ownLog: OwnLog;
+  readonly transport: Transport;
+  readonly profiles: SiteProfiles;
+  readonly sync: LedgerSync;
+  readonly greeting: Greeting;
+  readonly entries: OwnEntries;
+  readonly invitations: Invitations;
+  readonly inviterAddress: InviterAddress;
+  readonly wishes: Wishes;
+  readonly settings: SettingsFact;
+  readonly siteStatements: SiteStatements;
+  readonly replication: Replication;
+  readonly own: OwnPrimeSets;
+  readonly copies: CopiesReport;
+  readonly sending: Sending;
+  readonly checkpoints: Checkpoints;
+}
+
+export async function openParts(components: FederationComponents, init: FederationInit): Promise<FederationParts> {
+  const { store, clock, rng, seal, onEvent } = components;
+  const ledgerStore = new LedgerFacts({ store });
+  const log = openLog(init.epochCertificate);
+  const { siteId } = log.certificate;
+  const membership = await Membership.open({ store: ledgerStore }, { siteId });
+  const ledger = await Ledger.open({ store: ledgerStore, speakers: membership, onEvent });
+  const profiles = new SiteProfiles({ ledger, membership });
+  const invitations = await Invitations.open({ store, clock, rng });
+  const inviterAddress = await InviterAddress.open(store);
+  const ownLog = await OwnLog.open(
+    { ledger, membership, store: ledgerStore, clock, rng },
+    { log, peerSeed: init.peerSeed },
+  );
+  const settings = await SettingsFact.open(store);
+  const transport = await components.makeTransport({
+    mayConnect: (peer) => membership.peerMayConnect(peer),
+    members: () => membership.sites().flatMap((site) => membership.peerOf(site) ?? []),
+    strangerProtocols: () => [
+      ...(invitations.isAnyOpen ? [joinProtocol.name] : []),
+      ...(membership.roster === undefined ? [] : [helloProtocol.name]),
+    ],
+    addressesOf: (peer) => [...new Set([...profiles.addressesOf(peer), ...inviterAddress.of(peer)])],
+    announcedAddresses: () => settings.current.announcedAddresses,
+  });
+  serveJoining(transport, { membership, log, invitations, onEvent });
+  const sync = new LedgerSync({ ledger, membership, ownLog, peers: transport, clock, rng, onEvent });
+  const onKnown = (peer: PeerKey): void => void sync.with(peer);
+  const greeting = new Greeting({ ledger, membership, transport, clock, rng, onKnown, onEvent }, { log });
+  const entries = new OwnEntries({ ownLog, ledger, spread: (entry) => sync.spread(entry) });
+  const room = (): Promise<Room> => roomFor({ store, settings, siteId });
+  const keeping = await openKeeping({
+    ...{ store, clock, rng, transport, ledger, membership, ownLog, entries, settings, room, onEvent },
+  });
+  return {
+    ...{ ledger, ledgerStore, membership, ownLog, transport, profiles, sync, greeting },
+    ...{ entries, invitations, inviterAddress, settings },
+    wishes: await Wishes.open(store),
+    ...keeping,
+    checkpoints: await Checkpoints.open({ store, clock, ...keeping, receivedMs: () => keeping.own.snapshotsCount() }),
+    siteStatements: await SiteStatements.open({ store, entries, seal }, { siteId, ...init }),
+  };
+}
+
+/** Answers those who show an invitation. */
+function serveJoining(
+  transport: Transport,
+  {
+    membership,
+    log,
+    invitations,
+    onEvent,
+  }: Pick<FederationParts, "membership" | "invitations"> & {
+    readonly log: Log;
+    readonly onEvent: FederationComponents["onEvent"];
+  },
+): void {
+  transport.serve(joinProtocol, (channel) =>
+    answerJoin(channel, {
+      membership,
+      log,
+      invitations: {
+        show: async (secret, joiner) => {
+          const isKnown = invitations.waiting().some(({ site }) => site === joiner.site);
+          const invited = await invitations.show(secret, joiner).catch((error: unknown) => {
+            if (error instanceof CostorError)
+              onEvent({ event: "refused", peer: channel.peer, protocol: joinProtocol.name, error });
+            throw error;
+          });
+          if (!isKnown && invited.state === "bound")
+            onEvent({ event: "newcomer", siteId: joiner.site, name: joiner.name });
+          return invited;
+        },
+      },
+    }),
+  );
+}
