@@ -87,6 +87,11 @@ export const errorRegistry = {
     false,
     "Another program may have the port, or the address is not this machine's; name another with --listen.",
   ),
+  "kit-of-another-site": spec(
+    422,
+    false,
+    "Take the kit of this site: `costor site kit status` shows the fingerprint that stands on it.",
+  ),
   "kit-wrong-word": spec(422, false, "Read the words from the recovery kit again, by their numbers."),
   "site-not-made": spec(404, false, "Start the site once with `costor site start`; the first start makes its keys."),
   // Ledger

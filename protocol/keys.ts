@@ -49,6 +49,12 @@ export function siteIdOf(recoveryPublicKey: Uint8Array): SiteId {
   return parseSiteId(createHash("sha256").update(recoveryPublicKey).digest("hex"));
 }
 
+/** What two people can compare over the telephone: 32 hex digits of the SHA-256 of a recovery public key, in groups of four. */
+export function fingerprintOf(recoveryPublicKey: Uint8Array): string {
+  const hex = createHash("sha256").update(recoveryPublicKey).digest("hex");
+  return hex.slice(0, 32).match(/.{4}/g)!.join(" ");
+}
+
 function derive(kitRoot: Uint8Array, label: string): Buffer {
   if (kitRoot.length !== kitRootBytes)
     throw new CostorError("bad-request", `a kit root has ${kitRootBytes} bytes, not ${kitRoot.length}`);

@@ -1,47 +1,55 @@
-/** `costor site kit …`: has the recovery kit been put away? */
+/** `costor site kit …`: is the recovery kit put away, and is it right? */
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { CostorError } from "#protocol/errors.ts";
+import { deriveRecoveryKey, fingerprintOf } from "#protocol/keys.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import type { KitState } from "#node/control/calls.ts";
+import { type DataOptions, onData } from "./data-command.ts";
+import { type GivenKit, type KitOptions, addKitOptions, readGivenKit } from "./kit-input.ts";
 import { kitReminder } from "./kit-text.ts";
 import { callOn } from "./site-access.ts";
 
-interface KitOptions {
-  readonly data: string;
-  readonly word?: string[];
-  readonly json?: true;
-}
-
 export function addKitCommands(site: Command): void {
-  const kit = site.command("kit").description("the recovery kit: whether it was put away");
-  kit
-    .command("status")
-    .description("whether the kit was confirmed, and which words confirm it")
-    .requiredOption("--data <dir>", "the site's data directory")
-    .option("--json", "print JSON")
-    .action(async ({ data, json }: KitOptions) => report(data, await callOn(data, "kit", {}), json));
-  kit
-    .command("confirm")
-    .description("type two words of the kit back, so that the site knows that it was put away")
-    .requiredOption("--data <dir>", "the site's data directory")
+  const kit = site.command("kit").description("the recovery kit: whether it was put away, and whether it is right");
+  onData(kit, "status", "whether the kit was confirmed, and which words confirm it").action(
+    async ({ data, json }: DataOptions) => report(data, await callOn(data, "kit", {}), json),
+  );
+  onData(kit, "confirm", "type two words of the kit back, so that the site knows that it was put away")
     .option("--word <n=word...>", "the words by their numbers, for scripts (`kit status` tells which)")
-    .option("--json", "print JSON")
-    .action(async ({ data, word, json }: KitOptions) => {
+    .action(async ({ data, word, json }: DataOptions & { word?: string[] }) => {
       const state = await callOn(data, "kit", {});
       const words = word ? parseWords(word) : await askWords(state);
       report(data, await callOn(data, "confirmKit", { words }), json);
     });
+  addKitOptions(onData(kit, "rehearse", "see that a whole kit is this site's; nothing of it is shown or kept")).action(
+    async ({ data, json, ...options }: DataOptions & KitOptions) => {
+      const { siteName, siteId, fingerprint } = await callOn(data, "kit", {});
+      using given = await readGivenKit(options);
+      requireKitOf(fingerprint, given);
+      if (json) return printJson({ site: siteId, fingerprint, isRight: true });
+      printLine(`This is the recovery kit of ${siteName}. Nothing of it was kept here.`);
+    },
+  );
+}
+
+/** Throws `kit-of-another-site`. */
+function requireKitOf(fingerprint: string, { kitRoot }: GivenKit): void {
+  const given = fingerprintOf(deriveRecoveryKey(kitRoot).publicKey);
+  if (given === fingerprint) return;
+  throw new CostorError("kit-of-another-site", `this kit's fingerprint is ${given}, and the site's is ${fingerprint}`);
 }
 
 function report(data: string, state: KitState, json: true | undefined): void {
   if (json)
     return printJson({
+      fingerprint: state.fingerprint,
       positions: state.positions,
       confirmed: state.confirmedMs !== undefined,
       confirmedMs: state.confirmedMs,
     });
+  printLine(`Fingerprint: ${state.fingerprint}`);
   printLine(
     kitReminder(data, state) ??
       `The recovery kit of ${state.siteName} was confirmed on ${new Date(state.confirmedMs!).toISOString().slice(0, 10)}.`,

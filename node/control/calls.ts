@@ -8,6 +8,7 @@ import type { Site } from "#node/site/site.ts";
 import type { AgentRecord } from "#node/site/agent-registry.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { parseAgentId } from "#protocol/ids.ts";
+import { fingerprintOf } from "#protocol/keys.ts";
 import { type FederationResults, federationHandlers, federationSchemas } from "./federation-calls.ts";
 import { personalName } from "./personal-name.ts";
 
@@ -40,6 +41,8 @@ export type CallArguments<Name extends CallName> = v.InferInput<(typeof argument
 export interface KitState {
   readonly siteName: string;
   readonly siteId: string;
+  /** Of the recovery key. */
+  readonly fingerprint: string;
   /** The numbers of the words that confirm the kit. */
   readonly positions: readonly number[];
   readonly confirmedMs?: number;
@@ -71,6 +74,7 @@ const kitStateOf = async ({ identity, kitCheck }: Site): Promise<KitState> => {
   return {
     siteName: identity.siteName,
     siteId: identity.siteId,
+    fingerprint: fingerprintOf(identity.recoveryPublicKey),
     positions,
     ...(confirmedMs === undefined ? {} : { confirmedMs }),
   };

@@ -109,7 +109,8 @@ async function isKitOf(newDirectory: string, kitFile: string | undefined): Promi
 }
 
 async function makeIdentity(newDirectory: string, init: FirstRunInit): Promise<void> {
-  const { formatKit, wordsOfKitRoot } = await import("#protocol/kit.ts");
+  const { formatKit } = await import("#protocol/kit.ts");
+  const { wordsOfKitRoot } = await import("#protocol/kit-words.ts");
   const kitRoot = randomBytes(kitRootBytes);
   try {
     await mkdir(newDirectory, { mode: 0o700 });

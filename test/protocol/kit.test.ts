@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import * as fc from "fast-check";
 import { isCostorError } from "#protocol/errors.ts";
-import { deriveRecoveryKey, siteIdOf } from "#protocol/keys.ts";
-import { fingerprintOf, formatKit, kitRootOfWords, parseKit, wordsOfKitRoot } from "#protocol/kit.ts";
+import { deriveRecoveryKey, fingerprintOf, siteIdOf } from "#protocol/keys.ts";
+import { formatKit, parseKit } from "#protocol/kit.ts";
+import { findWord, kitRootOfWords, nearestWords, readWords, wordsOfKitRoot } from "#protocol/kit-words.ts";
 import { suite } from "#test/support/suite.ts";
 import { fromHex, readVectors } from "#test/support/vectors.ts";
 
@@ -72,6 +73,37 @@ test("a wrong word is named by its number, with the nearest word of the list", (
       says(`word 7, "${typed}"`, { position: 7, suggestion }),
     );
   }
+});
+
+test("every wrong word is named, not only the first", () => {
+  const words = wordsOfKitRoot(root);
+  assert.throws(
+    () => readWords(words.with(2, "xylofone").with(20, "qqqq").join(" ")),
+    says(/word 3, "xylofone".*; word 21, "qqqq"/),
+  );
+});
+
+test("four letters of a word are enough, and three are not", () => {
+  const words = wordsOfKitRoot(root);
+  const short = words.map((word, index) => (index % 2 === 0 ? word.slice(0, 4).toUpperCase() : word));
+  assert.deepEqual(Buffer.from(kitRootOfWords(short.join(" "))), root);
+  assert.equal(findWord("acto"), "actor");
+  assert.equal(findWord("act"), "act");
+  assert.equal(findWord("aba"), undefined);
+  assert.equal(findWord("abandonment"), undefined);
+  assert.equal(findWord(""), undefined);
+});
+
+test("of words that are as near as each other all are suggested, three at most", () => {
+  assert.deepEqual(nearestWords("abandn"), ["abandon"]);
+  assert.deepEqual(nearestWords("cale"), ["cable", "cage", "cake"]);
+  assert.ok(nearestWords("").length > 0);
+});
+
+test("numbers before the words and between them are passed over", () => {
+  const words = wordsOfKitRoot(root);
+  const typed = words.map((word, index) => `${index + 1}. ${word}`).join("\n");
+  assert.deepEqual(Buffer.from(kitRootOfWords(typed)), root);
 });
 
 test("too few and too many words are counted", () => {

@@ -4,7 +4,8 @@ import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { parseEnrolToken } from "#protocol/enrol-token.ts";
-import { parseKit, wordsOfKitRoot } from "#protocol/kit.ts";
+import { parseKit } from "#protocol/kit.ts";
+import { wordsOfKitRoot } from "#protocol/kit-words.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { type SiteProcess, runCommand, startCommand, startSiteProcess } from "#test/support/site-process.ts";
 import { suite } from "#test/support/suite.ts";
@@ -123,6 +124,35 @@ test("two words typed back confirm the kit, and wrong ones or other ones do not"
     const right = await runCommand("site", "kit", "confirm", "--data", data, "--json", ...given((word) => word));
     assert.equal(right.json<{ confirmed: boolean }>().confirmed, true);
     assert.equal((await runCommand("site", "stats", "--data", data)).stdout.includes("not confirmed"), false);
+  });
+});
+
+test("a whole kit is rehearsed from its file, from words and from standard input, and another site's is refused", async () => {
+  await withSite(async (_site, data, kitFile) => {
+    const rehearse = (kit: string) => runCommand("site", "kit", "rehearse", "--data", data, "--kit", kit, "--json");
+    const words = wordsOfKitRoot(parseKit(await readFile(kitFile, "utf8")).kitRoot);
+    const fourLetters = join(data, "../words.txt");
+    await writeFile(fourLetters, words.map((word) => word.slice(0, 4)).join("\n"));
+    for (const file of [kitFile, fourLetters]) {
+      const right = await rehearse(file);
+      assert.equal(right.code, 0, right.stderr);
+      assert.equal(right.json<{ isRight: boolean }>().isRight, true);
+      assert.deepEqual(
+        `${right.stdout}${right.stderr}`.split(/[^a-z]+/).filter((word) => words.includes(word)),
+        [],
+      );
+    }
+    await writeFile(fourLetters, "zoo ".repeat(23) + "vote");
+    const other = await rehearse(fourLetters);
+    assert.deepEqual([other.code, codeOf(other.stderr)], [1, "kit-of-another-site"]);
+    await writeFile(fourLetters, words.with(4, "abandn").join(" "));
+    const typo = await rehearse(fourLetters);
+    assert.deepEqual([typo.code, codeOf(typo.stderr)], [1, "kit-invalid"]);
+    assert.match(typo.stderr, /word 5/);
+    const missing = await rehearse(join(data, "none"));
+    assert.deepEqual([missing.code, codeOf(missing.stderr)], [1, "kit-invalid"]);
+    const nobody = await runCommand("site", "kit", "rehearse", "--data", data, "--json");
+    assert.deepEqual([nobody.code, codeOf(nobody.stderr)], [2, "bad-usage"]);
   });
 });
 

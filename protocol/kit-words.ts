@@ -1,0 +1,112 @@
+/**
+ * Words for paper: bytes as words of BIP39's English list, read back with the mistakes that people make. Any word of the list is
+ * told from all others by its first four letters, so those are enough. docs/specs/keys.md
+ */
+import { entropyToMnemonic, mnemonicToEntropy } from "@scure/bip39";
+import { wordlist } from "@scure/bip39/wordlists/english.js";
+import { CostorError } from "./errors.ts";
+
+export const kitWordsCount = 24;
+const PREFIX_LETTERS = 4;
+const LONGEST_TYPED_LETTERS = 16;
+const SUGGESTIONS_COUNT = 3;
+
+export interface MistypedWord {
+  /** From 1. */
+  readonly position: number;
+  readonly word: string;
+  /** The nearest words of the list, at least one. */
+  readonly suggestions: readonly string[];
+}
+
+/** The 24 words of a kit root. */
+export const wordsOfKitRoot = (kitRoot: Uint8Array): string[] => entropyToMnemonic(kitRoot, wordlist).split(" ");
+
+/** The word of the list that is meant: the word itself, or its first letters, four at least. Case does not matter. */
+export function findWord(typed: string): string | undefined {
+  const word = typed.toLowerCase();
+  if (wordlist.includes(word)) return word;
+  return word.length < PREFIX_LETTERS ? undefined : wordlist.find((candidate) => candidate.startsWith(word));
+}
+
+/** The words of the list that are the fewest letters away, three at most. */
+export function nearestWords(typed: string): string[] {
+  const word = typed.toLowerCase().slice(0, LONGEST_TYPED_LETTERS);
+  let nearest: string[] = [];
+  let leastCount = Infinity;
+  for (const candidate of wordlist) {
+    const count = changedLettersCount(word, candidate);
+    if (count < leastCount) [nearest, leastCount] = [[], count];
+    if (count === leastCount) nearest.push(candidate);
+  }
+  return nearest.slice(0, SUGGESTIONS_COUNT);
+}
+
+/**
+ * Words as a person types them: in any case, with numbers between them or not, with four letters of each or all. Throws
+ * `kit-invalid` that names each one that is no word of the list, with the nearest that are.
+ */
+export function readWords(text: string): string[] {
+  const typed = text.split(/\s+/).filter((part) => !/^(\d+[.:)]?)?$/.test(part));
+  const wrong: MistypedWord[] = [];
+  const words = typed.map((word, index) => {
+    const found = findWord(word);
+    if (found === undefined) wrong.push({ position: index + 1, word, suggestions: nearestWords(word) });
+    return found ?? word;
+  });
+  const [first] = wrong;
+  if (first === undefined) return words;
+  throw invalid(wrong.map(describeMistyped).join("; "), {
+    position: first.position,
+    word: first.word,
+    suggestion: first.suggestions[0],
+    wrong,
+  });
+}
+
+/** Such as: word 7, "abandn", is not in the list; perhaps "abandon" is meant. */
+export function describeMistyped({ position, word, suggestions }: MistypedWord): string {
+  const meant = suggestions.map((suggestion) => `"${suggestion}"`).join(" or ");
+  return `word ${position}, "${word}", is not in the list; perhaps ${meant} is meant`;
+}
+
+/** The kit root of 24 words. Throws `kit-invalid`, see {@link readWords}. */
+export function kitRootOfWords(text: string): Uint8Array {
+  const words = readWords(text);
+  if (words.length !== kitWordsCount)
+    throw invalid(`${kitWordsCount} words are expected, not ${words.length}`, { count: words.length });
+  try {
+    return mnemonicToEntropy(words.join(" "), wordlist);
+  } catch (cause) {
+    throw invalid(
+      "each word is in the list, but together they are not a kit: one is wrong, or two have changed places",
+      {},
+      cause,
+    );
+  }
+}
+
+/** Letters changed, added, left out, or exchanged with their neighbour. */
+function changedLettersCount(left: string, right: string): number {
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: right.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= left.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= right.length; j++) {
+      const isExchanged = i > 1 && j > 1 && left[i - 1] === right[j - 2] && left[i - 2] === right[j - 1];
+      row.push(
+        Math.min(
+          last[j]! + 1,
+          row[j - 1]! + 1,
+          last[j - 1]! + (left[i - 1] === right[j - 1] ? 0 : 1),
+          isExchanged ? beforeLast[j - 2]! + 1 : Infinity,
+        ),
+      );
+    }
+    [beforeLast, last] = [last, row];
+  }
+  return last[right.length]!;
+}
+
+const invalid = (message: string, details: Record<string, unknown> = {}, cause?: unknown): CostorError =>
+  new CostorError("kit-invalid", `the recovery kit: ${message}`, { details, cause });
