@@ -17,6 +17,10 @@ export const byteStringFromText = (text: string): ByteString =>
 
 export const byteStringToBytes = (value: ByteString): Buffer => Buffer.from(value, "latin1");
 
+/** The path of `name` in the directory at `parent`, which begins with `/`. */
+export const joinPath = (parent: ByteString, name: ByteString): ByteString =>
+  `${parent === "/" ? "" : parent}/${name}` as ByteString;
+
 /** Controls, unassigned and private characters; spaces but the plain one; and what fonts show as nothing or as a space. */
 const UNSEEN = /[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/u;
 const PRINTABLE_ASCII = /^[\x20-\x5b\x5d-\x7e]*$/;

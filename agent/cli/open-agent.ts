@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { AgentConfig } from "#agent/config/agent-config.ts";
 import { loadAgentConfig } from "#agent/config/config-file.ts";
-import { ContentIdentity } from "#agent/query/content-identity.ts";
+import { ContentIdentity } from "#protocol/content-identity.ts";
 import { chooseSnapshot, type SnapshotTree } from "#agent/query/snapshot-tree.ts";
 import { TreeCache } from "#agent/query/tree-cache.ts";
 import { SiteClient } from "#agent/site-client/site-client.ts";

@@ -1,7 +1,7 @@
 /** `costor agent snapshots`, `ls`, `find`, `versions` and `diff`. */
-import { diffSnapshots, type DifferenceKind } from "#agent/query/diff.ts";
+import { diffTrees, type DifferenceKind, type OnDamage } from "#protocol/tree-diff.ts";
 import { findObjects, type FoundPath } from "#agent/query/find-objects.ts";
-import { type OnDamage, listPath } from "#agent/query/list-directory.ts";
+import { listPath } from "#agent/query/list-directory.ts";
 import { parseNamePattern } from "#agent/query/name-pattern.ts";
 import type { SnapshotTree } from "#agent/query/snapshot-tree.ts";
 import { listVersions } from "#agent/query/versions.ts";
@@ -178,7 +178,7 @@ export async function showDifferences(init: QueryInit, before: string, after: st
   ];
   const counts: Record<DifferenceKind, number> = { added: 0, removed: 0, changed: 0, metadata: 0 };
   const array = init.json ? new JsonArrayWriter() : undefined;
-  const differences = diffSnapshots(queries, older, newer, { onDamage: damageTold(init), signal: init.signal });
+  const differences = diffTrees(queries, older.root, newer.root, { onDamage: damageTold(init), signal: init.signal });
   for await (const { kind, path, before: was, after: is } of differences) {
     counts[kind]++;
     if (array)

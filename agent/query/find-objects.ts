@@ -2,12 +2,12 @@
  * Searches all snapshots at once. A subtree that several snapshots share is read and searched once: what was found in it
  * is kept by its node, and results are a graph that shares as the trees do.
  */
-import type { ByteString } from "#protocol/byte-string.ts";
+import { type ByteString, joinPath } from "#protocol/byte-string.ts";
 import { nodePointerKey } from "#protocol/node-pointer.ts";
 import type { NodePointer, ObjectType, TreeObject } from "#protocol/tree.ts";
 import type { TreeReader } from "#protocol/tree-reader.ts";
 import type { NamePattern } from "./name-pattern.ts";
-import { joinPath, type SnapshotTree } from "./snapshot-tree.ts";
+import type { SnapshotTree } from "./snapshot-tree.ts";
 
 /** A path that matched, with the snapshots that hold it: indexes into the given ones, as ranges without gaps. */
 export interface FoundPath {

@@ -1,17 +1,14 @@
 /** What a path of a snapshot holds. */
-import type { ByteString } from "#protocol/byte-string.ts";
-import type { CostorError } from "#protocol/errors.ts";
+import { type ByteString, joinPath } from "#protocol/byte-string.ts";
 import type { NodePointer, TreeObject } from "#protocol/tree.ts";
+import type { OnDamage } from "#protocol/tree-diff.ts";
 import { type TreeReader, isTreeDamage } from "#protocol/tree-reader.ts";
-import { findInSnapshot, joinPath, namesOfPath, type SnapshotTree } from "./snapshot-tree.ts";
+import { findInSnapshot, namesOfPath, type SnapshotTree } from "./snapshot-tree.ts";
 
 export interface ListedObject {
   readonly path: ByteString;
   readonly object: TreeObject;
 }
-
-/** Told of what could not be read, most often a directory, or not to its end; all else goes on. */
-export type OnDamage = (path: ByteString, error: CostorError) => void;
 
 /**
  * The objects in the directory at `path`, or the object there when it is none; with `isRecursive` all below, a directory

@@ -16,9 +16,6 @@ export interface SnapshotTree {
 export const namesOfPath = (path: ByteString): ByteString[] =>
   path.split("/").filter((name) => name !== "") as ByteString[];
 
-export const joinPath = (parent: ByteString, name: ByteString): ByteString =>
-  `${parent === "/" ? "" : parent}/${name}` as ByteString;
-
 /** The object at `path`, or the node of `/` for the top. Throws `path-unknown`. */
 export async function findInSnapshot(
   reader: TreeReader,

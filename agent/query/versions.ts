@@ -3,7 +3,7 @@ import type { ByteString } from "#protocol/byte-string.ts";
 import { nodePointerKey } from "#protocol/node-pointer.ts";
 import type { TreeObject } from "#protocol/tree.ts";
 import type { TreeReader } from "#protocol/tree-reader.ts";
-import type { ContentIdentity } from "./content-identity.ts";
+import type { ContentIdentity } from "#protocol/content-identity.ts";
 import { namesOfPath, type SnapshotTree } from "./snapshot-tree.ts";
 
 export interface PathVersion {

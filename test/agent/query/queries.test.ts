@@ -3,7 +3,7 @@
  * Method: trees made of primes by hand, and a count of the primes that were fetched.
  */
 import assert from "node:assert/strict";
-import { diffSnapshots } from "#agent/query/diff.ts";
+import { diffTrees } from "#protocol/tree-diff.ts";
 import { findObjects } from "#agent/query/find-objects.ts";
 import { listPath } from "#agent/query/list-directory.ts";
 import { parseNamePattern } from "#agent/query/name-pattern.ts";
@@ -157,11 +157,11 @@ test("a small file that moved to another bundle with the same bytes is the same 
     ],
   );
   assert.deepEqual(
-    await Array.fromAsync(diffSnapshots(samples, snapshots[0]!, snapshots[1]!, { onDamage: refuse })),
+    await Array.fromAsync(diffTrees(samples, snapshots[0]!.root, snapshots[1]!.root, { onDamage: refuse })),
     [],
   );
   assert.equal(
-    (await Array.fromAsync(diffSnapshots(samples, snapshots[1]!, snapshots[2]!, { onDamage: refuse }))).length,
+    (await Array.fromAsync(diffTrees(samples, snapshots[1]!.root, snapshots[2]!.root, { onDamage: refuse }))).length,
     1,
   );
 });
@@ -183,7 +183,7 @@ test("a difference is an addition, a removal, a change or only other attributes,
     swap: { "now a directory": "1" },
     z: { ...file, type: "symlink", target: path("a") } as never,
   });
-  const found = await Array.fromAsync(diffSnapshots(samples, before, after, { onDamage: refuse }));
+  const found = await Array.fromAsync(diffTrees(samples, before.root, after.root, { onDamage: refuse }));
   assert.deepEqual(
     found.map(({ kind, path: at }) => `${kind} ${at}`),
     [
@@ -209,14 +209,14 @@ test("a difference does not read what both snapshots share", async () => {
     samples.snapshot({ shared, changed: { a: "1" } }),
     samples.snapshot({ shared, changed: { a: "2", b: "3" } }),
   ];
-  const found = await Array.fromAsync(diffSnapshots(samples, before, after, { onDamage: refuse }));
+  const found = await Array.fromAsync(diffTrees(samples, before.root, after.root, { onDamage: refuse }));
   assert.deepEqual(
     found.map(({ kind, path: at }) => `${kind} ${at}`),
     ["changed /changed/a", "added /changed/b"],
   );
   // Two roots, two nodes of `changed`, and two small contents of equal length that had to be compared.
   assert.equal(samples.fetchedIds.length, 6);
-  assert.deepEqual(await Array.fromAsync(diffSnapshots(samples, before, before, { onDamage: refuse })), []);
+  assert.deepEqual(await Array.fromAsync(diffTrees(samples, before.root, before.root, { onDamage: refuse })), []);
 });
 
 test("a directory that cannot be read is told, and a listing and a difference go on after it", async () => {
@@ -237,7 +237,7 @@ test("a directory that cannot be read is told, and a listing and a difference go
     listed.map((one) => one.path),
     ["/a", "/a/x", "/b", "/c", "/c/z", "/d"],
   );
-  const found = await Array.fromAsync(diffSnapshots(samples, before, after, { onDamage }));
+  const found = await Array.fromAsync(diffTrees(samples, before.root, after.root, { onDamage }));
   assert.deepEqual(
     found.map(({ kind, path: at }) => `${kind} ${at}`),
     ["changed /c/z", "changed /d"],

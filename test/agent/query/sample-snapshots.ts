@@ -1,6 +1,6 @@
 /** Snapshots made of nested names, and a reader that counts what it has to fetch. */
 import { byteStringFromText, type ByteString } from "#protocol/byte-string.ts";
-import { ContentIdentity } from "#agent/query/content-identity.ts";
+import { ContentIdentity } from "#protocol/content-identity.ts";
 import type { SnapshotTree } from "#agent/query/snapshot-tree.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { makeUuidV7, parseSnapshotId, type PrimeId } from "#protocol/ids.ts";

@@ -1,7 +1,7 @@
 /** Whether files hold the same bytes, told from where their contents lie, and by reading only where that does not tell. */
 import { hash } from "node:crypto";
-import { limits } from "#protocol/limits.ts";
-import type { ContentSlice, FileObject } from "#protocol/tree.ts";
+import { limits } from "./limits.ts";
+import type { ContentSlice, FileObject } from "./tree.ts";
 
 export interface ContentIdentityComponents {
   /** The plaintext of a slice of content; asked only for small files. */

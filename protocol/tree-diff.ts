@@ -1,11 +1,10 @@
-/** What differs between two snapshots. Subtrees that both share are not read. */
-import type { ByteString } from "#protocol/byte-string.ts";
-import { nodePointerKey } from "#protocol/node-pointer.ts";
-import type { NodePointer, TreeObject } from "#protocol/tree.ts";
-import { type TreeReader, isTreeDamage } from "#protocol/tree-reader.ts";
+/** What differs between two trees. Subtrees that both share are not read. */
+import { type ByteString, joinPath } from "./byte-string.ts";
+import type { CostorError } from "./errors.ts";
+import { nodePointerKey } from "./node-pointer.ts";
+import type { NodePointer, TreeObject } from "./tree.ts";
+import { type TreeReader, isTreeDamage } from "./tree-reader.ts";
 import type { ContentIdentity } from "./content-identity.ts";
-import type { OnDamage } from "./list-directory.ts";
-import { joinPath, type SnapshotTree } from "./snapshot-tree.ts";
 
 /** `metadata`: the same content with other attributes. A directory whose own attributes are equal is not named. */
 export type DifferenceKind = "added" | "removed" | "changed" | "metadata";
@@ -30,16 +29,19 @@ interface Level {
   right: TreeObject | undefined;
 }
 
+/** Told of what could not be read, most often a directory, or not to its end; all else goes on. */
+export type OnDamage = (path: ByteString, error: CostorError) => void;
+
 export interface DiffInit {
   readonly onDamage: OnDamage;
   readonly signal?: AbortSignal;
 }
 
 /** Differences in byte order of names, a directory before what it holds. Iterative: no depth overflows. */
-export async function* diffSnapshots(
+export async function* diffTrees(
   components: DiffComponents,
-  before: SnapshotTree,
-  after: SnapshotTree,
+  before: NodePointer,
+  after: NodePointer,
   { onDamage, signal }: DiffInit,
 ): AsyncGenerator<Difference> {
   const { reader, contents } = components;
@@ -69,8 +71,8 @@ export async function* diffSnapshots(
     await advance(level, true, true);
     return level;
   };
-  if (isSameNode(before.root, after.root)) return;
-  const levels = [await open("/" as ByteString, before.root, after.root)];
+  if (isSameNode(before, after)) return;
+  const levels = [await open("/" as ByteString, before, after)];
   for (let level = levels.at(-1); level; level = levels.at(-1)) {
     signal?.throwIfAborted();
     const { left, right } = level;
