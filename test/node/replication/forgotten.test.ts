@@ -30,7 +30,7 @@ const setBack = ({ store }: ReplicatingSite, owner: ReplicatingSite, ids: readon
 
 const reportOf = (site: ReplicatingSite): Promise<void> => reportForgotten(site.holderComponents());
 
-const lossesOf = (site: ReplicatingSite): readonly [slice: number, count: number][] =>
+const lossesOf = (site: ReplicatingSite): (readonly [slice: number, count: number])[] =>
   site.ledger
     .statements(site.siteId, "loss")
     .map(({ statement }) => [statement.slice, statement.count] as const)
