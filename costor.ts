@@ -11,7 +11,10 @@ await runProgram(process.argv, {
   },
   site: {
     description: "run and look after a site",
-    addCommands: async (program) => (await import("./node/cli/program.ts")).addSiteCommands(program),
+    addCommands: async (program) => {
+      const site = (await import("./node/cli/program.ts")).addSiteCommands(program);
+      (await import("./rescue/rescue-commands.ts")).addExtractCommand(site);
+    },
   },
   federation: {
     description: "sites that keep each other's backups",

@@ -93,6 +93,11 @@ export const errorRegistry = {
     "Take the kit of this site: `costor site kit status` shows the fingerprint that stands on it.",
   ),
   "kit-wrong-word": spec(422, false, "Read the words from the recovery kit again, by their numbers."),
+  "store-missing": spec(
+    404,
+    false,
+    "Give the directory that was the site's --data: at least one whole file of its store/segments has to be in it.",
+  ),
   "site-not-made": spec(404, false, "Start the site once with `costor site start`; the first start makes its keys."),
   // Ledger
   "ledger-refused": spec(

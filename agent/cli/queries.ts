@@ -9,6 +9,7 @@ import { type ByteString, byteStringFromText, displayName } from "#protocol/byte
 import { CostorError } from "#protocol/errors.ts";
 import type { SnapshotSummary } from "#protocol/http.ts";
 import type { TreeObject } from "#protocol/tree.ts";
+import type { TreeReader } from "#protocol/tree-reader.ts";
 import { exitCodes } from "#terminal/exit-codes.ts";
 import { printJson, printLine, printTable, withoutEscapes } from "#terminal/output.ts";
 import { formatBytes, formatCount, formatCountOf } from "#terminal/quantities.ts";
@@ -33,8 +34,11 @@ export interface QueryInit {
 
 export async function showSnapshots(init: QueryInit): Promise<void> {
   await using queries = await openQueries(init.configFile, init.signal);
-  const snapshots = await queries.snapshots();
-  if (init.json) return printJson(snapshots.map(snapshotForJson));
+  printSnapshots(await queries.snapshots(), init);
+}
+
+export function printSnapshots(snapshots: readonly SnapshotSummary[], { json }: { json: boolean }): void {
+  if (json) return printJson(snapshots.map(snapshotForJson));
   printTable(snapshots, [
     { title: "SNAPSHOT", text: (snapshot) => snapshot.id },
     { title: "STARTED", text: (snapshot) => formatTime(snapshot.startedMs) },
@@ -67,9 +71,22 @@ export async function showListing(
   isRecursive: boolean,
 ): Promise<void> {
   await using queries = await openQueries(init.configFile, init.signal);
-  const tree = await queries.tree(await queries.choose(snapshot));
+  await printListing(queries.reader, await queries.tree(await queries.choose(snapshot)), {
+    ...init,
+    path,
+    isRecursive,
+  });
+}
+
+export interface ListingInit extends Omit<QueryInit, "configFile"> {
+  readonly path: ByteString;
+  readonly isRecursive: boolean;
+}
+
+export async function printListing(reader: TreeReader, tree: SnapshotTree, init: ListingInit): Promise<void> {
+  const { path, isRecursive } = init;
   const array = init.json ? new JsonArrayWriter() : undefined;
-  for await (const listed of listPath(queries.reader, tree, path, isRecursive, damageTold(init))) {
+  for await (const listed of listPath(reader, tree, path, isRecursive, damageTold(init))) {
     init.signal.throwIfAborted();
     if (array) array.add(objectForJson(listed.path, listed.object));
     else printLine(describeObject(isRecursive ? listed.path : listed.object.name, listed.object));
@@ -78,7 +95,7 @@ export async function showListing(
 }
 
 /** Tells what could not be read; the command goes on and ends as partly done. */
-function damageTold({ json }: QueryInit): OnDamage {
+function damageTold({ json }: Pick<QueryInit, "json">): OnDamage {
   return (path, { code, message }) => {
     process.exitCode = exitCodes.partial;
     const text = json

@@ -1,10 +1,10 @@
 /** `costor agent restore`: brings back a snapshot, or parts of it, under a directory. */
 import type { OverwriteMode } from "#agent/files/overwrite.ts";
 import type { RestoreReport } from "#agent/restore/restore-report.ts";
-import { runRestore } from "#agent/restore/restore.ts";
+import { type RestoreInit, runRestore } from "#agent/restore/restore.ts";
 import { chooseSnapshot } from "#agent/query/snapshot-tree.ts";
 import { type ByteString, displayName } from "#protocol/byte-string.ts";
-import { parseSnapshotId } from "#protocol/ids.ts";
+import { type SnapshotId, parseSnapshotId } from "#protocol/ids.ts";
 import { exitCodes } from "#terminal/exit-codes.ts";
 import { printJson, printLine, withoutEscapes } from "#terminal/output.ts";
 import { createProgress } from "#terminal/progress.ts";
@@ -12,9 +12,8 @@ import { formatBytes, formatCount, formatCountOf, formatDuration } from "#termin
 import { openAgent } from "./open-agent.ts";
 import { pathForJson } from "./presentation.ts";
 
-export interface RestoreCommandInit {
-  readonly configFile: string;
-  readonly snapshot: string;
+export interface RestoreOptions {
+  /** Everything when empty. */
   readonly paths: readonly ByteString[];
   readonly to: ByteString;
   readonly overwrite: OverwriteMode;
@@ -26,15 +25,24 @@ export interface RestoreCommandInit {
   readonly signal: AbortSignal;
 }
 
-export async function restore(init: RestoreCommandInit): Promise<void> {
+export async function restore(init: RestoreOptions & { configFile: string; snapshot: string }): Promise<void> {
   using agent = await openAgent(init.configFile);
   const { config, client } = agent;
   const ids = (await client.snapshots(init.signal)).map(({ id }) => parseSnapshotId(id));
+  await restoreFrom({ config, client }, chooseSnapshot(init.snapshot, ids), init);
+}
+
+/** Restores from wherever snapshots and primes come, and says what became of it. */
+export async function restoreFrom(
+  { config, client }: Pick<RestoreInit, "config" | "client">,
+  snapshotId: SnapshotId,
+  init: RestoreOptions,
+): Promise<void> {
   using progress = await createProgress({ title: init.isDryRun ? "Looking" : "Restoring", json: init.json });
   const report = await runRestore({
     config,
     client,
-    snapshotId: chooseSnapshot(init.snapshot, ids),
+    snapshotId,
     paths: init.paths,
     to: init.to,
     overwrite: init.overwrite,
@@ -65,7 +73,7 @@ function reportForJson(report: RestoreReport): Record<string, unknown> {
   };
 }
 
-function printReport(report: RestoreReport, init: RestoreCommandInit): void {
+function printReport(report: RestoreReport, init: RestoreOptions): void {
   const warn = (text: string): void => void process.stderr.write(`${text}\n`);
   const counts = [
     `${formatCountOf(report.restoredCount, "object")} (${formatBytes(report.restoredBytes)})`,

@@ -16,10 +16,15 @@ import type { RestoreTally } from "./restore-report.ts";
 /** Whether an object stays, `path` being where it was on the machine. */
 export type Protection = (path: () => ByteString, stat: FileStat) => boolean;
 
+/** What protection goes by; there is no database where no agent of this machine restores. */
+export type ProtectionConfig = Pick<AgentConfig, "include" | "exclude"> & {
+  readonly databaseDirectory: string | undefined;
+};
+
 /** Sockets, what the configuration leaves out of backups, and the agent's own database. */
-export function createProtection(config: Pick<AgentConfig, "include" | "exclude" | "databaseDirectory">): Protection {
-  const filter = createPathFilter(config.include, config.exclude);
-  const own = statIfThere(byteStringFromText(config.databaseDirectory));
+export function createProtection({ include, exclude, databaseDirectory }: ProtectionConfig): Protection {
+  const filter = createPathFilter(include, exclude);
+  const own = databaseDirectory === undefined ? undefined : statIfThere(byteStringFromText(databaseDirectory));
   return (path, stat) =>
     stat.type === "socket" ||
     (stat.inode === own?.inode && stat.device === own.device) ||

@@ -1,4 +1,4 @@
-/** One restore run. Who calls: agent/cli. */
+/** One restore run, from wherever snapshots and primes come. Who calls: agent/cli, rescue. */
 import { availableParallelism } from "node:os";
 import { type ByteString, byteStringFromBytes, displayName } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
@@ -13,7 +13,7 @@ import { isOsError } from "#agent/files/os-error.ts";
 import type { OverwriteMode } from "#agent/files/overwrite.ts";
 import { componentsOf, openOrCreateRoot, openRoot } from "#agent/files/root-path.ts";
 import { removeLeftovers } from "#agent/files/temporary-name.ts";
-import { Deleting, createProtection } from "./deleting.ts";
+import { Deleting, type ProtectionConfig, createProtection } from "./deleting.ts";
 import { rehearseRestore } from "./dry-run.ts";
 import { PlacePool } from "./place-pool.ts";
 import { PrimeGroups, type PrimeSource } from "./prime-groups.ts";
@@ -26,7 +26,7 @@ export interface RestoreClient extends PrimeSource {
 }
 
 export interface RestoreInit {
-  readonly config: AgentConfig;
+  readonly config: ProtectionConfig & Pick<AgentConfig, "workersCount">;
   readonly client: RestoreClient;
   readonly snapshotId: SnapshotId;
   /** Absolute paths as they were on the machine; everything when empty. */

@@ -14,12 +14,13 @@ import { kitReminderOnce } from "./kit-text.ts";
 import { callOn } from "./site-access.ts";
 import { addStartCommand } from "./start.ts";
 
-export function addSiteCommands(program: Command): void {
+export function addSiteCommands(program: Command): Command {
   const site = program.command("site").description("run and look after a site");
   addStartCommand(site);
   addEnrolCommands(site);
   addKitCommands(site);
   addStoreCommands(site);
+  return site;
 }
 
 function addEnrolCommands(site: Command): void {

@@ -53,7 +53,6 @@ export async function openKeeping(components: KeepingComponents): Promise<Keepin
     settings: () => settingsOf(settings),
     holdingLimits: () => holdingLimits(components),
     suspicion: () => suspicionOf(ownLog),
-    wasLedBack: () => ownLog.wasLedBack && ownLog.isReady && ownLog.suspicion === undefined,
     regained: () => ownLog.regained(),
     onEvent: (event) => {
       if (event.event !== "put-off" && event.event !== "refused") {

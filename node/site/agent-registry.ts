@@ -45,6 +45,12 @@ function factOf(agent: StoredAgent): SiteFact {
   return { kind: KIND, key: id, value: encodeCbor(value) };
 }
 
+/** The agents that a store tells of. Throws `store-damaged`. */
+export async function* readAgents(store: Pick<PrimeStore, "facts">): AsyncGenerator<StoredAgent> {
+  for await (const { key, value } of store.facts(KIND))
+    yield { id: parseAgentId(key), ...readFactValue(value, schema, KIND) };
+}
+
 export class AgentRegistry {
   private readonly store: Pick<PrimeStore, "appendFacts">;
   private readonly changes: SiteChanges;
@@ -60,10 +66,7 @@ export class AgentRegistry {
     changes: SiteChanges = new SiteChanges(),
   ): Promise<AgentRegistry> {
     const registry = new AgentRegistry(store, changes);
-    for await (const { key, value } of store.facts(KIND)) {
-      const id = parseAgentId(key);
-      registry.agents.set(id, { id, ...readFactValue(value, schema, KIND) });
-    }
+    for await (const agent of readAgents(store)) registry.agents.set(agent.id, agent);
     return registry;
   }
 

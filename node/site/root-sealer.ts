@@ -5,7 +5,10 @@ import type { RootSealer } from "./snapshot-registry.ts";
 
 const loadSealing = () => import("#protocol/read-sealing.ts");
 
-export function makeRootSealer({ siteId }: SiteIdentity, { readPrivateKey }: SiteSecrets): RootSealer {
+export function makeRootSealer(
+  { siteId }: Pick<SiteIdentity, "siteId">,
+  { readPrivateKey }: Pick<SiteSecrets, "readPrivateKey">,
+): RootSealer {
   const readPublicKey = publicKeyOf("x25519", readPrivateKey);
   return {
     seal: async (plain, agent, snapshot) => {

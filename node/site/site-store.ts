@@ -6,7 +6,7 @@ import { SegmentStore } from "#node/store/segment-store.ts";
 import { StoreProxy } from "#node/store/store-proxy.ts";
 import type { CostorError } from "#protocol/errors.ts";
 
-const storeDirectoryOf = (dataDirectory: string): string => join(dataDirectory, "store");
+export const storeDirectoryOf = (dataDirectory: string): string => join(dataDirectory, "store");
 
 /** In this thread, for one command. Throws `store-locked` when another process has it open. */
 export function openSiteStore(dataDirectory: string): Promise<PrimeStore> {

@@ -210,7 +210,10 @@ export async function unrecorded(index: StoreIndex, damage: readonly DamagedStre
 }
 
 /** The salt that most segments state; a single foreign segment does not make the others foreign. */
-function chooseSalt(segments: readonly FoundSegment[], known: StoreSalt | undefined): StoreSalt {
+export function chooseSalt(
+  segments: readonly { readonly header: { readonly salt: StoreSalt } | undefined }[],
+  known: StoreSalt | undefined,
+): StoreSalt {
   const counts = new Map<string, number>();
   for (const { header } of segments) {
     const text = header?.salt.toString("hex");
