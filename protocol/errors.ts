@@ -81,7 +81,7 @@ export const errorRegistry = {
     false,
     "Put the named file back from a copy of the data directory; the recovery kit brings the site back without it.",
   ),
-  "kit-file-exists": spec(409, false, "Name another file with --kit, or move that one away."),
+  "kit-file-exists": spec(409, false, "Name another file, or move that one away."),
   "listen-failed": spec(
     500,
     false,

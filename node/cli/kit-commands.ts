@@ -1,13 +1,18 @@
 /** `costor site kit …`: is the recovery kit put away, and is it right? */
+import { writeFile } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { CostorError } from "#protocol/errors.ts";
 import { deriveRecoveryKey, fingerprintOf } from "#protocol/keys.ts";
+import { formatKit } from "#protocol/kit.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
+import { formatCountOf } from "#terminal/quantities.ts";
 import type { KitState } from "#node/control/calls.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { type GivenKit, type KitOptions, addKitOptions, readGivenKit } from "./kit-input.ts";
+import { kitFederationOf } from "./kit-federation.ts";
+import { kitPage } from "./kit-page.ts";
 import { kitReminder } from "./kit-text.ts";
 import { callOn } from "./site-access.ts";
 
@@ -32,7 +37,44 @@ export function addKitCommands(site: Command): void {
       printLine(`This is the recovery kit of ${siteName}. Nothing of it was kept here.`);
     },
   );
+  addKitPaper(kit);
 }
+
+function addKitPaper(kit: Command): void {
+  addKitOptions(
+    onData(kit, "page", "write the kit as a page to print, or as a file, with the addresses of the other sites"),
+  )
+    .requiredOption("--out <file>", "the new file: .html for the page, else the kit's file")
+    .action(async ({ data, json, out, ...options }: DataOptions & KitOptions & { out: string }) => {
+      const { siteName, fingerprint } = await callOn(data, "kit", {});
+      const federation = await kitFederationOf(data);
+      using given = await readGivenKit(options);
+      requireKitOf(fingerprint, given);
+      const { siteId, kitRoot } = given;
+      const written = { siteName, siteId, kitRoot, ...(federation === undefined ? {} : { federation }) };
+      const isPage = out.endsWith(".html");
+      await writeSecret(out, isPage ? kitPage(written, new Date().toISOString().slice(0, 10)) : formatKit(written));
+      const membersCount = federation?.members.length ?? 0;
+      if (json) return printJson({ out, membersCount });
+      printLine(
+        `${out} has the kit of ${siteName}, with the addresses of ${formatCountOf(membersCount, "other site")}.`,
+      );
+      if (isPage)
+        printLine("Print it from a browser, on paper that nobody else takes from the printer, and delete the file.");
+    });
+}
+
+/** For its owner only, and nothing is overwritten. Throws `kit-file-exists`. */
+async function writeSecret(path: string, text: string): Promise<void> {
+  try {
+    await writeFile(path, text, { mode: 0o600, flag: "wx" });
+  } catch (cause) {
+    if (!isNodeError(cause) || cause.code !== "EEXIST") throw cause;
+    throw new CostorError("kit-file-exists", `${path} exists and is not overwritten`, { cause });
+  }
+}
+
+const isNodeError = (error: unknown): error is NodeJS.ErrnoException => error instanceof Error && "code" in error;
 
 /** Throws `kit-of-another-site`. */
 function requireKitOf(fingerprint: string, { kitRoot }: GivenKit): void {

@@ -1,6 +1,6 @@
 /** What people can tell a site about its federation, and what they are told: the one door of commands and API. */
 import type { WhatIf } from "#ledger/what-if.ts";
-import type { SiteId } from "#protocol/ids.ts";
+import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 import type { FederationStatus } from "./federation-status.ts";
 import type { FederationSettings, SettingsChange } from "./settings.ts";
@@ -27,6 +27,10 @@ export interface Member {
   readonly isThisSite: boolean;
   readonly isConnected: boolean;
   readonly place: string;
+  /** Multiaddr texts, from its profile. */
+  readonly addresses: readonly string[];
+  /** Of its machine, as far as it is known. */
+  readonly peer?: PeerKey;
   /** A change that people here wish, and that not enough others wish yet. */
   readonly wish?: "admit" | "remove";
 }

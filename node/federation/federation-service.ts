@@ -185,6 +185,8 @@ export class FederationService implements FederationControl {
         isThisSite: site === federation.siteId,
         isConnected: peer !== undefined && connected.has(peer),
         place: profile?.domain ?? "",
+        addresses: profile?.addresses ?? [],
+        ...(peer === undefined ? {} : { peer }),
         ...(wish === undefined ? {} : { wish: wish.action }),
       };
     });

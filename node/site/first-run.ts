@@ -120,7 +120,7 @@ async function makeIdentity(newDirectory: string, init: FirstRunInit): Promise<v
     await createDurably(kitCheckPathOf(newDirectory), encodeKitCheck(await makeKitCheck(wordsOfKitRoot(kitRoot))));
     await syncDirectory(newDirectory);
     passFailpoint("start.identity-written");
-    await handOver(formatKit(init.siteName, kitRoot), init);
+    await handOver(formatKit({ siteName: init.siteName, siteId: identity.siteId, kitRoot }), init);
     passFailpoint("start.kit-written");
   } finally {
     kitRoot.fill(0);

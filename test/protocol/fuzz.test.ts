@@ -204,7 +204,9 @@ const targets: readonly Target[] = [
   },
   {
     name: "recovery kit",
-    samples: ["Hill School", 'a "b" \\ \u202e'].map((name) => Buffer.from(formatKit(name, kitRoot))),
+    samples: ["Hill School", 'a "b" \\ \u202e'].map((name) =>
+      Buffer.from(formatKit({ siteName: name, siteId, kitRoot })),
+    ),
     count: count(500, 50_000),
     codes: ["kit-invalid"],
     read: (bytes) => assert.deepEqual(parseKit(bytes.toString()).kitRoot, new Uint8Array(kitRoot)),

@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import * as fc from "fast-check";
 import { isCostorError } from "#protocol/errors.ts";
+import { parseFederationId } from "#protocol/ids.ts";
 import { deriveRecoveryKey, fingerprintOf, siteIdOf } from "#protocol/keys.ts";
-import { formatKit, parseKit } from "#protocol/kit.ts";
+import { type RecoveryKit, formatKit, parseKit } from "#protocol/kit.ts";
 import { findWord, kitRootOfWords, nearestWords, readWords, wordsOfKitRoot } from "#protocol/kit-words.ts";
 import { suite } from "#test/support/suite.ts";
 import { fromHex, readVectors } from "#test/support/vectors.ts";
@@ -16,6 +17,11 @@ interface Case {
 }
 
 const root = fromHex("00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210");
+const kitOf = (siteName: string, kitRoot: Uint8Array): RecoveryKit => ({
+  siteName,
+  siteId: siteIdOf(deriveRecoveryKey(kitRoot).publicKey),
+  kitRoot,
+});
 const says =
   (text: string | RegExp, details: Record<string, unknown> = {}) =>
   (error: unknown) => {
@@ -42,7 +48,7 @@ test("any root comes back from its words and from its file, whatever the site's 
       fc.string({ unit: "binary", maxLength: 100 }),
       (kitRoot, siteName) => {
         assert.deepEqual(Buffer.from(kitRootOfWords(wordsOfKitRoot(kitRoot).join(" "))), Buffer.from(kitRoot));
-        const kit = parseKit(formatKit(siteName, kitRoot));
+        const kit = parseKit(formatKit(kitOf(siteName, kitRoot)));
         assert.equal(kit.siteName, siteName);
         assert.equal(kit.siteId, siteIdOf(deriveRecoveryKey(kitRoot).publicKey));
         assert.deepEqual(Buffer.from(kit.kitRoot), Buffer.from(kitRoot));
@@ -115,7 +121,7 @@ test("too few and too many words are counted", () => {
 
 test("a word exchanged for another of the list is noticed: by the checksum, or in a file by the site's id", () => {
   const words = wordsOfKitRoot(root);
-  const text = formatKit("Hill School", root);
+  const text = formatKit(kitOf("Hill School", root));
   let noticed = 0;
   for (const other of wordsOfKitRoot(randomBytes(32))) {
     if (other === words[3]) continue;
@@ -129,7 +135,7 @@ test("a word exchanged for another of the list is noticed: by the checksum, or i
 });
 
 test("each changed, missing or repeated line is named", () => {
-  const text = formatKit("Hill School", root);
+  const text = formatKit(kitOf("Hill School", root));
   assert.throws(() => parseKit(text.replace("Hill", "Hall")), says("checksum is wrong"));
   assert.throws(() => parseKit(text.replace("version: 1", "version: 2")), says("version 2 is unknown"));
   assert.throws(() => parseKit(text.replace(/site-id: ./, "site-id: x")), says("are not those of site x"));
@@ -147,14 +153,39 @@ test("each changed, missing or repeated line is named", () => {
   assert.throws(() => parseKit("#".repeat(100_000)), says("too long"));
 });
 
+test("what a kit says of the federation comes back, whatever the names are", () => {
+  fc.assert(
+    fc.property(
+      fc.string({ unit: "binary", maxLength: 30 }),
+      fc.array(
+        fc.record(
+          { name: fc.string({ unit: "binary", maxLength: 30 }), addresses: fc.array(fc.string()) },
+          { noNullPrototype: true },
+        ),
+      ),
+      (name, members) => {
+        const federation = { federationId: parseFederationId("ab".repeat(32)), name, members };
+        assert.deepEqual(parseKit(formatKit({ ...kitOf("Hill School", root), federation })).federation, federation);
+      },
+    ),
+  );
+  const text = formatKit({
+    ...kitOf("Hill School", root),
+    federation: { federationId: parseFederationId("ab".repeat(32)), name: "North", members: [] },
+  });
+  assert.throws(() => parseKit(text.replace("federation-id: a", "federation-id: x")), says("says of the federation"));
+  assert.throws(() => parseKit(`${text}  {"name": 1}\n`), says("says of the federation"));
+  assert.throws(() => parseKit(text.replace('"North"', "North")), says("quotation marks"));
+});
+
 test("windows line ends, added comments and blank lines do no harm", () => {
-  const text = formatKit("Hill School", root).replaceAll("\n", "\r\n");
+  const text = formatKit(kitOf("Hill School", root)).replaceAll("\n", "\r\n");
   assert.deepEqual(Buffer.from(parseKit(`# kept in the safe\r\n\r\n${text}\r\n`).kitRoot), root);
 });
 
 test("an error about a kit never carries its words", () => {
   const words = wordsOfKitRoot(root);
-  const text = formatKit("Hill School", root);
+  const text = formatKit(kitOf("Hill School", root));
   for (const damaged of [
     text.replace("Hill", "Hall"),
     text.replace(` 4 ${words[3]}`, " 4 zoo"),

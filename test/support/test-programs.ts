@@ -16,6 +16,8 @@ const packages: Readonly<Record<string, string>> = {
   openssl: "openssl",
   "mkfs.vfat": "dosfstools",
   "ntfs-3g": "ntfs-3g",
+  chromium: "chromium",
+  pdftotext: "poppler-utils",
   "/usr/bin/time": "time",
   "/usr/lib/*/faketime/libfaketimeMT.so.1": "faketime",
 };

@@ -156,6 +156,22 @@ test("a whole kit is rehearsed from its file, from words and from standard input
   });
 });
 
+test("the kit is written as a page and as a file, for its owner only, and nothing is overwritten", async () => {
+  await withSite(async (_site, data, kitFile) => {
+    const write = (out: string) =>
+      runCommand("site", "kit", "page", "--data", data, "--kit", kitFile, "--out", out, "--json");
+    const [page, file] = [join(data, "../kit.html"), join(data, "../again.txt")];
+    for (const out of [page, file]) {
+      assert.deepEqual((await write(out)).json(), { out, membersCount: 0 });
+      assert.equal((await stat(out)).mode & 0o777, 0o600);
+    }
+    assert.equal(await readFile(file, "utf8"), await readFile(kitFile, "utf8"));
+    assert.match(await readFile(page, "utf8"), /Recovery kit: Hill School/);
+    const again = await write(page);
+    assert.deepEqual([again.code, codeOf(again.stderr)], [1, "kit-file-exists"]);
+  });
+});
+
 test("check, stats, agents and rebuild-index answer beside a running site and without", async () => {
   await withSite(async (site, data) => {
     const ask = async (...words: string[]) => {

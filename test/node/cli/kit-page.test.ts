@@ -1,0 +1,135 @@
+/**
+ * Goal: the printed page is enough by itself. Method: the key is recovered from the page's text alone, and from the PDF that
+ * Chromium prints where there is one; hostile names stay text.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { kitPage } from "#node/cli/kit-page.ts";
+import { peerIdText } from "#node/cli/kit-federation.ts";
+import { peerIdOf } from "#node/peers/peer-identity.ts";
+import { parseFederationId, parsePeerKey } from "#protocol/ids.ts";
+import { deriveRecoveryKey, fingerprintOf, siteIdOf } from "#protocol/keys.ts";
+import type { RecoveryKit } from "#protocol/kit.ts";
+import { kitRootOfWords } from "#protocol/kit-words.ts";
+import { scratchDirectory } from "#test/support/scratch.ts";
+import { suite } from "#test/support/suite.ts";
+import { fromHex } from "#test/support/vectors.ts";
+
+const kitRoot = fromHex("00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210");
+const kit: RecoveryKit = {
+  siteName: "Hill School",
+  siteId: siteIdOf(deriveRecoveryKey(kitRoot).publicKey),
+  kitRoot,
+  federation: {
+    federationId: parseFederationId("5d".repeat(32)),
+    name: "Schools of the north",
+    members: [
+      {
+        name: "Lake School",
+        addresses: [
+          "/dns4/backup.lake-school.example/tcp/8444/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN",
+        ],
+      },
+      ...Array.from({ length: 7 }, (_, index) => ({
+        name: `School ${index}`,
+        addresses: [
+          `/ip4/203.0.113.${index}/tcp/8444/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN`,
+          `/ip6/2001:db8::${index}/tcp/8444/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN`,
+        ],
+      })),
+    ],
+  },
+};
+
+const textOf = (page: string): string =>
+  page
+    .replace(/<(style|title|svg)[^]*?<\/\1>/g, "")
+    .replace(/<[^>]*>/g, " ")
+    .replace(/&#(\d+);/g, (_, code: string) => String.fromCodePoint(Number(code)));
+
+/** The words in the order of their numbers. */
+function wordsIn(text: string): string {
+  const numbered = new Map(
+    [...text.matchAll(/\b(\d+)\s+([a-z]+)\b/g)].map(([, number, word]) => [Number(number), word]),
+  );
+  return Array.from({ length: 24 }, (_, index) => numbered.get(index + 1)).join(" ");
+}
+
+const test = suite("kit page");
+
+test("the key is recovered from the page's text alone, and all else that is needed stands there", () => {
+  const text = textOf(kitPage(kit, "2026-11-26"));
+  const found = kitRootOfWords(wordsIn(text.slice(text.indexOf("The 24 words"), text.indexOf("How to know"))));
+  assert.deepEqual(Buffer.from(found), kitRoot);
+  const { publicKey } = deriveRecoveryKey(found);
+  assert.ok(text.includes(fingerprintOf(publicKey)));
+  assert.ok(text.includes(siteIdOf(publicKey)));
+  assert.ok(text.includes(kit.federation!.federationId));
+  assert.ok(text.includes("Lake School") && text.includes(kit.federation!.members[0]!.addresses[0]!));
+  assert.ok(text.includes("And 3 more"));
+});
+
+test("there are six steps, and the page loads nothing from anywhere", () => {
+  const page = kitPage(kit, "2026-11-26");
+  assert.equal(/<ol class="steps">([^]*?)<\/ol>/.exec(page)![1]!.split("<li>").length - 1, 6);
+  assert.doesNotMatch(page.replaceAll("http://www.w3.org/2000/svg", ""), /https?:|src=|href=|@import|url\(/);
+});
+
+test("names that are markup stay text", () => {
+  const hostile = `<img src=x onerror=alert(1)>"'&`;
+  const page = kitPage(
+    {
+      ...kit,
+      siteName: hostile,
+      federation: { ...kit.federation!, name: hostile, members: [{ name: hostile, addresses: [hostile] }] },
+    },
+    "2026-11-26",
+  );
+  assert.doesNotMatch(page, /<img/);
+  assert.ok(textOf(page).includes(hostile));
+});
+
+test("a site in no federation has a page too", () => {
+  const { federation: _, ...alone } = kit;
+  const text = textOf(kitPage(alone, "2026-11-26"));
+  assert.doesNotMatch(text, /Federation id|undefined/);
+});
+
+test("a machine's PeerId is written as libp2p writes it", () => {
+  for (const seed of [1, 2, 250]) {
+    const { publicKey } = deriveRecoveryKey(Buffer.alloc(32, seed));
+    const peer = parsePeerKey(publicKey.toString("hex"));
+    assert.equal(peerIdText(peer), peerIdOf(peer).toString());
+  }
+});
+
+test("it prints on one sheet, from which the key comes back", async ({ skip }) => {
+  const directory = await scratchDirectory("kit-page");
+  const [page, pdf] = [join(directory, "page.html"), join(directory, "page.pdf")];
+  await writeFile(page, kitPage(kit, "2026-11-26"));
+  const chromium = spawnSync(
+    "chromium",
+    [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--no-pdf-header-footer",
+      `--user-data-dir=${directory}/profile`,
+      `--print-to-pdf=${pdf}`,
+      page,
+    ],
+    { timeout: 100_000 },
+  );
+  if (chromium.error) skip(`chromium does not run here: ${chromium.error.message}`);
+  assert.equal(chromium.status, 0, String(chromium.stderr));
+  const pages = (await readFile(pdf, "latin1")).match(/\/Type\s*\/Page\b/g);
+  assert.equal(pages?.length, 1);
+  const read = spawnSync("pdftotext", ["-raw", pdf, "-"], { encoding: "utf8" });
+  if (read.error) skip(`pdftotext does not run here: ${read.error.message}`);
+  const text = read.stdout.slice(read.stdout.indexOf("The 24 words"), read.stdout.indexOf("How to know"));
+  assert.deepEqual(Buffer.from(kitRootOfWords(wordsIn(text.slice("The 24 words".length)))), kitRoot);
+});
+
+test.run();
