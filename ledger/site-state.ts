@@ -12,6 +12,9 @@ export interface Stated<Name extends StatementKind> extends HeldEntry {
 
 type AnyStated = HeldEntry & { readonly statement: HeldStatement };
 
+/** What a machine says of its own disk: with the next machine it is over. */
+const ofOneMachine: ReadonlySet<StatementKind> = new Set(["receipt", "loss"]);
+
 export class SiteState {
   readonly #logs: LogState[] = [];
   /** By kind and subject; the newest is the last. */
@@ -71,12 +74,12 @@ export class SiteState {
   /** The newest of each subject. */
   statements<Name extends StatementKind>(kind: Name): Stated<Name>[] {
     const subjects = this.#subjects.get(kind)?.values() ?? [];
-    return [...subjects].map((entries) => entries.at(-1) as Stated<Name>);
+    return [...subjects].flatMap((entries) => (this.#newestOf(entries) as Stated<Name> | undefined) ?? []);
   }
 
   /** The newest about one subject: docs/specs/replication.md. */
   statement<Name extends StatementKind>(kind: Name, subject: string): Stated<Name> | undefined {
-    return this.#subjects.get(kind)?.get(subject)?.at(-1) as Stated<Name> | undefined;
+    return this.#newestOf(this.#subjects.get(kind)?.get(subject) ?? []) as Stated<Name> | undefined;
   }
 
   /** The entries in force that newer ones have made idle in all that they say. */
@@ -84,12 +87,21 @@ export class SiteState {
     const idle = new Map<string, { readonly held: HeldEntry; count: number }>();
     for (const bySubject of this.#subjects.values())
       for (const entries of bySubject.values())
-        for (const held of entries.slice(0, -1)) {
+        for (const held of entries) {
+          if (held === this.#newestOf(entries)) continue;
           const found = idle.get(held.hash);
           if (found === undefined) idle.set(held.hash, { held, count: 1 });
           else found.count++;
         }
     return [...idle.values()].flatMap(({ held, count }) => (count === held.statements.length ? [held] : []));
+  }
+
+  /** Undefined where all are of former machines, and only a machine itself can say it. */
+  #newestOf(entries: readonly AnyStated[]): AnyStated | undefined {
+    const newest = entries.at(-1);
+    const isOver =
+      newest !== undefined && ofOneMachine.has(newest.statement.kind) && newest.logId !== this.#logs[0]?.log.id;
+    return isOver ? undefined : newest;
   }
 
   /** Whether `one` is newer than `other`: by the order of logs, then by seq. */

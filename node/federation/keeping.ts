@@ -53,6 +53,7 @@ export async function openKeeping(components: KeepingComponents): Promise<Keepin
     settings: () => settingsOf(settings),
     holdingLimits: () => holdingLimits(components),
     suspicion: () => suspicionOf(ownLog),
+    wasLedBack: () => ownLog.wasLedBack && ownLog.isReady && ownLog.suspicion === undefined,
     regained: () => ownLog.regained(),
     onEvent: (event) => {
       if (event.event !== "put-off" && event.event !== "refused") {

@@ -3,7 +3,7 @@ import type { Clock } from "#ledger/clock.ts";
 import type { Peers } from "#ledger/peers.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { type StoredPrime, batchEntryBytes } from "#protocol/batch.ts";
-import { isCostorError } from "#protocol/errors.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { fetchPrimes } from "./fetch-primes.ts";
 import { batchOf, encodeBatch } from "./frame-codec.ts";
@@ -47,7 +47,7 @@ export async function fetchOwn(
   const late = new AbortController();
   const done = new AbortController();
   void clock.sleep(HOLDER_MS, done.signal).then(
-    () => late.abort(),
+    () => late.abort(new CostorError("peer-unreachable", "the holder does not come to an end")),
     () => undefined,
   );
   const either = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]);
@@ -60,7 +60,7 @@ export async function fetchOwn(
     isWhole = true;
   } catch (error) {
     signal?.throwIfAborted();
-    if (!late.signal.aborted && !isPeersFault(error)) throw error;
+    if (!isPeersFault(error)) throw error;
     onFailure?.(holder, error);
   } finally {
     done.abort();

@@ -1,8 +1,11 @@
 /** Tells owners when something that this site keeps for them is lost, and keeps it no more: they send it again. docs/specs/replication.md, Sets */
 import { SLICES_COUNT, sliceOf } from "#ledger/slice.ts";
+import type { StatementOf } from "#ledger/statements.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
+import type { Omissions } from "./omissions.ts";
 import type { OwnerTurns } from "./owner-turns.ts";
+import { hashOfSet } from "./prime-set-hash.ts";
 import type { KeptPrimes, LedgerReader, OwnEntries } from "./replication-ports.ts";
 
 export interface LossComponents {
@@ -12,6 +15,12 @@ export interface LossComponents {
   readonly store: Pick<PrimeStore, "keptTotals" | "lostOf">;
   readonly kept: Pick<KeptPrimes, "release">;
   readonly ownerTurns: OwnerTurns;
+}
+
+export interface ForgottenComponents extends Pick<LossComponents, "self" | "entries" | "ownerTurns"> {
+  readonly ledger: Pick<LedgerReader, "statement" | "statements">;
+  readonly kept: Pick<KeptPrimes, "slice">;
+  readonly omissions: Pick<Omissions, "notes">;
 }
 
 /** At the start, and whenever the store has found damage. The entry comes first: a receipt never says more than is here. */
@@ -30,4 +39,30 @@ export async function reportLosses({ self, ledger, entries, store, kept, ownerTu
       await kept.release(owner, lost);
     });
   }
+}
+
+/**
+ * On a disk that is older than what this site has told others: slices of which the set, without what is noted as left out, is not that
+ * of this site's own receipt. Their owners send what is missing, before an audit finds it.
+ */
+export async function reportForgotten(components: ForgottenComponents): Promise<void> {
+  const { self, ledger, entries, ownerTurns } = components;
+  const receipts = ledger.statements(self, "receipt").map(({ statement }) => statement);
+  for (const [owner, given] of Map.groupBy(receipts, (receipt) => receipt.owner))
+    await ownerTurns.run(owner, async () => {
+      const losses: StatementOf<"loss">[] = [];
+      for (const { slice, hash, count } of given) {
+        if (ledger.statement(self, "loss", `${owner}/${slice}`) !== undefined) continue;
+        const ids = await presentOf(components, owner, slice);
+        const missingCount = Math.max(1, count - ids.length);
+        if (hashOfSet(ids) !== hash) losses.push({ kind: "loss", owner, slice, count: missingCount });
+      }
+      if (losses.length > 0) await entries.writeAll(losses);
+    });
+}
+
+async function presentOf({ kept, omissions }: ForgottenComponents, owner: SiteId, slice: number): Promise<PrimeId[]> {
+  const notes = await Array.fromAsync(omissions.notes(owner, slice));
+  const leftOut = new Set(notes.flatMap(({ ids }) => ids ?? []));
+  return (await kept.slice(owner, slice)).filter((id) => !leftOut.has(id));
 }

@@ -19,7 +19,7 @@ import { HeldClock } from "./held-clock.ts";
 import { type HoldingLimits, HolderQuota } from "./holder-quota.ts";
 import { HolderService } from "./holder-service.ts";
 import { type OwnPrimes, LiveSets } from "./live-sets.ts";
-import { type LossComponents, reportLosses } from "./losses.ts";
+import { type LossComponents, reportForgotten, reportLosses } from "./losses.ts";
 import { Omissions } from "./omissions.ts";
 import { OwnerTurns } from "./owner-turns.ts";
 import { PlacementKeeper } from "./placement-keeper.ts";
@@ -49,6 +49,8 @@ export interface ReplicationComponents {
   readonly holdingLimits: () => Promise<HoldingLimits>;
   /** Why no live set must be signed now: `OwnLog.suspicion`, that nobody was asked yet, or {@link LED_BACK}. */
   readonly suspicion: () => string | undefined;
+  /** Whether this disk is older than what the site has told others, and it may say so: the ledger takes its entries. */
+  readonly wasLedBack: () => boolean;
   /** `OwnLog.regained`. */
   readonly regained: () => Promise<void>;
   readonly onEvent: (event: ReplicationEvent) => void;
@@ -159,6 +161,7 @@ export class Replication implements AsyncDisposable {
     this.#healing = this.#work("healing", 15 * MINUTE_MS, inFederation(heal));
     const regaining = new Regaining(components);
     const regain = async (signal: AbortSignal): Promise<void> => {
+      if (components.wasLedBack()) await reportForgotten(parts);
       if (components.suspicion() !== LED_BACK || !(await regaining.turn(signal))) return;
       this.#healing.soon();
       this.soon();

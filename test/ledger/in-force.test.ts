@@ -46,6 +46,39 @@ test("the newest by the order of logs and then by seq is in force, whatever came
   );
 });
 
+test("what a machine has said of its own disk is over with the site's next machine, and can be withdrawn", async () => {
+  const [former, current] = [new LedgerAuthor("one"), new LedgerAuthor("one", 2)];
+  const owner = new LedgerAuthor("owner").siteId;
+  const set = { generation: 1, count: 0, bytes: 0, hash: "00".repeat(32), snapshots: 1 };
+  const receipt = (slice: number) => ({ kind: "receipt", owner, slice, ...set }) as const;
+  const entries = [
+    former.say(receipt(0)),
+    former.say(receipt(1)),
+    former.say({ kind: "loss", owner, slice: 1, count: 1 }),
+  ];
+  entries.push(former.say(placement(0)));
+  const store = new MemoryLedgerStore();
+  const ledger = await openLedger(store);
+  await ledger.offer({ certificates: [former.log.bytes], entries });
+  assert.equal(ledger.statements(former.siteId, "receipt").length, 2);
+  assert.equal(ledger.superseded(former.siteId).length, 0);
+  await ledger.offer({ certificates: [current.log.bytes], entries: [current.say(receipt(1))] });
+  for (const replica of [ledger, await openLedger(store)]) {
+    assert.equal(replica.statement(former.siteId, "receipt", `${owner}/0`), undefined);
+    assert.equal(replica.statement(former.siteId, "loss", `${owner}/1`), undefined);
+    const [left, ...others] = replica.statements(former.siteId, "receipt");
+    assert.deepEqual([left!.logId, left!.statement.slice, others], [current.log.id, 1, []]);
+    assert.equal(replica.statement(former.siteId, "placement", "0")?.logId, former.log.id);
+    assert.deepEqual(
+      replica
+        .superseded(former.siteId)
+        .map(({ seq }) => seq)
+        .sort(),
+      [0, 1, 2],
+    );
+  }
+});
+
 test("when the newest is withdrawn, the one before it is in force again", async () => {
   const author = new LedgerAuthor("one");
   const ledger = await openLedger();

@@ -32,12 +32,21 @@ export const failedSeeds: readonly FailedSeed[] = [
     program: "federation",
     reason: "a run that ended by one error, and could not write its receipts for another, was a fault of the program",
   },
-];
-
-/** Not mended yet: two holders have failed an audit, one by the loss of its disk, and are not drawn for thirty days; of four sites too few are left. */
-export const openSeeds: readonly RunInit[] = [
-  { seed: 306, sitesCount: 4, hoursCount: 30, hostileCount: 1, vice: "lies", hasLasting: false },
-  { seed: 1, sitesCount: 4, hoursCount: 10, intensity: 3 },
-  // Why was not looked into as yet.
-  { seed: 4, sitesCount: 5, hoursCount: 8, hostileCount: 1, intensity: 3 },
+  {
+    ...{ seed: 1, sitesCount: 4, hoursCount: 10, intensity: 3 },
+    program: "federation",
+    reason:
+      "receipts of machines that had lost their disks counted until audits failed, and then nobody drew the new machines",
+  },
+  {
+    ...{ seed: 4, sitesCount: 5, hoursCount: 8, hostileCount: 1, intensity: 3 },
+    program: "federation",
+    reason: "a holder whose disk was set back said nothing of what it had lost, and failed its audits",
+  },
+  {
+    ...{ seed: 306, sitesCount: 4, hoursCount: 30, hostileCount: 1, vice: "lies", hasLasting: false },
+    program: "federation",
+    reason:
+      "a holder that took too long to give back what was lost ended in an abort, which was taken for a fault of the program",
+  },
 ];

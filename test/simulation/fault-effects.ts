@@ -1,4 +1,5 @@
 /** What each kind of fault does to a running federation, and what ends it. */
+import { COPIES_COUNT } from "#node/replication/replication.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { writeAsClone } from "./clone.ts";
 import type { EventLog } from "./event-log.ts";
@@ -117,13 +118,23 @@ export class FaultEffects {
       case "rollback":
         return this.#setBack(site);
       case "clone":
+        if (!this.#canDoWithout(site)) return undefined;
         return writeAsClone(site, this.#components, fault.label) ? () => {} : undefined;
       case "join":
         return this.#join() ? () => {} : undefined;
       case "expel":
       case "leave":
+        if (!this.#canDoWithout(site)) return undefined;
         return this.#components.people.remove(site, fault.kind) ? () => {} : undefined;
     }
+  }
+
+  /** Whether the others have two places each for their copies when this one takes none: less than that no federation can make good. */
+  #canDoWithout(site: SimSite): boolean {
+    const holders = this.#components.honest.filter(
+      (other) => other !== site && other.hasBegun && !other.isLeaving && !other.isCloned,
+    );
+    return holders.length > COPIES_COUNT;
   }
 
   /**

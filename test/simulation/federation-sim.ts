@@ -14,6 +14,7 @@ import { People } from "./people.ts";
 import { ProgramFaults } from "./program-faults.ts";
 import { RememberedCrypto } from "./remembered-crypto.ts";
 import { SeededRng } from "./seeded-rng.ts";
+import { settledWithinMs } from "./settling.ts";
 import { SimNetwork } from "./sim-network.ts";
 import { SimSite } from "./sim-site.ts";
 import type { StartProgram } from "./site-program.ts";
@@ -211,9 +212,7 @@ class FederationSim {
   }
 
   async #settle(endMs: number, afterEvent: () => void): Promise<void> {
-    // Two nights come in between, in which copies are sent: who was full is not asked for a day. What is only said to be there audits find, within some nights.
-    const isHidden = this.#struck.counts.has("drops") || this.#struck.counts.has("rollback");
-    const boundMs = (isHidden ? 10 * 24 : 54) * HOUR_MS;
+    const boundMs = settledWithinMs({ isHidden: this.#struck.counts.has("drops") });
     // The bound of docs/specs/ledger.md is five minutes: within them one looks closely.
     for (let atMs = endMs; ; atMs += (atMs < endMs + CLOSELY_MS ? 1 : 30) * MINUTE_MS) {
       await this.#time.run(atMs, afterEvent);

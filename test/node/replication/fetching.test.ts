@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { auditAnswer } from "#ledger/audit-sample.ts";
 import type { Clock } from "#ledger/clock.ts";
 import type { Channel } from "#ledger/peers.ts";
+import { fetchOwn } from "#node/replication/fetch-own.ts";
 import { fetchPrimes } from "#node/replication/fetch-primes.ts";
 import { decodeMessage, encodeBatch, encodeMessage } from "#node/replication/frame-codec.ts";
 import { reportLosses } from "#node/replication/losses.ts";
@@ -15,6 +16,7 @@ import { type ErrorCode, isCostorError } from "#protocol/errors.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { suite } from "#test/support/suite.ts";
 import { ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
+import { neverLate } from "./test-clock.ts";
 
 const test = suite("fetching");
 
@@ -115,6 +117,26 @@ test("primes that were not asked for, and wrong bytes, are found out", async () 
     liar.peers.start();
     await isRefused(fetchFrom(owner, liar, owner.siteId, [asked]), code);
   }
+});
+
+test("a holder that never ends its answer is left after an hour, and it is said why", async () => {
+  const all = new ReplicatingFederation();
+  const owner = await all.add("owner");
+  const ids = await owner.backUp("first", 2);
+  const holder = await all.add("slow", { serves: false });
+  const clock = { ...neverLate, sleep: () => asked.promise };
+  const asked = Promise.withResolvers<void>();
+  holder.peers.serve(primesProtocol, async (channel) => {
+    await channel.receive();
+    asked.resolve();
+    await channel.receive();
+  });
+  holder.peers.start();
+  const failures: unknown[] = [];
+  const { siteId: self, peers, view: sites, store } = owner;
+  const onFailure = (_: SiteId, error: unknown): void => void failures.push(error);
+  assert.equal(await fetchOwn({ self, clock, peers, sites, store, onFailure }, holder.siteId, new Set(ids)), false);
+  assert.ok(failures.length === 1 && isCostorError(failures[0], "peer-unreachable"));
 });
 
 // Audits.

@@ -52,6 +52,7 @@ class World {
       settings: () => this.settings,
       holdingLimits: async () => ({ offeredBytes: 1e12, ownerBytes: 1e12 }),
       suspicion: () => undefined,
+      wasLedBack: () => false,
       regained: async () => assert.fail("nothing was led back"),
       onEvent: (event) => void this.events.push(event),
     });
