@@ -15,6 +15,7 @@ import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import { kitReminderOnce } from "./kit-text.ts";
 import { createLog } from "./log.ts";
+import { startBrake } from "./running-brake.ts";
 import { type FederationOptions, startFederation } from "./running-federation.ts";
 
 export interface StartOptions extends FederationOptions {
@@ -70,6 +71,8 @@ export async function runSite(options: StartOptions): Promise<void> {
   const addresses = hostsFor(facade.address.port).map(formatAddress);
   await site.announce(addresses);
   stack.use(await serveControl(dataDirectory, { site, federation: running.service }));
+
+  stack.use(startBrake({ site, log }));
 
   const keeping = new AbortController();
   const keepSnapshots = async (): Promise<void> => {

@@ -4,6 +4,7 @@
  */
 import * as v from "valibot";
 import type { FederationControl } from "#node/federation/federation-control.ts";
+import type { BrakeAlarm } from "#node/site/brake-alarms.ts";
 import type { Site } from "#node/site/site.ts";
 import type { AgentRecord } from "#node/site/agent-registry.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
@@ -28,6 +29,11 @@ const argumentSchemas = {
   kit: v.strictObject({}),
   confirmKit: v.strictObject({
     words: v.record(v.pipe(v.string(), v.regex(/^([1-9]|1\d|2[0-4])$/)), v.pipe(v.string(), v.maxLength(40))),
+  }),
+  alarms: v.strictObject({}),
+  settleAlarm: v.strictObject({
+    snapshot: v.pipe(v.string(), v.minLength(8), v.maxLength(40)),
+    note: v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(500)),
   }),
   stats: v.strictObject({}),
   check: v.strictObject({ readData: v.boolean() }),
@@ -54,6 +60,8 @@ export interface CallResults extends FederationResults {
   revoke: { revoked: string };
   kit: KitState;
   confirmKit: KitState;
+  alarms: { alarms: readonly BrakeAlarm[] };
+  settleAlarm: BrakeAlarm;
   stats: SiteStats;
   check: Awaited<ReturnType<Site["store"]["check"]>>;
   rebuildIndex: { rebuilt: true };
@@ -66,6 +74,8 @@ export interface SiteStats {
   readonly agentsCount: number;
   readonly openSessionsCount: number;
   readonly kitConfirmed: boolean;
+  /** Alarms of the ransomware brake that nobody has settled. */
+  readonly standingAlarmsCount: number;
   readonly store: Awaited<ReturnType<Site["store"]["stats"]>>;
 }
 
@@ -114,12 +124,15 @@ const handlers: Handlers = {
     await site.confirmKit(new Map(Object.entries(words).map(([position, word]) => [Number(position), word])));
     return kitStateOf(site);
   },
+  alarms: async (_, { site }) => ({ alarms: site.brakeAlarms.list() }),
+  settleAlarm: ({ snapshot, note }, { site }) => site.brakeAlarms.settle(snapshot, note),
   stats: async (_, { site }) => ({
     siteName: site.identity.siteName,
     siteId: site.identity.siteId,
     storeGeneration: site.store.generation,
     agentsCount: site.agents.activeCount,
     openSessionsCount: site.sessions.openCount,
+    standingAlarmsCount: site.brakeAlarms.standing().length,
     kitConfirmed: await isKitConfirmed(site),
     store: await site.store.stats(),
   }),

@@ -7,6 +7,7 @@ import { passFailpoint } from "#protocol/failpoint.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 import { publicKeyOf } from "#protocol/raw-keys.ts";
 import { AgentRegistry } from "./agent-registry.ts";
+import { BrakeAlarms } from "./brake-alarms.ts";
 import { Enrolments } from "./enrolments.ts";
 import {
   type SiteIdentity,
@@ -55,6 +56,7 @@ export interface Site {
   readonly snapshots: SnapshotRegistry;
   readonly snapshotKeeps: SnapshotKeeps;
   readonly changes: SiteChanges;
+  readonly brakeAlarms: BrakeAlarms;
   /** When the newest snapshot was received; 0 before the first. */
   receivedMs(): number;
   /** Milliseconds since 1970, by the machine's clock. */
@@ -107,6 +109,7 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
     snapshots,
     snapshotKeeps: new SnapshotKeeps({ store, keep, snapshots }),
     changes,
+    brakeAlarms: await BrakeAlarms.open({ store, now }),
     receivedMs: () => clock.floorMs,
     now,
     kitCheck: () => readKitCheck(siteDirectory),
