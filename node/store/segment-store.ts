@@ -6,7 +6,6 @@
  */
 import { join } from "node:path";
 import type { StoredPrime } from "#protocol/batch.ts";
-import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { type AgentId, type PrimeId, type SiteId, primeIdToBytes } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { compactSegments } from "./compaction.ts";
@@ -14,7 +13,7 @@ import type { Disk } from "./disk.ts";
 import type { ClaimRequest } from "./group-plan.ts";
 import { keptIdPages, KeptReader, lostIdPages, type LostPage } from "./kept-reader.ts";
 import { NodeDisk } from "./node-disk.ts";
-import { PrimeReader, unhealedDamage } from "./prime-reader.ts";
+import { PrimeReader } from "./prime-reader.ts";
 import type {
   CheckInit,
   CheckReport,
@@ -23,8 +22,10 @@ import type {
   FactCause,
   FactKind,
   KeptTotal,
-  SliceTotal,
   PrimeStore,
+  ScrubInit,
+  ScrubStep,
+  SliceTotal,
   StoreStats,
 } from "./prime-store.ts";
 import { agentIdToBytes, deletionRecords, factRecord, siteIdToBytes } from "./record-body.ts";
@@ -33,9 +34,11 @@ import type { ReleaseRequest } from "./release-plan.ts";
 import { SegmentReader } from "./segment-reader.ts";
 import { SpaceReserve } from "./space-reserve.ts";
 import { primesOfBatch, verifiedPrimes } from "./sent-primes.ts";
-import { checkStore } from "./store-check.ts";
-import { isForWantOfSpace } from "./level-handle.ts";
-import { type OpenedLog, openWithReserve } from "./store-opening.ts";
+import { checkStore, type StoreCheckComponents, type StoreCheckInit } from "./store-check.ts";
+import type { StoreIndex } from "./store-index.ts";
+import { scrubStep } from "./store-scrub.ts";
+import { storeStats } from "./store-stats.ts";
+import { openingError, type OpenedLog, openWithReserve } from "./store-opening.ts";
 
 export interface SegmentStoreInit {
   readonly directory: string;
@@ -135,10 +138,16 @@ export class SegmentStore implements PrimeStore {
     return { storedCount: primes.length, storedBytes: primes.reduce((sum, { stored }) => sum + stored.length, 0) };
   }
 
-  async keep(site: SiteId, ids: readonly PrimeId[]): Promise<void> {
-    if (ids.length === 0) return;
-    const by = { site: siteIdToBytes(site) };
-    await this.#log.submit({ type: "claim", by, ids: ids.map(primeIdToBytes), primes: [] });
+  keep(site: SiteId, ids: readonly PrimeId[]): Promise<void> {
+    return this.#note({ site: siteIdToBytes(site) }, ids);
+  }
+
+  claim(sender: AgentId, ids: readonly PrimeId[]): Promise<void> {
+    return this.#note({ agent: agentIdToBytes(sender) }, ids);
+  }
+
+  async #note(by: ClaimRequest["by"], ids: readonly PrimeId[]): Promise<void> {
+    if (ids.length > 0) await this.#log.submit({ type: "claim", by, ids: ids.map(primeIdToBytes), primes: [] });
   }
 
   async release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
@@ -181,18 +190,26 @@ export class SegmentStore implements PrimeStore {
     return this.#kept.lostPage(site, after);
   }
 
-  async hasSent(sender: AgentId, ids: readonly PrimeId[]): Promise<boolean[]> {
+  hasSent(sender: AgentId, ids: readonly PrimeId[]): Promise<boolean[]> {
     const digests = ids.map(primeIdToBytes);
     const agent = agentIdToBytes(sender);
-    const ask = () =>
-      this.#log.live.read(async (index) => {
-        const [places, claims] = await Promise.all([index.locate(digests), index.hasClaims(digests, agent)]);
-        return digests.map((_, at) => places[at] !== undefined && claims[at]!);
-      });
-    const answers = await ask();
+    return this.#believed(async (index) => {
+      const [places, claims] = await Promise.all([index.locate(digests), index.hasClaims(digests, agent)]);
+      return digests.map((_, at) => places[at] !== undefined && claims[at]!);
+    });
+  }
+
+  has(ids: readonly PrimeId[]): Promise<boolean[]> {
+    const digests = ids.map(primeIdToBytes);
+    return this.#believed(async (index) => (await index.locate(digests)).map((place) => place !== undefined));
+  }
+
+  /** That something is not there is believed only once the index is known to be complete. */
+  async #believed(ask: (index: StoreIndex) => Promise<boolean[]>): Promise<boolean[]> {
+    const answers = await this.#log.live.read(ask);
     if (!answers.includes(false) || this.#isVerified) return answers;
     await this.whenVerified();
-    return ask();
+    return this.#log.live.read(ask);
   }
 
   get(id: PrimeId): Promise<Buffer> {
@@ -246,20 +263,32 @@ export class SegmentStore implements PrimeStore {
     return this.#log.live.read((index) => index.areClosed(marks));
   }
 
-  check(init: CheckInit = {}): Promise<CheckReport> {
-    const components = {
-      disk: this.#disk,
-      live: this.#log.live,
-      runAlone: <T>(action: () => Promise<T>) => this.#log.runAlone(action),
-    };
-    return checkStore(components, init, {
+  get #checked(): StoreCheckComponents {
+    return { disk: this.#disk, live: this.#log.live, runAlone: (action) => this.#log.runAlone(action) };
+  }
+
+  get #checkInit(): StoreCheckInit {
+    return {
       logEnd: () => this.#log.end,
       quarantine: (damage) => this.#log.recordFoundDamageInTurn(damage),
-    });
+      rebuild: (reason) => this.#log.rebuildInTurn(reason),
+    };
+  }
+
+  check(init: CheckInit = {}): Promise<CheckReport> {
+    return checkStore(this.#checked, init, this.#checkInit);
+  }
+
+  scrub(init: ScrubInit): Promise<ScrubStep> {
+    return scrubStep(this.#checked, this.#checkInit, init);
+  }
+
+  verifyIndex(): Promise<boolean> {
+    return this.#log.live.verifyAgain();
   }
 
   rebuildIndex(): Promise<void> {
-    return this.#log.runAlone(() => this.#log.live.rebuildInTurn("asked for"));
+    return this.#log.runAlone(() => this.#log.rebuildInTurn("asked for"));
   }
 
   async remove(ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
@@ -289,25 +318,8 @@ export class SegmentStore implements PrimeStore {
     return { removedPrimesCount, ...moved };
   }
 
-  async stats(): Promise<StoreStats> {
-    const { freeBytes, totalBytes } = await this.#disk.space();
-    return this.#log.live.read(async (index) => {
-      const indexBytes = await index.sizeBytes();
-      const finished = [...(await index.segments()).values()].filter((endBytes) => endBytes !== undefined);
-      const { segment, endBytes } = this.#log.end;
-      return {
-        primesCount: index.meta.primeCount,
-        primesBytes: index.meta.primeBytes,
-        factsCount: index.meta.facts.count,
-        segmentsCount: finished.length + (segment > 0 ? 1 : 0),
-        segmentsBytes: finished.reduce((sum, bytes) => sum + bytes, endBytes),
-        indexBytes,
-        freeBytes,
-        reserveBytes: this.#reserve.reserveBytes(totalBytes, indexBytes),
-        quarantinedCount: (await unhealedDamage(index)).length,
-        isFailed: this.#log.isFailed,
-      };
-    });
+  stats(): Promise<StoreStats> {
+    return storeStats({ disk: this.#disk, log: this.#log, reserve: this.#reserve });
   }
 
   /** Everything that a rebuild must give again, line by line. */
@@ -332,10 +344,3 @@ export class SegmentStore implements PrimeStore {
 }
 
 const ignore = (): void => {};
-
-function openingError(error: unknown): unknown {
-  if (isCostorError(error)) return error;
-  if (isForWantOfSpace(error))
-    return new CostorError("store-full", "the disk is too full to open the store", { cause: error });
-  return new CostorError("store-failed", `the store cannot be opened: ${(error as Error).message}`, { cause: error });
-}

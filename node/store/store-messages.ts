@@ -8,7 +8,9 @@ import type { SegmentStore } from "./segment-store.ts";
 export type StoreMethod =
   | "put"
   | "putBatch"
+  | "has"
   | "hasSent"
+  | "claim"
   | "keep"
   | "putFor"
   | "release"
@@ -26,6 +28,8 @@ export type StoreMethod =
   | "markClosed"
   | "areClosed"
   | "check"
+  | "scrub"
+  | "verifyIndex"
   | "rebuildIndex"
   | "stats"
   | "remove"

@@ -14,6 +14,8 @@ import type {
   KeptTotal,
   SliceTotal,
   PrimeStore,
+  ScrubInit,
+  ScrubStep,
   StoreStats,
 } from "./prime-store.ts";
 import type { StoreEvent } from "./record-log.ts";
@@ -123,6 +125,14 @@ export class StoreProxy implements PrimeStore {
     return lostIdPages((...args: StoreArguments<"lostPage">) => this.#call("lostPage", args), site);
   }
 
+  claim(sender: AgentId, ids: readonly PrimeId[]): Promise<void> {
+    return this.#call("claim", [sender, ids]);
+  }
+
+  has(ids: readonly PrimeId[]): Promise<boolean[]> {
+    return this.#call("has", [ids]);
+  }
+
   hasSent(sender: AgentId, ids: readonly PrimeId[]): Promise<boolean[]> {
     return this.#call("hasSent", [sender, ids]);
   }
@@ -170,6 +180,14 @@ export class StoreProxy implements PrimeStore {
     const { signal, onProgress, readData } = init;
     const args = [{ readData, wantsProgress: onProgress !== undefined }] as unknown as StoreArguments<"check">;
     return this.#call("check", args, [], signal, onProgress);
+  }
+
+  scrub(init: ScrubInit): Promise<ScrubStep> {
+    return this.#call("scrub", [init]);
+  }
+
+  verifyIndex(): Promise<boolean> {
+    return this.#call("verifyIndex", []);
   }
 
   rebuildIndex(): Promise<void> {

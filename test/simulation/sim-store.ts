@@ -101,13 +101,21 @@ export class SimStore implements PrimeStore {
     return { storedCount: primes.length, storedBytes: primes.reduce((sum, { stored }) => sum + stored.length, 0) };
   }
 
-  async keep(site: SiteId, ids: readonly PrimeId[]): Promise<void> {
-    await this.#ready();
-    await this.#write(
-      ids.map((id) => () => this.#disk.keep(site, id)),
-      0,
-    );
+  keep(site: SiteId, ids: readonly PrimeId[]): Promise<void> {
+    return this.#note(ids, (id) => this.#disk.keep(site, id));
   }
+
+  claim(sender: AgentId, ids: readonly PrimeId[]): Promise<void> {
+    return this.#note(ids, (id) => this.#disk.claim(id, sender));
+  }
+
+  async #note(ids: readonly PrimeId[], note: (id: PrimeId) => void): Promise<void> {
+    await this.#ready();
+    const steps = ids.map((id) => () => note(id));
+    await this.#write(steps, 0);
+  }
+
+  has = async (ids: readonly PrimeId[]): Promise<boolean[]> => ids.map((id) => this.#disk.primes.has(id));
 
   async release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
     signal?.throwIfAborted();
@@ -207,18 +215,21 @@ export class SimStore implements PrimeStore {
     const damaged = readData ? [...disk.rotten] : [];
     for (const id of damaged) disk.lose(id);
     onProgress?.({ doneBytes: disk.usedBytes, totalBytes: disk.usedBytes });
+    const place = { what: "record", file: "", offset: 0, lengthBytes: 0 };
     return {
-      segmentsCount: 1,
-      recordsCount: primesCount,
-      primesCount,
+      ...{ segmentsCount: 1, recordsCount: primesCount, primesCount },
       verifiedPrimesCount: readData ? primesCount - damaged.length : 0,
       readBytes: readData ? disk.usedBytes : 0,
-      findings: damaged.map((id) => ({
-        ...{ what: "record", file: "", offset: 0, lengthBytes: 0, id, message: `prime ${id} is damaged` },
-      })),
+      findings: damaged.map((id) => ({ ...place, id, message: `prime ${id} is damaged` })),
       quarantined: [],
     } as CheckReport;
   }
+
+  async scrub(): ReturnType<PrimeStore["scrub"]> {
+    return { next: undefined, totalBytes: this.#disk.usedBytes, ...(await this.check({ readData: true })) };
+  }
+
+  verifyIndex = async (): Promise<boolean> => true;
 
   async rebuildIndex(): Promise<void> {
     await this.#ready();
@@ -238,6 +249,7 @@ export class SimStore implements PrimeStore {
       freeBytes,
       reserveBytes: RESERVE_BYTES,
       quarantinedCount: quarantined.size,
+      damagedCount: quarantined.size,
       isFailed: this.#state === "failed",
     };
   }

@@ -77,6 +77,10 @@ export function createMemoryStore(): MemoryStore {
       await put(sender, parsed);
       return { storedCount: parsed.length };
     },
+    claim: async (sender, ids) => {
+      for (const id of ids) claims.add(`${sender} ${id}`);
+    },
+    has: async (ids) => ids.map((id) => primes.has(id)),
     hasSent: async (sender, ids) => ids.map((id) => primes.has(id) && claims.has(`${sender} ${id}`)),
     keep,
     putFor: async (site, batch) => {
@@ -148,6 +152,8 @@ export function createMemoryStore(): MemoryStore {
       findings: [],
       quarantined: [],
     }),
+    scrub: async () => ({ next: undefined, readBytes: 0, totalBytes: 0, findings: [] }),
+    verifyIndex: async () => true,
     rebuildIndex: async () => marks.clear(),
     stats: async () => ({
       primesCount: primes.size,
@@ -159,6 +165,7 @@ export function createMemoryStore(): MemoryStore {
       freeBytes: 0,
       reserveBytes: 0,
       quarantinedCount: 0,
+      damagedCount: 0,
       isFailed: false,
     }),
     remove,
