@@ -8,6 +8,7 @@ import { RegularWork } from "#node/replication/regular-work.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { type Alarm, Alarms } from "./alarms.ts";
 import { type FederationComponents, type FederationInit, type FederationParts, openParts } from "./federation-parts.ts";
+import { Leaving } from "./leaving.ts";
 import { suspicionText } from "./keeping.ts";
 import { ProfileUpkeep } from "./profile-upkeep.ts";
 import { RosterUpkeep } from "./roster-upkeep.ts";
@@ -24,6 +25,7 @@ export class Federation {
   readonly siteName: string;
   readonly parts: FederationParts;
   readonly rosterUpkeep: RosterUpkeep;
+  readonly leaving: Leaving;
   readonly #profile: ProfileUpkeep;
   readonly #forgetting: RegularWork;
   readonly #alarms: Alarms;
@@ -45,6 +47,15 @@ export class Federation {
       { ledger, membership, entries, wishes, onFailure: putOff("the roster") },
       { siteId: this.siteId, peerSeed: init.peerSeed },
     );
+    const remove = async (): Promise<void> => {
+      const heads = this.rosterUpkeep.headsOf(this.siteId);
+      if (wishes.of(this.siteId) === undefined) await wishes.make({ action: "remove", siteId: this.siteId, heads });
+      this.rosterUpkeep.look();
+    };
+    this.leaving = new Leaving(
+      { ...components, ledger, membership, entries, remove, onFailure: putOff("leaving") },
+      { self: this.siteId },
+    );
     this.#profile = new ProfileUpkeep(
       { ledger, entries, read: () => this.#readProfile(), onFailure: putOff("the profile") },
       { siteId: this.siteId },
@@ -58,6 +69,9 @@ export class Federation {
     parts.sync.onReady(() => void this.look());
     ledger.onAdmitted(({ kind }) => {
       if (kind === "guest" || kind === "profile" || kind === "retire") transport.membershipChanged();
+    });
+    ledger.onAdmitted(({ kind }) => {
+      if (kind === "placement" || kind === "several") this.leaving.soon();
     });
     transport.onAddressesChanged(() => void this.#lookAtProfile());
   }
@@ -131,6 +145,7 @@ export class Federation {
     await this.#lookAtProfile();
     await this.siteChanged();
     this.rosterUpkeep.look();
+    this.leaving.soon();
   }
 
   async #lookAtCheckpoints(signal: AbortSignal): Promise<void> {

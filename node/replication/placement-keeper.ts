@@ -112,6 +112,7 @@ export class PlacementKeeper {
           silentMs: siteId === self ? 0 : silence.of(siteId),
           failsAudits: this.#failsAudits(siteId, owner),
           refuses: refuses(siteId),
+          isLeaving: ledger.statement(siteId, "leaving", "") !== undefined,
         };
       });
   }
