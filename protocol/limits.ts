@@ -120,6 +120,8 @@ export const limits = {
   ledgerEntryBytes: 64 * KIB,
   /** Largest record that is sealed into an entry: with seal and signature it fits one. */
   sealedStatementBytes: 60 * KIB,
+  /** Most shares of one recovery kit: more people than that are never brought together in an emergency. */
+  kitSharesCount: 16,
   /** Largest epoch certificate. */
   epochCertificateBytes: 1 * KIB,
   /** Most entries of one site that are in force: fifty times what fifty agents need in ten years. */
