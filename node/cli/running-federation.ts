@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { FederationService } from "#node/federation/federation-service.ts";
 import { Federation } from "#node/federation/federation.ts";
 import { LateTransport } from "#node/federation/late-transport.ts";
+import { keyOfPlace } from "#node/federation/sealed-statements.ts";
 import { receivedTimesOf, reportStatus } from "#node/federation/status-report.ts";
 import type { Doorkeeper, Transport } from "#node/federation/transport.ts";
 import { parseListenAddress } from "#node/site/addresses.ts";
@@ -51,10 +52,23 @@ export async function startFederation(
   const rng = systemRng;
   const { epochCertificate, siteName } = site.identity;
   const federation = await Federation.open(
-    { store: site.store, clock, rng, makeTransport, seal: site.machine.seal, onEvent: (event) => told.tell(event) },
+    {
+      ...{ store: site.store, clock, rng, makeTransport },
+      seal: site.machine.seal,
+      records: {
+        open: site.machine.open,
+        take: async (place, value) => {
+          if (place.kind !== "state") await site.regain(place.kind, keyOfPlace(place), value);
+        },
+        settle: (snapshotsNumber) => site.regainedSnapshots.settle(snapshotsNumber),
+        fetchFirst: site.fetchFirst,
+      },
+      onEvent: (event) => told.tell(event),
+    },
     { siteName, epochCertificate, ...site.machine },
   );
-  const { own, copies, membership } = federation.parts;
+  const { own, copies, membership, replication } = federation.parts;
+  site.primes.fetchBy((ids) => replication.wanted.fetch(ids));
   own.received(site.receivedMs());
   site.changes.onChange((change) => {
     if (change.kind === "snapshot") own.received(change.receivedMs);

@@ -86,6 +86,7 @@ export async function runSite(options: StartOptions): Promise<void> {
     }
   };
   let kept = keepSnapshots();
+  site.regainedSnapshots.onSettled(() => void (kept = kept.then(keepSnapshots)));
   stack.defer(() => (keeping.abort(), kept));
 
   const upkeep = setInterval(async () => {

@@ -42,9 +42,8 @@ export class Federation {
     const { ledger, membership, ownLog, transport, entries, wishes } = parts;
     this.siteId = ownLog.log.certificate.siteId;
     this.siteName = init.siteName;
-    const putOff = (what: string) => (error: unknown) => components.onEvent({ event: "put-off", what, error });
     this.rosterUpkeep = new RosterUpkeep(
-      { ledger, membership, entries, wishes, onFailure: putOff("the roster") },
+      { ledger, membership, entries, wishes, onFailure: this.#putOff("the roster") },
       { siteId: this.siteId, peerSeed: init.peerSeed },
     );
     const remove = async (): Promise<void> => {
@@ -53,20 +52,23 @@ export class Federation {
       this.rosterUpkeep.look();
     };
     this.leaving = new Leaving(
-      { ...components, ledger, membership, entries, remove, onFailure: putOff("leaving") },
+      { ...components, ledger, membership, entries, remove, onFailure: this.#putOff("leaving") },
       { self: this.siteId },
     );
     this.#profile = new ProfileUpkeep(
-      { ledger, entries, read: () => this.#readProfile(), onFailure: putOff("the profile") },
+      { ledger, entries, read: () => this.#readProfile(), onFailure: this.#putOff("the profile") },
       { siteId: this.siteId },
     );
     this.#forgetting = new RegularWork(components, {
       everyMs: FORGET_EVERY_MS,
       work: () => this.#forget(),
-      onFailure: putOff("forgetting what was withdrawn"),
+      onFailure: this.#putOff("forgetting what was withdrawn"),
     });
     membership.onChanged(() => this.#onMembership());
-    parts.sync.onReady(() => void this.look());
+    parts.sync.onReady(() => {
+      parts.replication.regainSoon();
+      void this.look();
+    });
     ledger.onAdmitted(({ kind }) => {
       if (kind === "guest" || kind === "profile" || kind === "retire") transport.membershipChanged();
     });
@@ -116,6 +118,10 @@ export class Federation {
     }
   }
 
+  #putOff(what: string): (error: unknown) => void {
+    return (error) => this.#components.onEvent({ event: "put-off", what, error });
+  }
+
   #onMembership(): void {
     const { roster, federationId } = this.parts.membership;
     if (roster === undefined || federationId === undefined) return;
@@ -143,6 +149,7 @@ export class Federation {
   /** Tells the ledger what is not so any more, and goes on with what people wish. */
   async look(): Promise<void> {
     await this.#lookAtProfile();
+    if (this.parts.ownLog.wasLedBack) await this.parts.regainFacts().catch(this.#putOff("what only the ledger knows"));
     await this.siteChanged();
     this.rosterUpkeep.look();
     this.leaving.soon();

@@ -21,6 +21,8 @@ export interface FetchedComponents {
 
 /** Written at once. */
 const BATCH_BYTES = 4 * 1024 * 1024;
+/** Batches that are being written while more come. */
+const WRITES_COUNT = 3;
 /** One holder has so long; then the next one is asked, and this one again at the next time. */
 const HOLDER_MS = 3_600_000;
 
@@ -36,12 +38,20 @@ export async function fetchOwn(
   const ids = [...wanted];
   let primes: StoredPrime[] = [];
   let bytes = 0;
-  const keep = async (): Promise<void> => {
-    if (primes.length === 0) return;
-    await store.putFor(self, batchOf(encodeBatch(primes)));
-    for (const { id } of primes) wanted.delete(id);
+  const writing: Promise<void>[] = [];
+  const write = async (written: readonly StoredPrime[]): Promise<void> => {
+    await store.putFor(self, batchOf(encodeBatch(written)));
+    for (const { id } of written) wanted.delete(id);
+  };
+  const keep = async (mostCount: number): Promise<void> => {
+    if (primes.length > 0) {
+      const written = write(primes);
+      written.catch(() => undefined);
+      writing.push(written);
+    }
     primes = [];
     bytes = 0;
+    while (writing.length > mostCount) await writing.shift();
   };
   let isWhole = false;
   const late = new AbortController();
@@ -55,7 +65,7 @@ export async function fetchOwn(
     for await (const prime of fetchPrimes({ peers }, { peer, owner: self, ids, signal: either })) {
       primes.push(prime);
       bytes += batchEntryBytes(prime.stored.length);
-      if (bytes >= BATCH_BYTES) await keep();
+      if (bytes >= BATCH_BYTES) await keep(WRITES_COUNT);
     }
     isWhole = true;
   } catch (error) {
@@ -65,7 +75,7 @@ export async function fetchOwn(
   } finally {
     done.abort();
   }
-  await keep();
+  await keep(0);
   return isWhole;
 }
 

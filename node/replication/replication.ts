@@ -14,7 +14,7 @@ import { serveAudits } from "./audit-service.ts";
 import { Auditor } from "./auditor.ts";
 import { Departures } from "./departures.ts";
 import { Dropping } from "./dropping.ts";
-import { healOwn } from "./healing.ts";
+import { type FetchFirst, healOwn } from "./healing.ts";
 import { HeldClock } from "./held-clock.ts";
 import { type HoldingLimits, HolderQuota } from "./holder-quota.ts";
 import { HolderService } from "./holder-service.ts";
@@ -32,6 +32,7 @@ import { type HolderAudit, Replicator, type ReplicatorEvent } from "./replicator
 import { Silence } from "./silence.ts";
 import { StewardDuty } from "./steward-duty.ts";
 import { Turns } from "./turns.ts";
+import { WantedPrimes } from "./wanted-primes.ts";
 
 export interface ReplicationComponents {
   readonly self: SiteId;
@@ -44,6 +45,8 @@ export interface ReplicationComponents {
   readonly store: PrimeStore;
   readonly kept: KeptPrimes;
   readonly own: OwnPrimes;
+  /** What people need first of what is lost here: docs/specs/replication.md, Fetching. */
+  readonly first?: FetchFirst;
   /** Asked each time: people change them while the site runs. */
   readonly settings: () => ReplicationSettings;
   readonly holdingLimits: () => Promise<HoldingLimits>;
@@ -51,8 +54,8 @@ export interface ReplicationComponents {
   readonly suspicion: () => string | undefined;
   /** Whether this disk is older than what the site has told others, and it may say so: the ledger takes its entries. */
   readonly wasLedBack: () => boolean;
-  /** `OwnLog.regained`. */
-  readonly regained: () => Promise<void>;
+  /** As `RegainingComponents.regained`. */
+  readonly regained: (snapshotsNumber: number) => Promise<void>;
   readonly onEvent: (event: ReplicationEvent) => void;
 }
 
@@ -88,10 +91,13 @@ export class Replication implements AsyncDisposable {
   readonly placement: PlacementKeeper;
   readonly heldClock: HeldClock;
   readonly silence: Silence;
+  /** For whoever reads what is lost here. */
+  readonly wanted: WantedPrimes;
   readonly #components: ReplicationComponents;
   readonly #holder: HolderService;
   readonly #owner: RegularWork;
   readonly #healing: RegularWork;
+  readonly #regaining: RegularWork;
   readonly #liveSets: LiveSets;
   readonly #replicator: Replicator;
   readonly #works: readonly RegularWork[];
@@ -101,6 +107,7 @@ export class Replication implements AsyncDisposable {
     this.#components = components;
     this.heldClock = heldClock;
     this.silence = silence;
+    this.wanted = new WantedPrimes(components);
     const { clock, self, sites, store } = components;
     const ownerTurns = new OwnerTurns();
     const omissions = new Omissions({ store, heldClock });
@@ -166,9 +173,10 @@ export class Replication implements AsyncDisposable {
       this.#healing.soon();
       this.soon();
     };
+    this.#regaining = this.#work("regaining", 5 * MINUTE_MS, inFederation(regain));
     this.#works = [
       this.#healing,
-      this.#work("regaining", 5 * MINUTE_MS, inFederation(regain)),
+      this.#regaining,
       this.#owner,
       this.#work(
         "stewardship",
@@ -211,6 +219,12 @@ export class Replication implements AsyncDisposable {
   /** Something is new: a snapshot, a site, settings. */
   soon(): void {
     this.#owner.soon();
+  }
+
+  /** Others can be asked now: what this site lacks comes back. */
+  regainSoon(): void {
+    this.#regaining.soon();
+    this.#healing.soon();
   }
 
   /** People want to know now whether holders have what they say. Throws as {@link Replicator.audit}. */

@@ -74,6 +74,11 @@ export class SnapshotRegistry {
     return { kind: KIND, key: keyOf(agent, snapshot), value: encodeCbor(stored) };
   }
 
+  /** A snapshot as the ledger knows it. Throws `store-damaged` for what is none. */
+  receivedMsOf(value: Uint8Array): number {
+    return readFactValue(value, schema, KIND).receivedMs;
+  }
+
   private async read(agent: AgentId, snapshot: SnapshotId): Promise<Stored | undefined> {
     const value = await this.components.store.fact(KIND, keyOf(agent, snapshot));
     return value === undefined ? undefined : readFactValue(value, schema, KIND);
@@ -90,6 +95,19 @@ export class SnapshotRegistry {
       const [agent, snapshot] = key.split("/");
       yield { key, agent: parseAgentId(agent), snapshot: parseSnapshotId(snapshot) };
     }
+  }
+
+  /** The newest snapshot of each job of each agent, the newest first. */
+  async newestOfSeries(): Promise<{ agent: AgentId; snapshot: SnapshotId; receivedMs: number }[]> {
+    const newest = new Map<string, { agent: AgentId; snapshot: SnapshotId; receivedMs: number }>();
+    for await (const { key, value } of this.components.store.facts(KIND)) {
+      const [agent, snapshot] = key.split("/");
+      const { job, receivedMs } = readFactValue(value, schema, KIND);
+      const series = `${agent}/${job}`;
+      if ((newest.get(series)?.receivedMs ?? -1) >= receivedMs) continue;
+      newest.set(series, { agent: parseAgentId(agent), snapshot: parseSnapshotId(snapshot), receivedMs });
+    }
+    return [...newest.values()].sort((one, other) => other.receivedMs - one.receivedMs);
   }
 
   /** An agent's snapshots, in the order in which the site received them. */
