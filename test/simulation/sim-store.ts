@@ -147,7 +147,7 @@ export class SimStore implements PrimeStore {
 
   async *kept(site: SiteId, prefix = ""): AsyncGenerator<PrimeId[]> {
     await this.#readable();
-    const ids = this.#disk.kept(site).filter((id) => id.startsWith(prefix));
+    const ids = this.#disk.keptWith(site, prefix);
     for (let at = 0; at < ids.length; at += PAGE_COUNT) yield ids.slice(at, at + PAGE_COUNT);
   }
 
@@ -163,7 +163,7 @@ export class SimStore implements PrimeStore {
 
   async keptSlices(site: SiteId): Promise<SliceTotal[]> {
     await this.#readable();
-    return this.#disk.keptSlices(site);
+    return [...this.#disk.keptSlices(site)];
   }
 
   async *lostOf(site: SiteId): AsyncGenerator<PrimeId[]> {
@@ -238,10 +238,10 @@ export class SimStore implements PrimeStore {
 
   async stats(): ReturnType<PrimeStore["stats"]> {
     await this.#readable();
-    const { primes, factsCount, usedBytes, freeBytes, quarantined } = this.#disk;
+    const { primes, primesBytes, factsCount, usedBytes, freeBytes, quarantined } = this.#disk;
     return {
       primesCount: primes.size,
-      primesBytes: [...primes.values()].reduce((sum, { length }) => sum + length, 0),
+      primesBytes,
       factsCount,
       segmentsCount: 1,
       segmentsBytes: usedBytes,
