@@ -1,5 +1,6 @@
 /** Fetches primes of this site's own from a holder, and keeps them. docs/specs/replication.md, Fetching */
 import type { Clock } from "#ledger/clock.ts";
+import { Deadline } from "#ledger/deadline.ts";
 import type { Peers } from "#ledger/peers.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { type StoredPrime, batchEntryBytes } from "#protocol/batch.ts";
@@ -54,15 +55,10 @@ export async function fetchOwn(
     while (writing.length > mostCount) await writing.shift();
   };
   let isWhole = false;
-  const late = new AbortController();
-  const done = new AbortController();
-  void clock.sleep(HOLDER_MS, done.signal).then(
-    () => late.abort(new CostorError("peer-unreachable", "the holder does not come to an end")),
-    () => undefined,
-  );
-  const either = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]);
+  const reason = (): Error => new CostorError("peer-unreachable", "the holder does not come to an end");
+  using deadline = new Deadline({ clock }, { afterMs: HOLDER_MS, signal, reason });
   try {
-    for await (const prime of fetchPrimes({ peers }, { peer, owner: self, ids, signal: either })) {
+    for await (const prime of fetchPrimes({ peers }, { peer, owner: self, ids, signal: deadline.signal })) {
       primes.push(prime);
       bytes += batchEntryBytes(prime.stored.length);
       if (bytes >= BATCH_BYTES) await keep(WRITES_COUNT);
@@ -72,8 +68,6 @@ export async function fetchOwn(
     signal?.throwIfAborted();
     if (!isPeersFault(error)) throw error;
     onFailure?.(holder, error);
-  } finally {
-    done.abort();
   }
   await keep(0);
   return isWhole;
