@@ -69,8 +69,12 @@ export class Federation {
       parts.replication.regainSoon();
       void this.look();
     });
-    ledger.onAdmitted(({ kind }) => {
-      if (kind === "guest" || kind === "profile" || kind === "retire") transport.membershipChanged();
+    let speakers = ledger.speakersState;
+    ledger.onAdmitted(({ siteId, kind }) => {
+      const hasMoved = kind === "profile" && parts.profiles.hasMoved(siteId);
+      if (!hasMoved && ledger.speakersState === speakers) return;
+      speakers = ledger.speakersState;
+      transport.membershipChanged();
     });
     ledger.onAdmitted(({ kind }) => {
       if (kind === "placement" || kind === "several") this.leaving.soon();

@@ -17,7 +17,7 @@ import type { OwnEntries } from "./own-entries.ts";
 import { OwnPrimeSets } from "./own-primes.ts";
 import type { SiteRecords } from "./regained-facts.ts";
 import { Sending } from "./sending.ts";
-import type { SettingsFact } from "./settings.ts";
+import type { FederationSettings, SettingsFact } from "./settings.ts";
 
 export interface KeepingComponents {
   readonly store: PrimeStore;
@@ -55,7 +55,7 @@ export async function openKeeping(components: KeepingComponents): Promise<Keepin
     ...components,
     ...{ self, own, peers: transport, sites: membership, kept: new KeptSets({ store }) },
     first: (fetch, signal) => components.records.fetchFirst(fetch, signal),
-    settings: () => settingsOf(settings),
+    settings: () => replicationSettings(settings.current),
     holdingLimits: () => holdingLimits(components),
     suspicion: () => suspicionOf(ownLog),
     wasLedBack: () => ownLog.wasLedBack && ownLog.isReady && ownLog.suspicion === undefined,
@@ -99,12 +99,20 @@ function suspicionOf(ownLog: OwnLog): string | undefined {
   return ownLog.wasLedBack ? LED_BACK : undefined;
 }
 
-function settingsOf({ current }: SettingsFact): ReplicationSettings {
-  const { isPaused, window, timeZone, bytesPerSecond } = current;
-  return {
-    ...{ isPaused, timeZone, bytesPerSecond },
-    window: window && { fromMinutes: minutesOf(window.begins), toMinutes: minutesOf(window.ends) || DAY_MINUTES },
-  };
+/** The same for the same: they are asked for before each batch. */
+const readSettings = new WeakMap<FederationSettings, ReplicationSettings>();
+
+function replicationSettings(current: FederationSettings): ReplicationSettings {
+  let read = readSettings.get(current);
+  if (read === undefined) {
+    const { isPaused, window, timeZone, bytesPerSecond } = current;
+    read = {
+      ...{ isPaused, timeZone, bytesPerSecond },
+      window: window && { fromMinutes: minutesOf(window.begins), toMinutes: minutesOf(window.ends) || DAY_MINUTES },
+    };
+    readSettings.set(current, read);
+  }
+  return read;
 }
 
 const DAY_MINUTES = 1440;

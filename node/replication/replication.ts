@@ -47,7 +47,7 @@ export interface ReplicationComponents {
   readonly own: OwnPrimes;
   /** What people need first of what is lost here: docs/specs/replication.md, Fetching. */
   readonly first?: FetchFirst;
-  /** Asked each time: people change them while the site runs. */
+  /** Asked each time: people change them while the site runs. Another object when they have. */
   readonly settings: () => ReplicationSettings;
   readonly holdingLimits: () => Promise<HoldingLimits>;
   /** Why no live set must be signed now: `OwnLog.suspicion`, that nobody was asked yet, or {@link LED_BACK}. */
@@ -101,7 +101,7 @@ export class Replication implements AsyncDisposable {
   readonly #liveSets: LiveSets;
   readonly #replicator: Replicator;
   readonly #works: readonly RegularWork[];
-  #windows: { readonly key: string; readonly windows: MaintenanceWindows } | undefined;
+  #windows: { readonly settings: ReplicationSettings; readonly windows: MaintenanceWindows } | undefined;
 
   private constructor(components: ReplicationComponents, { heldClock, silence }: Kept) {
     this.#components = components;
@@ -236,11 +236,11 @@ export class Replication implements AsyncDisposable {
 
   /** Whether data may be moved now. */
   mayMove(): boolean {
-    const { isPaused, window, timeZone } = this.#components.settings();
-    const key = JSON.stringify([window, timeZone]);
+    const settings = this.#components.settings();
+    const { isPaused, window, timeZone } = settings;
     // Making one costs far more than asking it, and it is asked before each batch.
-    if (this.#windows?.key !== key)
-      this.#windows = { key, windows: new MaintenanceWindows(window === null ? [] : [window], timeZone) };
+    if (this.#windows?.settings !== settings)
+      this.#windows = { settings, windows: new MaintenanceWindows(window === null ? [] : [window], timeZone) };
     return !isPaused && this.#windows.windows.isOpenAt(this.#components.clock.now());
   }
 
