@@ -42,6 +42,7 @@ export async function callOn<Name extends CallName>(
       return await callSite(call, args, {
         site,
         federation: undefined,
+        retention: async () => (await import("./idle-retention.ts")).openIdleRetention(site),
         signal,
         onProgress: onProgress ?? (() => {}),
       });

@@ -9,7 +9,6 @@ import type {
   NamedWhatIf,
   WaitingNewcomer,
 } from "#node/federation/federation-control.ts";
-import type { LeavingStatus } from "#node/federation/leaving.ts";
 import type { FederationStatus } from "#node/federation/federation-status.ts";
 import { type FederationSettings, settingsChangeSchema } from "#node/federation/settings.ts";
 import { CostorError } from "#protocol/errors.ts";
@@ -27,7 +26,7 @@ export const federationSchemas = {
   federationMembers: v.strictObject({}),
   federationAdmit: v.strictObject({ site }),
   federationExpel: v.strictObject({ site }),
-  federationLeave: v.strictObject({ how: v.picklist(["placed-elsewhere", "now", "stay"]) }),
+  federationLeave: v.strictObject({}),
   federationStatus: v.strictObject({}),
   federationSend: v.strictObject({}),
   federationAudit: v.strictObject({}),
@@ -47,7 +46,7 @@ export interface FederationResults {
   federationMembers: { members: readonly Member[] };
   federationAdmit: { site: string };
   federationExpel: { site: string };
-  federationLeave: { leaving?: LeavingStatus };
+  federationLeave: { left: true };
   federationStatus: FederationStatus;
   federationSend: { asked: true };
   federationAudit: { holders: readonly AuditedHolder[] };
@@ -88,9 +87,9 @@ export const federationHandlers: Handlers = {
   federationMembers: async (_, context) => ({ members: running(context).members() }),
   federationAdmit: async ({ site: text }, context) => ({ site: await running(context).wish("admit", text) }),
   federationExpel: async ({ site: text }, context) => ({ site: await running(context).wish("remove", text) }),
-  federationLeave: async ({ how }, context) => {
-    const leaving = await running(context).leave(how);
-    return leaving === undefined ? {} : { leaving };
+  federationLeave: async (_, context) => {
+    await running(context).leave();
+    return { left: true };
   },
   federationStatus: async (_, context) => running(context).status(),
   federationSend: async (_, context) => {

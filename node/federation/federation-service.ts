@@ -19,7 +19,6 @@ import type {
   NamedWhatIf,
   WaitingNewcomer,
 } from "./federation-control.ts";
-import type { LeavingStatus } from "./leaving.ts";
 import type { FederationStatus } from "./federation-status.ts";
 import type { Federation } from "./federation.ts";
 import type { Newcomer } from "./invitations.ts";
@@ -205,13 +204,10 @@ export class FederationService implements FederationControl {
     return siteId;
   }
 
-  async leave(how: "placed-elsewhere" | "now" | "stay"): Promise<LeavingStatus | undefined> {
+  async leave(): Promise<void> {
     const { federation } = this.#components;
     this.#require();
-    if (how === "stay") await federation.leaving.cancel();
-    else if (how === "placed-elsewhere") await federation.leaving.begin();
-    else await this.wish("remove", federation.siteId);
-    return federation.leaving.status();
+    await this.wish("remove", federation.siteId);
   }
 
   status(): Promise<FederationStatus> {

@@ -4,7 +4,6 @@
  */
 import type { Clock } from "#ledger/clock.ts";
 import { admitGossip, gossipMessage } from "#ledger/gossip.ts";
-import { Deadline } from "#ledger/deadline.ts";
 import type { Ledger } from "#ledger/ledger.ts";
 import type { Membership } from "#ledger/membership.ts";
 import type { OwnLog } from "#ledger/own-log.ts";
@@ -79,11 +78,14 @@ export class LedgerSync {
     const signal = this.#signal;
     if (signal === undefined || signal.aborted || membership.roster === undefined) return false;
     // A peer that takes the question and never answers must not keep this site from asking others.
-    const reason = (): Error => new CostorError("peer-unreachable", "the peer does not come to an end");
-    using round = new Deadline({ clock }, { afterMs: MOST_MS, signal, reason });
+    const round = new AbortController();
+    const ending = AbortSignal.any([signal, round.signal]);
+    clock.sleep(MOST_MS, ending).then(
+      () => round.abort(new CostorError("peer-unreachable", "the peer does not come to an end")),
+      () => undefined,
+    );
     try {
-      const channel = await peers.open(peer, ledgerProtocol, round.signal);
-      await pullFrom(channel, { ledger, membership }, round.signal);
+      await pullFrom(await peers.open(peer, ledgerProtocol, ending), { ledger, membership }, ending);
       const wasReady = ownLog.isReady;
       ownLog.askedPeers(1);
       if (!wasReady) this.#readyListeners.forEach((listener) => listener());
@@ -91,6 +93,8 @@ export class LedgerSync {
     } catch (error) {
       if (!signal.aborted) onEvent({ event: "sync-failed", peer, error });
       return false;
+    } finally {
+      round.abort();
     }
   }
 
