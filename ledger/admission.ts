@@ -1,7 +1,9 @@
 /** What is offered to a ledger, who may offer, and what becomes of it. */
 import type { LogId, SiteId } from "#protocol/ids.ts";
+import type { Log } from "./entry.ts";
+import type { LedgerChange } from "./ledger-store.ts";
 import type { Ledger } from "./ledger.ts";
-import type { ForkProof } from "./log-state.ts";
+import type { ForkProof, HeldEntry } from "./log-state.ts";
 
 /** Who may speak: ledger/membership.ts. */
 export interface Speakers {
@@ -33,4 +35,12 @@ export interface Offer {
   readonly certificates?: readonly Uint8Array[];
   readonly forks?: readonly ForkProof[];
   readonly entries?: readonly Uint8Array[];
+}
+
+/** What one call has changed in memory, and what it has yet to keep. */
+export interface Round {
+  readonly changes: LedgerChange[];
+  readonly admitted: HeldEntry[];
+  /** Those whose sites may not speak, or not yet. */
+  readonly unkept: Map<LogId, Log>;
 }

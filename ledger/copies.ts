@@ -26,7 +26,7 @@ export interface HolderState extends HoldingSite {
 export interface SliceState {
   /** Undefined before the owner has signed one. */
   readonly liveSet: LiveSet | undefined;
-  /** Members and guests with a receipt or a place in the owner's or a steward's table. */
+  /** Members and guests that have given receipts. */
   readonly holders: readonly HolderState[];
 }
 

@@ -3,7 +3,7 @@
  *
  * The signature is over the bytes of the body as they came, and the hash too: an entry is never encoded again.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { type CborMap, type CborValue, decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { type EpochCertificate, epochCertificateBody, parseEpochCertificate } from "#protocol/epoch-certificate.ts";
 import { CostorError } from "#protocol/errors.ts";
@@ -39,7 +39,8 @@ export interface Entry extends EntryFields {
 }
 
 const DOMAIN = Buffer.from("costor/v1/ledger-entry\0");
-const BODY_KEYS = "data,id,kind,log,seq,time";
+const ENTRY_KEYS = ["body", "signature"] as const;
+const BODY_KEYS = ["data", "id", "kind", "log", "seq", "time"] as const;
 const KIND = /^[a-z-]{1,32}$/;
 const SIGNATURE_BYTES = 64;
 
@@ -70,7 +71,7 @@ export function signEntry(fields: EntryFields, peerSeed: Uint8Array): Buffer {
 export function parseEntry(bytes: Uint8Array): Entry {
   if (bytes.length > limits.ledgerEntryBytes)
     throw new CostorError("limit-exceeded", `an entry has ${bytes.length} bytes; at most ${limits.ledgerEntryBytes}`);
-  const outer = asMap(decodeCbor(bytes), "body,signature");
+  const outer = asMap(decodeCbor(bytes), ENTRY_KEYS);
   const body = asBytes(outer["body"]);
   const signature = asBytes(outer["signature"]);
   if (signature.length !== SIGNATURE_BYTES) throw invalid(`a signature has ${SIGNATURE_BYTES} bytes`);
@@ -100,13 +101,13 @@ export function verifyEntry(entry: Entry, log: Log): void {
     throw new CostorError("signature-invalid", `entry ${entry.seq} of log ${entry.logId} is not signed by its author`);
 }
 
-const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+const sha256 = (bytes: Uint8Array): string => hash("sha256", bytes);
 
-function asMap(value: CborValue | undefined, keys?: string): CborMap {
+function asMap(value: CborValue | undefined, keys?: readonly string[]): CborMap {
   if (typeof value !== "object" || value === null || Array.isArray(value) || value instanceof Uint8Array)
     throw invalid("a map is expected");
-  if (keys !== undefined && Object.keys(value).toSorted().join() !== keys)
-    throw invalid(`the fields ${keys} are expected`);
+  if (keys !== undefined && (Object.keys(value).length !== keys.length || !keys.every((key) => key in value)))
+    throw invalid(`the fields ${keys.join()} are expected`);
   return value as CborMap;
 }
 

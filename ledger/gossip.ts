@@ -39,7 +39,6 @@ export async function admitGossip(ledger: Ledger, message: Uint8Array): Promise<
   const { logId } = parseEntry(gossip.entry);
   const certificates = ledger.log(logId) === undefined ? [gossip.certificate] : [];
   const [admission] = await ledger.offer({ certificates, entries: [gossip.entry] });
-  const known = ledger.log(logId)?.known.ranges ?? [];
-  const hasGap = known.length > 1 || (known[0]?.[0] ?? 0) > 0;
+  const hasGap = ledger.log(logId)?.hasGap ?? false;
   return { syncSoon: hasGap || admission === "not-allowed" || admission === "fork" };
 }

@@ -10,7 +10,7 @@ import type { CborMap } from "#protocol/cbor.ts";
 import { CostorError, assertInvariant } from "#protocol/errors.ts";
 import type { EntryId, LogId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
-import type { Admission, Admitted, LedgerEvent, Offer, Speakers } from "./admission.ts";
+import type { Admission, Admitted, LedgerEvent, Offer, Round, Speakers } from "./admission.ts";
 import { type Entry, type Log, openLog, parseEntry, signEntry, verifyEntry } from "./entry.ts";
 import { entryKey, keepEntry, keepFork, keepLog, readKeptLedger } from "./kept-ledger.ts";
 import type { LedgerChange, LedgerStore } from "./ledger-store.ts";
@@ -27,14 +27,6 @@ export interface LedgerComponents {
   readonly onEvent?: (event: LedgerEvent) => void;
 }
 
-/** What one call has changed in memory, and what it has yet to keep. */
-interface Round {
-  readonly changes: LedgerChange[];
-  readonly admitted: HeldEntry[];
-  /** Those whose sites may not speak, or not yet. */
-  readonly unkept: Map<LogId, Log>;
-}
-
 const FORGOTTEN_AT_ONCE_COUNT = 1000;
 
 export class Ledger {
@@ -44,6 +36,8 @@ export class Ledger {
   /** Logs whose certificates are in the store. */
   #keptLogs = new Set<LogId>();
   #turn: Promise<unknown> = Promise.resolve();
+  /** The guests that were let in when it was last looked at who may speak. */
+  #settledGuests: object | undefined;
 
   private constructor(components: LedgerComponents) {
     this.#components = components;
@@ -116,7 +110,7 @@ export class Ledger {
   }
 
   /** By ascending LogId. */
-  logs(): LogState[] {
+  logs(): readonly LogState[] {
     return this.#replica.logs();
   }
 
@@ -131,6 +125,11 @@ export class Ledger {
 
   statement<Name extends StatementKind>(siteId: SiteId, kind: Name, subject: string): Stated<Name> | undefined {
     return this.#replica.site(siteId)?.statement(kind, subject);
+  }
+
+  /** Sites with a receipt in force for a slice of an owner. */
+  receivers(owner: SiteId, slice: number): SiteId[] {
+    return this.#replica.receivers(`${owner}/${slice}`);
   }
 
   /** A site's entries in force that newer ones have made idle. */
@@ -233,7 +232,7 @@ export class Ledger {
         throw error;
       }
     }
-    if (admitted.some(({ kind }) => kind === "guest" || kind === "retire")) await this.#settle();
+    if (this.#replica.guestsState !== this.#settledGuests) await this.#settle();
     for (const { logId, seq, kind } of admitted) {
       const { siteId } = this.log(logId)!.log.certificate;
       for (const listener of this.#listeners) listener({ siteId, logId, seq, kind, own });
@@ -244,6 +243,7 @@ export class Ledger {
   async #settle(): Promise<void> {
     if (this.logs().every((state) => state.moveBoundary(this.#lastAllowedSeq(state.log)))) this.#meetGuests();
     else await this.#load();
+    this.#settledGuests = this.#replica.guestsState;
   }
 
   /** Whoever knows the entry that lets a guest in knows its machine. The certificate is kept with the guest's first entry. */

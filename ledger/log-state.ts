@@ -1,5 +1,5 @@
 /** What a replica has of one log. */
-import { createHash } from "node:crypto";
+import { type Hash, createHash } from "node:crypto";
 import type { LogId } from "#protocol/ids.ts";
 import type { Entry, Log } from "./entry.ts";
 import { RETIRE_KIND } from "./retire.ts";
@@ -38,10 +38,15 @@ export class LogState {
   #admitted = SeqRanges.empty();
   readonly #withdrawn = SeqRanges.empty();
   #digest: Buffer | undefined;
+  /** What the digest is computed from, as long as entries are only added at the end. */
+  #digesting: { readonly hash: Hash; last: number } | undefined;
+  readonly #onChanged: () => void;
 
-  constructor(log: Log, boundary: number) {
+  /** `onChanged` is called when what is in force changes, or a fork is found. */
+  constructor(log: Log, boundary: number, onChanged: () => void) {
     this.log = log;
     this.#boundary = boundary;
+    this.#onChanged = onChanged;
   }
 
   /** The last seq that the membership allows: -1 for none, Infinity for all. Nothing beyond it is here. */
@@ -93,7 +98,12 @@ export class LogState {
 
   set fork(proof: ForkProof) {
     this.#fork = proof;
-    this.#digest = undefined;
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#digest = this.#digesting = undefined;
+    this.#onChanged();
   }
 
   isWithdrawn(seq: number): boolean {
@@ -122,7 +132,13 @@ export class LogState {
     this.#admitted.add(held.seq);
     if (this.isWithdrawn(held.seq)) return false;
     this.#inForce.set(held.seq, held);
-    this.#digest = undefined;
+    if (this.#digesting === undefined || held.seq <= this.#digesting.last) this.#changed();
+    else {
+      addToDigest(this.#digesting.hash, held.seq, held);
+      this.#digesting.last = held.seq;
+      this.#digest = undefined;
+      this.#onChanged();
+    }
     return true;
   }
 
@@ -133,13 +149,32 @@ export class LogState {
     this.#withdrawn.addAll(fresh);
     const gone = [...this.#inForce.values()].filter(({ seq }) => fresh.has(seq));
     for (const { seq } of gone) this.#inForce.delete(seq);
-    this.#digest = undefined;
+    if (gone.length > 0) this.#changed();
     return gone;
   }
 
   /** As in docs/specs/ledger.md, 32 bytes; computed again only after a change. */
   get digest(): Buffer {
-    return (this.#digest ??= this.#digestOf(this.seqs(), this.#fork === undefined));
+    return (this.#digest ??= this.#fork === undefined ? this.#continuedDigest() : this.#digestOf(this.seqs(), false));
+  }
+
+  /** Whether something before the last entry that is known is not known. */
+  get hasGap(): boolean {
+    const [first] = this.#admitted.ranges;
+    // Mostly all of it was admitted, and nothing forgotten.
+    if (first?.[0] === 0 && this.#admitted.ranges.length === 1 && (this.#withdrawn.last ?? 0) <= first[1]) return false;
+    const { ranges } = this.known;
+    return ranges.length > 1 || (ranges[0]?.[0] ?? 0) > 0;
+  }
+
+  #continuedDigest(): Buffer {
+    if (this.#digesting === undefined) {
+      const seqs = this.seqs();
+      const hash = createHash("sha256");
+      for (const seq of seqs) addToDigest(hash, seq, this.#inForce.get(seq));
+      this.#digesting = { hash, last: seqs.at(-1) ?? -1 };
+    }
+    return this.#digesting.hash.copy().digest();
   }
 
   /** The digest of those entries in force that are in `ranges`, whether there is a fork or not. */
@@ -152,13 +187,18 @@ export class LogState {
 
   #digestOf(seqs: readonly number[], withHashes: boolean): Buffer {
     const digest = createHash("sha256");
-    const place = Buffer.alloc(8);
-    for (const seq of seqs) {
-      place.writeBigUInt64BE(BigInt(seq));
-      digest.update(place);
-      if (withHashes) digest.update(this.#inForce.get(seq)!.hash, "hex");
-      else digest.update(noHash);
-    }
+    for (const seq of seqs) addToDigest(digest, seq, withHashes ? this.#inForce.get(seq) : undefined);
     return digest.digest();
   }
+}
+
+const place = Buffer.alloc(8);
+
+/** Without an entry zeros stand in place of its hash. */
+function addToDigest(digest: Hash, seq: number, held: HeldEntry | undefined): void {
+  place.writeUInt32BE(Math.floor(seq / 2 ** 32), 0);
+  place.writeUInt32BE(seq % 2 ** 32, 4);
+  digest.update(place);
+  if (held === undefined) digest.update(noHash);
+  else digest.update(held.hash, "hex");
 }

@@ -51,6 +51,7 @@ type AnyStated = Pick<Stated<StatementKind>, "logId" | "seq" | "statements" | "s
 
 const FOREIGN_KEY = "own/foreign";
 const LED_BACK_KEY = "own/led-back";
+const REGAINED_KEY = "own/regained";
 
 export class OwnLog {
   readonly log: Log;
@@ -80,11 +81,15 @@ export class OwnLog {
       const kept = await components.store.get(key);
       return kept !== undefined && decodeCbor(kept) === init.log.id;
     };
-    const [hasForeign, wasLedBack] = [await isNoted(FOREIGN_KEY), await isNoted(LED_BACK_KEY)];
-    return new OwnLog(components, { ...init, hasForeign, wasLedBack });
+    const hasForeign = await isNoted(FOREIGN_KEY);
+    const isNew = init.log.certificate.epoch > 1 && !(await isNoted(REGAINED_KEY));
+    return new OwnLog(components, { ...init, hasForeign, wasLedBack: isNew || (await isNoted(LED_BACK_KEY)) });
   }
 
-  /** Others had entries of this log that were not here: what else the site keeps may be as old. Until it was regained. */
+  /**
+   * What the site keeps may be less than what it has told others: they had entries of this log that were not here, or this machine
+   * came after another one. Until it was regained.
+   */
   get wasLedBack(): boolean {
     return this.#wasLedBack;
   }
@@ -93,7 +98,10 @@ export class OwnLog {
   async regained(): Promise<void> {
     this.#wasLedBack = false;
     try {
-      await this.#components.store.write([{ key: LED_BACK_KEY, value: encodeCbor(null) }]);
+      await this.#components.store.write([
+        { key: LED_BACK_KEY, value: encodeCbor(null) },
+        { key: REGAINED_KEY, value: encodeCbor(this.log.id) },
+      ]);
     } catch (error) {
       this.#wasLedBack = true;
       throw error;

@@ -20,6 +20,8 @@ export interface Candidate extends HoldingSite {
   readonly failsAudits: boolean;
   /** It refused a reservation within the last day. */
   readonly refuses: boolean;
+  /** It says that it leaves the federation. */
+  readonly isLeaving: boolean;
 }
 
 export interface SliceToPlace {
@@ -40,7 +42,15 @@ export interface PlacementInput {
 }
 
 /** Why a slice needs another holder. */
-export type PlacementReason = "new" | "gone" | "audit-failed" | "silent" | "refused" | "two-guests" | "one-domain";
+export type PlacementReason =
+  | "new"
+  | "gone"
+  | "audit-failed"
+  | "silent"
+  | "refused"
+  | "leaving"
+  | "two-guests"
+  | "one-domain";
 
 export interface PlacementChange {
   readonly slice: number;
@@ -118,6 +128,7 @@ class SlicePlan {
       }
       this.holders.push(holder);
       if (candidate.failsAudits) this.#leaving.set(holder, "audit-failed");
+      else if (candidate.isLeaving) this.#leaving.set(holder, "leaving");
       else if (candidate.silentMs > replacedSilentMs(input.owner, holder, slice)) this.#leaving.set(holder, "silent");
       else if (candidate.refuses && !toPlace.stored.has(holder)) this.#leaving.set(holder, "refused");
     }
@@ -215,6 +226,7 @@ class SlicePlan {
         !(site.isGuest && hasGuest) &&
         !site.failsAudits &&
         !site.refuses &&
+        !site.isLeaving &&
         site.silentMs < DRAWN_SILENT_MS &&
         freeBytes.get(site.siteId)! > 0 &&
         freeBytes.get(site.siteId)! >= toPlace.bytes,

@@ -18,11 +18,22 @@ export class Replica {
   /** Withdrawals from logs whose certificates are not known yet. */
   readonly #pending = new Map<LogId, Withdrawal[]>();
   readonly #guestLogs = new WeakMap<object, Log>();
+  /** Who has given receipts, by their subject. */
+  readonly #receivers = new Map<string, Set<SiteId>>();
   #speakersState: object = {};
+  #guestsState: object = {};
+  /** By ascending LogId; undefined after another one has come. */
+  #sorted: readonly LogState[] | undefined;
+  #digest: string | undefined;
 
   /** Another one after each change of logs, or of the guests that are let in. */
   get speakersState(): object {
     return this.#speakersState;
+  }
+
+  /** Another one after each change of the guests that are let in. */
+  get guestsState(): object {
+    return this.#guestsState;
   }
 
   site(siteId: SiteId): SiteState | undefined {
@@ -34,8 +45,13 @@ export class Replica {
   }
 
   /** By ascending LogId. */
-  logs(): LogState[] {
-    return [...this.#logs.values()].sort((one, other) => (one.log.id < other.log.id ? -1 : 1));
+  logs(): readonly LogState[] {
+    return (this.#sorted ??= [...this.#logs.values()].sort((one, other) => (one.log.id < other.log.id ? -1 : 1)));
+  }
+
+  /** Sites with a receipt in force of which this is the subject. */
+  receivers(subject: string): SiteId[] {
+    return [...(this.#receivers.get(subject) ?? [])];
   }
 
   /** Of the guests that are let in. Certificates are opened once: this is asked for with each change. */
@@ -51,10 +67,10 @@ export class Replica {
 
   addLog(log: Log, boundary: number): LogState {
     const { siteId } = log.certificate;
-    const site = this.#sites.get(siteId) ?? new SiteState();
-    this.#sites.set(siteId, site);
+    const site = this.#sites.get(siteId) ?? this.#newSite(siteId);
     const state = site.addLog(log, boundary);
     this.#logs.set(log.id, state);
+    this.#sorted = this.#digest = undefined;
     this.#speakersState = {};
     // Another log of the site may have withdrawn some of this one before its certificate came.
     for (const pending of this.#pending.get(log.id) ?? []) this.#withdraw(state, pending);
@@ -62,12 +78,29 @@ export class Replica {
     return state;
   }
 
+  #newSite(siteId: SiteId): SiteState {
+    const site = new SiteState({
+      onChanged: () => (this.#digest = undefined),
+      onReceipt: (subject, isThere) => this.#noteReceiver(siteId, subject, isThere),
+    });
+    this.#sites.set(siteId, site);
+    return site;
+  }
+
+  #noteReceiver(siteId: SiteId, subject: string, isThere: boolean): void {
+    const receivers = this.#receivers.get(subject) ?? new Set();
+    if (isThere) this.#receivers.set(subject, receivers.add(siteId));
+    else if (receivers.delete(siteId) && receivers.size === 0) this.#receivers.delete(subject);
+  }
+
   /** Enters an entry that was found good, of a log that is here, and what it withdraws. */
   apply(held: HeldEntry): void {
     const state = this.#logs.get(held.logId)!;
     const { siteId } = state.log.certificate;
+    // Only its own machine can have written a log: the first entry says whose machine it is.
+    if (state.lastSeq === undefined) this.#speakersState = {};
     this.#sites.get(siteId)!.admit(state, held);
-    if (held.kind === "guest" || held.kind === "retire") this.#speakersState = {};
+    if (held.kind === "guest") this.#guestsChanged();
     const [statement] = held.statements;
     if (statement?.kind !== "retire") return;
     const { logId, ranges } = statement;
@@ -78,6 +111,10 @@ export class Replica {
 
   /** As in docs/specs/ledger.md, 64 hex digits. */
   digest(): string {
+    return (this.#digest ??= this.#computeDigest());
+  }
+
+  #computeDigest(): string {
     const digest = createHash("sha256");
     for (const state of this.logs())
       if (state.inForceCount > 0 || state.fork) digest.update(state.log.id, "hex").update(state.digest);
@@ -86,6 +123,13 @@ export class Replica {
 
   /** A site withdraws its own entries and nobody else's. */
   #withdraw(target: LogState, { siteId, ranges }: Withdrawal): void {
-    if (target.log.certificate.siteId === siteId) this.#sites.get(siteId)!.withdraw(target, ranges);
+    if (target.log.certificate.siteId !== siteId) return;
+    const gone = this.#sites.get(siteId)!.withdraw(target, ranges);
+    if (gone.some(({ kind }) => kind === "guest")) this.#guestsChanged();
+  }
+
+  #guestsChanged(): void {
+    this.#speakersState = {};
+    this.#guestsState = {};
   }
 }

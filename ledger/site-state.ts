@@ -15,12 +15,26 @@ type AnyStated = HeldEntry & { readonly statement: HeldStatement };
 /** What a machine says of its own disk: with the next machine it is over. */
 const ofOneMachine: ReadonlySet<StatementKind> = new Set(["receipt", "loss"]);
 
+export interface SiteListener {
+  /** What is in force has changed, or a fork was found. */
+  readonly onChanged: () => void;
+  /** There is a first receipt about a subject, or the last one has gone. */
+  readonly onReceipt: (subject: string, isThere: boolean) => void;
+}
+
 export class SiteState {
+  readonly #listener: SiteListener;
   readonly #logs: LogState[] = [];
   /** By kind and subject; the newest is the last. */
   readonly #subjects = new Map<StatementKind, Map<string, AnyStated[]>>();
+  /** Entries of which newer ones have made something idle, and how much of it. By hash. */
+  readonly #idle = new Map<string, { readonly held: HeldEntry; count: number }>();
   #inForceCount = 0;
   #inForceBytes = 0;
+
+  constructor(listener: SiteListener) {
+    this.#listener = listener;
+  }
 
   /** The newest first: it is the current one. */
   get logs(): readonly LogState[] {
@@ -35,10 +49,22 @@ export class SiteState {
   }
 
   addLog(log: Log, boundary: number): LogState {
-    const state = new LogState(log, boundary);
+    const state = new LogState(log, boundary, this.#listener.onChanged);
     this.#logs.push(state);
     this.#logs.sort((one, other) => compareLogs(one.log, other.log));
+    if (this.#logs[0] === state && this.#logs.length > 1) this.#endFormer();
     return state;
+  }
+
+  /** There is another current log: some of what former ones say is over. */
+  #endFormer(): void {
+    for (const kind of ofOneMachine)
+      for (const [subject, entries] of this.#subjects.get(kind) ?? []) {
+        const [newest] = entries.slice(-1);
+        if (newest === undefined || newest.logId !== this.#logs[1]!.log.id) continue;
+        this.#countIdle(newest, 1);
+        if (kind === "receipt") this.#listener.onReceipt(subject, false);
+      }
   }
 
   admit(state: LogState, held: HeldEntry): void {
@@ -51,24 +77,48 @@ export class SiteState {
       this.#subjects.set(statement.kind, subjects);
       const entries = subjects.get(subject) ?? [];
       subjects.set(subject, entries);
+      const former = this.#newestOf(entries);
       let at = entries.length;
       while (at > 0 && this.#isNewer(entries[at - 1]!, held)) at--;
-      entries.splice(at, 0, { ...held, statement });
+      const stated = { ...held, statement };
+      entries.splice(at, 0, stated);
+      const newest = this.#newestOf(entries);
+      if (newest !== stated) this.#countIdle(held, 1);
+      if (newest !== former && former !== undefined) this.#countIdle(former, 1);
+      if (newest !== undefined && former === undefined && statement.kind === "receipt")
+        this.#listener.onReceipt(subject, true);
     }
   }
 
-  withdraw(state: LogState, ranges: SeqRanges): void {
-    for (const held of state.withdraw(ranges)) {
+  #countIdle(held: HeldEntry, by: 1 | -1): void {
+    const idle = this.#idle.get(held.hash);
+    if (idle === undefined) this.#idle.set(held.hash, { held, count: by });
+    else if ((idle.count += by) === 0) this.#idle.delete(held.hash);
+  }
+
+  /** What goes out of force by it. */
+  withdraw(state: LogState, ranges: SeqRanges): HeldEntry[] {
+    const gone = state.withdraw(ranges);
+    for (const held of gone) {
       this.#inForceCount--;
       this.#inForceBytes -= held.lengthBytes;
       for (const statement of held.statements) {
         const subject = subjectOf(statement);
         const subjects = this.#subjects.get(statement.kind)!;
-        const left = (subjects.get(subject) ?? []).filter((stated) => stated.hash !== held.hash);
+        const entries = subjects.get(subject);
+        // One entry may say two things about one subject.
+        if (entries === undefined) continue;
+        const left = entries.filter((stated) => stated.hash !== held.hash);
+        const [former, newest] = [this.#newestOf(entries), this.#newestOf(left)];
         if (left.length === 0) subjects.delete(subject);
         else subjects.set(subject, left);
+        if (newest !== undefined && newest !== former) this.#countIdle(newest, -1);
+        if (newest === undefined && former !== undefined && statement.kind === "receipt")
+          this.#listener.onReceipt(subject, false);
       }
+      this.#idle.delete(held.hash);
     }
+    return gone;
   }
 
   /** The newest of each subject. */
@@ -84,16 +134,7 @@ export class SiteState {
 
   /** The entries in force that newer ones have made idle in all that they say. */
   superseded(): HeldEntry[] {
-    const idle = new Map<string, { readonly held: HeldEntry; count: number }>();
-    for (const bySubject of this.#subjects.values())
-      for (const entries of bySubject.values())
-        for (const held of entries) {
-          if (held === this.#newestOf(entries)) continue;
-          const found = idle.get(held.hash);
-          if (found === undefined) idle.set(held.hash, { held, count: 1 });
-          else found.count++;
-        }
-    return [...idle.values()].flatMap(({ held, count }) => (count === held.statements.length ? [held] : []));
+    return [...this.#idle.values()].flatMap(({ held, count }) => (count === held.statements.length ? [held] : []));
   }
 
   /** Undefined where all are of former machines, and only a machine itself can say it. */

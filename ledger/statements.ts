@@ -85,6 +85,8 @@ const kinds = {
     { owner: field.site, slice: field.slice, holders: field.holders },
     ({ owner, slice }) => `${owner}/${slice}`,
   ),
+  /** Its author leaves: what it holds for others is to be placed elsewhere. */
+  leaving: kind({ sinceMs: field.natural() }, () => ""),
   /** How fast its author has sent to a site: for forecasts, nothing rests on it. */
   link: kind({ site: field.site, bytesPerSecond: field.natural(1), measuredMs: field.natural() }, ({ site }) => site),
   /** The certificate is the guest's own, so that whoever knows the entry knows its machine. */

@@ -17,6 +17,14 @@ const TRUE = 0xf5;
 const NULL = 0xf6;
 const MAX_UINT64 = (1n << 64n) - 1n;
 
+/** Up to here texts are mostly names, and calls into the engine cost more than looking at each byte. */
+const SHORT_TEXT_BYTES = 32;
+
+function isAscii(text: string): boolean {
+  for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) >= 0x80) return false;
+  return true;
+}
+
 /** Bytes being written; grows by doubling. One writer serves all calls of {@link encodeCbor}: encoding is synchronous. */
 let scratch = Buffer.allocUnsafeSlow(64 * 1024);
 let used = 0;
@@ -61,6 +69,7 @@ function writeBigInteger(value: bigint): void {
 
 /** Canonical order of map keys: the shorter first, then by bytes. Keys of CoStor's formats are ASCII. */
 function compareKeys(left: string, right: string): number {
+  if (isAscii(left) && isAscii(right)) return left.length - right.length || (left < right ? -1 : Number(left > right));
   const difference = Buffer.byteLength(left) - Buffer.byteLength(right);
   return difference !== 0 ? difference : Buffer.compare(Buffer.from(left), Buffer.from(right));
 }
@@ -71,6 +80,12 @@ function isSorted(keys: readonly string[]): boolean {
 }
 
 function writeText(value: string): void {
+  if (value.length <= SHORT_TEXT_BYTES && isAscii(value)) {
+    writeHead(MAJOR.text, value.length);
+    reserve(value.length);
+    for (let at = 0; at < value.length; at++) scratch[used++] = value.charCodeAt(at);
+    return;
+  }
   if (!value.isWellFormed()) throw new CostorError("bad-encoding", "a text with half a surrogate pair has no UTF-8");
   const bytes = Buffer.byteLength(value);
   writeHead(MAJOR.text, bytes);
@@ -79,7 +94,8 @@ function writeText(value: string): void {
 }
 
 function writeMap(value: CborMap, depth: number): void {
-  const keys = Object.keys(value).filter((key) => value[key] !== undefined);
+  let keys = Object.keys(value);
+  if (keys.some((key) => value[key] === undefined)) keys = keys.filter((key) => value[key] !== undefined);
   if (!isSorted(keys)) keys.sort(compareKeys);
   writeHead(MAJOR.map, keys.length);
   for (const key of keys) {
@@ -129,9 +145,14 @@ export function encodeCbor(value: CborValue): Buffer {
   return encoded;
 }
 
-/** Up to here texts are mostly names, and the decoder costs more than looking at each byte. */
-const SHORT_TEXT_BYTES = 32;
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Names that were read last, each at the place that its bytes give it: the same few come again and again. */
+const recentNames: string[] = Array.from({ length: 1024 }, () => "");
+
+/** Maps as they are read: they have no names but those of their keys, and are as fast as objects of a class. */
+const ReadMap = function () {} as unknown as new () => Record<string, CborValue>;
+ReadMap.prototype = Object.freeze(Object.create(null));
 
 class CborReader {
   readonly bytes: Buffer;
@@ -169,12 +190,11 @@ class CborReader {
     return value as number;
   }
 
-  text(info: number): string {
-    const length = this.length(info);
+  text(length: number): string {
     const start = this.at;
     this.at = start + length;
-    if (length <= SHORT_TEXT_BYTES && this.isAscii(start, this.at))
-      return this.bytes.toString("latin1", start, this.at);
+    const name = length <= SHORT_TEXT_BYTES ? this.name(start, length) : undefined;
+    if (name !== undefined) return name;
     try {
       return strictUtf8.decode(this.bytes.subarray(start, this.at));
     } catch {
@@ -182,30 +202,42 @@ class CborReader {
     }
   }
 
-  isAscii(start: number, end: number): boolean {
-    for (let at = start; at < end; at++) if (this.bytes[at]! >= 0x80) return false;
-    return true;
+  /** A short text; undefined when it is not ASCII. */
+  name(start: number, length: number): string | undefined {
+    const { bytes } = this;
+    let place = length;
+    for (let at = start; at < start + length; at++) {
+      if (bytes[at]! >= 0x80) return undefined;
+      place = (place * 31 + bytes[at]!) & 1023;
+    }
+    const recent = recentNames[place]!;
+    let same = recent.length === length ? 0 : -1;
+    while (same >= 0 && same < length && recent.charCodeAt(same) === bytes[start + same]) same++;
+    return same === length ? recent : (recentNames[place] = bytes.toString("latin1", start, start + length));
   }
 
   /** Whether the key that ends here comes after one before: the shorter first, then by bytes. */
   isOrdered(previousStart: number, previousEnd: number, start: number): boolean {
-    const difference = previousEnd - previousStart - (this.at - start);
-    return (
-      difference < 0 ||
-      (difference === 0 && this.bytes.compare(this.bytes, start, this.at, previousStart, previousEnd) < 0)
-    );
+    const { bytes } = this;
+    const length = this.at - start;
+    const difference = previousEnd - previousStart - length;
+    if (difference !== 0) return difference < 0;
+    let same = 0;
+    while (same < length && bytes[previousStart + same] === bytes[start + same]) same++;
+    return same < length && bytes[previousStart + same]! < bytes[start + same]!;
   }
 
   map(info: number, depth: number): CborMap {
     const count = this.length(info);
-    const map: Record<string, CborValue> = Object.create(null);
+    const map = new ReadMap();
     let [previousStart, previousEnd] = [0, -1];
     for (let i = 0; i < count; i++) {
       this.need(1);
       const head = this.bytes[this.at++]!;
       if ((head & 0xe0) !== MAJOR.text) this.fail("a map key that is not text");
-      const key = this.text(head & 0x1f);
-      const start = this.at - Buffer.byteLength(key);
+      const keyLength = this.length(head & 0x1f);
+      const start = this.at;
+      const key = this.text(keyLength);
       if (previousEnd >= 0 && !this.isOrdered(previousStart, previousEnd, start))
         this.fail("map keys out of order or twice");
       [previousStart, previousEnd] = [start, this.at];
@@ -233,7 +265,7 @@ class CborReader {
         return this.bytes.subarray(this.at - length, this.at);
       }
       case MAJOR.text:
-        return this.text(info);
+        return this.text(this.length(info));
       case MAJOR.array: {
         const count = this.length(info);
         const items: CborValue[] = [];
@@ -251,7 +283,7 @@ class CborReader {
 }
 
 /**
- * The value of exactly these bytes. Byte strings are views of `bytes`, maps have no prototype.
+ * The value of exactly these bytes. Byte strings are views of `bytes`, maps have no names but their keys'.
  * Throws `bad-encoding` for anything but one canonical value, nested at most `limits.cborDepthCount` deep, that holds at
  * most `limits.cborItemsCount` values.
  */

@@ -151,11 +151,7 @@ export const errorRegistry = {
     false,
     "The disk does not give back what the snapshot holds: restore with --overwrite always; if that does not help, check the disk and restore elsewhere.",
   ),
-  "deletion-paused": spec(
-    409,
-    true,
-    "Nothing is taken while the site is in doubt; settle what the message says, such as the machine's clock, and try again.",
-  ),
+  "alarm-unknown": spec(404, false, "List the alarms with `costor site alarms list`."),
   "snapshot-unknown": spec(404, false, "List the snapshots with `costor agent snapshots`."),
   "path-unknown": spec(404, false, "List the snapshot with `costor agent ls`."),
   interrupted: spec(499, true, "Start the command again; it goes on where it stopped."),

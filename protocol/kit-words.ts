@@ -4,9 +4,10 @@
  */
 import { entropyToMnemonic, mnemonicToEntropy } from "@scure/bip39";
 import { wordlist } from "@scure/bip39/wordlists/english.js";
-import { CostorError } from "./errors.ts";
+import { kitInvalid as invalid } from "./kit-fields.ts";
 
 export const kitWordsCount = 24;
+const WORD_BITS = 11;
 const PREFIX_LETTERS = 4;
 const LONGEST_TYPED_LETTERS = 16;
 const SUGGESTIONS_COUNT = 3;
@@ -86,6 +87,21 @@ export function kitRootOfWords(text: string): Uint8Array {
   }
 }
 
+/** Bytes as words, 11 bits a word, most significant first; bits that are left over are zero. */
+export function wordsOfBytes(bytes: Uint8Array): string[] {
+  const bits = [...bytes].map((byte) => byte.toString(2).padStart(8, "0")).join("");
+  const count = Math.ceil(bits.length / WORD_BITS);
+  return (bits.padEnd(count * WORD_BITS, "0").match(/.{11}/g) ?? []).map((word) => wordlist[parseInt(word, 2)]!);
+}
+
+/** Undefined when a left over bit is not zero, or there are not enough words. */
+export function bytesOfWords(words: readonly string[], lengthBytes: number): Buffer | undefined {
+  const bits = words.map((word) => wordlist.indexOf(word).toString(2).padStart(WORD_BITS, "0")).join("");
+  const bytes = bits.slice(0, lengthBytes * 8).match(/.{8}/g) ?? [];
+  if (bytes.length < lengthBytes || bits.slice(lengthBytes * 8).includes("1")) return undefined;
+  return Buffer.from(bytes.map((byte) => parseInt(byte, 2)));
+}
+
 /** Letters changed, added, left out, or exchanged with their neighbour. */
 function changedLettersCount(left: string, right: string): number {
   let beforeLast: number[] = [];
@@ -107,6 +123,3 @@ function changedLettersCount(left: string, right: string): number {
   }
   return last[right.length]!;
 }
-
-const invalid = (message: string, details: Record<string, unknown> = {}, cause?: unknown): CostorError =>
-  new CostorError("kit-invalid", `the recovery kit: ${message}`, { details, cause });

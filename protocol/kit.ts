@@ -2,11 +2,18 @@
  * The recovery kit: what a person needs to bring a site back. Its 24 words are the kit root, 32 bytes, by BIP39 used as an
  * encoding: 8 bits of checksum, and no key stretching, since the root is random. docs/specs/keys.md
  */
-import { createHash } from "node:crypto";
 import * as v from "valibot";
-import { CostorError, isCostorError } from "./errors.ts";
+import { isCostorError } from "./errors.ts";
 import { type FederationId, type SiteId, parseFederationId } from "./ids.ts";
 import { deriveRecoveryKey, fingerprintOf, siteIdOf } from "./keys.ts";
+import {
+  checksumOfFields,
+  kitInvalid as invalid,
+  parseName,
+  readKitFields,
+  requireField,
+  wordLines,
+} from "./kit-fields.ts";
 import { kitRootOfWords, wordsOfKitRoot } from "./kit-words.ts";
 
 export interface RecoveryKit {
@@ -32,21 +39,14 @@ export interface KitMember {
 }
 
 const VERSION = 1;
-const WORDS_PER_LINE_COUNT = 4;
 const memberSchema = v.pipe(
   v.tupleWithRest([v.string()], v.string()),
   v.transform(([name, ...addresses]): KitMember => ({ name, addresses })),
 );
-/** Longest kit file that is read. */
-export const kitFileCharacters = 64 * 1024;
 
 /** The kit file's text, for people first: {@link parseKit} reads it back. */
 export function formatKit({ siteName, siteId, kitRoot, federation }: RecoveryKit): string {
   const words = wordsOfKitRoot(kitRoot);
-  const numbered = words.map((word, index) => `${String(index + 1).padStart(2)} ${word.padEnd(8)}`);
-  const lines = Array.from({ length: words.length / WORDS_PER_LINE_COUNT }, (_, line) =>
-    `  ${numbered.slice(line * WORDS_PER_LINE_COUNT, (line + 1) * WORDS_PER_LINE_COUNT).join("   ")}`.trimEnd(),
-  );
   return `# CoStor recovery kit
 #
 # Whoever has this kit can read every backup of the site and take its place. Print it or copy it to a stick, keep it
@@ -58,7 +58,7 @@ site: ${JSON.stringify(siteName)}
 site-id: ${siteId}
 fingerprint: ${fingerprintOf(deriveRecoveryKey(kitRoot).publicKey)}
 words:
-${lines.join("\n")}
+${wordLines(words)}
 checksum: ${checksumOf(siteName, siteId, words)}
 ${federation === undefined ? "" : formatFederation(federation)}`;
 }
@@ -72,9 +72,8 @@ ${members.map((member) => `  ${JSON.stringify([member.name, ...member.addresses]
 
 /** Reads a kit file back. Throws `kit-invalid` that says which line or word is wrong. */
 export function parseKit(text: string): RecoveryKit {
-  if (text.length > kitFileCharacters) throw invalid("the file is too long to be a recovery kit");
-  const fields = readFields(text);
-  const field = (name: string): string => fields.get(name) ?? fail(`the line "${name}:" is missing`);
+  const fields = readKitFields(text);
+  const field = (name: string): string => requireField(fields, name);
   if (field("version") !== String(VERSION))
     throw invalid(`version ${field("version")} is unknown here; version ${VERSION} is expected`);
   const siteName = parseName("site", field("site"));
@@ -102,39 +101,5 @@ function parseFederation(field: (name: string) => string): KitFederation {
   }
 }
 
-/** Fields are `name: value`; words and members are on the lines below theirs. Comments and empty lines don't count. */
-function readFields(text: string): Map<string, string> {
-  const fields = new Map<string, string>();
-  let name: string | undefined;
-  for (const [index, line] of text.split(/\r?\n/).entries()) {
-    if (line.trim() === "" || line.startsWith("#")) continue;
-    const match = /^([a-z-]+):(.*)$/.exec(line.trim());
-    if (match) {
-      name = match[1]!;
-      if (fields.has(name)) throw invalid(`line ${index + 1} gives "${name}" a second time`, { line: index + 1 });
-      fields.set(name, match[2]!.trim());
-    } else if (name === "words" || name === "members") fields.set(name, `${fields.get(name)}\n${line.trim()}`);
-    else throw invalid(`line ${index + 1} is not of a recovery kit`, { line: index + 1 });
-  }
-  return fields;
-}
-
-function parseName(field: string, text: string): string {
-  try {
-    const name: unknown = JSON.parse(text);
-    if (typeof name === "string") return name;
-  } catch {}
-  throw invalid(`a name is expected in quotation marks, such as ${field}: "Hill School"`);
-}
-
 const checksumOf = (siteName: string, siteId: SiteId, words: readonly string[]): string =>
-  createHash("sha256")
-    .update(JSON.stringify(["costor/v1/kit", VERSION, siteName, siteId, words.join(" ")]))
-    .digest("hex")
-    .slice(0, 8);
-
-const invalid = (message: string, details: Record<string, unknown> = {}, cause?: unknown): CostorError =>
-  new CostorError("kit-invalid", `the recovery kit: ${message}`, { details, cause });
-const fail = (message: string): never => {
-  throw invalid(message);
-};
+  checksumOfFields("costor/v1/kit", VERSION, siteName, siteId, words.join(" "));

@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { CostorError } from "#protocol/errors.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
+import { formatCountOf } from "#terminal/quantities.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { addFederationCheckpoint, addFederationWhatIf } from "./federation-forecast.ts";
 import { addFederationSettings } from "./federation-settings.ts";
@@ -124,13 +125,22 @@ function addMembers(federation: Command): void {
         `Noted. ${site} is expelled once more than half of the members have wished it. What it has here is kept for the lock period.`,
       );
     });
-  onData(federation, "leave", "leave the federation")
+  onData(federation, "leave", "leave the federation, once others hold elsewhere what they have here")
+    .option("--now", "without waiting for that")
+    .option("--cancel", "stay after all")
     .option("--yes", "without the question")
-    .action(async ({ data, json, yes }: DataOptions & { yes?: true }) => {
-      if (!yes) await askLeave();
-      await callOn(data, "federationLeave", {});
-      if (json) return printJson({ left: true });
-      printLine("This site leaves the federation. Others keep its copies for the lock period.");
+    .action(async ({ data, json, yes, now, cancel }: DataOptions & { yes?: true; now?: true; cancel?: true }) => {
+      if (!yes && !cancel) await askLeave();
+      const how = cancel ? "stay" : now ? "now" : "placed-elsewhere";
+      const done = await callOn(data, "federationLeave", { how });
+      if (json) return printJson(done);
+      if (cancel) return printLine("This site stays.");
+      const neededCount = done.leaving?.neededBy.length ?? 0;
+      printLine(
+        neededCount === 0
+          ? "This site leaves the federation. Others keep its copies for the lock period."
+          : `This site leaves as soon as ${formatCountOf(neededCount, "other site")} hold elsewhere what they have here. Let it run; how far it is: costor federation status`,
+      );
     });
 }
 

@@ -71,6 +71,10 @@ function printStatus(status: FederationStatus): void {
     printLine(`Sending: slice ${slice.toString(16)} to ${holder.slice(0, 16)}, ${formatBytes(sentBytes)} so far`);
   if (status.waiting !== undefined) printLine(`Nothing is sent now: ${status.waiting}`);
   if (status.checkpoint !== undefined) printLine(checkpointText(status.checkpoint));
+  if (status.leaving !== undefined)
+    printLine(
+      `This site leaves, since ${formatMinute(status.leaving.sinceMs)} (UTC): ${formatCountOf(status.leaving.neededBy.length, "other site")} still to place elsewhere what is held here`,
+    );
   const keptBytes = status.kept.reduce((sum, { bytes }) => sum + bytes, 0);
   printLine(
     `Kept for ${formatCountOf(status.kept.length, "other site")}: ${formatBytes(keptBytes)} of ${formatBytes(status.offeredBytes)} offered`,

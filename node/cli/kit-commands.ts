@@ -1,16 +1,16 @@
 /** `costor site kit …`: is the recovery kit put away, and is it right? */
-import { writeFile } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { CostorError } from "#protocol/errors.ts";
-import { deriveRecoveryKey, fingerprintOf } from "#protocol/keys.ts";
 import { formatKit } from "#protocol/kit.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import { formatCountOf } from "#terminal/quantities.ts";
 import type { KitState } from "#node/control/calls.ts";
 import { type DataOptions, onData } from "./data-command.ts";
-import { type GivenKit, type KitOptions, addKitOptions, readGivenKit } from "./kit-input.ts";
+import { type KitOptions, addKitOptions, readGivenKit } from "./kit-input.ts";
+import { requireKitOf, writeSecret } from "./kit-secrets.ts";
+import { addShareCommands } from "./kit-share-commands.ts";
 import { kitFederationOf } from "./kit-federation.ts";
 import { kitPage } from "./kit-page.ts";
 import { kitReminder } from "./kit-text.ts";
@@ -28,16 +28,17 @@ export function addKitCommands(site: Command): void {
       const words = word ? parseWords(word) : await askWords(state);
       report(data, await callOn(data, "confirmKit", { words }), json);
     });
-  addKitOptions(onData(kit, "rehearse", "see that a whole kit is this site's; nothing of it is shown or kept")).action(
-    async ({ data, json, ...options }: DataOptions & KitOptions) => {
-      const { siteName, siteId, fingerprint } = await callOn(data, "kit", {});
-      using given = await readGivenKit(options);
-      requireKitOf(fingerprint, given);
-      if (json) return printJson({ site: siteId, fingerprint, isRight: true });
-      printLine(`This is the recovery kit of ${siteName}. Nothing of it was kept here.`);
-    },
-  );
+  addKitOptions(
+    onData(kit, "rehearse", "see that a kit, or shares of it, are this site's; nothing of it is shown or kept"),
+  ).action(async ({ data, json, ...options }: DataOptions & KitOptions) => {
+    const { siteName, siteId, fingerprint } = await callOn(data, "kit", {});
+    using given = await readGivenKit(options);
+    requireKitOf(fingerprint, given);
+    if (json) return printJson({ site: siteId, fingerprint, isRight: true });
+    printLine(`This is the recovery kit of ${siteName}. Nothing of it was kept here.`);
+  });
   addKitPaper(kit);
+  addShareCommands(kit);
 }
 
 function addKitPaper(kit: Command): void {
@@ -62,25 +63,6 @@ function addKitPaper(kit: Command): void {
       if (isPage)
         printLine("Print it from a browser, on paper that nobody else takes from the printer, and delete the file.");
     });
-}
-
-/** For its owner only, and nothing is overwritten. Throws `kit-file-exists`. */
-async function writeSecret(path: string, text: string): Promise<void> {
-  try {
-    await writeFile(path, text, { mode: 0o600, flag: "wx" });
-  } catch (cause) {
-    if (!isNodeError(cause) || cause.code !== "EEXIST") throw cause;
-    throw new CostorError("kit-file-exists", `${path} exists and is not overwritten`, { cause });
-  }
-}
-
-const isNodeError = (error: unknown): error is NodeJS.ErrnoException => error instanceof Error && "code" in error;
-
-/** Throws `kit-of-another-site`. */
-function requireKitOf(fingerprint: string, { kitRoot }: GivenKit): void {
-  const given = fingerprintOf(deriveRecoveryKey(kitRoot).publicKey);
-  if (given === fingerprint) return;
-  throw new CostorError("kit-of-another-site", `this kit's fingerprint is ${given}, and the site's is ${fingerprint}`);
 }
 
 function report(data: string, state: KitState, json: true | undefined): void {

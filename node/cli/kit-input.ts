@@ -1,20 +1,24 @@
 /**
- * The recovery kit, as a command gets it: the kit's file, a file with its 24 words, standard input, or words typed on the terminal.
- * What comes out exists in this process only; disposing of it overwrites the root.
+ * The recovery kit, as a command gets it: the kit's file, a file with its 24 words, standard input, words typed on the terminal, or shares
+ * of it in files or typed. What comes out exists in this process only; disposing of it overwrites the root.
  */
 import { readFile } from "node:fs/promises";
-import { createInterface } from "node:readline/promises";
 import { text as readStream } from "node:stream/consumers";
 import type { Command } from "commander";
-import { CostorError, isCostorError } from "#protocol/errors.ts";
+import { CostorError } from "#protocol/errors.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { deriveRecoveryKey, siteIdOf } from "#protocol/keys.ts";
-import { kitFileCharacters, parseKit } from "#protocol/kit.ts";
-import { describeMistyped, findWord, kitRootOfWords, kitWordsCount, nearestWords } from "#protocol/kit-words.ts";
-import { interruptionSignal } from "#terminal/interruption.ts";
+import { kitFileCharacters } from "#protocol/kit-fields.ts";
+import { type HeldShare, isShareText, parseShare } from "#protocol/kit-share-file.ts";
+import { type NamedShare, combineShares, nameOfShare, shareOfWords, shareWordsCount } from "#protocol/kit-share.ts";
+import { kitRootOfWords, kitWordsCount } from "#protocol/kit-words.ts";
+import { parseKit } from "#protocol/kit.ts";
+import { typeWords } from "./typed-words.ts";
 
 export interface KitOptions {
   readonly kit?: string;
+  /** Files; true when they are typed. */
+  readonly share?: readonly string[] | true;
 }
 
 /** A kit that somebody has. */
@@ -27,25 +31,71 @@ export interface GivenKit extends Disposable {
 }
 
 export const addKitOptions = (command: Command): Command =>
-  command.option("--kit <file>", "the kit's file, or - for standard input; without it the words are asked for");
+  addShareOption(
+    command.option("--kit <file>", "the kit's file, or - for standard input; without it the words are asked for"),
+  );
+
+export const addShareOption = (command: Command): Command =>
+  command.option(
+    "--share [file...]",
+    "files of shares, instead of the kit; without a file the words of shares are asked for",
+  );
 
 /** Throws `kit-invalid`, and `bad-usage` where there is nobody to ask. */
-export async function readGivenKit({ kit }: KitOptions): Promise<GivenKit> {
-  if (kit === undefined) return readKitText(await askWords());
-  return readKitText(await readText(kit));
+export async function readGivenKit({ kit, share }: KitOptions): Promise<GivenKit> {
+  if (share !== undefined && kit !== undefined)
+    throw new CostorError("bad-usage", "either --kit or --share is given, not both");
+  if (share !== undefined)
+    return readShares(share === true ? await typeShares() : await Promise.all(share.map(readShare)));
+  if (kit === undefined)
+    return givenByRoot(await typeWords({ what: "the recovery kit", count: kitWordsCount, read: kitRootOfWords }));
+  const text = await readText(kit);
+  if (isShareText(text)) throw new CostorError("kit-invalid", `${kit} is a share of a kit: name it with --share`);
+  return /^version:/m.test(text) ? disposable(parseKit(text)) : givenByRoot(kitRootOfWords(text));
 }
 
-/** A kit's file, or words alone. Throws `kit-invalid`. */
-function readKitText(text: string): GivenKit {
-  if (/^version:/m.test(text)) return disposable(parseKit(text));
-  const kitRoot = kitRootOfWords(text);
-  return disposable({ kitRoot, siteId: siteIdOf(deriveRecoveryKey(kitRoot).publicKey) });
+/** Files tell of which site they are; then the key has to be that site's, or one that came after it. */
+async function readShares(shares: readonly (NamedShare | HeldShare)[]): Promise<GivenKit> {
+  const kitRoot = await combineShares(shares);
+  const file = shares.find((share) => "siteId" in share);
+  return file === undefined
+    ? givenByRoot(kitRoot)
+    : disposable({ kitRoot, siteId: file.siteId, siteName: file.siteName });
 }
+
+const givenByRoot = (kitRoot: Uint8Array): GivenKit =>
+  disposable({ kitRoot, siteId: siteIdOf(deriveRecoveryKey(kitRoot).publicKey) });
 
 const disposable = (kit: Omit<GivenKit, keyof Disposable>): GivenKit => ({
   ...kit,
   [Symbol.dispose]: () => void kit.kitRoot.fill(0),
 });
+
+/** A share's file, or words alone; a mistake is told with the file's name. */
+async function readShare(path: string): Promise<NamedShare | HeldShare> {
+  const text = await readText(path);
+  try {
+    return isShareText(text) ? parseShare(text) : { share: shareOfWords(text) };
+  } catch (cause) {
+    if (!(cause instanceof CostorError)) throw cause;
+    throw new CostorError(cause.code, `${path}: ${cause.message}`, { details: cause.details, cause });
+  }
+}
+
+/** As many as are needed. */
+async function typeShares(): Promise<NamedShare[]> {
+  const shares = new Map<string, NamedShare>();
+  for (let needed = 1; shares.size < needed;) {
+    const what = shares.size === 0 ? "a share" : "another share";
+    const share = await typeWords({ what, count: shareWordsCount, read: shareOfWords });
+    shares.set(`${share.setId}/${share.number}`, { share });
+    needed = share.threshold;
+    process.stderr.write(
+      `  ${nameOfShare({ share })} is right; ${Math.max(0, needed - shares.size)} more are needed.\n`,
+    );
+  }
+  return [...shares.values()];
+}
 
 async function readText(path: string): Promise<string> {
   try {
@@ -55,49 +105,4 @@ async function readText(path: string): Promise<string> {
     throw new CostorError("kit-invalid", `the recovery kit ${path} cannot be read`, { cause });
   }
   throw new CostorError("kit-invalid", `${path} is too long to be a recovery kit`);
-}
-
-/** Word by word, or several on a line; a mistake is told at once, by the word's number. */
-async function askWords(): Promise<string> {
-  if (!process.stdin.isTTY)
-    throw new CostorError("bad-usage", "the recovery kit is asked for: --kit FILE, or --kit - for standard input");
-  const questions = createInterface({ input: process.stdin, output: process.stderr });
-  const ask = (question: string): Promise<string> => questions.question(question, { signal: interruptionSignal() });
-  try {
-    process.stderr.write("Type the words of the recovery kit; the first four letters of each are enough.\n");
-    const words: string[] = [];
-    while (words.length < kitWordsCount) {
-      const typed = (await ask(`  word ${words.length + 1}: `)).split(/[\s\d.]+/).filter((word) => word !== "");
-      for (const word of typed) {
-        const found = findWord(word);
-        if (found === undefined) {
-          const position = words.length + 1;
-          process.stderr.write(`  ${describeMistyped({ position, word, suggestions: nearestWords(word) })}\n`);
-          break;
-        }
-        words.push(found);
-      }
-    }
-    return await corrected(words, ask);
-  } finally {
-    questions.close();
-  }
-}
-
-/** Until the words are a kit: which one is wrong only the paper tells. */
-async function corrected(words: string[], ask: (question: string) => Promise<string>): Promise<string> {
-  for (;;) {
-    try {
-      kitRootOfWords(words.join(" "));
-      return words.join(" ");
-    } catch (error) {
-      if (!isCostorError(error, "kit-invalid")) throw error;
-      process.stderr.write(`  ${error.message}\n`);
-    }
-    const [, position, typed = ""] =
-      /^(\d+)\s*[= ]\s*([A-Za-z]+)$/.exec(await ask("  correct one, as in 7 anchor: ")) ?? [];
-    const word = findWord(typed);
-    const index = Number(position) - 1;
-    if (word !== undefined && words[index] !== undefined) words[index] = word;
-  }
 }

@@ -2,7 +2,7 @@
 import { deriveRecoveryKey, fingerprintOf } from "#protocol/keys.ts";
 import { type KitFederation, type KitMember, type RecoveryKit, formatKit } from "#protocol/kit.ts";
 import { wordsOfKitRoot } from "#protocol/kit-words.ts";
-import { type Markup, html, printedPage, qrCode, wordGrid } from "./printed-page.ts";
+import { type Markup, html, printedPage, qrCode, withoutComments, wordGrid } from "./printed-page.ts";
 
 /** More would not leave room for the rest on one page; the file has them all. */
 const MEMBERS_COUNT = 5;
@@ -22,7 +22,7 @@ export function kitPage(kit: RecoveryKit, date: string): string {
           photographs, no e-mail.
         </div>
       </div>
-      ${qrCode(scannedText(kit))}
+      ${qrCode(withoutComments(formatKit({ siteName, siteId, kitRoot })))}
     </div>
     <h2>The 24 words</h2>
     ${wordGrid(wordsOfKitRoot(kitRoot))}
@@ -46,13 +46,6 @@ export function kitPage(kit: RecoveryKit, date: string): string {
     </p>`;
   return printedPage(`Recovery kit: ${siteName}`, body);
 }
-
-/** What the QR code says: the kit's file without its comments. */
-const scannedText = ({ siteName, siteId, kitRoot }: RecoveryKit): string =>
-  formatKit({ siteName, siteId, kitRoot })
-    .split("\n")
-    .filter((line) => line !== "" && !line.startsWith("#"))
-    .join("\n");
 
 function federationPart({ name, federationId, members }: KitFederation): Markup {
   const shown = members.slice(0, MEMBERS_COUNT);

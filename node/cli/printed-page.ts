@@ -18,6 +18,13 @@ export function html(parts: TemplateStringsArray, ...values: readonly (string | 
   return new Markup(parts.map((part, index) => part + (texts[index] ?? "")).join(""));
 }
 
+/** A kit's file or a share's, for a QR code: no longer than it has to be. */
+export const withoutComments = (text: string): string =>
+  text
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith("#"))
+    .join("\n");
+
 /** A QR code of the text, 15 % of which may be dirty or torn. */
 export const qrCode = (text: string): Markup => new Markup(renderSVG(text, { ecc: "M", border: 2 }));
 

@@ -9,11 +9,10 @@ import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { createProgress } from "#terminal/progress.ts";
 import { formatBytes, formatCount, formatCountOf } from "#terminal/quantities.ts";
 import { type DataOptions, onData } from "./data-command.ts";
+import { addAlarmCommands } from "./alarm-commands.ts";
 import { addKitCommands } from "./kit-commands.ts";
 import { kitReminderOnce } from "./kit-text.ts";
-import { addRetentionCommands } from "./retention-commands.ts";
 import { callOn } from "./site-access.ts";
-import { addSnapshotCommands } from "./snapshot-commands.ts";
 import { addStartCommand } from "./start.ts";
 
 export function addSiteCommands(program: Command): Command {
@@ -22,8 +21,7 @@ export function addSiteCommands(program: Command): Command {
   addEnrolCommands(site);
   addKitCommands(site);
   addStoreCommands(site);
-  addRetentionCommands(site);
-  addSnapshotCommands(site);
+  addAlarmCommands(site);
   return site;
 }
 
@@ -73,6 +71,10 @@ function addStoreCommands(site: Command): void {
     printLine(`Free: ${formatBytes(store.freeBytes)}, of which ${formatBytes(store.reserveBytes)} are kept in reserve`);
     if (store.quarantinedCount > 0)
       printLine(`Damaged stretches: ${store.quarantinedCount}; run costor site check --data ${data}`);
+    if (stats.standingAlarmsCount > 0)
+      printLine(
+        `ATTENTION: ${formatCountOf(stats.standingAlarmsCount, "backup")} may be the work of ransomware; costor site alarms list --data ${data}`,
+      );
     const reminder = await kitReminderOnce(data, callOn(data, "kit", {}));
     if (reminder) printLine(reminder);
   });

@@ -1,13 +1,12 @@
 /** Puts the federation of a running site together: libp2p, the machine's clock and chance, the site's keys. */
 import type { Logger } from "pino";
-import { deletionDoubt } from "#node/federation/deletion-doubt.ts";
 import { FederationService } from "#node/federation/federation-service.ts";
 import { Federation } from "#node/federation/federation.ts";
 import { LateTransport } from "#node/federation/late-transport.ts";
+import { keyOfPlace } from "#node/federation/sealed-statements.ts";
 import { receivedTimesOf, reportStatus } from "#node/federation/status-report.ts";
 import type { Doorkeeper, Transport } from "#node/federation/transport.ts";
 import { parseListenAddress } from "#node/site/addresses.ts";
-import type { RetentionComponents } from "#node/retention/retention.ts";
 import type { Site } from "#node/site/site.ts";
 import { systemClock } from "#node/site/system-clock.ts";
 import { systemRng } from "#node/site/system-rng.ts";
@@ -25,7 +24,6 @@ export interface FederationOptions {
 
 export interface RunningFederation extends AsyncDisposable {
   readonly service: FederationService;
-  readonly forRetention: Pick<RetentionComponents, "heldClock" | "timeZone" | "doubt" | "withdraw">;
   /** For {@link FacadeComponents.copiesOf}. */
   copiesOf(receivedMs: number): { readonly count: number; readonly isSafe: boolean } | undefined;
 }
@@ -54,15 +52,27 @@ export async function startFederation(
   const rng = systemRng;
   const { epochCertificate, siteName } = site.identity;
   const federation = await Federation.open(
-    { store: site.store, clock, rng, makeTransport, seal: site.machine.seal, onEvent: (event) => told.tell(event) },
+    {
+      ...{ store: site.store, clock, rng, makeTransport },
+      seal: site.machine.seal,
+      records: {
+        open: site.machine.open,
+        take: async (place, value) => {
+          if (place.kind !== "state") await site.regain(place.kind, keyOfPlace(place), value);
+        },
+        settle: (snapshotsNumber) => site.regainedSnapshots.settle(snapshotsNumber),
+        fetchFirst: site.fetchFirst,
+      },
+      onEvent: (event) => told.tell(event),
+    },
     { siteName, epochCertificate, ...site.machine },
   );
-  const { own, copies, membership } = federation.parts;
+  const { own, copies, membership, replication } = federation.parts;
+  site.primes.fetchBy((ids) => replication.wanted.fetch(ids));
   own.received(site.receivedMs());
   site.changes.onChange((change) => {
-    if (change.kind === "collected") return own.collected();
     if (change.kind === "snapshot") own.received(change.receivedMs);
-    void (change.kind === "state" ? federation.siteChanged() : federation.siteChanged(change.kind, change.key));
+    void federation.siteChanged(change.kind, change.key);
   });
   const end = new AbortController();
   const stop = async (): Promise<void> => {
@@ -79,12 +89,6 @@ export async function startFederation(
     reportStatus({ federation, store: site.store, receivedTimes: () => receivedTimesOf(site), nowMs: site.now });
   return {
     service: new FederationService({ federation, clock, rng, status }, { siteName, peerSeed }),
-    forRetention: {
-      heldClock: federation.parts.replication.heldClock,
-      timeZone: () => federation.parts.settings.current.timeZone,
-      doubt: (known) => deletionDoubt(federation, known),
-      withdraw: (keys) => federation.parts.siteStatements.withdrawSnapshots(keys),
-    },
     copiesOf: (receivedMs) => (membership.roster === undefined ? undefined : copies.of(receivedMs)),
     [Symbol.asyncDispose]: stop,
   };

@@ -15,8 +15,8 @@ import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import { kitReminderOnce } from "./kit-text.ts";
 import { createLog } from "./log.ts";
+import { startBrake } from "./running-brake.ts";
 import { type FederationOptions, startFederation } from "./running-federation.ts";
-import { startRetention } from "./running-retention.ts";
 
 export interface StartOptions extends FederationOptions {
   readonly data: string;
@@ -70,8 +70,9 @@ export async function runSite(options: StartOptions): Promise<void> {
   const facade = stack.use(await startFacade({ site, log, copiesOf: running.copiesOf }, { ...listen, credentials }));
   const addresses = hostsFor(facade.address.port).map(formatAddress);
   await site.announce(addresses);
-  const { retention } = stack.use(await startRetention({ site, log, ...running.forRetention }));
-  stack.use(await serveControl(dataDirectory, { site, federation: running.service, retention: async () => retention }));
+  stack.use(await serveControl(dataDirectory, { site, federation: running.service }));
+
+  stack.use(startBrake({ site, log }));
 
   const keeping = new AbortController();
   const keepSnapshots = async (): Promise<void> => {
@@ -85,6 +86,7 @@ export async function runSite(options: StartOptions): Promise<void> {
     }
   };
   let kept = keepSnapshots();
+  site.regainedSnapshots.onSettled(() => void (kept = kept.then(keepSnapshots)));
   stack.defer(() => (keeping.abort(), kept));
 
   const upkeep = setInterval(async () => {

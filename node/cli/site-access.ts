@@ -42,7 +42,6 @@ export async function callOn<Name extends CallName>(
       return await callSite(call, args, {
         site,
         federation: undefined,
-        retention: async () => (await import("./idle-retention.ts")).openIdleRetention(site),
         signal,
         onProgress: onProgress ?? (() => {}),
       });

@@ -4,7 +4,7 @@
  */
 import * as v from "valibot";
 import type { FederationControl } from "#node/federation/federation-control.ts";
-import type { Retention } from "#node/retention/retention.ts";
+import type { BrakeAlarm } from "#node/site/brake-alarms.ts";
 import type { Site } from "#node/site/site.ts";
 import type { AgentRecord } from "#node/site/agent-registry.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
@@ -12,14 +12,11 @@ import { parseAgentId } from "#protocol/ids.ts";
 import { fingerprintOf } from "#protocol/keys.ts";
 import { type FederationResults, federationHandlers, federationSchemas } from "./federation-calls.ts";
 import { personalName } from "./personal-name.ts";
-import { type RetentionResults, retentionHandlers, retentionSchemas } from "./retention-calls.ts";
 
 export interface CallContext {
   readonly site: Site;
   /** Undefined while the site does not run. */
   readonly federation: FederationControl | undefined;
-  /** Opened when a call needs it. */
-  readonly retention: () => Promise<Retention>;
   readonly signal: AbortSignal;
   /** Tells how far a long call is; may be called often. */
   onProgress(progress: unknown): void;
@@ -33,11 +30,15 @@ const argumentSchemas = {
   confirmKit: v.strictObject({
     words: v.record(v.pipe(v.string(), v.regex(/^([1-9]|1\d|2[0-4])$/)), v.pipe(v.string(), v.maxLength(40))),
   }),
+  alarms: v.strictObject({}),
+  settleAlarm: v.strictObject({
+    snapshot: v.pipe(v.string(), v.minLength(8), v.maxLength(40)),
+    note: v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(500)),
+  }),
   stats: v.strictObject({}),
   check: v.strictObject({ readData: v.boolean() }),
   rebuildIndex: v.strictObject({}),
   ...federationSchemas,
-  ...retentionSchemas,
 } as const;
 
 export type CallName = keyof typeof argumentSchemas;
@@ -53,12 +54,14 @@ export interface KitState {
   readonly confirmedMs?: number;
 }
 
-export interface CallResults extends FederationResults, RetentionResults {
+export interface CallResults extends FederationResults {
   enrolToken: { token: string; name: string; expiresMs: number; addresses: readonly string[] };
   agents: { agents: AgentRecord[] };
   revoke: { revoked: string };
   kit: KitState;
   confirmKit: KitState;
+  alarms: { alarms: readonly BrakeAlarm[] };
+  settleAlarm: BrakeAlarm;
   stats: SiteStats;
   check: Awaited<ReturnType<Site["store"]["check"]>>;
   rebuildIndex: { rebuilt: true };
@@ -71,6 +74,8 @@ export interface SiteStats {
   readonly agentsCount: number;
   readonly openSessionsCount: number;
   readonly kitConfirmed: boolean;
+  /** Alarms of the ransomware brake that nobody has settled. */
+  readonly standingAlarmsCount: number;
   readonly store: Awaited<ReturnType<Site["store"]["stats"]>>;
 }
 
@@ -119,12 +124,15 @@ const handlers: Handlers = {
     await site.confirmKit(new Map(Object.entries(words).map(([position, word]) => [Number(position), word])));
     return kitStateOf(site);
   },
+  alarms: async (_, { site }) => ({ alarms: site.brakeAlarms.list() }),
+  settleAlarm: ({ snapshot, note }, { site }) => site.brakeAlarms.settle(snapshot, note),
   stats: async (_, { site }) => ({
     siteName: site.identity.siteName,
     siteId: site.identity.siteId,
     storeGeneration: site.store.generation,
     agentsCount: site.agents.activeCount,
     openSessionsCount: site.sessions.openCount,
+    standingAlarmsCount: site.brakeAlarms.standing().length,
     kitConfirmed: await isKitConfirmed(site),
     store: await site.store.stats(),
   }),
@@ -134,7 +142,6 @@ const handlers: Handlers = {
     return { rebuilt: true };
   },
   ...federationHandlers,
-  ...retentionHandlers,
 };
 
 export const isCallName = (text: unknown): text is CallName =>

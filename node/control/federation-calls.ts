@@ -9,6 +9,7 @@ import type {
   NamedWhatIf,
   WaitingNewcomer,
 } from "#node/federation/federation-control.ts";
+import type { LeavingStatus } from "#node/federation/leaving.ts";
 import type { FederationStatus } from "#node/federation/federation-status.ts";
 import { type FederationSettings, settingsChangeSchema } from "#node/federation/settings.ts";
 import { CostorError } from "#protocol/errors.ts";
@@ -26,7 +27,7 @@ export const federationSchemas = {
   federationMembers: v.strictObject({}),
   federationAdmit: v.strictObject({ site }),
   federationExpel: v.strictObject({ site }),
-  federationLeave: v.strictObject({}),
+  federationLeave: v.strictObject({ how: v.picklist(["placed-elsewhere", "now", "stay"]) }),
   federationStatus: v.strictObject({}),
   federationSend: v.strictObject({}),
   federationAudit: v.strictObject({}),
@@ -46,7 +47,7 @@ export interface FederationResults {
   federationMembers: { members: readonly Member[] };
   federationAdmit: { site: string };
   federationExpel: { site: string };
-  federationLeave: { left: true };
+  federationLeave: { leaving?: LeavingStatus };
   federationStatus: FederationStatus;
   federationSend: { asked: true };
   federationAudit: { holders: readonly AuditedHolder[] };
@@ -87,9 +88,9 @@ export const federationHandlers: Handlers = {
   federationMembers: async (_, context) => ({ members: running(context).members() }),
   federationAdmit: async ({ site: text }, context) => ({ site: await running(context).wish("admit", text) }),
   federationExpel: async ({ site: text }, context) => ({ site: await running(context).wish("remove", text) }),
-  federationLeave: async (_, context) => {
-    await running(context).leave();
-    return { left: true };
+  federationLeave: async ({ how }, context) => {
+    const leaving = await running(context).leave(how);
+    return leaving === undefined ? {} : { leaving };
   },
   federationStatus: async (_, context) => running(context).status(),
   federationSend: async (_, context) => {

@@ -15,7 +15,7 @@ const REQUEST_BYTES = 64 * 1024;
 
 export async function serveControl(
   dataDirectory: string,
-  served: Pick<CallContext, "site" | "federation" | "retention">,
+  served: Pick<CallContext, "site" | "federation">,
 ): Promise<AsyncDisposable> {
   const place = await socketPlaceOf(dataDirectory);
   // The store's lock is held, so a socket that is there was left by a site that was killed.
@@ -47,7 +47,7 @@ export async function serveControl(
   };
 }
 
-async function answer(socket: Socket, served: Pick<CallContext, "site" | "federation" | "retention">): Promise<void> {
+async function answer(socket: Socket, served: Pick<CallContext, "site" | "federation">): Promise<void> {
   const gone = new AbortController();
   socket.on("error", () => gone.abort());
   socket.on("close", () => gone.abort());

@@ -139,7 +139,7 @@ async function openExport(
   const path = parseExportPath(request.raw.url ?? "");
   const id = parseSnapshotPath(request.params.id);
   const snapshot = await site.snapshots.get(agentOf(request).id, id);
-  const fetchPrime = (prime: PrimeId): Promise<Uint8Array> => site.store.get(prime);
+  const fetchPrime = (prime: PrimeId): Promise<Uint8Array> => site.primes.get(prime);
   const opened = new OpenedPrimes({ fetchPrime }, { limitBytes: limits.exportOpenedBytes });
   const source: ExportSource = { tree: new TreeReader({ fetchPrime }), openSlice: (slice) => opened.openSlice(slice) };
   const start = await findExportStart(source, nodePointerFromWire(snapshot.root), path);

@@ -46,8 +46,8 @@ export function addPrimeRoutes(server: FastifyInstance, site: Site, bodies: Body
   server.post(paths.readPrimes, async (request, reply) => {
     const agent = agentOf(request).id;
     const ids = await readIds(bodies, request, limits.readIdsCount);
-    const sent = await site.store.hasSent(agent, ids);
-    const missing = ids.filter((_, index) => !sent[index]);
+    const readable = await site.primes.areReadable(agent, ids);
+    const missing = ids.filter((_, index) => !readable[index]);
     if (missing.length > 0) {
       const others = missing.length > 1 ? ` and ${missing.length - 1} others are` : " is";
       throw new CostorError("prime-missing", `prime ${missing[0]}${others} not held for this agent`, {
@@ -96,7 +96,7 @@ async function* readAsBatch(
   let aheadBytes = 0;
   const fetch = async (id: PrimeId): Promise<Buffer> => {
     aheadBytes += limits.primeStoredBytes;
-    const stored = await site.store.get(id);
+    const stored = await site.primes.get(id);
     aheadBytes += stored.length - limits.primeStoredBytes;
     return stored;
   };

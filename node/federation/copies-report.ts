@@ -65,7 +65,7 @@ export class CopiesReport {
         copies: holders.map((holder): CopyStatus => {
           const copy = counting.get(holder);
           const generation = copy?.generation ?? 0;
-          const reason = copy === undefined ? whyNot(state, holder) : undefined;
+          const reason = copy === undefined ? this.#whyNot(state, holder) : undefined;
           return { holder, generation, ...(reason === undefined ? {} : { reason }) };
         }),
       };
@@ -74,8 +74,16 @@ export class CopiesReport {
 
   /** Holders against which an audit tells. */
   failingHolders(): SiteId[] {
-    const { holders } = this.#components.placement.stateOf(this.#init.self, 0);
-    return holders.filter(({ failsAudits }) => failsAudits).map(({ siteId }) => siteId);
+    const candidates = this.#components.placement.candidates(this.#init.self);
+    return candidates.filter(({ failsAudits }) => failsAudits).map(({ siteId }) => siteId);
+  }
+
+  #whyNot({ holders }: SliceState, holder: SiteId): string {
+    const state = holders.find(({ siteId }) => siteId === holder);
+    if (!this.#components.membership.sites().includes(holder)) return "not in the federation";
+    if (state === undefined) return "has not got it yet";
+    if (state.hasLoss) return "has lost some of it";
+    return state.failsAudits ? "failed an audit" : "has another set";
   }
 
   #states(): SliceState[] {
@@ -88,12 +96,4 @@ export class CopiesReport {
     const domainsCount = new Set(others.map((site) => membership.failureDomainOf(site))).size;
     return { copiesCount: this.#init.copiesCount, domainsCount };
   }
-}
-
-function whyNot({ holders }: SliceState, holder: SiteId): string {
-  const state = holders.find(({ siteId }) => siteId === holder);
-  if (state === undefined) return "not in the federation";
-  if (state.receipt === undefined) return "has not got it yet";
-  if (state.hasLoss) return "has lost some of it";
-  return state.failsAudits ? "failed an audit" : "has another set";
 }

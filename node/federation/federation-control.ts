@@ -3,6 +3,7 @@ import type { WhatIf } from "#ledger/what-if.ts";
 import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 import type { FederationStatus } from "./federation-status.ts";
+import type { LeavingStatus } from "./leaving.ts";
 import type { FederationSettings, SettingsChange } from "./settings.ts";
 
 export interface FederationSummary {
@@ -81,7 +82,11 @@ export interface FederationControl {
   members(): readonly Member[];
   /** What more than half of the members wish comes about. Throws `member-unknown`, `not-in-federation`. */
   wish(change: "admit" | "remove", site: string): Promise<SiteId>;
-  leave(): Promise<void>;
+  /**
+   * Once what is held here for others is placed elsewhere, or now, or not after all. Resolves with how far it is. Throws
+   * `not-in-federation`, `ledger-waiting`.
+   */
+  leave(how: "placed-elsewhere" | "now" | "stay"): Promise<LeavingStatus | undefined>;
   status(): Promise<FederationStatus>;
   /** Sends what is new at once, within the window. Throws `not-in-federation`. */
   send(): void;

@@ -22,6 +22,7 @@ import { openKeeping } from "./keeping.ts";
 import { LedgerSync } from "./ledger-sync.ts";
 import { OwnEntries } from "./own-entries.ts";
 import type { OwnPrimeSets } from "./own-primes.ts";
+import { type RegainedFactComponents, type SiteRecords, regainFacts } from "./regained-facts.ts";
 import { type Room, roomFor } from "./room.ts";
 import type { Sending } from "./sending.ts";
 import { SettingsFact } from "./settings.ts";
@@ -37,6 +38,7 @@ export interface FederationComponents {
   readonly makeTransport: (doorkeeper: Doorkeeper) => Promise<Transport>;
   /** Seals to the site's own read key, bound to `context`. */
   readonly seal: (plain: Uint8Array, context: Uint8Array) => Promise<Uint8Array>;
+  readonly records: SiteRecords;
   readonly onEvent: (event: FederationEvent) => void;
 }
 
@@ -72,10 +74,12 @@ export interface FederationParts {
   readonly copies: CopiesReport;
   readonly sending: Sending;
   readonly checkpoints: Checkpoints;
+  /** Brings back what the ledger knows of agents and snapshots. Safe to repeat. */
+  readonly regainFacts: () => Promise<void>;
 }
 
 export async function openParts(components: FederationComponents, init: FederationInit): Promise<FederationParts> {
-  const { store, clock, rng, seal, onEvent } = components;
+  const { store, clock, rng, seal, records, onEvent } = components;
   const ledgerStore = new LedgerFacts({ store });
   const log = openLog(init.epochCertificate);
   const { siteId } = log.certificate;
@@ -105,8 +109,12 @@ export async function openParts(components: FederationComponents, init: Federati
   const greeting = new Greeting({ ledger, membership, transport, clock, rng, onKnown, onEvent }, { log });
   const entries = new OwnEntries({ ownLog, ledger, spread: (entry) => sync.spread(entry) });
   const room = (): Promise<Room> => roomFor({ store, settings, siteId });
+  const siteStatements = await SiteStatements.open({ store, entries, seal }, { siteId, ...init });
+  const regaining = (): Promise<void> =>
+    regainFacts(regainedFrom({ ledger, store, siteStatements }, components), { siteId });
   const keeping = await openKeeping({
     ...{ store, clock, rng, transport, ledger, membership, ownLog, entries, settings, room, onEvent },
+    ...{ records, regainFacts: regaining },
   });
   return {
     ...{ ledger, ledgerStore, membership, ownLog, transport, profiles, sync, greeting },
@@ -114,7 +122,27 @@ export async function openParts(components: FederationComponents, init: Federati
     wishes: await Wishes.open(store),
     ...keeping,
     checkpoints: await Checkpoints.open({ store, clock, ...keeping, receivedMs: () => keeping.own.snapshotsCount() }),
-    siteStatements: await SiteStatements.open({ store, entries, seal }, { siteId, ...init }),
+    ...{ siteStatements, regainFacts: regaining },
+  };
+}
+
+function regainedFrom(
+  {
+    ledger,
+    store,
+    siteStatements,
+  }: Pick<FederationParts, "ledger" | "siteStatements"> & { readonly store: PrimeStore },
+  { records, onEvent }: Pick<FederationComponents, "records" | "onEvent">,
+): RegainedFactComponents {
+  return {
+    ...{ ledger, store },
+    open: (sealed, context) => records.open(sealed, context),
+    take: async (place, value) => {
+      // Told first: what is kept then says no more than the ledger knows.
+      await siteStatements.told(place, value);
+      await records.take(place, value);
+    },
+    onBroken: (place, error) => onEvent({ event: "put-off", what: `${place.kind} of the ledger`, error }),
   };
 }
 

@@ -19,6 +19,7 @@ import type {
   NamedWhatIf,
   WaitingNewcomer,
 } from "./federation-control.ts";
+import type { LeavingStatus } from "./leaving.ts";
 import type { FederationStatus } from "./federation-status.ts";
 import type { Federation } from "./federation.ts";
 import type { Newcomer } from "./invitations.ts";
@@ -204,10 +205,13 @@ export class FederationService implements FederationControl {
     return siteId;
   }
 
-  async leave(): Promise<void> {
+  async leave(how: "placed-elsewhere" | "now" | "stay"): Promise<LeavingStatus | undefined> {
     const { federation } = this.#components;
     this.#require();
-    await this.wish("remove", federation.siteId);
+    if (how === "stay") await federation.leaving.cancel();
+    else if (how === "placed-elsewhere") await federation.leaving.begin();
+    else await this.wish("remove", federation.siteId);
+    return federation.leaving.status();
   }
 
   status(): Promise<FederationStatus> {

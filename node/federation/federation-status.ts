@@ -1,5 +1,6 @@
 /** How the federation is, as this site sees it. Shapes only; `status-report.ts` makes it. */
 import type { SiteId } from "#protocol/ids.ts";
+import type { LeavingStatus } from "./leaving.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 
 /** A copy of one slice of this site's primes at one holder. */
@@ -60,6 +61,8 @@ export interface FederationStatus {
   readonly offeredBytes: number;
   /** The newest mark of people: whether everything before it is verified elsewhere. */
   readonly checkpoint?: Checkpoint;
+  /** While this site leaves. */
+  readonly leaving?: LeavingStatus;
   /** What people should look at. */
   readonly alarms: readonly { readonly code: string; readonly text: string; readonly sinceMs: number }[];
 }

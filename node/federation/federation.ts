@@ -8,6 +8,7 @@ import { RegularWork } from "#node/replication/regular-work.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { type Alarm, Alarms } from "./alarms.ts";
 import { type FederationComponents, type FederationInit, type FederationParts, openParts } from "./federation-parts.ts";
+import { Leaving } from "./leaving.ts";
 import { suspicionText } from "./keeping.ts";
 import { ProfileUpkeep } from "./profile-upkeep.ts";
 import { RosterUpkeep } from "./roster-upkeep.ts";
@@ -24,6 +25,7 @@ export class Federation {
   readonly siteName: string;
   readonly parts: FederationParts;
   readonly rosterUpkeep: RosterUpkeep;
+  readonly leaving: Leaving;
   readonly #profile: ProfileUpkeep;
   readonly #forgetting: RegularWork;
   readonly #alarms: Alarms;
@@ -40,24 +42,42 @@ export class Federation {
     const { ledger, membership, ownLog, transport, entries, wishes } = parts;
     this.siteId = ownLog.log.certificate.siteId;
     this.siteName = init.siteName;
-    const putOff = (what: string) => (error: unknown) => components.onEvent({ event: "put-off", what, error });
     this.rosterUpkeep = new RosterUpkeep(
-      { ledger, membership, entries, wishes, onFailure: putOff("the roster") },
+      { ledger, membership, entries, wishes, onFailure: this.#putOff("the roster") },
       { siteId: this.siteId, peerSeed: init.peerSeed },
     );
+    const remove = async (): Promise<void> => {
+      const heads = this.rosterUpkeep.headsOf(this.siteId);
+      if (wishes.of(this.siteId) === undefined) await wishes.make({ action: "remove", siteId: this.siteId, heads });
+      this.rosterUpkeep.look();
+    };
+    this.leaving = new Leaving(
+      { ...components, ledger, membership, entries, remove, onFailure: this.#putOff("leaving") },
+      { self: this.siteId },
+    );
     this.#profile = new ProfileUpkeep(
-      { ledger, entries, read: () => this.#readProfile(), onFailure: putOff("the profile") },
+      { ledger, entries, read: () => this.#readProfile(), onFailure: this.#putOff("the profile") },
       { siteId: this.siteId },
     );
     this.#forgetting = new RegularWork(components, {
       everyMs: FORGET_EVERY_MS,
       work: () => this.#forget(),
-      onFailure: putOff("forgetting what was withdrawn"),
+      onFailure: this.#putOff("forgetting what was withdrawn"),
     });
     membership.onChanged(() => this.#onMembership());
-    parts.sync.onReady(() => void this.look());
+    parts.sync.onReady(() => {
+      parts.replication.regainSoon();
+      void this.look();
+    });
+    let speakers = ledger.speakersState;
+    ledger.onAdmitted(({ siteId, kind }) => {
+      const hasMoved = kind === "profile" && parts.profiles.hasMoved(siteId);
+      if (!hasMoved && ledger.speakersState === speakers) return;
+      speakers = ledger.speakersState;
+      transport.membershipChanged();
+    });
     ledger.onAdmitted(({ kind }) => {
-      if (kind === "guest" || kind === "profile" || kind === "retire") transport.membershipChanged();
+      if (kind === "placement" || kind === "several") this.leaving.soon();
     });
     transport.onAddressesChanged(() => void this.#lookAtProfile());
   }
@@ -102,6 +122,10 @@ export class Federation {
     }
   }
 
+  #putOff(what: string): (error: unknown) => void {
+    return (error) => this.#components.onEvent({ event: "put-off", what, error });
+  }
+
   #onMembership(): void {
     const { roster, federationId } = this.parts.membership;
     if (roster === undefined || federationId === undefined) return;
@@ -129,8 +153,10 @@ export class Federation {
   /** Tells the ledger what is not so any more, and goes on with what people wish. */
   async look(): Promise<void> {
     await this.#lookAtProfile();
+    if (this.parts.ownLog.wasLedBack) await this.parts.regainFacts().catch(this.#putOff("what only the ledger knows"));
     await this.siteChanged();
     this.rosterUpkeep.look();
+    this.leaving.soon();
   }
 
   async #lookAtCheckpoints(signal: AbortSignal): Promise<void> {

@@ -15,8 +15,9 @@ import type { FederationEvent } from "./federation-event.ts";
 import { LinkSpeeds } from "./link-speeds.ts";
 import type { OwnEntries } from "./own-entries.ts";
 import { OwnPrimeSets } from "./own-primes.ts";
+import type { SiteRecords } from "./regained-facts.ts";
 import { Sending } from "./sending.ts";
-import type { SettingsFact } from "./settings.ts";
+import type { FederationSettings, SettingsFact } from "./settings.ts";
 
 export interface KeepingComponents {
   readonly store: PrimeStore;
@@ -30,6 +31,9 @@ export interface KeepingComponents {
   readonly settings: SettingsFact;
   /** For other sites, in all. */
   readonly room: () => Promise<{ readonly offeredBytes: number }>;
+  /** Brings back what the ledger knows of agents and snapshots. */
+  readonly regainFacts: () => Promise<void>;
+  readonly records: Pick<SiteRecords, "settle" | "fetchFirst">;
   readonly onEvent: (event: FederationEvent) => void;
 }
 
@@ -50,11 +54,16 @@ export async function openKeeping(components: KeepingComponents): Promise<Keepin
   const replication = await Replication.open({
     ...components,
     ...{ self, own, peers: transport, sites: membership, kept: new KeptSets({ store }) },
-    settings: () => settingsOf(settings),
+    first: (fetch, signal) => components.records.fetchFirst(fetch, signal),
+    settings: () => replicationSettings(settings.current),
     holdingLimits: () => holdingLimits(components),
     suspicion: () => suspicionOf(ownLog),
     wasLedBack: () => ownLog.wasLedBack && ownLog.isReady && ownLog.suspicion === undefined,
-    regained: () => ownLog.regained(),
+    regained: async (snapshotsNumber) => {
+      await components.regainFacts();
+      await components.records.settle(snapshotsNumber);
+      await ownLog.regained();
+    },
     onEvent: (event) => {
       if (event.event !== "put-off" && event.event !== "refused") {
         sending.follow(event);
@@ -76,8 +85,7 @@ const texts: Readonly<Record<string, string>> = {
   "newer-log": "a newer machine acts as this site",
   "foreign-entry": "another machine has written as this site",
   "nobody-asked": "no other site was reached since the start",
-  recovering: "this site is being recovered",
-  [LED_BACK]: "this site's disk is older than what it has told others",
+  [LED_BACK]: "this machine has not got back yet all that this site has told others",
   clock: "the machine's clock has jumped",
   "lost-primes": "some of this site's own data is damaged here and not back yet",
 };
@@ -88,16 +96,23 @@ function suspicionOf(ownLog: OwnLog): string | undefined {
   if (ownLog.suspicion !== undefined) return ownLog.suspicion;
   if (!ownLog.isReady) return "nobody-asked";
   // What a new machine does not know of yet must not look as if it were given up.
-  if (ownLog.log.certificate.epoch > 1) return "recovering";
   return ownLog.wasLedBack ? LED_BACK : undefined;
 }
 
-function settingsOf({ current }: SettingsFact): ReplicationSettings {
-  const { isPaused, window, timeZone, bytesPerSecond } = current;
-  return {
-    ...{ isPaused, timeZone, bytesPerSecond },
-    window: window && { fromMinutes: minutesOf(window.begins), toMinutes: minutesOf(window.ends) || DAY_MINUTES },
-  };
+/** The same for the same: they are asked for before each batch. */
+const readSettings = new WeakMap<FederationSettings, ReplicationSettings>();
+
+function replicationSettings(current: FederationSettings): ReplicationSettings {
+  let read = readSettings.get(current);
+  if (read === undefined) {
+    const { isPaused, window, timeZone, bytesPerSecond } = current;
+    read = {
+      ...{ isPaused, timeZone, bytesPerSecond },
+      window: window && { fromMinutes: minutesOf(window.begins), toMinutes: minutesOf(window.ends) || DAY_MINUTES },
+    };
+    readSettings.set(current, read);
+  }
+  return read;
 }
 
 const DAY_MINUTES = 1440;

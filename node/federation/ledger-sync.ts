@@ -4,6 +4,7 @@
  */
 import type { Clock } from "#ledger/clock.ts";
 import { admitGossip, gossipMessage } from "#ledger/gossip.ts";
+import { Deadline } from "#ledger/deadline.ts";
 import type { Ledger } from "#ledger/ledger.ts";
 import type { Membership } from "#ledger/membership.ts";
 import type { OwnLog } from "#ledger/own-log.ts";
@@ -78,14 +79,11 @@ export class LedgerSync {
     const signal = this.#signal;
     if (signal === undefined || signal.aborted || membership.roster === undefined) return false;
     // A peer that takes the question and never answers must not keep this site from asking others.
-    const round = new AbortController();
-    const ending = AbortSignal.any([signal, round.signal]);
-    clock.sleep(MOST_MS, ending).then(
-      () => round.abort(new CostorError("peer-unreachable", "the peer does not come to an end")),
-      () => undefined,
-    );
+    const reason = (): Error => new CostorError("peer-unreachable", "the peer does not come to an end");
+    using round = new Deadline({ clock }, { afterMs: MOST_MS, signal, reason });
     try {
-      await pullFrom(await peers.open(peer, ledgerProtocol, ending), { ledger, membership }, ending);
+      const channel = await peers.open(peer, ledgerProtocol, round.signal);
+      await pullFrom(channel, { ledger, membership }, round.signal);
       const wasReady = ownLog.isReady;
       ownLog.askedPeers(1);
       if (!wasReady) this.#readyListeners.forEach((listener) => listener());
@@ -93,8 +91,6 @@ export class LedgerSync {
     } catch (error) {
       if (!signal.aborted) onEvent({ event: "sync-failed", peer, error });
       return false;
-    } finally {
-      round.abort();
     }
   }
 

@@ -1,16 +1,22 @@
-/** What a site says of itself under seal: to which place each statement is bound. docs/specs/ledger.md, Sealed */
+/** What a site says of itself under seal: to which place each statement is bound, and which fact it is. docs/specs/ledger.md, Sealed */
 import type { SealedKind, StatementOf } from "#ledger/statements.ts";
 import { type SiteId, uuidToBytes } from "#protocol/ids.ts";
 
-type SealedPlace = { [Name in SealedKind]: Omit<StatementOf<Name>, "sealed"> }[SealedKind];
+export type SealedPlace = { [Name in SealedKind]: Omit<StatementOf<Name>, "sealed"> }[SealedKind];
 
 /** What is sealed for one place opens in no other. */
-export function sealedContext(siteId: SiteId, statement: SealedPlace): Buffer {
-  return Buffer.concat([Buffer.from(`${statement.kind}\0`), Buffer.from(siteId, "hex"), placeOf(statement)]);
+export function sealedContext(siteId: SiteId, place: SealedPlace): Buffer {
+  return Buffer.concat([Buffer.from(`${place.kind}\0`), Buffer.from(siteId, "hex"), bytesOf(place)]);
 }
 
-function placeOf(statement: SealedPlace): Buffer {
-  if (statement.kind === "state") return Buffer.from(statement.part);
-  const agent = uuidToBytes(statement.agent);
-  return statement.kind === "agent" ? agent : Buffer.concat([agent, uuidToBytes(statement.snapshot)]);
+function bytesOf(place: SealedPlace): Buffer {
+  if (place.kind === "state") return Buffer.from(place.part);
+  const agent = uuidToBytes(place.agent);
+  return place.kind === "agent" ? agent : Buffer.concat([agent, uuidToBytes(place.snapshot)]);
+}
+
+/** The key of the fact, within the kind of the statement; of a part of the state its name. */
+export function keyOfPlace(place: SealedPlace): string {
+  if (place.kind === "state") return place.part;
+  return place.kind === "agent" ? place.agent : `${place.agent}/${place.snapshot}`;
 }

@@ -11,6 +11,8 @@ export interface SiteProfileComponents {
 
 export class SiteProfiles {
   readonly #components: SiteProfileComponents;
+  /** Addresses as they were when it was asked last whether they are others. */
+  readonly #addresses = new Map<SiteId, string>();
 
   constructor(components: SiteProfileComponents) {
     this.#components = components;
@@ -19,6 +21,14 @@ export class SiteProfiles {
   /** Undefined before it has said anything. */
   of(site: SiteId): StatementOf<"profile"> | undefined {
     return this.#components.ledger.statement(site, "profile", "")?.statement;
+  }
+
+  /** Whether a site's addresses are others than when this was asked last. */
+  hasMoved(site: SiteId): boolean {
+    const addresses = this.of(site)?.addresses.join("\n") ?? "";
+    if (this.#addresses.get(site) === addresses) return false;
+    this.#addresses.set(site, addresses);
+    return true;
   }
 
   /** Multiaddr texts, of a member's or guest's machine. */

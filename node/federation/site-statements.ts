@@ -5,7 +5,6 @@
  */
 import { createHash } from "node:crypto";
 import * as v from "valibot";
-import type { StatementOf } from "#ledger/statements.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { type SiteFact, readFactValue } from "#node/site/site-facts.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
@@ -13,26 +12,21 @@ import { decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { type SiteId, parseAgentId, parseSnapshotId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import type { OwnEntries } from "./own-entries.ts";
-import { sealedContext } from "./sealed-statements.ts";
+import { type SealedPlace, keyOfPlace, sealedContext } from "./sealed-statements.ts";
 
 const PUBLISHED = "published";
 const schema = v.strictObject({ hash: v.instance(Uint8Array) });
 const KINDS = ["agent", "snapshot"] as const;
 type Kind = (typeof KINDS)[number];
-type Sealed = StatementOf<"agent"> | StatementOf<"snapshot"> | StatementOf<"state">;
-type Place = Sealed extends infer One ? (One extends Sealed ? Omit<One, "sealed"> : never) : never;
 
 /** Facts that are state of the site: each is one part, `kind/key`. */
-const stateFacts: readonly Pick<SiteFact, "kind" | "key">[] = [
-  { kind: "federation", key: "settings" },
-  { kind: "retention", key: "policies" },
-];
+const stateFacts: readonly Pick<SiteFact, "kind" | "key">[] = [{ kind: "federation", key: "settings" }];
 /** The part that is no fact: node/site/identity.ts. */
 const IDENTITY_PART = "identity";
 
 export interface SiteStatementComponents {
   readonly store: Pick<PrimeStore, "appendFacts" | "fact" | "facts">;
-  readonly entries: Pick<OwnEntries, "write" | "withdraw">;
+  readonly entries: Pick<OwnEntries, "write">;
   /** Seals to the site's own read key, bound to `context`. */
   readonly seal: (plain: Uint8Array, context: Uint8Array) => Promise<Uint8Array>;
 }
@@ -50,6 +44,7 @@ const publishedFact = (name: string, value: Uint8Array): SiteFact => ({
   value: encodeCbor({ hash: hashOf(value) }),
 });
 
+const nameOf = (place: SealedPlace): string => `${place.kind}/${keyOfPlace(place)}`;
 const hashOf = (value: Uint8Array): Buffer => createHash("sha256").update(value).digest();
 
 export class SiteStatements {
@@ -93,17 +88,6 @@ export class SiteStatements {
     });
   }
 
-  /** Takes back what is said of snapshots that are no more, by keys `agent/snapshot`. */
-  withdrawSnapshots(keys: readonly string[]): Promise<void> {
-    return this.#queue.run(async () => {
-      const { entries, store } = this.#components;
-      await entries.withdraw("snapshot", ...keys);
-      const names = keys.map((key) => `snapshot/${key}`);
-      await store.appendFacts(names.map((key) => ({ kind: PUBLISHED, key, value: undefined })));
-      for (const name of names) this.#published.delete(name);
-    });
-  }
-
   #tellFact(kind: Kind, key: string, value: Uint8Array): Promise<void> {
     const [agentText, snapshotText] = key.split("/");
     const agent = parseAgentId(agentText);
@@ -111,23 +95,23 @@ export class SiteStatements {
     return this.#tell({ kind, agent, snapshot: parseSnapshotId(snapshotText) }, value);
   }
 
-  async #tell(place: Place, value: Uint8Array): Promise<void> {
+  /** The ledger knows a fact that is as it is here: it was brought back from there. */
+  async told(place: SealedPlace, value: Uint8Array): Promise<void> {
     const name = nameOf(place);
     if (this.#published.get(name)?.equals(hashOf(value))) return;
-    const { entries, seal, store } = this.#components;
+    await this.#components.store.appendFacts([publishedFact(name, value)]);
+    this.#published.set(name, hashOf(value));
+  }
+
+  async #tell(place: SealedPlace, value: Uint8Array): Promise<void> {
+    if (this.#published.get(nameOf(place))?.equals(hashOf(value))) return;
+    const { entries, seal } = this.#components;
     const plain = place.kind === "snapshot" ? withFewerRoots(value) : value;
     const sealed = Buffer.from(await seal(plain, sealedContext(this.#init.siteId, place)));
     await entries.write({ ...place, sealed });
     // A crash before this fact writes the entry once more, which supersedes the first.
-    await store.appendFacts([publishedFact(name, value)]);
-    this.#published.set(name, hashOf(value));
+    await this.told(place, value);
   }
-}
-
-/** Of a fact, or of a part of the state. */
-function nameOf(place: Place): string {
-  if (place.kind === "state") return `state/${place.part}`;
-  return place.kind === "agent" ? `agent/${place.agent}` : `snapshot/${place.agent}/${place.snapshot}`;
 }
 
 /** As many of a snapshot's roots as fit an entry: the tree has all of them, and a restore deletes nothing beyond those it knows. */

@@ -15,6 +15,7 @@ export interface StatusComponents {
 export async function reportStatus(components: StatusComponents): Promise<FederationStatus> {
   const { federation, store, receivedTimes } = components;
   const { membership, transport, copies, sending, checkpoints } = federation.parts;
+  const leaving = federation.leaving.status();
   const [checkpoint] = checkpoints.list();
   const sites = membership.sites();
   const roster = membership.roster!;
@@ -54,6 +55,7 @@ export async function reportStatus(components: StatusComponents): Promise<Federa
       .filter(({ site }) => site !== federation.siteId)
       .map(({ site, count, bytes }) => ({ owner: site, count, bytes })),
     offeredBytes,
+    ...(leaving === undefined ? {} : { leaving }),
     ...(checkpoint === undefined ? {} : { checkpoint }),
     alarms: await federation.alarms(),
   };

@@ -9,6 +9,7 @@ import {
   drawIndexes,
 } from "#ledger/audit-sample.ts";
 import type { Clock } from "#ledger/clock.ts";
+import { Deadline } from "#ledger/deadline.ts";
 import type { Channel, Peers } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
@@ -139,21 +140,13 @@ export class Auditor {
 
   /** Undefined when it takes too long, or the channel has ended. */
   async #inTime(channel: Channel, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
-    const late = new AbortController();
-    const done = new AbortController();
-    const either = signal === undefined ? late.signal : AbortSignal.any([late.signal, signal]);
-    const deadline = this.#components.clock.sleep(limits.auditAnswerMs, done.signal).then(
-      () => late.abort(),
-      () => undefined,
-    );
+    const reason = (): Error => new CostorError("peer-unreachable", "the holder takes too long to answer");
+    using deadline = new Deadline(this.#components, { afterMs: limits.auditAnswerMs, signal, reason });
     try {
-      return await channel.receive(either);
+      return await channel.receive(deadline.signal);
     } catch (error) {
-      if (late.signal.aborted && signal?.aborted !== true) return undefined;
+      if (deadline.isOver && signal?.aborted !== true) return undefined;
       throw error;
-    } finally {
-      done.abort();
-      await deadline;
     }
   }
 }

@@ -1,5 +1,6 @@
 /** Fetches primes of this site's own from a holder, and keeps them. docs/specs/replication.md, Fetching */
 import type { Clock } from "#ledger/clock.ts";
+import { Deadline } from "#ledger/deadline.ts";
 import type { Peers } from "#ledger/peers.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { type StoredPrime, batchEntryBytes } from "#protocol/batch.ts";
@@ -21,6 +22,8 @@ export interface FetchedComponents {
 
 /** Written at once. */
 const BATCH_BYTES = 4 * 1024 * 1024;
+/** Batches that are being written while more come. */
+const WRITES_COUNT = 3;
 /** One holder has so long; then the next one is asked, and this one again at the next time. */
 const HOLDER_MS = 3_600_000;
 
@@ -36,36 +39,37 @@ export async function fetchOwn(
   const ids = [...wanted];
   let primes: StoredPrime[] = [];
   let bytes = 0;
-  const keep = async (): Promise<void> => {
-    if (primes.length === 0) return;
-    await store.putFor(self, batchOf(encodeBatch(primes)));
-    for (const { id } of primes) wanted.delete(id);
+  const writing: Promise<void>[] = [];
+  const write = async (written: readonly StoredPrime[]): Promise<void> => {
+    await store.putFor(self, batchOf(encodeBatch(written)));
+    for (const { id } of written) wanted.delete(id);
+  };
+  const keep = async (mostCount: number): Promise<void> => {
+    if (primes.length > 0) {
+      const written = write(primes);
+      written.catch(() => undefined);
+      writing.push(written);
+    }
     primes = [];
     bytes = 0;
+    while (writing.length > mostCount) await writing.shift();
   };
   let isWhole = false;
-  const late = new AbortController();
-  const done = new AbortController();
-  void clock.sleep(HOLDER_MS, done.signal).then(
-    () => late.abort(new CostorError("peer-unreachable", "the holder does not come to an end")),
-    () => undefined,
-  );
-  const either = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]);
+  const reason = (): Error => new CostorError("peer-unreachable", "the holder does not come to an end");
+  using deadline = new Deadline({ clock }, { afterMs: HOLDER_MS, signal, reason });
   try {
-    for await (const prime of fetchPrimes({ peers }, { peer, owner: self, ids, signal: either })) {
+    for await (const prime of fetchPrimes({ peers }, { peer, owner: self, ids, signal: deadline.signal })) {
       primes.push(prime);
       bytes += batchEntryBytes(prime.stored.length);
-      if (bytes >= BATCH_BYTES) await keep();
+      if (bytes >= BATCH_BYTES) await keep(WRITES_COUNT);
     }
     isWhole = true;
   } catch (error) {
     signal?.throwIfAborted();
     if (!isPeersFault(error)) throw error;
     onFailure?.(holder, error);
-  } finally {
-    done.abort();
   }
-  await keep();
+  await keep(0);
   return isWhole;
 }
 

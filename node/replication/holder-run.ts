@@ -3,9 +3,8 @@
  *
  * What is answered is durable. A refusal leaves the run as it was, a fault of the other side ends it.
  */
-import { parseEntry } from "#ledger/entry.ts";
 import { sliceOf } from "#ledger/slice.ts";
-import { type StatementOf, readStatements, subjectOf } from "#ledger/statements.ts";
+import { type StatementOf, subjectOf } from "#ledger/statements.ts";
 import { parseBatch } from "#protocol/batch.ts";
 import type { CborMap } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
@@ -13,6 +12,7 @@ import type { LogId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { batchOf, decodeMessage, encodeMessage, isBatch } from "./frame-codec.ts";
 import type { HolderQuota, Reservation } from "./holder-quota.ts";
+import { type OfferedEntry, OfferedEntries } from "./offered-entries.ts";
 import type { Omissions } from "./omissions.ts";
 import type { OwnerTurns } from "./owner-turns.ts";
 import { hashOfSet } from "./prime-set-hash.ts";
@@ -68,6 +68,7 @@ export class HolderRun implements AsyncDisposable {
   /** Who sends: the owner, or a steward. */
   readonly #sender: SiteId;
   readonly #onRefused: HolderRunInit["onRefused"];
+  readonly #offered: OfferedEntries;
   #open: OpenSlice | undefined;
   #due: DueReceipt[] = [];
   /** Entries with receipts of this run. */
@@ -75,6 +76,7 @@ export class HolderRun implements AsyncDisposable {
 
   constructor(components: HolderComponents, init: HolderRunInit) {
     this.#components = components;
+    this.#offered = new OfferedEntries(components);
     this.#sender = init.sender;
     this.#onRefused = init.onRefused;
   }
@@ -116,9 +118,9 @@ export class HolderRun implements AsyncDisposable {
   }
 
   async #reserve({ owner, slice, bytes, entry }: ReserveRequest): Promise<CborMap> {
-    const { ledger, quota } = this.#components;
+    const { quota } = this.#components;
     this.#leave();
-    await ledger.offer({ entries: [entry] });
+    await this.#offered.offer(entry);
     if (!this.#isNamed(owner, slice))
       throw new CostorError("peer-refused", "neither the owner nor a steward names this site for the slice");
     this.#open = { owner, slice, reservation: await quota.reserve(owner, slice, bytes) };
@@ -149,9 +151,8 @@ export class HolderRun implements AsyncDisposable {
 
   async #finish({ entry, extras }: FinishRequest): Promise<CborMap> {
     const { owner, slice } = this.#required();
-    const { kept, ledger, omissions, ownerTurns } = this.#components;
-    await ledger.offer({ entries: [entry] });
-    const signed = this.#signedSet(entry, owner, slice);
+    const { kept, omissions, ownerTurns } = this.#components;
+    const signed = this.#signedSet(await this.#offered.offer(entry), owner, slice);
     if (this.#sender !== owner && extras.length > 0)
       throw new CostorError("peer-misbehaved", "a steward leaves out what only the owner may");
     return ownerTurns.run(owner, async () => {
@@ -181,12 +182,11 @@ export class HolderRun implements AsyncDisposable {
   }
 
   /** What the owner has signed last, or what the steward has given a receipt for. */
-  #signedSet(bytes: Uint8Array, owner: SiteId, slice: number): SignedSet {
+  #signedSet(entry: OfferedEntry, owner: SiteId, slice: number): SignedSet {
     const { ledger } = this.#components;
-    const entry = parseEntry(bytes);
     const [kind, subject] =
       this.#sender === owner ? (["live-set", `${slice}`] as const) : (["receipt", `${owner}/${slice}`] as const);
-    const statement = readStatements(entry).find((said) => said.kind === kind && subjectOf(said) === subject);
+    const statement = entry.statements.find((said) => said.kind === kind && subjectOf(said) === subject);
     const newest = ledger.statement(this.#sender, kind, subject);
     const isNewest =
       statement?.kind === kind &&

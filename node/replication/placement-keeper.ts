@@ -2,6 +2,7 @@
 import { failsAudit } from "#ledger/audit-sample.ts";
 import { type HolderState, type SliceState, copiesOf } from "#ledger/copies.ts";
 import type { HoldingSite } from "#ledger/holding-site.ts";
+import type { Role } from "#ledger/membership.ts";
 import {
   type Candidate,
   type PlacementInput,
@@ -80,22 +81,21 @@ export class PlacementKeeper {
     return { bytes: state.liveSet?.bytes ?? 0, holders: [...named, ...added], stored };
   }
 
-  /** What the ledger says of a slice and its holders. */
+  /** What the ledger says of a slice, and of those that have given receipts for it. */
   stateOf(owner: SiteId, slice: number): SliceState {
     const { ledger, sites } = this.#components;
     const liveSet = ledger.statement(owner, "live-set", `${slice}`)?.statement;
     const subject = `${owner}/${slice}`;
-    const holders = sites.sites().flatMap((siteId): HolderState[] => {
-      if (siteId === owner) return [];
-      return [
-        {
-          ...this.#holdingSite(siteId),
-          receipt: ledger.statement(siteId, "receipt", subject)?.statement,
-          hasLoss: ledger.statement(siteId, "loss", subject) !== undefined,
-          failsAudits: this.#failsAudits(siteId, owner),
-        },
-      ];
-    });
+    const holders = ledger
+      .receivers(owner, slice)
+      .filter((siteId) => siteId !== owner && isHere(sites.roleOf(siteId)))
+      .sort()
+      .map((siteId): HolderState => ({
+        ...this.#holdingSite(siteId),
+        receipt: ledger.statement(siteId, "receipt", subject)?.statement,
+        hasLoss: ledger.statement(siteId, "loss", subject) !== undefined,
+        failsAudits: this.#failsAudits(siteId, owner),
+      }));
     return { liveSet, holders };
   }
 
@@ -112,6 +112,7 @@ export class PlacementKeeper {
           silentMs: siteId === self ? 0 : silence.of(siteId),
           failsAudits: this.#failsAudits(siteId, owner),
           refuses: refuses(siteId),
+          isLeaving: ledger.statement(siteId, "leaving", "") !== undefined,
         };
       });
   }
@@ -137,6 +138,8 @@ export class PlacementKeeper {
     );
   }
 }
+
+const isHere = ({ role }: Role): boolean => role === "member" || role === "guest";
 
 /** All that a plan rests on, but chance: silence by the hour. */
 const groundsOf = ({ candidates, slices }: PlacementInput): string =>

@@ -26,8 +26,8 @@ export interface RegainingComponents extends FetchedComponents {
   readonly store: Pick<PrimeStore, "keep" | "putFor">;
   readonly own: Pick<OwnPrimes, "slice">;
   readonly rng: Rng;
-  /** `OwnLog.regained`. */
-  readonly regained: () => Promise<void>;
+  /** All is here again that can be had: every snapshot up to that number is whole, and of later ones what others had of them. */
+  readonly regained: (snapshotsNumber: number) => Promise<void>;
 }
 
 type LiveSet = StatementOf<"live-set">;
@@ -43,8 +43,8 @@ interface HeldSlice {
 
 export class Regaining {
   readonly #components: RegainingComponents;
-  /** Hashes of live sets of which all is here again that can be had, by slice. */
-  readonly #here = new Map<number, string>();
+  /** Live sets of which all is here again that can be had, by slice, and up to which snapshot that is everything. */
+  readonly #here = new Map<number, { readonly hash: string; readonly snapshots: number }>();
 
   constructor(components: RegainingComponents) {
     this.#components = components;
@@ -58,14 +58,14 @@ export class Regaining {
       if (liveSet !== undefined && hashOfSet((await own.slice(slice)).ids) === liveSet.hash) this.#isRegained(liveSet);
     }
     const waiting = new Map(this.#missing().map((slice) => [slice, new Set(this.#holdersOf(slice))]));
-    for (const [slice, holders] of waiting) if (holders.size === 0) this.#isRegained(this.#liveSet(slice)!);
+    for (const [slice, holders] of waiting) if (holders.size === 0) this.#isExhausted(this.#liveSet(slice)!);
     for (const holder of new Set([...waiting.values()].flatMap((holders) => [...holders]))) {
       const slices = [...waiting].filter(([slice, holders]) => holders.has(holder) && this.#missing().includes(slice));
       if (slices.length > 0) await this.#askFor(holder, new Map(slices), signal);
     }
     // What the ledger has learnt meanwhile counts too.
     if (this.#missing().length > 0) return false;
-    await regained();
+    await regained(this.#wholeSnapshots());
     return true;
   }
 
@@ -73,14 +73,26 @@ export class Regaining {
     return this.#components.ledger.statement(this.#components.self, "live-set", `${slice}`)?.statement;
   }
 
-  #isRegained({ slice, hash }: LiveSet): void {
-    this.#here.set(slice, hash);
+  #isRegained({ slice, hash, snapshots }: LiveSet): void {
+    this.#here.set(slice, { hash, snapshots });
+  }
+
+  /** Nobody had it whole. What those that were asked had whole before is here. */
+  #isExhausted({ slice, hash }: LiveSet): void {
+    const { self, ledger } = this.#components;
+    const receipts = this.#holdersOf(slice).map((site) => ledger.statement(site, "receipt", `${self}/${slice}`));
+    const snapshots = Math.max(0, ...receipts.map((receipt) => receipt?.statement.snapshots ?? 0));
+    this.#here.set(slice, { hash, snapshots });
+  }
+
+  #wholeSnapshots(): number {
+    return Math.min(...allSlices.map((slice) => this.#here.get(slice)?.snapshots ?? 0));
   }
 
   #missing(): number[] {
     return allSlices.filter((slice) => {
       const liveSet = this.#liveSet(slice);
-      return liveSet !== undefined && this.#here.get(slice) !== liveSet.hash;
+      return liveSet !== undefined && this.#here.get(slice)?.hash !== liveSet.hash;
     });
   }
 
@@ -114,7 +126,7 @@ export class Regaining {
           if (this.#hasReceipt(holder, slice)) await this.#keepVerified(held, liveSet);
           else if (await this.#fetchUnverified(held, holder, liveSet, signal)) {
             holders.delete(holder);
-            if (holders.size === 0) this.#isRegained(liveSet);
+            if (holders.size === 0) this.#isExhausted(liveSet);
           }
         }
         await channel.close();

@@ -8,10 +8,14 @@ export interface RegularWorkInit {
   readonly onFailure: (error: unknown) => void;
 }
 
+/** What ends a pause. */
+const ASKED = Symbol("another turn, or the end");
+
 export class RegularWork implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #init: RegularWorkInit;
   readonly #end = new AbortController();
+  /** Of the sleep between two turns. */
   #pause = new AbortController();
   #isAsked = false;
   #done: Promise<void> | undefined;
@@ -23,13 +27,16 @@ export class RegularWork implements AsyncDisposable {
 
   /** Once. */
   start(signal: AbortSignal): void {
-    this.#done = this.#loop(AbortSignal.any([signal, this.#end.signal]));
+    if (signal.aborted) this.#end.abort(signal.reason);
+    signal.addEventListener("abort", () => this.#end.abort(signal.reason), { once: true });
+    this.#end.signal.addEventListener("abort", () => this.#pause.abort(ASKED), { once: true });
+    this.#done = this.#loop();
   }
 
   /** Another turn as soon as the one under way has ended. */
   soon(): void {
     this.#isAsked = true;
-    this.#pause.abort();
+    this.#pause.abort(ASKED);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -37,18 +44,19 @@ export class RegularWork implements AsyncDisposable {
     await this.#done;
   }
 
-  async #loop(signal: AbortSignal): Promise<void> {
+  async #loop(): Promise<void> {
     const { everyMs, work, onFailure } = this.#init;
+    const { signal } = this.#end;
     while (!signal.aborted) {
       this.#isAsked = false;
-      this.#pause = new AbortController();
+      if (this.#pause.signal.aborted) this.#pause = new AbortController();
       try {
         await work(signal);
       } catch (error) {
         if (!signal.aborted) onFailure(error);
       }
-      if (!this.#isAsked)
-        await this.#clock.sleep(everyMs, AbortSignal.any([signal, this.#pause.signal])).catch(() => undefined);
+      if (!this.#isAsked && !signal.aborted)
+        await this.#clock.sleep(everyMs, this.#pause.signal).catch(() => undefined);
     }
   }
 }

@@ -7,7 +7,10 @@ import type { Protocol } from "#ledger/peers.ts";
 import type { CostorError } from "#protocol/errors.ts";
 import type { PeerKey, PrimeId, SiteId } from "#protocol/ids.ts";
 
-export type LedgerReader = Pick<Ledger, "currentLog" | "forkOf" | "statement" | "statements" | "entry" | "offer">;
+export type LedgerReader = Pick<
+  Ledger,
+  "currentLog" | "forkOf" | "receivers" | "statement" | "statements" | "entry" | "offer"
+>;
 export type OwnEntries = Pick<OwnLog, "write" | "writeAll" | "withdrawIdle">;
 export type Sites = Pick<Membership, "sites" | "roleOf" | "siteOfPeer" | "peerOf" | "failureDomainOf">;
 

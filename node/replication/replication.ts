@@ -14,7 +14,7 @@ import { serveAudits } from "./audit-service.ts";
 import { Auditor } from "./auditor.ts";
 import { Departures } from "./departures.ts";
 import { Dropping } from "./dropping.ts";
-import { healOwn } from "./healing.ts";
+import { type FetchFirst, healOwn } from "./healing.ts";
 import { HeldClock } from "./held-clock.ts";
 import { type HoldingLimits, HolderQuota } from "./holder-quota.ts";
 import { HolderService } from "./holder-service.ts";
@@ -32,6 +32,7 @@ import { type HolderAudit, Replicator, type ReplicatorEvent } from "./replicator
 import { Silence } from "./silence.ts";
 import { StewardDuty } from "./steward-duty.ts";
 import { Turns } from "./turns.ts";
+import { WantedPrimes } from "./wanted-primes.ts";
 
 export interface ReplicationComponents {
   readonly self: SiteId;
@@ -44,15 +45,17 @@ export interface ReplicationComponents {
   readonly store: PrimeStore;
   readonly kept: KeptPrimes;
   readonly own: OwnPrimes;
-  /** Asked each time: people change them while the site runs. */
+  /** What people need first of what is lost here: docs/specs/replication.md, Fetching. */
+  readonly first?: FetchFirst;
+  /** Asked each time: people change them while the site runs. Another object when they have. */
   readonly settings: () => ReplicationSettings;
   readonly holdingLimits: () => Promise<HoldingLimits>;
   /** Why no live set must be signed now: `OwnLog.suspicion`, that nobody was asked yet, or {@link LED_BACK}. */
   readonly suspicion: () => string | undefined;
   /** Whether this disk is older than what the site has told others, and it may say so: the ledger takes its entries. */
   readonly wasLedBack: () => boolean;
-  /** `OwnLog.regained`. */
-  readonly regained: () => Promise<void>;
+  /** As `RegainingComponents.regained`. */
+  readonly regained: (snapshotsNumber: number) => Promise<void>;
   readonly onEvent: (event: ReplicationEvent) => void;
 }
 
@@ -88,19 +91,23 @@ export class Replication implements AsyncDisposable {
   readonly placement: PlacementKeeper;
   readonly heldClock: HeldClock;
   readonly silence: Silence;
+  /** For whoever reads what is lost here. */
+  readonly wanted: WantedPrimes;
   readonly #components: ReplicationComponents;
   readonly #holder: HolderService;
   readonly #owner: RegularWork;
   readonly #healing: RegularWork;
+  readonly #regaining: RegularWork;
   readonly #liveSets: LiveSets;
   readonly #replicator: Replicator;
   readonly #works: readonly RegularWork[];
-  #windows: { readonly key: string; readonly windows: MaintenanceWindows } | undefined;
+  #windows: { readonly settings: ReplicationSettings; readonly windows: MaintenanceWindows } | undefined;
 
   private constructor(components: ReplicationComponents, { heldClock, silence }: Kept) {
     this.#components = components;
     this.heldClock = heldClock;
     this.silence = silence;
+    this.wanted = new WantedPrimes(components);
     const { clock, self, sites, store } = components;
     const ownerTurns = new OwnerTurns();
     const omissions = new Omissions({ store, heldClock });
@@ -166,9 +173,10 @@ export class Replication implements AsyncDisposable {
       this.#healing.soon();
       this.soon();
     };
+    this.#regaining = this.#work("regaining", 5 * MINUTE_MS, inFederation(regain));
     this.#works = [
       this.#healing,
-      this.#work("regaining", 5 * MINUTE_MS, inFederation(regain)),
+      this.#regaining,
       this.#owner,
       this.#work(
         "stewardship",
@@ -213,6 +221,12 @@ export class Replication implements AsyncDisposable {
     this.#owner.soon();
   }
 
+  /** Others can be asked now: what this site lacks comes back. */
+  regainSoon(): void {
+    this.#regaining.soon();
+    this.#healing.soon();
+  }
+
   /** People want to know now whether holders have what they say. Throws as {@link Replicator.audit}. */
   async audit(signal: AbortSignal): Promise<HolderAudit[]> {
     const audits = await this.#replicator.audit(signal);
@@ -222,11 +236,11 @@ export class Replication implements AsyncDisposable {
 
   /** Whether data may be moved now. */
   mayMove(): boolean {
-    const { isPaused, window, timeZone } = this.#components.settings();
-    const key = JSON.stringify([window, timeZone]);
+    const settings = this.#components.settings();
+    const { isPaused, window, timeZone } = settings;
     // Making one costs far more than asking it, and it is asked before each batch.
-    if (this.#windows?.key !== key)
-      this.#windows = { key, windows: new MaintenanceWindows(window === null ? [] : [window], timeZone) };
+    if (this.#windows?.settings !== settings)
+      this.#windows = { settings, windows: new MaintenanceWindows(window === null ? [] : [window], timeZone) };
     return !isPaused && this.#windows.windows.isOpenAt(this.#components.clock.now());
   }
 

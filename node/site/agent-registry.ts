@@ -107,6 +107,18 @@ export class AgentRegistry {
     return matches && agent?.revokedMs === undefined ? agent : undefined;
   }
 
+  /** An agent as the ledger knows it: it is revoked when it is so there or here, and else stays as it is here. Durable when it resolves. */
+  async regain(id: AgentId, value: Uint8Array): Promise<void> {
+    const told: StoredAgent = { id, ...readFactValue(value, schema, KIND) };
+    const here = this.agents.get(id);
+    const isKnown = here !== undefined && (here.revokedMs !== undefined || told.revokedMs === undefined);
+    if (isKnown) return;
+    const agent: StoredAgent = here === undefined ? told : { ...here, revokedMs: told.revokedMs! };
+    this.agents.set(id, agent);
+    await this.store.appendFacts([factOf(agent)]);
+    this.changes.tell({ kind: KIND, key: id });
+  }
+
   /** Ends an agent's access for good; its snapshots stay. Durable when it returns; repeating it changes nothing. Throws `not-found`. */
   async revoke(id: AgentId, nowMs: number): Promise<void> {
     const agent = this.agents.get(id);

@@ -212,51 +212,72 @@ export async function verifyClosure(components: ClosureComponents, agent: AgentI
   }
 }
 
-/** Keeps everything that `root` reaches, whether or not it is here. Throws `tree-invalid` for a tree too large to be walked. */
+export interface KeptTreeInit {
+  /** Whose tree it is: what one agent's walk has kept another's keeps again. */
+  readonly agent: AgentId;
+  readonly root: NodePointer;
+  readonly onUnreadable: (error: unknown) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Keeps everything that a root reaches, whether or not it is here. Throws `tree-invalid` for a tree too large to be walked. */
 export async function keepTree(
   components: ClosureComponents,
-  root: NodePointer,
-  onUnreadable: (error: unknown) => void,
-  signal: AbortSignal | undefined,
+  { agent, root, onUnreadable, signal }: KeptTreeInit,
 ): Promise<void> {
   const areHere = async (ids: readonly PrimeId[]): Promise<boolean[]> => ids.map(() => true);
-  await new ClosureWalk(components, { name: "site", areHere, onUnreadable, signal }).run(root);
+  await new ClosureWalk(components, { name: `site ${agent}`, areHere, onUnreadable, signal }).run(root);
 }
 
-/** Slices that earlier walks have gone through, by {@link markOf}. */
-export interface WalkedSlices {
-  has(mark: string): boolean;
-  add(mark: string): void;
+/** Whether all that `root` reaches counts as here. Throws `tree-invalid` for a tree too large to be walked. */
+export async function isWholeTree(
+  components: {
+    readonly store: Pick<ClosureComponents["store"], "hasSent" | "areClosed" | "markClosed" | "closedEpoch">;
+    readonly primes: Pick<ClosureComponents["store"], "get">;
+    readonly areHere: Walker["areHere"];
+  },
+  agent: AgentId,
+  root: NodePointer,
+): Promise<boolean> {
+  const { store, primes, areHere } = components;
+  let isReadable = true;
+  const walk = new ClosureWalk(
+    { store: readingBy(store, primes), keep: async () => undefined },
+    { name: `whole ${agent}`, areHere, onUnreadable: () => (isReadable = false) },
+  );
+  return (await walk.run(root)).length === 0 && isReadable;
 }
 
-/**
- * Tells of every prime that `root` reaches, here or not, but for what lies below slices that were walked. Throws what reading throws, and
- * `tree-invalid`: then it has not told of all.
- */
-export async function reachTree(
-  {
-    get,
-    walked,
-    reached,
-  }: {
-    readonly get: PrimeStore["get"];
-    readonly walked: WalkedSlices;
-    readonly reached: (ids: readonly PrimeId[]) => void;
+/** Tells of all that `root` reaches, as far as it can be read. Throws `tree-invalid` for a tree too large to be walked. */
+export async function walkTree(
+  components: {
+    readonly primes: Pick<ClosureComponents["store"], "get">;
+    readonly onReached: (ids: readonly PrimeId[]) => Promise<void>;
   },
   root: NodePointer,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const store: ClosureComponents["store"] = {
-    get,
-    hasSent: async (_, ids) => ids.map(() => true),
-    areClosed: async (marks) => marks.map((mark) => walked.has(mark)),
-    markClosed: async (marks) => marks.forEach((mark) => walked.add(mark)),
-    closedEpoch: async () => 0,
-  };
+  const none = async (asked: readonly unknown[]): Promise<boolean[]> => asked.map(() => false);
+  const store = readingBy(
+    { hasSent: (_, ids) => none(ids), areClosed: none, markClosed: async () => undefined, closedEpoch: async () => 0 },
+    components.primes,
+  );
   const areHere = async (ids: readonly PrimeId[]): Promise<boolean[]> => ids.map(() => true);
-  const keep = async (ids: readonly PrimeId[]): Promise<void> => reached(ids);
-  await new ClosureWalk({ store, keep }, { name: "reach", areHere, signal }).run(root);
+  const walker: Walker = { name: "", areHere, onUnreadable: () => undefined, signal };
+  await new ClosureWalk({ store, keep: components.onReached }, walker).run(root);
 }
+
+/** The store, with primes from elsewhere. */
+export const readingBy = (
+  store: Pick<ClosureComponents["store"], "hasSent" | "areClosed" | "markClosed" | "closedEpoch">,
+  primes: Pick<ClosureComponents["store"], "get">,
+): ClosureComponents["store"] => ({
+  hasSent: (agent, ids) => store.hasSent(agent, ids),
+  areClosed: (marks) => store.areClosed(marks),
+  markClosed: (marks, epoch) => store.markClosed(marks, epoch),
+  closedEpoch: () => store.closedEpoch(),
+  get: (id) => primes.get(id),
+});
 
 const isUnreadable = (error: unknown): boolean =>
   isCostorError(error, "prime-missing") ||

@@ -26,9 +26,19 @@ export class ReceivedClock {
     return new ReceivedClock(now, value === undefined ? 0 : readFactValue(value, schema, KIND).floorMs);
   }
 
+  /** Something was received then, by another machine of this site; the fact makes it last. */
+  wasReceived(receivedMs: number): SiteFact {
+    this.floorMs = Math.max(this.floorMs, receivedMs);
+    return this.#fact();
+  }
+
+  #fact(): SiteFact {
+    return { kind: KIND, key: KEY, value: encodeCbor({ floorMs: this.floorMs }) };
+  }
+
   /** Later than every time given before, and the fact that makes this last; store it with what was received. */
   receive(): { receivedMs: number; fact: SiteFact } {
     this.floorMs = Math.max(this.now(), this.floorMs + 1);
-    return { receivedMs: this.floorMs, fact: { kind: KIND, key: KEY, value: encodeCbor({ floorMs: this.floorMs }) } };
+    return { receivedMs: this.floorMs, fact: this.#fact() };
   }
 }

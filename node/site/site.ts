@@ -4,10 +4,12 @@ import * as v from "valibot";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
-import type { PrimeId } from "#protocol/ids.ts";
+import { type PrimeId, parseAgentId } from "#protocol/ids.ts";
 import { publicKeyOf } from "#protocol/raw-keys.ts";
 import { AgentRegistry } from "./agent-registry.ts";
+import { BrakeAlarms } from "./brake-alarms.ts";
 import { Enrolments } from "./enrolments.ts";
+import { fetchFirstNeeded } from "./first-needed.ts";
 import {
   type SiteIdentity,
   type SiteSecrets,
@@ -20,8 +22,10 @@ import { type KitCheck, confirmKit, readKitCheck } from "./kit-check.ts";
 import { type ServerCredentials, provideLeaf } from "./leaf.ts";
 import { ReceivedClock } from "./received-clock.ts";
 import { makeRootSealer } from "./root-sealer.ts";
+import { RegainedSnapshots } from "./regained-snapshots.ts";
 import { SiteChanges } from "./site-changes.ts";
 import { readFactValue } from "./site-facts.ts";
+import { SitePrimes } from "./site-primes.ts";
 import { SnapshotKeeps } from "./snapshot-keeps.ts";
 import { SnapshotRegistry } from "./snapshot-registry.ts";
 import { UploadSessions } from "./upload-sessions.ts";
@@ -41,6 +45,8 @@ export interface Machine {
   readonly identityState: Uint8Array;
   /** Seals to the read key, bound to `context`. */
   seal(plain: Uint8Array, context: Uint8Array): Promise<Uint8Array>;
+  /** Opens what was sealed to the read key. Throws `seal-broken`. */
+  open(sealed: Uint8Array, context: Uint8Array): Promise<Uint8Array>;
 }
 
 export interface Site {
@@ -54,7 +60,15 @@ export interface Site {
   readonly sessions: UploadSessions;
   readonly snapshots: SnapshotRegistry;
   readonly snapshotKeeps: SnapshotKeeps;
+  /** For whoever reads: not only what is here. */
+  readonly primes: SitePrimes;
+  readonly regainedSnapshots: RegainedSnapshots;
+  /** As `SiteRecords.fetchFirst`. */
+  fetchFirst(fetch: (ids: readonly PrimeId[]) => Promise<void>, signal?: AbortSignal): Promise<void>;
   readonly changes: SiteChanges;
+  readonly brakeAlarms: BrakeAlarms;
+  /** An agent, or a snapshot that is not here, as another machine of this site has told the ledger. Durable when it resolves. */
+  regain(kind: "agent" | "snapshot", key: string, value: Uint8Array): Promise<void>;
   /** When the newest snapshot was received; 0 before the first. */
   receivedMs(): number;
   /** Milliseconds since 1970, by the machine's clock. */
@@ -91,6 +105,8 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
     keep,
     now,
   });
+  const primes: SitePrimes = new SitePrimes({ store, isReturning: () => regained.isAny }, identity);
+  const regained = await RegainedSnapshots.open({ store, primes, snapshots }, identity);
   const addresses = async (): Promise<readonly string[]> => {
     const value = await store.fact(ADDRESSES.kind, ADDRESSES.key);
     return value === undefined ? [] : readFactValue(value, addressesSchema, "address").addresses;
@@ -105,8 +121,19 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
     enrolments: new Enrolments({ store, agents, now, siteId: identity.siteId, caHash }),
     sessions,
     snapshots,
-    snapshotKeeps: new SnapshotKeeps({ store, keep, snapshots }),
+    snapshotKeeps: new SnapshotKeeps({ store, primes, keep, snapshots, regained }),
+    primes,
+    regainedSnapshots: regained,
+    fetchFirst: (fetch, signal) => fetchFirstNeeded({ snapshots, primes, regained }, fetch, signal),
     changes,
+    brakeAlarms: await BrakeAlarms.open({ store, now }),
+    regain: async (kind, key, value) => {
+      if (kind === "agent") return agents.regain(parseAgentId(key), value);
+      const receivedMs = snapshots.receivedMsOf(value);
+      const mark = regained.mark(key, receivedMs);
+      await store.appendFacts([{ kind, key, value }, mark, clock.wasReceived(receivedMs)]);
+      changes.tell({ kind, key, receivedMs });
+    },
     receivedMs: () => clock.floorMs,
     now,
     kitCheck: () => readKitCheck(siteDirectory),
@@ -131,6 +158,10 @@ function machineOf(identity: SiteIdentity, secrets: SiteSecrets): Machine {
     seal: async (plain, context) => {
       const { sealToReadKey } = await import("#protocol/read-sealing.ts");
       return sealToReadKey(plain, readKey, context);
+    },
+    open: async (sealed, context) => {
+      const { openWithReadKey } = await import("#protocol/read-sealing.ts");
+      return openWithReadKey(sealed, readPrivateKey, context);
     },
   };
 }

@@ -1,20 +1,26 @@
 /**
- * Keeps for the site what its snapshots reach, once for each generation of the store: commits do that as they come, but damage may have
- * taken keeps along, and stores are older than keeps. Goes on where it was stopped.
+ * Keeps for the site what its snapshots reach, and notes that their agents have sent it, once for each generation of the store: commits do that
+ * as they come, but damage may have taken such notes along, stores are older than keeps, and snapshots may come back from the ledger. Goes
+ * on where it was stopped.
  */
 import * as v from "valibot";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { isCostorError } from "#protocol/errors.ts";
+import type { PrimeId } from "#protocol/ids.ts";
 import { nodePointerFromWire } from "#protocol/node-pointer.ts";
-import { type ClosureComponents, keepTree } from "./closure.ts";
+import { type ClosureComponents, keepTree, readingBy } from "./closure.ts";
+import type { RegainedSnapshots } from "./regained-snapshots.ts";
 import { readFactValue } from "./site-facts.ts";
+import type { SitePrimes } from "./site-primes.ts";
 import type { SnapshotRegistry } from "./snapshot-registry.ts";
 
 export interface SnapshotKeepsComponents {
-  readonly store: ClosureComponents["store"] & Pick<PrimeStore, "fact" | "appendFacts" | "generation">;
+  readonly store: ClosureComponents["store"] & Pick<PrimeStore, "fact" | "appendFacts" | "generation" | "claim">;
+  readonly primes: Pick<SitePrimes, "get">;
   readonly keep: ClosureComponents["keep"];
-  readonly snapshots: Pick<SnapshotRegistry, "keys" | "root">;
+  readonly snapshots: Pick<SnapshotRegistry, "keys" | "get">;
+  readonly regained: Pick<RegainedSnapshots, "isAny" | "areSettled" | "clear">;
 }
 
 /** What of a snapshot could not be read, and so is not kept below that. */
@@ -36,9 +42,12 @@ export class SnapshotKeeps {
     this.#components = components;
   }
 
-  /** Resolves when everything that can be reached is kept; at once when that is known. Throws like the store. */
+  /** Resolves when everything that can be reached is kept; at once when that is known, or not known yet. Throws like the store. */
   async run(onUnreadable: (unreadable: UnreadableTree) => void, signal?: AbortSignal): Promise<void> {
-    const { store } = this.#components;
+    const { store, regained } = this.#components;
+    // What is kept of a snapshot that is not whole would be missed for ever.
+    if (regained.isAny && !(await regained.areSettled())) return;
+    if (regained.isAny) await this.#note({ generation: store.generation, after: "", isDone: false });
     for (;;) {
       const { generation } = store;
       const progress = await this.#progress();
@@ -46,6 +55,7 @@ export class SnapshotKeeps {
       if (isSame && progress.isDone) return;
       const last = await this.#walk(generation, isSame ? progress.after : "", onUnreadable, signal);
       await this.#note({ generation, after: last, isDone: true });
+      await regained.clear();
     }
   }
 
@@ -55,15 +65,22 @@ export class SnapshotKeeps {
     onUnreadable: (unreadable: UnreadableTree) => void,
     signal: AbortSignal | undefined,
   ): Promise<string> {
-    const { store, snapshots, keep } = this.#components;
+    const { store, primes, snapshots, keep } = this.#components;
     let last = after;
     for await (const { key, agent, snapshot } of snapshots.keys()) {
       if (key <= after) continue;
       signal?.throwIfAborted();
       const tell = (error: unknown): void => onUnreadable({ key, error });
       try {
-        const root = nodePointerFromWire(await snapshots.root(agent, snapshot));
-        await keepTree({ store, keep }, root, tell, signal);
+        const { root } = await snapshots.get(agent, snapshot);
+        const components = {
+          store: readingBy(store, primes),
+          keep: async (ids: readonly PrimeId[]) => {
+            await keep(ids);
+            await store.claim(agent, ids);
+          },
+        };
+        await keepTree(components, { agent, root: nodePointerFromWire(root), onUnreadable: tell, signal });
       } catch (error) {
         signal?.throwIfAborted();
         if (!isCostorError(error) || isCostorError(error, "store-full") || isCostorError(error, "store-failed"))

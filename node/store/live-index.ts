@@ -110,19 +110,29 @@ export class LiveIndex {
     return true;
   }
 
+  /** The same beside the writer, which makes the index anew when it is wrong. Whether it was right. */
+  async verifyAgain(): Promise<boolean> {
+    const isRight = [await this.#makeRight("facts"), await this.#makeRight("rest")];
+    return isRight.every(Boolean);
+  }
+
   async #verify(part: Part): Promise<void> {
-    while (!this.#isProven) {
-      await this.#pause;
-      const incarnation = this.#incarnation;
-      let fault = new IndexFault("it is not as it was written");
-      try {
-        if (await this.#index.verify(part, this.#stop.signal)) return;
-      } catch (error) {
-        if (!(error instanceof IndexFault)) throw error;
-        fault = error;
-      }
-      await this.#repair(incarnation, fault);
+    while (!this.#isProven) if (await this.#makeRight(part)) return;
+  }
+
+  /** Verifies once; when the index is not right it is made anew. */
+  async #makeRight(part: Part): Promise<boolean> {
+    await this.#pause;
+    const incarnation = this.#incarnation;
+    let fault = new IndexFault("it is not as it was written");
+    try {
+      if (await this.#index.verify(part, this.#stop.signal)) return true;
+    } catch (error) {
+      if (!(error instanceof IndexFault)) throw error;
+      fault = error;
     }
+    await this.#repair(incarnation, fault);
+    return false;
   }
 
   /** Makes the index right after a reader's call failed, unless that was done since. Throws `store-full`. */
@@ -226,7 +236,10 @@ export class LiveIndex {
     return new Map(segment > 0 ? [[segment, endBytes]] : []);
   }
 
-  /** Not while Level has no room, since a new index would find none either. Throws `store-full`. */
+  /**
+   * Not while Level has no room, since a new index would find none either. Of damage in the segments nothing has to be known: what only
+   * the index knows is to be saved before. Throws `store-full`.
+   */
   async rebuildInTurn(reason: string): Promise<void> {
     await this.mendInTurn();
     await this.#rebuild(reason);

@@ -1,7 +1,9 @@
 /** Reads primes by id: finds the place, verifies, and tells a wrong index from a damaged disk when they do not agree. */
 import { CostorError } from "#protocol/errors.ts";
 import { type PrimeId, primeIdToBytes } from "#protocol/ids.ts";
-import type { PrimeLocation } from "./index-entries.ts";
+import { claimKey, type PrimeLocation } from "./index-entries.ts";
+import { siteOfTotalKey, totalPrefix } from "./keep-entries.ts";
+import { hasKeeps } from "./keep-index.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { DamagedStretch } from "./record-body.ts";
 import { comparePlaces, recordBytes } from "./record.ts";
@@ -109,12 +111,34 @@ export class PrimeReader {
   }
 }
 
-/** Recorded damage that no later copy has healed; stretches of unknown primes stay. */
+/** Recorded damage that no later copy has healed; stretches of unknown primes stay. Primes that nobody wants any more are no loss. */
 export async function unhealedDamage(index: StoreIndex): Promise<DamagedStretch[]> {
   const damage = await index.quarantined();
-  const named = damage.flatMap(({ id }) => (id === undefined ? [] : [primeIdToBytes(id)]));
-  const places = (await index.locate(named)).values();
-  return damage.filter(({ id }) => id === undefined || places.next().value === undefined);
+  const named = [...new Set(damage.flatMap(({ id }) => id ?? []))].map(primeIdToBytes);
+  const places = await index.locate(named);
+  const gone = named.filter((_, at) => places[at] === undefined);
+  const unhealed = new Set((await wanted(index, gone)).map((id) => id.toString("hex")));
+  return damage.filter(({ id }) => id === undefined || unhealed.has(id));
+}
+
+/** Those that an agent has sent, or that are kept for a site. */
+async function wanted(index: StoreIndex, ids: readonly Buffer[]): Promise<Buffer[]> {
+  if (ids.length === 0) return [];
+  const sites = new Map<string, Buffer>();
+  for await (const key of index.keysWith(totalPrefix)) {
+    const site = siteOfTotalKey(key);
+    sites.set(site.toString("hex"), site);
+  }
+  const isWanted = new Set<Buffer>();
+  for (const site of sites.values())
+    for (const [at, isKept] of (await hasKeeps(index, site, ids)).entries()) if (isKept) isWanted.add(ids[at]!);
+  for (const id of ids)
+    if (!isWanted.has(id))
+      for await (const _ of index.keysWith(claimKey(id, Buffer.alloc(0)))) {
+        isWanted.add(id);
+        break;
+      }
+  return [...isWanted];
 }
 
 function corrupt(id: PrimeId): CostorError {

@@ -61,6 +61,31 @@ export interface CheckReport {
   readonly quarantined: readonly DamagedStretch[];
 }
 
+/** Where a record starts. */
+export interface ScrubPlace {
+  readonly segment: number;
+  readonly offset: number;
+}
+
+export interface ScrubInit {
+  /** What `ScrubStep.next` said; undefined: the first record. */
+  readonly from: ScrubPlace | undefined;
+  /** Reads nothing from here on; undefined: up to the last record. */
+  readonly until: ScrubPlace | undefined;
+  /** About so much is read: whole records, and of a segment in which more than primes is damaged all that is left. */
+  readonly bytes: number;
+}
+
+export interface ScrubStep {
+  /** Undefined when all up to `until` was read. */
+  readonly next: ScrubPlace | undefined;
+  readonly readBytes: number;
+  /** Of all records. */
+  readonly totalBytes: number;
+  /** New ones. */
+  readonly findings: readonly CheckFinding[];
+}
+
 export interface StoreStats {
   readonly primesCount: number;
   readonly primesBytes: number;
@@ -73,26 +98,14 @@ export interface StoreStats {
   readonly reserveBytes: number;
   /** Stretches of damage that no later copy has healed. */
   readonly quarantinedCount: number;
+  /** All stretches of damage in segments that are still there, healed or not. */
+  readonly damagedCount: number;
   /** The store refuses all writes until it is opened again. */
   readonly isFailed: boolean;
 }
 
-export interface CollectInit {
-  readonly relying: readonly AgentId[];
-  readonly isDry?: boolean;
-}
-
-export interface CollectReport {
+export interface CompactionReport {
   readonly removedPrimesCount: number;
-  /** Stored bytes of them. */
-  readonly removedBytes: number;
-}
-
-export interface CompactionReport extends SpaceReport {
-  readonly removedPrimesCount: number;
-}
-
-export interface SpaceReport {
   readonly removedSegmentsCount: number;
   readonly movedBytes: number;
   readonly freedBytes: number;
@@ -132,6 +145,12 @@ export interface PrimeStore extends AsyncDisposable {
    */
   putBatch(sender: AgentId, batch: Uint8Array): Promise<{ storedCount: number }>;
 
+  /** Notes that `sender` has sent these: what is known of snapshots tells it when the record is lost. Throws as `keep`. */
+  claim(sender: AgentId, ids: readonly PrimeId[]): Promise<void>;
+
+  /** For each id whether it is held. */
+  has(ids: readonly PrimeId[]): Promise<boolean[]>;
+
   /** For each id whether it is held and `sender` has sent it. */
   hasSent(sender: AgentId, ids: readonly PrimeId[]): Promise<boolean[]>;
 
@@ -158,19 +177,6 @@ export interface PrimeStore extends AsyncDisposable {
    * put, or kept, by a call that overlaps this one stays.
    */
   release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport>;
-
-  /**
-   * Ends keeps of `site` and removes the primes, with whatever claims there are, unless they are kept for another site. Of what an
-   * agent of `relying` has sent nothing changes: the caller names all that may be sending, and answers for nothing else reaching what it
-   * collects. Gives no space back: {@link compact} does. With `isDry` it only tells.
-   */
-  collect(site: SiteId, ids: readonly PrimeId[], init: CollectInit): Promise<CollectReport>;
-
-  /** Gives back the space of segments that are mostly dead, in steps between which others write. */
-  compact(signal?: AbortSignal): Promise<SpaceReport>;
-
-  /** Primes that any agent has sent, ascending, in pages as `kept`. */
-  sent(): AsyncIterable<PrimeId[]>;
 
   /**
    * What is kept for `site`, ascending, in pages of at most a few thousand; of ids that start with `prefix`, hex digits. What
@@ -205,7 +211,11 @@ export interface PrimeStore extends AsyncDisposable {
 
   /** Reads everything and compares. Quarantines what is damaged; a damaged index is rebuilt. */
   check(init?: CheckInit): Promise<CheckReport>;
-  /** Makes the index anew from the segments. Other calls wait. */
+  /** Reads on and verifies every record; quarantines what is damaged, as `check` does. Other calls go on meanwhile. */
+  scrub(init: ScrubInit): Promise<ScrubStep>;
+  /** Whether the index is as it was written; when it is not, it is made anew. Other calls go on meanwhile. */
+  verifyIndex(): Promise<boolean>;
+  /** Makes the index anew from the segments, and keeps what only it knows. Other calls wait. */
   rebuildIndex(): Promise<void>;
   stats(): Promise<StoreStats>;
 

@@ -190,11 +190,15 @@ export class RecordLog {
   async recordDamageInTurn(damage: readonly DamagedStretch[], salvage: readonly NewRecord[] = []): Promise<void> {
     if (damage.length === 0) return;
     const [{ segment, offset }] = damage as [DamagedStretch, ...DamagedStretch[]];
-    this.#tell(
-      "damage-found",
-      `found ${damage.length} damaged stretches, the first in segment ${segment} at ${offset}`,
-    );
-    await this.#startGeneration([quarantineRecord(damage), ...salvage], "damage was found");
+    try {
+      await this.#startGeneration([quarantineRecord(damage), ...salvage], "damage was found");
+    } finally {
+      // Who is told may ask at once what is lost.
+      this.#tell(
+        "damage-found",
+        `found ${damage.length} damaged stretches, the first in segment ${segment} at ${offset}`,
+      );
+    }
   }
 
   /**
@@ -206,6 +210,17 @@ export class RecordLog {
     const salvage = await this.live.salvageInTurn();
     this.#rebuildReason = "other records than primes were damaged";
     await this.recordDamageInTurn(damage, salvage);
+  }
+
+  /**
+   * Makes the index anew. Segments may be damaged and nobody know it yet, so what a rebuild would lose by that is made durable first, as
+   * far as the index can be trusted.
+   */
+  async rebuildInTurn(reason: string): Promise<void> {
+    await this.live.mendInTurn();
+    const salvage = await this.live.salvageInTurn();
+    if (salvage.length > 0) await this.writeInTurn(salvage);
+    await this.live.rebuildInTurn(reason);
   }
 
   async #startGeneration(records: readonly NewRecord[], reason: string): Promise<void> {

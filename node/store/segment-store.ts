@@ -6,38 +6,39 @@
  */
 import { join } from "node:path";
 import type { StoredPrime } from "#protocol/batch.ts";
-import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { type AgentId, type PrimeId, type SiteId, primeIdToBytes } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
+import { compactSegments } from "./compaction.ts";
 import type { Disk } from "./disk.ts";
 import type { ClaimRequest } from "./group-plan.ts";
-import { keptIdPages, KeptReader, lostIdPages, type LostPage, sentIdPages } from "./kept-reader.ts";
+import { keptIdPages, KeptReader, lostIdPages, type LostPage } from "./kept-reader.ts";
 import { NodeDisk } from "./node-disk.ts";
-import { PrimeReader, unhealedDamage } from "./prime-reader.ts";
+import { PrimeReader } from "./prime-reader.ts";
 import type {
   CheckInit,
   CheckReport,
-  CollectInit,
-  CollectReport,
   CompactionReport,
   Fact,
   FactCause,
   FactKind,
   KeptTotal,
-  SliceTotal,
   PrimeStore,
-  SpaceReport,
+  ScrubInit,
+  ScrubStep,
+  SliceTotal,
   StoreStats,
 } from "./prime-store.ts";
-import { agentIdToBytes, factRecord, siteIdToBytes } from "./record-body.ts";
+import { agentIdToBytes, deletionRecords, factRecord, siteIdToBytes } from "./record-body.ts";
 import { RecordLog, type StoreEvent } from "./record-log.ts";
+import type { ReleaseRequest } from "./release-plan.ts";
 import { SegmentReader } from "./segment-reader.ts";
 import { SpaceReserve } from "./space-reserve.ts";
-import { SpaceReturn } from "./space-return.ts";
 import { primesOfBatch, verifiedPrimes } from "./sent-primes.ts";
-import { checkStore } from "./store-check.ts";
-import { isForWantOfSpace } from "./level-handle.ts";
-import { type OpenedLog, openWithReserve } from "./store-opening.ts";
+import { checkStore, type StoreCheckComponents, type StoreCheckInit } from "./store-check.ts";
+import type { StoreIndex } from "./store-index.ts";
+import { scrubStep } from "./store-scrub.ts";
+import { storeStats } from "./store-stats.ts";
+import { openingError, type OpenedLog, openWithReserve } from "./store-opening.ts";
 
 export interface SegmentStoreInit {
   readonly directory: string;
@@ -55,6 +56,8 @@ export interface SegmentStoreComponents {
 const defaultReserveFileBytes = 8 * 1024 * 1024;
 /** A page of facts ends with the one that reaches either. */
 const factPageLimits = { count: 256, bytes: 1024 * 1024 };
+/** Ids released in one turn of the writer. */
+const releasedAtOnceCount = 4096;
 
 export class SegmentStore implements PrimeStore {
   readonly #disk: Disk;
@@ -63,7 +66,6 @@ export class SegmentStore implements PrimeStore {
   readonly #primes: PrimeReader;
   readonly #kept: KeptReader;
   readonly #reserve: SpaceReserve;
-  readonly #space: SpaceReturn;
   /** What the index held at opening is known to be complete, so "not there" can be believed. */
   #isVerified = false;
   #closed: Promise<void> | undefined;
@@ -75,7 +77,6 @@ export class SegmentStore implements PrimeStore {
     this.#log = log;
     this.#reader = reader;
     this.#kept = new KeptReader({ live: log.live });
-    this.#space = new SpaceReturn({ disk, log, reader });
     this.#primes = new PrimeReader(
       { live: log.live, reader, runAlone: (action) => log.runAlone(action) },
       { quarantine: (damage) => log.recordDamageInTurn(damage) },
@@ -137,26 +138,28 @@ export class SegmentStore implements PrimeStore {
     return { storedCount: primes.length, storedBytes: primes.reduce((sum, { stored }) => sum + stored.length, 0) };
   }
 
-  async keep(site: SiteId, ids: readonly PrimeId[]): Promise<void> {
-    if (ids.length === 0) return;
-    const by = { site: siteIdToBytes(site) };
-    await this.#log.submit({ type: "claim", by, ids: ids.map(primeIdToBytes), primes: [] });
+  keep(site: SiteId, ids: readonly PrimeId[]): Promise<void> {
+    return this.#note({ site: siteIdToBytes(site) }, ids);
   }
 
-  release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
-    return this.#space.release(site, ids, signal);
+  claim(sender: AgentId, ids: readonly PrimeId[]): Promise<void> {
+    return this.#note({ agent: agentIdToBytes(sender) }, ids);
   }
 
-  collect(site: SiteId, ids: readonly PrimeId[], init: CollectInit): Promise<CollectReport> {
-    return this.#space.collect(site, ids, init);
+  async #note(by: ClaimRequest["by"], ids: readonly PrimeId[]): Promise<void> {
+    if (ids.length > 0) await this.#log.submit({ type: "claim", by, ids: ids.map(primeIdToBytes), primes: [] });
   }
 
-  sent(): AsyncGenerator<PrimeId[]> {
-    return sentIdPages((after) => this.sentPage(after));
-  }
-
-  sentPage(after: Uint8Array | undefined): Promise<Buffer> {
-    return this.#kept.sentPage(after);
+  async release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
+    let removedPrimesCount = 0;
+    for (let at = 0; at < ids.length; at += releasedAtOnceCount) {
+      signal?.throwIfAborted();
+      const part = ids.slice(at, at + releasedAtOnceCount).map(primeIdToBytes);
+      const request: ReleaseRequest = { type: "release", site: siteIdToBytes(site), ids: part, removedPrimesCount: 0 };
+      await this.#log.submit(request);
+      removedPrimesCount += request.removedPrimesCount;
+    }
+    return this.#compact(removedPrimesCount, signal);
   }
 
   kept(site: SiteId, prefix = ""): AsyncGenerator<PrimeId[]> {
@@ -187,18 +190,26 @@ export class SegmentStore implements PrimeStore {
     return this.#kept.lostPage(site, after);
   }
 
-  async hasSent(sender: AgentId, ids: readonly PrimeId[]): Promise<boolean[]> {
+  hasSent(sender: AgentId, ids: readonly PrimeId[]): Promise<boolean[]> {
     const digests = ids.map(primeIdToBytes);
     const agent = agentIdToBytes(sender);
-    const ask = () =>
-      this.#log.live.read(async (index) => {
-        const [places, claims] = await Promise.all([index.locate(digests), index.hasClaims(digests, agent)]);
-        return digests.map((_, at) => places[at] !== undefined && claims[at]!);
-      });
-    const answers = await ask();
+    return this.#believed(async (index) => {
+      const [places, claims] = await Promise.all([index.locate(digests), index.hasClaims(digests, agent)]);
+      return digests.map((_, at) => places[at] !== undefined && claims[at]!);
+    });
+  }
+
+  has(ids: readonly PrimeId[]): Promise<boolean[]> {
+    const digests = ids.map(primeIdToBytes);
+    return this.#believed(async (index) => (await index.locate(digests)).map((place) => place !== undefined));
+  }
+
+  /** That something is not there is believed only once the index is known to be complete. */
+  async #believed(ask: (index: StoreIndex) => Promise<boolean[]>): Promise<boolean[]> {
+    const answers = await this.#log.live.read(ask);
     if (!answers.includes(false) || this.#isVerified) return answers;
     await this.whenVerified();
-    return ask();
+    return this.#log.live.read(ask);
   }
 
   get(id: PrimeId): Promise<Buffer> {
@@ -252,49 +263,63 @@ export class SegmentStore implements PrimeStore {
     return this.#log.live.read((index) => index.areClosed(marks));
   }
 
-  check(init: CheckInit = {}): Promise<CheckReport> {
-    const components = {
-      disk: this.#disk,
-      live: this.#log.live,
-      runAlone: <T>(action: () => Promise<T>) => this.#log.runAlone(action),
-    };
-    return checkStore(components, init, {
+  get #checked(): StoreCheckComponents {
+    return { disk: this.#disk, live: this.#log.live, runAlone: (action) => this.#log.runAlone(action) };
+  }
+
+  get #checkInit(): StoreCheckInit {
+    return {
       logEnd: () => this.#log.end,
       quarantine: (damage) => this.#log.recordFoundDamageInTurn(damage),
-    });
+      rebuild: (reason) => this.#log.rebuildInTurn(reason),
+    };
+  }
+
+  check(init: CheckInit = {}): Promise<CheckReport> {
+    return checkStore(this.#checked, init, this.#checkInit);
+  }
+
+  scrub(init: ScrubInit): Promise<ScrubStep> {
+    return scrubStep(this.#checked, this.#checkInit, init);
+  }
+
+  verifyIndex(): Promise<boolean> {
+    return this.#log.live.verifyAgain();
   }
 
   rebuildIndex(): Promise<void> {
-    return this.#log.runAlone(() => this.#log.live.rebuildInTurn("asked for"));
+    return this.#log.runAlone(() => this.#log.rebuildInTurn("asked for"));
   }
 
-  remove(ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
-    return this.#space.remove(ids, signal);
+  async remove(ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
+    const digests = ids.map(primeIdToBytes);
+    const before = await this.#log.live.read(async (index) => index.meta.primeCount);
+    if (digests.length > 0)
+      await this.#log.submit({ type: "records", records: deletionRecords(digests), cause: "site" });
+    const removedPrimesCount = before - (await this.#log.live.read(async (index) => index.meta.primeCount));
+    return this.#compact(removedPrimesCount, signal);
   }
 
-  compact(signal?: AbortSignal): Promise<SpaceReport> {
-    return this.#space.compact(signal);
+  async #compact(removedPrimesCount: number, signal: AbortSignal | undefined): Promise<CompactionReport> {
+    const moved = await compactSegments(
+      {
+        disk: this.#disk,
+        live: this.#log.live,
+        reader: this.#reader,
+        runAlone: (action) => this.#log.runAlone(action),
+      },
+      {
+        logEnd: () => this.#log.end,
+        append: (records) => this.#log.writeInTurn(records),
+        quarantine: (damage) => this.#log.recordFoundDamageInTurn(damage),
+        signal,
+      },
+    );
+    return { removedPrimesCount, ...moved };
   }
 
-  async stats(): Promise<StoreStats> {
-    const { freeBytes, totalBytes } = await this.#disk.space();
-    return this.#log.live.read(async (index) => {
-      const indexBytes = await index.sizeBytes();
-      const finished = [...(await index.segments()).values()].filter((endBytes) => endBytes !== undefined);
-      const { segment, endBytes } = this.#log.end;
-      return {
-        primesCount: index.meta.primeCount,
-        primesBytes: index.meta.primeBytes,
-        factsCount: index.meta.facts.count,
-        segmentsCount: finished.length + (segment > 0 ? 1 : 0),
-        segmentsBytes: finished.reduce((sum, bytes) => sum + bytes, endBytes),
-        indexBytes,
-        freeBytes,
-        reserveBytes: this.#reserve.reserveBytes(totalBytes, indexBytes),
-        quarantinedCount: (await unhealedDamage(index)).length,
-        isFailed: this.#log.isFailed,
-      };
-    });
+  stats(): Promise<StoreStats> {
+    return storeStats({ disk: this.#disk, log: this.#log, reserve: this.#reserve });
   }
 
   /** Everything that a rebuild must give again, line by line. */
@@ -314,18 +339,8 @@ export class SegmentStore implements PrimeStore {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return (this.#closed ??= this.#space
-      .stop()
-      .then(() => this.#log.close())
-      .finally(() => this.#reader.close()));
+    return (this.#closed ??= this.#log.close().finally(() => this.#reader.close()));
   }
 }
 
 const ignore = (): void => {};
-
-function openingError(error: unknown): unknown {
-  if (isCostorError(error)) return error;
-  if (isForWantOfSpace(error))
-    return new CostorError("store-full", "the disk is too full to open the store", { cause: error });
-  return new CostorError("store-failed", `the store cannot be opened: ${(error as Error).message}`, { cause: error });
-}

@@ -1,26 +1,22 @@
 /** Reads all segments, and the primes' bytes when asked, and compares them with their checksums and with the index. */
 import { type Disk, type DiskFile, hasErrorCode } from "./disk.ts";
-import type { LiveIndex } from "./live-index.ts";
 import { unhealedDamage } from "./prime-reader.ts";
 import type { CheckFinding, CheckInit, CheckReport } from "./prime-store.ts";
 import type { DamagedStretch } from "./record-body.ts";
-import { primeIdFromBytes } from "#protocol/ids.ts";
+import { findingOf, type FoundDamageComponents, type FoundDamageInit, recordFound } from "./found-damage.ts";
 import { parseSegmentName, recordBytes, recordKind, segmentHeaderBytes } from "./record.ts";
 import { stretchOf } from "./segment-fold.ts";
 import { readSegmentHeader, scanRecords } from "./segment-scan.ts";
 import { type LogEnd, segmentPath, segmentsDirectory } from "./segment-writer.ts";
-import { unrecorded } from "./store-opening.ts";
 
-export interface StoreCheckComponents {
+export interface StoreCheckComponents extends FoundDamageComponents {
   readonly disk: Disk;
-  readonly live: LiveIndex;
-  readonly runAlone: <T>(action: () => Promise<T>) => Promise<T>;
 }
 
-export interface StoreCheckInit {
+export interface StoreCheckInit extends FoundDamageInit {
   readonly logEnd: () => LogEnd;
-  /** Records damage; called in the writer's turn. */
-  readonly quarantine: (damage: readonly DamagedStretch[]) => Promise<void>;
+  /** Makes the index anew; called in the writer's turn. */
+  readonly rebuild: (reason: string) => Promise<void>;
 }
 
 export async function checkStore(
@@ -64,7 +60,9 @@ class StoreCheck {
       this.#check.signal?.throwIfAborted();
       if (await this.#checkSegment(segment, endBytes, names.has(segment), totalBytes)) segmentsCount++;
     }
-    const quarantined = await runAlone(() => this.#quarantine());
+    const fresh = await recordFound(this.#components, this.#init, this.#damage);
+    this.#findings.push(...fresh.map(findingOf));
+    const quarantined = await live.read(unhealedDamage);
     return {
       segmentsCount,
       recordsCount: this.#recordsCount,
@@ -84,7 +82,7 @@ class StoreCheck {
     const isEqual = await runAlone(async () => {
       if (live.incarnation !== before) return false;
       if (await live.verifyInTurn()) return true;
-      await live.rebuildInTurn("a check found that it is not as it was written");
+      await this.#init.rebuild("a check found that it is not as it was written");
       return false;
     });
     if (isEqual) return;
@@ -155,40 +153,4 @@ class StoreCheck {
       onProgress?.({ doneBytes: startBytes + item.offset, totalBytes });
     }
   }
-
-  /** Puts new damage on record, with the primes that the index has there. Returns all that is unhealed. */
-  async #quarantine(): Promise<DamagedStretch[]> {
-    const { live } = this.#components;
-    const fresh = await live.readInTurn((index) => unrecorded(index, this.#damage));
-    const stretches: DamagedStretch[] = [...fresh];
-    if (fresh.some(({ id }) => id === undefined)) {
-      await live.readInTurn(async (index) => {
-        for await (const { id, location } of index.primes()) {
-          const stretch = fresh.find((candidate) => candidate.id === undefined && covers(candidate, location));
-          if (stretch === undefined) continue;
-          const lengthBytes = recordBytes(location.bodyBytes);
-          stretches.push({ segment: location.segment, offset: location.offset, lengthBytes, id: primeIdFromBytes(id) });
-        }
-      });
-    }
-    for (const { segment, offset, lengthBytes, id } of stretches) {
-      const what = id === undefined ? "records" : `prime ${id}`;
-      const message = `${what} in segment ${segment} at ${offset} damaged, ${lengthBytes} bytes`;
-      this.#findings.push({
-        what: "record",
-        file: segmentPath(segment),
-        offset,
-        lengthBytes,
-        ...(id === undefined ? {} : { id }),
-        message,
-      });
-    }
-    if (stretches.length > 0) await this.#init.quarantine(stretches);
-    return live.readInTurn(unhealedDamage);
-  }
 }
-
-const covers = (stretch: DamagedStretch, place: { segment: number; offset: number }): boolean =>
-  stretch.segment === place.segment &&
-  stretch.offset <= place.offset &&
-  place.offset < stretch.offset + stretch.lengthBytes;

@@ -1,12 +1,13 @@
 /** Brings the index up to the segments when a store is opened, and from nothing when it is rebuilt. */
 import { randomBytes } from "node:crypto";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { Disk } from "./disk.ts";
 import { salvageIndex } from "./index-salvage.ts";
 import type { DamagedStretch } from "./record-body.ts";
 import { parseSegmentName, saltBytes, type StoreSalt } from "./record.ts";
 import { findSegments, foldSegments, type FoundSegment } from "./segment-fold.ts";
 import { type LogEnd, segmentPath, segmentsDirectory, SegmentWriter } from "./segment-writer.ts";
-import { IndexFault } from "./level-handle.ts";
+import { IndexFault, isForWantOfSpace } from "./level-handle.ts";
 import type { SpaceReserve } from "./space-reserve.ts";
 import { StoreIndex } from "./store-index.ts";
 
@@ -196,17 +197,29 @@ function missingSegments(
   return missing;
 }
 
-/** What of `damage` is not on record yet. */
+/** What of `damage` is not on record yet. Records beside each other that both lost their headers are one stretch, of which a part may be. */
 export async function unrecorded(index: StoreIndex, damage: readonly DamagedStretch[]): Promise<DamagedStretch[]> {
   if (damage.length === 0) return [];
-  const known = await index.quarantined();
-  return damage.filter(
-    ({ segment, offset }) =>
-      !known.some(
-        (stretch) =>
-          stretch.segment === segment && stretch.offset <= offset && offset < stretch.offset + stretch.lengthBytes,
-      ),
-  );
+  const known = Map.groupBy(await index.quarantined(), ({ segment }) => segment);
+  return damage.flatMap((stretch) => uncovered(stretch, known.get(stretch.segment) ?? []));
+}
+
+function uncovered(stretch: DamagedStretch, known: readonly DamagedStretch[]): DamagedStretch[] {
+  const { segment, offset, lengthBytes, id } = stretch;
+  if (id !== undefined || lengthBytes === unknownLengthBytes) {
+    const isKnown = known.some((one) => one.offset <= offset && offset < one.offset + one.lengthBytes);
+    return isKnown ? [] : [stretch];
+  }
+  const parts: DamagedStretch[] = [];
+  let at = offset;
+  for (const one of known.toSorted((a, b) => a.offset - b.offset)) {
+    if (one.offset + one.lengthBytes <= at) continue;
+    if (one.offset >= offset + lengthBytes) break;
+    if (one.offset > at) parts.push({ segment, offset: at, lengthBytes: one.offset - at });
+    at = one.offset + one.lengthBytes;
+  }
+  if (at < offset + lengthBytes) parts.push({ segment, offset: at, lengthBytes: offset + lengthBytes - at });
+  return parts;
 }
 
 /** The salt that most segments state; a single foreign segment does not make the others foreign. */
@@ -244,4 +257,12 @@ async function unlinkSegments(disk: Disk, segments: readonly number[]): Promise<
   if (segments.length === 0) return;
   for (const segment of segments) await disk.unlink(segmentPath(segment));
   await disk.syncDirectory(segmentsDirectory);
+}
+
+/** What a store's opening throws, in words for a person. */
+export function openingError(error: unknown): unknown {
+  if (isCostorError(error)) return error;
+  if (isForWantOfSpace(error))
+    return new CostorError("store-full", "the disk is too full to open the store", { cause: error });
+  return new CostorError("store-failed", `the store cannot be opened: ${(error as Error).message}`, { cause: error });
 }

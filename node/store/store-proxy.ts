@@ -3,12 +3,10 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { CostorError } from "#protocol/errors.ts";
 import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
-import { keptIdPages, lostIdPages, sentIdPages } from "./kept-reader.ts";
+import { keptIdPages, lostIdPages } from "./kept-reader.ts";
 import type {
   CheckInit,
   CheckReport,
-  CollectInit,
-  CollectReport,
   CompactionReport,
   Fact,
   FactCause,
@@ -16,7 +14,8 @@ import type {
   KeptTotal,
   SliceTotal,
   PrimeStore,
-  SpaceReport,
+  ScrubInit,
+  ScrubStep,
   StoreStats,
 } from "./prime-store.ts";
 import type { StoreEvent } from "./record-log.ts";
@@ -105,18 +104,6 @@ export class StoreProxy implements PrimeStore {
     return this.#call("release", [site, ids], [], signal);
   }
 
-  collect(site: SiteId, ids: readonly PrimeId[], init: CollectInit): Promise<CollectReport> {
-    return this.#call("collect", [site, ids, init]);
-  }
-
-  compact(signal?: AbortSignal): Promise<SpaceReport> {
-    return this.#call("compact", [], [], signal);
-  }
-
-  sent(): AsyncGenerator<PrimeId[]> {
-    return sentIdPages((after) => this.#call("sentPage", [after]));
-  }
-
   kept(site: SiteId, prefix = ""): AsyncGenerator<PrimeId[]> {
     const keptPage = (...args: StoreArguments<"keptPage">) => this.#call("keptPage", args);
     return keptIdPages(keptPage, site, prefix);
@@ -136,6 +123,14 @@ export class StoreProxy implements PrimeStore {
 
   lostOf(site: SiteId): AsyncGenerator<PrimeId[]> {
     return lostIdPages((...args: StoreArguments<"lostPage">) => this.#call("lostPage", args), site);
+  }
+
+  claim(sender: AgentId, ids: readonly PrimeId[]): Promise<void> {
+    return this.#call("claim", [sender, ids]);
+  }
+
+  has(ids: readonly PrimeId[]): Promise<boolean[]> {
+    return this.#call("has", [ids]);
   }
 
   hasSent(sender: AgentId, ids: readonly PrimeId[]): Promise<boolean[]> {
@@ -185,6 +180,14 @@ export class StoreProxy implements PrimeStore {
     const { signal, onProgress, readData } = init;
     const args = [{ readData, wantsProgress: onProgress !== undefined }] as unknown as StoreArguments<"check">;
     return this.#call("check", args, [], signal, onProgress);
+  }
+
+  scrub(init: ScrubInit): Promise<ScrubStep> {
+    return this.#call("scrub", [init]);
+  }
+
+  verifyIndex(): Promise<boolean> {
+    return this.#call("verifyIndex", []);
   }
 
   rebuildIndex(): Promise<void> {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { CostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
-import type { PrimeStore } from "#node/store/prime-store.ts";
+import type { PrimeStore, ScrubPlace } from "#node/store/prime-store.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { idsOf, sampleAgent, samplePrime, samplePrimes, wireBatch } from "#test/support/store-samples.ts";
 import type { Suite } from "#test/support/suite.ts";
@@ -78,6 +78,35 @@ export function testPrimeStore(test: Suite, open: OpenStore): void {
       const ids = idsOf([mine!, theirs!, ours!, nobodys!]);
       assert.deepEqual(await store.hasSent(agent, ids), [true, false, true, false]);
       assert.deepEqual(await (await reopen()).hasSent(other, ids), [false, true, true, false]);
+    }));
+
+  test("what an agent is said to have sent it has sent once it is here", () =>
+    withStore(async (store, reopen) => {
+      const [first, second] = samplePrimes(4, 2, 300);
+      await store.put(agent, [first!]);
+      await store.claim(other, [first!.id, second!.id]);
+      await store.claim(other, []);
+      const ids = [first!.id, second!.id];
+      assert.deepEqual(await store.hasSent(other, ids), [true, false]);
+      assert.deepEqual(await store.has(ids), [true, false]);
+      await store.put(agent, [second!]);
+      assert.deepEqual(await store.has(ids), [true, true]);
+      assert.deepEqual(await (await reopen()).hasSent(other, ids), [true, true]);
+    }));
+
+  test("a scrub of a sound store comes to its end and finds nothing, and its index is as it was written", () =>
+    withStore(async (store) => {
+      await store.put(agent, samplePrimes(5, 30, 300));
+      let readBytes = 0;
+      for (let from: ScrubPlace | undefined, isFirst = true; isFirst || from !== undefined; isFirst = false) {
+        const step = await store.scrub({ from, until: undefined, bytes: 1000 });
+        assert.deepEqual(step.findings, []);
+        readBytes += step.readBytes;
+        assert.ok(readBytes <= step.totalBytes);
+        from = step.next;
+      }
+      assert.ok(readBytes >= 30 * 300);
+      assert.equal(await store.verifyIndex(), true);
     }));
 
   test("a prime under a wrong id is refused with all of its batch, and its number is named", () =>

@@ -2,9 +2,12 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import type { Admitted } from "#ledger/admission.ts";
+import { compareLogs, parseEntry } from "#ledger/entry.ts";
 import { Ledger } from "#ledger/ledger.ts";
+import { entryOf } from "#ledger/statements.ts";
 import { makeUuidV7, parseAgentId } from "#protocol/ids.ts";
 import { LedgerAuthor } from "#test/support/ledger-author.ts";
+import { count } from "#test/support/level.ts";
 import { MemoryLedgerStore } from "#test/support/memory-ledger-store.ts";
 import { suite } from "#test/support/suite.ts";
 
@@ -101,6 +104,81 @@ test("an entry that says nothing is kept and in force, and hides none that says 
   await ledger.offer({ certificates: [author.log.bytes], entries });
   assert.deepEqual(ledger.currentLog(author.siteId)!.seqs(), [0, 1]);
   assert.equal(ledger.statement(author.siteId, "placement", "1")?.seq, 0);
+});
+
+test("what is kept up to date with each entry is what an opened ledger computes anew, and what a model says", async () => {
+  const owner = new LedgerAuthor("owner").siteId;
+  const receipt = (slice: number, generation: number) =>
+    ({ kind: "receipt", owner, slice, generation, count: 1, bytes: 1, hash: "ab".repeat(32), snapshots: 1 }) as const;
+  const step = fc.oneof(
+    { weight: 4, arbitrary: fc.array(fc.nat(2), { minLength: 1, maxLength: 3 }).map((slices) => ({ slices })) },
+    { weight: 1, arbitrary: fc.nat(12).map((first) => ({ first })) },
+  );
+  const order = fc.infiniteStream(fc.nat());
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 25 }), fc.boolean(), order, async (steps, later, picks) => {
+      const authors = [new LedgerAuthor("one"), new LedgerAuthor("one", 2), new LedgerAuthor("two")];
+      const said = new Map<string, { author: LedgerAuthor; seq: number; slices: number[] }>();
+      const withdrawn = new Set<string>();
+      const entries = steps.map((next, at) => {
+        const author = authors[at % authors.length]!;
+        const seq = author.nextSeq;
+        if ("first" in next) {
+          for (let gone = next.first; gone < Math.min(seq, next.first + 3); gone++)
+            withdrawn.add(`${author.log.id} ${gone}`);
+          return author.retire(author.log, [next.first, next.first + 2]);
+        }
+        said.set(`${author.log.id} ${seq}`, { author, seq, slices: next.slices });
+        return author.entry(entryOf(next.slices.map((slice) => receipt(slice, at + 1))));
+      });
+      const store = new MemoryLedgerStore();
+      const ledger = await openLedger(store);
+      const certificatesOf = (entry: Uint8Array): Uint8Array[] =>
+        authors.flatMap(({ log }) => (log.id === parseEntry(entry).logId ? [log.bytes] : []));
+      const rest = [...entries];
+      while (rest.length > 0) {
+        const at = later ? picks.next().value % rest.length : 0;
+        const [entry] = rest.splice(at, 1);
+        await ledger.offer({ certificates: certificatesOf(entry!), entries: [entry!] });
+        // As somebody who synchronises in between would: what is remembered of it must not be of use any more.
+        ledger.digest();
+      }
+      await ledger.offer({ certificates: authors.map(({ log }) => log.bytes) });
+      const anew = await openLedger(store);
+      await anew.offer({ certificates: authors.map(({ log }) => log.bytes) });
+      assert.equal(ledger.digest(), anew.digest());
+      const inForce = [...said].filter(([place]) => !withdrawn.has(place)).map(([, entry]) => entry);
+      for (const replica of [ledger, anew]) {
+        for (let slice = 0; slice < 3; slice++) {
+          const receivers = inForce
+            .filter(({ slices, author }) => slices.includes(slice) && author !== authors[0])
+            .map(({ author }) => author.siteId);
+          assert.deepEqual(replica.receivers(owner, slice).sort(), [...new Set(receivers)].sort());
+        }
+        for (const author of [authors[0]!, authors[2]!]) {
+          const own = inForce.filter((entry) => entry.author.siteId === author.siteId);
+          const isNewer = (one: (typeof own)[number], other: (typeof own)[number]): boolean =>
+            one.author === other.author ? one.seq > other.seq : compareLogs(one.author.log, other.author.log) < 0;
+          // What a former machine says of its disk is over.
+          const idle = own.filter(
+            (entry) =>
+              entry.author === authors[0] ||
+              entry.slices.every((slice) => own.some((other) => other.slices.includes(slice) && isNewer(other, entry))),
+          );
+          const placeOf = ({ seq, log }: { seq: number; log: string }): string => `${log} ${seq}`;
+          assert.deepEqual(
+            replica
+              .superseded(author.siteId)
+              .filter(({ kind }) => kind !== "retire")
+              .map(({ seq, logId }) => placeOf({ seq, log: logId }))
+              .sort(),
+            idle.map(({ seq, author: { log } }) => placeOf({ seq, log: log.id })).sort(),
+          );
+        }
+      }
+    }),
+    { numRuns: count(150, 3000) },
+  );
 });
 
 test("what is sealed stays in the store until it is asked for", async () => {

@@ -33,6 +33,23 @@ test("an hour that the clock leaves out opens nothing, and one that it shows twi
   assert.equal(windows.at(at("2026-10-25T00:50:00Z")).changesMs, at("2026-10-25T01:30:00Z"));
 });
 
+test("who is asked minute by minute, through nights in which clocks are set, says what one says who is asked once", () => {
+  for (const [zone, from] of [
+    ["Europe/Berlin", "2026-03-28T22:00:00Z"],
+    ["Europe/Berlin", "2026-10-24T22:00:00Z"],
+    // By half an hour.
+    ["Australia/Lord_Howe", "2026-04-04T12:00:00Z"],
+    ["Asia/Kathmandu", "2026-04-04T12:00:00Z"],
+  ] as const) {
+    const window = { fromMinutes: 2 * 60 + 15, toMinutes: 3 * 60 + 5 };
+    const asked = new MaintenanceWindows([window], zone);
+    for (let minute = 0; minute < 8 * 60; minute++) {
+      const nowMs = at(from) + minute * MINUTE_MS;
+      assert.equal(asked.isOpenAt(nowMs), new MaintenanceWindows([window], zone).isOpenAt(nowMs), `${zone} ${minute}`);
+    }
+  }
+});
+
 test("days are those on which a window starts", () => {
   const windows = new MaintenanceWindows([{ ...nightly, days: [5] }], "UTC");
   // 2026-01-09 is a Friday.

@@ -194,6 +194,24 @@ test("a recovered site withdraws what it says anew in the former machine's log",
   assert.equal(fresh.ledger.digest(), founder.ledger.digest());
 });
 
+test("a machine of a later epoch has not got all back until it says so, also over restarts", async () => {
+  const [founder] = await two();
+  const open = (store?: MemoryLedgerStore) => Replica.open(new LedgerAuthor("site", 2, "new machine"), store);
+  const recovered = await open();
+  await recovered.membership.enter(
+    await Array.fromAsync(founder.membership.rosters()),
+    founder.membership.federationId!,
+  );
+  await exchange(recovered, founder);
+  assert.equal(recovered.own.wasLedBack, true);
+  assert.equal((await open(recovered.store)).own.wasLedBack, true);
+  await recovered.own.regained();
+  const again = await open(recovered.store);
+  assert.equal(again.own.wasLedBack, false);
+  const third = await Replica.open(new LedgerAuthor("site", 3, "newer machine"), recovered.store);
+  assert.equal(third.own.wasLedBack, true, "what one machine had the next one may lack");
+});
+
 test("an entry of several things is idle when all of them are, and one of them is taken back without the others", async () => {
   const { own, ledger, siteId } = await Replica.open("alone");
   const several = parseEntry(await own.writeAll([say(0), say(1), say(2)]));

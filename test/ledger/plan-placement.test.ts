@@ -24,6 +24,7 @@ const site = (name: string, changes: Partial<Candidate> = {}): Candidate => ({
   silentMs: 0,
   failsAudits: false,
   refuses: false,
+  isLeaving: false,
   ...changes,
 });
 
@@ -201,6 +202,7 @@ const arbitrarySite = fc.record({
   silentMs: fc.constantFrom(0, DAY_MS, 3.5 * DAY_MS, 5 * DAY_MS),
   failsAudits: fc.boolean(),
   refuses: fc.boolean(),
+  isLeaving: fc.boolean(),
 });
 
 test("whatever happens to sites, the invariants hold", () => {

@@ -140,9 +140,18 @@ test("as many values as the limit are read and written, and no more", () => {
   }
 });
 
-test("a map's prototype is nobody's to change", () => {
+test("names that take the same place among those that were read last come out as they are", () => {
+  const names = Array.from({ length: 5000 }, (_, at) => `${at.toString(36)}${"x".repeat(at % 7)}`);
+  for (let round = 0; round < 2; round++)
+    for (const name of names)
+      assert.deepEqual(Object.entries(decodeCbor(encodeCbor({ [name]: name })) as CborMap), [[name, name]]);
+});
+
+test("a map has no names but those of its keys, and its prototype is nobody's to change", () => {
   const decoded = decodeCbor(encodeCbor(JSON.parse('{"__proto__": {"isAdmin": true}}') as CborValue)) as CborMap;
-  assert.equal(Object.getPrototypeOf(decoded), null);
+  const prototype = Object.getPrototypeOf(decoded) as object;
+  assert.deepEqual([Object.getPrototypeOf(prototype), Reflect.ownKeys(prototype)], [null, []]);
+  assert.ok(Object.isFrozen(prototype) && !("constructor" in decoded));
   assert.deepEqual(Object.keys(decoded), ["__proto__"]);
   assert.equal(({} as { isAdmin?: boolean }).isAdmin, undefined);
 });

@@ -3,7 +3,9 @@ import type { Ledger } from "#ledger/ledger.ts";
 import { Federation } from "#node/federation/federation.ts";
 import type { FederationControl } from "#node/federation/federation-control.ts";
 import type { FederationEvent } from "#node/federation/federation-event.ts";
+import { keyOfPlace } from "#node/federation/sealed-statements.ts";
 import { FederationService } from "#node/federation/federation-service.ts";
+import type { SiteRecords } from "#node/federation/regained-facts.ts";
 import { type SnapshotId, parseSnapshotId } from "#protocol/ids.ts";
 import type { Machine, SiteProgram } from "./site-program.ts";
 import type { SimSnapshot } from "./workload.ts";
@@ -13,12 +15,15 @@ const SETTINGS = { window: { begins: "22:00", ends: "06:00" }, timeZone: "UTC" }
 
 export async function startFederationProgram(machine: Machine): Promise<SiteProgram> {
   const { store, clock, rng, identity, makeTransport, onFault } = machine;
+  const newest = { number: 0 };
+  let onRegained: (number: number) => void = () => {};
   const federation = await Federation.open(
     {
       ...{ store, clock, rng },
       makeTransport: async (doorkeeper) => makeTransport(doorkeeper),
       // What is sealed would be sealed in another thread; what it holds is of no interest here.
       seal: async (plain) => Buffer.from(plain),
+      records: recordsOn(store, (number) => onRegained(number)),
       onEvent: (event) => {
         if (hasError(event)) onFault(event.error);
       },
@@ -35,8 +40,12 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
   const { settings } = federation.parts;
   if (settings.current.window === null) await settings.change(SETTINGS);
   const numbers = (await Array.fromAsync(store.facts("snapshot"))).map(({ value }) => Number(value.toString()));
-  const newest = { number: Math.max(0, ...numbers) };
-  federation.parts.own.received(newest.number);
+  newest.number = Math.max(0, ...numbers);
+  onRegained = (number) => {
+    newest.number = Math.max(newest.number, number);
+    federation.parts.own.received(newest.number);
+  };
+  onRegained(newest.number);
   const control = new FederationService(
     { federation, clock, rng, status: () => Promise.reject(new Error("nobody asks for its status")) },
     { siteName: identity.siteId.slice(0, 8), peerSeed: identity.peerSeed },
@@ -45,6 +54,32 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
   await program.start();
   return program;
 }
+
+/** Snapshots that came back from the ledger: what they reach is not known here, so those that nobody else had whole are given up. */
+function recordsOn(store: Machine["store"], onSnapshot: (number: number) => void): SiteRecords {
+  return {
+    open: async (sealed) => sealed,
+    take: async (place, value) => {
+      if (place.kind === "state") return;
+      const [kind, key] = [place.kind, keyOfPlace(place)];
+      await store.appendFacts([{ kind, key, value }, ...(kind === "snapshot" ? [{ kind: REGAINED, key, value }] : [])]);
+      if (kind === "snapshot") onSnapshot(numberOf(value));
+    },
+    fetchFirst: async () => {},
+    settle: async (snapshotsNumber) => {
+      for await (const { key, value } of store.facts(REGAINED)) {
+        const isPartial = numberOf(value) > snapshotsNumber;
+        await store.appendFacts([
+          ...(isPartial ? [{ kind: "snapshot", key, value: undefined }] : []),
+          { kind: REGAINED, key, value: undefined },
+        ]);
+      }
+    },
+  };
+}
+
+const REGAINED = "regained";
+const numberOf = (value: Uint8Array): number => Number(Buffer.from(value).toString());
 
 interface FederationProgramComponents {
   readonly machine: Machine;

@@ -62,9 +62,9 @@ export const productBugs: readonly ProductBug[] = [
     what: "a machine that is being recovered signs what it has",
     patches: [
       {
-        file: "node/federation/keeping.ts",
-        from: 'if (ownLog.log.certificate.epoch > 1) return "recovering";',
-        to: "",
+        file: "ledger/own-log.ts",
+        from: "const isNew = init.log.certificate.epoch > 1 && !(await isNoted(REGAINED_KEY));",
+        to: "const isNew = false;",
       },
     ],
     invariants: ["I5-omitted", "I1-copies"],

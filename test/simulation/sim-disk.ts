@@ -18,6 +18,15 @@ interface Kept {
   lostCount: number;
   /** Until the next change. */
   sorted: PrimeId[] | undefined;
+  /** Until the next change, or that of a prime in it. */
+  slices: SliceTotal[] | undefined;
+}
+
+/** The facts of one kind. */
+interface Facts {
+  readonly values: Map<string, Buffer>;
+  /** In the order of the keys' bytes; undefined until somebody asks for it. */
+  sorted: string[] | undefined;
 }
 
 export interface SimDiskInit {
@@ -37,13 +46,14 @@ export class SimDisk {
   /** For how many sites a prime is kept. */
   readonly #keepersCounts = new Map<PrimeId, number>();
   /** By kind; keys as bytes, one a character, so that their order is that of the bytes. */
-  readonly #facts = new Map<string, Map<string, Buffer>>();
-  readonly #sortedKeys = new Map<string, string[]>();
+  readonly #facts = new Map<string, Facts>();
   readonly closedMarks = new Set<string>();
   closedEpoch = 1;
   generation: string;
   capacityBytes: number;
   usedBytes = 0;
+  /** Of the primes alone. */
+  #primesBytes = 0;
   /** How long a group of writes mostly takes. */
   writeMs: number;
   isOpen = false;
@@ -64,8 +74,9 @@ export class SimDisk {
     for (const [id, senders] of this.#claims) copy.#claims.set(id, new Set(senders));
     for (const [site, kept] of this.#keeps) copy.#keeps.set(site, { ...kept, ids: new Set(kept.ids) });
     for (const [id, count] of this.#keepersCounts) copy.#keepersCounts.set(id, count);
-    for (const [kind, facts] of this.#facts) copy.#facts.set(kind, new Map(facts));
+    for (const [kind, { values }] of this.#facts) copy.#facts.set(kind, { values: new Map(values), sorted: undefined });
     copy.usedBytes = this.usedBytes;
+    copy.#primesBytes = this.#primesBytes;
     return copy;
   }
 
@@ -73,8 +84,12 @@ export class SimDisk {
     return Math.max(0, this.capacityBytes - this.usedBytes);
   }
 
+  get primesBytes(): number {
+    return this.#primesBytes;
+  }
+
   get factsCount(): number {
-    return [...this.#facts.values()].reduce((sum, kind) => sum + kind.size, 0);
+    return [...this.#facts.values()].reduce((sum, { values }) => sum + values.size, 0);
   }
 
   /** How long the next group of writes takes: now and then a disk has other things to do. */
@@ -89,9 +104,11 @@ export class SimDisk {
     this.primes.set(id, Buffer.from(stored));
     this.quarantined.delete(id);
     this.usedBytes += stored.length + RECORD_BYTES;
+    this.#primesBytes += stored.length;
     for (const kept of this.#keptWith(id)) {
       kept.bytes += stored.length;
       kept.lostCount--;
+      kept.slices = undefined;
     }
   }
 
@@ -126,19 +143,24 @@ export class SimDisk {
     this.primes.delete(id);
     this.rotten.delete(id);
     this.usedBytes -= stored.length + RECORD_BYTES;
+    this.#primesBytes -= stored.length;
     for (const kept of this.#keptWith(id)) {
       kept.bytes -= stored.length;
       kept.lostCount++;
+      kept.slices = undefined;
     }
     return true;
   }
 
   keep(site: SiteId, id: PrimeId): void {
     let kept = this.#keeps.get(site);
-    if (!kept) this.#keeps.set(site, (kept = { ids: new Set(), bytes: 0, lostCount: 0, sorted: undefined }));
+    if (!kept) {
+      kept = { ids: new Set(), bytes: 0, lostCount: 0, sorted: undefined, slices: undefined };
+      this.#keeps.set(site, kept);
+    }
     if (kept.ids.has(id)) return;
     kept.ids.add(id);
-    kept.sorted = undefined;
+    kept.sorted = kept.slices = undefined;
     this.#count(kept, id, 1);
     this.#keepersCounts.set(id, (this.#keepersCounts.get(id) ?? 0) + 1);
   }
@@ -147,7 +169,7 @@ export class SimDisk {
   release(site: SiteId, id: PrimeId): boolean {
     const kept = this.#keeps.get(site);
     if (kept?.ids.delete(id)) {
-      kept.sorted = undefined;
+      kept.sorted = kept.slices = undefined;
       this.#count(kept, id, -1);
       const keepersCount = this.#keepersCounts.get(id)! - 1;
       if (keepersCount > 0) this.#keepersCounts.set(id, keepersCount);
@@ -158,26 +180,6 @@ export class SimDisk {
     return !this.#keepersCounts.has(id) && !this.#claims.has(id);
   }
 
-  /** Ascending: what any agent has sent. */
-  sent(): PrimeId[] {
-    return [...this.#claims.keys()].toSorted();
-  }
-
-  isRelied(id: PrimeId, relying: ReadonlySet<AgentId>): boolean {
-    return !relying.isDisjointFrom(this.#claims.get(id) ?? new Set());
-  }
-
-  /** Whether it is kept for another site. */
-  isKeptForOther(site: SiteId, id: PrimeId): boolean {
-    return (this.#keepersCounts.get(id) ?? 0) > Number(this.hasKept(site, id));
-  }
-
-  /** Ends a keep and all claims, and removes what is kept for nobody else. */
-  collect(site: SiteId, id: PrimeId): void {
-    this.#claims.delete(id);
-    if (this.release(site, id)) this.remove(id);
-  }
-
   hasKept(site: SiteId, id: PrimeId): boolean {
     return this.#keeps.get(site)?.ids.has(id) ?? false;
   }
@@ -186,6 +188,11 @@ export class SimDisk {
   kept(site: SiteId): readonly PrimeId[] {
     const kept = this.#keeps.get(site);
     return kept ? (kept.sorted ??= [...kept.ids].sort()) : [];
+  }
+
+  /** Those of them that start with it. */
+  keptWith(site: SiteId, prefix: string): PrimeId[] {
+    return between(this.kept(site), prefix);
   }
 
   lostOf(site: SiteId): PrimeId[] {
@@ -199,7 +206,12 @@ export class SimDisk {
       .sort((one, other) => (one.site < other.site ? -1 : 1));
   }
 
-  keptSlices(site: SiteId): SliceTotal[] {
+  keptSlices(site: SiteId): readonly SliceTotal[] {
+    const kept = this.#keeps.get(site);
+    return kept ? (kept.slices ??= this.#slicesOf(site)) : [];
+  }
+
+  #slicesOf(site: SiteId): SliceTotal[] {
     const slices = new Map<number, { slice: number; count: number; bytes: number; lostCount: number }>();
     for (const id of this.kept(site)) {
       const slice = Number.parseInt(id.charAt(0), 16);
@@ -215,36 +227,38 @@ export class SimDisk {
 
   setFact({ kind, key, value }: Fact): void {
     let facts = this.#facts.get(kind);
-    if (!facts) this.#facts.set(kind, (facts = new Map()));
-    const place = Buffer.from(key).toString("latin1");
-    const former = facts.get(place);
+    if (!facts) this.#facts.set(kind, (facts = { values: new Map(), sorted: undefined }));
+    const { values, sorted } = facts;
+    const place = placeOf(key);
+    const former = values.get(place);
     this.usedBytes += (value?.length ?? 0) - (former?.length ?? 0);
-    if ((former === undefined) !== (value === undefined)) this.#sortedKeys.delete(kind);
-    if (value === undefined) facts.delete(place);
-    else facts.set(place, Buffer.from(value));
+    if (sorted && former === undefined && value !== undefined) sorted.splice(firstFrom(sorted, place), 0, place);
+    if (sorted && former !== undefined && value === undefined) sorted.splice(firstFrom(sorted, place), 1);
+    if (value === undefined) values.delete(place);
+    else values.set(place, Buffer.from(value));
   }
 
   fact(kind: string, key: string): Buffer | undefined {
-    return this.#facts.get(kind)?.get(Buffer.from(key).toString("latin1"));
+    return this.#facts.get(kind)?.values.get(placeOf(key));
   }
 
   /** In byte order of the keys. */
   facts(kind: string, prefix: string): { key: string; value: Buffer }[] {
     return this.#placesOf(kind, prefix).map((place) => ({
-      key: Buffer.from(place, "latin1").toString(),
-      value: this.#facts.get(kind)!.get(place)!,
+      key: keyAt(place),
+      value: this.#facts.get(kind)!.values.get(place)!,
     }));
   }
 
   factKeys(kind: string, prefix = ""): string[] {
-    return this.#placesOf(kind, prefix).map((place) => Buffer.from(place, "latin1").toString());
+    return this.#placesOf(kind, prefix).map(keyAt);
   }
 
   #placesOf(kind: string, prefix: string): string[] {
-    let places = this.#sortedKeys.get(kind);
-    if (!places) this.#sortedKeys.set(kind, (places = [...(this.#facts.get(kind)?.keys() ?? [])].sort()));
-    const start = Buffer.from(prefix).toString("latin1");
-    return start === "" ? places : places.filter((place) => place.startsWith(start));
+    const facts = this.#facts.get(kind);
+    if (!facts) return [];
+    const sorted = (facts.sorted ??= [...facts.values.keys()].sort());
+    return between(sorted, placeOf(prefix));
   }
 
   /** What was found whole may be so no more. */
@@ -263,4 +277,28 @@ export class SimDisk {
     if (!this.#keepersCounts.has(id)) return [];
     return [...this.#keeps.values()].filter(({ ids }) => ids.has(id));
   }
+}
+
+/** A key's bytes, one a character. */
+const placeOf = (key: string): string => (IS_ASCII.test(key) ? key : Buffer.from(key).toString("latin1"));
+const keyAt = (place: string): string => (IS_ASCII.test(place) ? place : Buffer.from(place, "latin1").toString());
+// oxlint-disable-next-line no-control-regex
+const IS_ASCII = /^[\u0000-\u007f]*$/;
+
+/** The index of the first that does not come before `text`. */
+function firstFrom(sorted: readonly string[], text: string): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (sorted[middle]! < text) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Those that start with `prefix`. */
+function between<Text extends string>(sorted: readonly Text[], prefix: string): Text[] {
+  if (prefix === "") return [...sorted];
+  // No character of a key or id comes after this one.
+  return sorted.slice(firstFrom(sorted, prefix), firstFrom(sorted, `${prefix}\uffff`));
 }

@@ -3,23 +3,25 @@
  * disk, and only then are answered; a crash leaves the disk with some first part of what was in the queue.
  */
 import type { Clock } from "#ledger/clock.ts";
-import type { CheckReport, CollectInit, CollectReport, CompactionReport } from "#node/store/prime-store.ts";
-import type { Fact, KeptTotal, PrimeStore, SliceTotal, SpaceReport } from "#node/store/prime-store.ts";
+import type {
+  CheckReport,
+  CompactionReport,
+  Fact,
+  KeptTotal,
+  PrimeStore,
+  SliceTotal,
+} from "#node/store/prime-store.ts";
 import { factRecord } from "#node/store/record-body.ts";
-import type { StoredPrime } from "#protocol/batch.ts";
+import { type StoredPrime, parseBatch } from "#protocol/batch.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
-import { readBatch, verifyNumbered } from "./sim-batch.ts";
+import { verifyPrime } from "#protocol/sealing.ts";
 import type { SimDisk } from "./sim-disk.ts";
 
 const PAGE_COUNT = 1000;
 /** Facts are refused to agents, and primes to all, when less would stay free. */
 const RESERVE_BYTES = 4096;
-
-function* pagesOf(ids: readonly PrimeId[]): Generator<PrimeId[]> {
-  for (let at = 0; at < ids.length; at += PAGE_COUNT) yield ids.slice(at, at + PAGE_COUNT);
-}
 
 const PLAIN_KIND = /^[a-z]{1,32}$/;
 
@@ -99,42 +101,25 @@ export class SimStore implements PrimeStore {
     return { storedCount: primes.length, storedBytes: primes.reduce((sum, { stored }) => sum + stored.length, 0) };
   }
 
-  async keep(site: SiteId, ids: readonly PrimeId[]): Promise<void> {
-    await this.#ready();
-    await this.#write(
-      ids.map((id) => () => this.#disk.keep(site, id)),
-      0,
-    );
+  keep(site: SiteId, ids: readonly PrimeId[]): Promise<void> {
+    return this.#note(ids, (id) => this.#disk.keep(site, id));
   }
+
+  claim(sender: AgentId, ids: readonly PrimeId[]): Promise<void> {
+    return this.#note(ids, (id) => this.#disk.claim(id, sender));
+  }
+
+  async #note(ids: readonly PrimeId[], note: (id: PrimeId) => void): Promise<void> {
+    await this.#ready();
+    const steps = ids.map((id) => () => note(id));
+    await this.#write(steps, 0);
+  }
+
+  has = async (ids: readonly PrimeId[]): Promise<boolean[]> => ids.map((id) => this.#disk.primes.has(id));
 
   async release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
     signal?.throwIfAborted();
     return this.#removeBy(ids, (id) => this.#disk.release(site, id) && this.#disk.remove(id));
-  }
-
-  async collect(site: SiteId, ids: readonly PrimeId[], { relying, isDry }: CollectInit): Promise<CollectReport> {
-    await this.#ready();
-    const agents = new Set(relying);
-    const report = { removedPrimesCount: 0, removedBytes: 0 };
-    const steps = ids.map((id) => () => {
-      if (this.#disk.isRelied(id, agents)) return;
-      const stored = this.#disk.isKeptForOther(site, id) ? undefined : this.#disk.primes.get(id);
-      if (isDry !== true) this.#disk.collect(site, id);
-      report.removedPrimesCount += Number(stored !== undefined);
-      report.removedBytes += stored?.length ?? 0;
-    });
-    await this.#write(steps, 0);
-    return report;
-  }
-
-  async compact(): Promise<SpaceReport> {
-    await this.#ready();
-    return { removedSegmentsCount: 0, movedBytes: 0, freedBytes: 0 };
-  }
-
-  async *sent(): AsyncGenerator<PrimeId[]> {
-    await this.#readable();
-    yield* pagesOf(this.#disk.sent());
   }
 
   async remove(ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
@@ -162,7 +147,8 @@ export class SimStore implements PrimeStore {
 
   async *kept(site: SiteId, prefix = ""): AsyncGenerator<PrimeId[]> {
     await this.#readable();
-    yield* pagesOf(this.#disk.kept(site).filter((id) => id.startsWith(prefix)));
+    const ids = this.#disk.keptWith(site, prefix);
+    for (let at = 0; at < ids.length; at += PAGE_COUNT) yield ids.slice(at, at + PAGE_COUNT);
   }
 
   async hasKept(site: SiteId, ids: readonly PrimeId[]): Promise<boolean[]> {
@@ -177,12 +163,13 @@ export class SimStore implements PrimeStore {
 
   async keptSlices(site: SiteId): Promise<SliceTotal[]> {
     await this.#readable();
-    return this.#disk.keptSlices(site);
+    return [...this.#disk.keptSlices(site)];
   }
 
   async *lostOf(site: SiteId): AsyncGenerator<PrimeId[]> {
     await this.#readable();
-    yield* pagesOf(this.#disk.lostOf(site));
+    const ids = this.#disk.lostOf(site);
+    for (let at = 0; at < ids.length; at += PAGE_COUNT) yield ids.slice(at, at + PAGE_COUNT);
   }
 
   async appendFacts(facts: readonly Fact[], cause: "site" | "agent" = "site"): Promise<void> {
@@ -228,18 +215,21 @@ export class SimStore implements PrimeStore {
     const damaged = readData ? [...disk.rotten] : [];
     for (const id of damaged) disk.lose(id);
     onProgress?.({ doneBytes: disk.usedBytes, totalBytes: disk.usedBytes });
+    const place = { what: "record", file: "", offset: 0, lengthBytes: 0 };
     return {
-      segmentsCount: 1,
-      recordsCount: primesCount,
-      primesCount,
+      ...{ segmentsCount: 1, recordsCount: primesCount, primesCount },
       verifiedPrimesCount: readData ? primesCount - damaged.length : 0,
       readBytes: readData ? disk.usedBytes : 0,
-      findings: damaged.map((id) => ({
-        ...{ what: "record", file: "", offset: 0, lengthBytes: 0, id, message: `prime ${id} is damaged` },
-      })),
+      findings: damaged.map((id) => ({ ...place, id, message: `prime ${id} is damaged` })),
       quarantined: [],
     } as CheckReport;
   }
+
+  async scrub(): ReturnType<PrimeStore["scrub"]> {
+    return { next: undefined, totalBytes: this.#disk.usedBytes, ...(await this.check({ readData: true })) };
+  }
+
+  verifyIndex = async (): Promise<boolean> => true;
 
   async rebuildIndex(): Promise<void> {
     await this.#ready();
@@ -248,10 +238,10 @@ export class SimStore implements PrimeStore {
 
   async stats(): ReturnType<PrimeStore["stats"]> {
     await this.#readable();
-    const { primes, factsCount, usedBytes, freeBytes, quarantined } = this.#disk;
+    const { primes, primesBytes, factsCount, usedBytes, freeBytes, quarantined } = this.#disk;
     return {
       primesCount: primes.size,
-      primesBytes: [...primes.values()].reduce((sum, { length }) => sum + length, 0),
+      primesBytes,
       factsCount,
       segmentsCount: 1,
       segmentsBytes: usedBytes,
@@ -259,6 +249,7 @@ export class SimStore implements PrimeStore {
       freeBytes,
       reserveBytes: RESERVE_BYTES,
       quarantinedCount: quarantined.size,
+      damagedCount: quarantined.size,
       isFailed: this.#state === "failed",
     };
   }
@@ -331,6 +322,22 @@ export class SimStore implements PrimeStore {
   async #ready(): Promise<void> {
     await this.#readable();
     if (this.#state === "failed") throw failed();
+  }
+}
+
+function readBatch(batch: Uint8Array): StoredPrime[] {
+  if (batch.length > limits.batchBytes)
+    throw new CostorError("limit-exceeded", `a batch has at most ${limits.batchBytes} bytes`);
+  const primes = [...parseBatch(batch)];
+  for (const [index, { id, stored }] of primes.entries()) verifyNumbered(stored, id, index);
+  return primes;
+}
+
+function verifyNumbered(stored: Uint8Array, id: PrimeId, index: number): void {
+  try {
+    verifyPrime(stored, id);
+  } catch (cause) {
+    throw new CostorError("prime-mismatch", `prime ${id} has other bytes`, { cause, details: { index } });
   }
 }
 

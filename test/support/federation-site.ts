@@ -78,6 +78,12 @@ export class FederationSite implements AsyncDisposable {
             { peerSeed: author.seed, listen: ["/ip4/127.0.0.1/tcp/0"], mdns: false, limits: quickLimits },
           )),
         seal: async (plain) => plain,
+        records: {
+          open: async (sealed) => sealed,
+          take: async () => undefined,
+          settle: async () => undefined,
+          fetchFirst: async () => undefined,
+        },
         onEvent: (event) => {
           events.push(event);
           told.log.tell(event);

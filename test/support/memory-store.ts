@@ -77,6 +77,10 @@ export function createMemoryStore(): MemoryStore {
       await put(sender, parsed);
       return { storedCount: parsed.length };
     },
+    claim: async (sender, ids) => {
+      for (const id of ids) claims.add(`${sender} ${id}`);
+    },
+    has: async (ids) => ids.map((id) => primes.has(id)),
     hasSent: async (sender, ids) => ids.map((id) => primes.has(id) && claims.has(`${sender} ${id}`)),
     keep,
     putFor: async (site, batch) => {
@@ -94,24 +98,6 @@ export function createMemoryStore(): MemoryStore {
       for (const id of ids) keeps.get(site)?.delete(id);
       if (keeps.get(site)?.size === 0) keeps.delete(site);
       return remove(ids.filter((id) => !isKept(id) && !isClaimed(id)));
-    },
-    collect: async (site, ids, { relying, isDry = false }) => {
-      const free = [...new Set(ids)].filter((id) => !relying.some((agent) => claims.has(`${agent} ${id}`)));
-      const others = [...keeps].filter(([other]) => other !== site).map(([, kept]) => kept);
-      const going = free.filter((id) => primes.has(id) && !others.some((kept) => kept.has(id)));
-      const removedBytes = going.reduce((sum, id) => sum + primes.get(id)!.length, 0);
-      if (!isDry) {
-        for (const id of free) keeps.get(site)?.delete(id);
-        if (keeps.get(site)?.size === 0) keeps.delete(site);
-        for (const claim of claims) if (free.some((id) => claim.endsWith(id))) claims.delete(claim);
-        await remove(going);
-      }
-      return { removedPrimesCount: going.length, removedBytes };
-    },
-    compact: async () => ({ removedSegmentsCount: 0, movedBytes: 0, freedBytes: 0 }),
-    async *sent() {
-      const ids = [...new Set([...claims].map((claim) => claim.split(" ")[1] as PrimeId))].toSorted();
-      for (let at = 0; at < ids.length; at += keptPageCount) yield ids.slice(at, at + keptPageCount);
     },
     async *kept(site, prefix) {
       const ids = keptIds(site, prefix);
@@ -166,6 +152,8 @@ export function createMemoryStore(): MemoryStore {
       findings: [],
       quarantined: [],
     }),
+    scrub: async () => ({ next: undefined, readBytes: 0, totalBytes: 0, findings: [] }),
+    verifyIndex: async () => true,
     rebuildIndex: async () => marks.clear(),
     stats: async () => ({
       primesCount: primes.size,
@@ -177,6 +165,7 @@ export function createMemoryStore(): MemoryStore {
       freeBytes: 0,
       reserveBytes: 0,
       quarantinedCount: 0,
+      damagedCount: 0,
       isFailed: false,
     }),
     remove,

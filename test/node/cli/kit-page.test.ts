@@ -6,12 +6,14 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { sharePage } from "#node/cli/kit-share-page.ts";
 import { kitPage } from "#node/cli/kit-page.ts";
 import { peerIdText } from "#node/cli/kit-federation.ts";
 import { peerIdOf } from "#node/peers/peer-identity.ts";
 import { parseFederationId, parsePeerKey } from "#protocol/ids.ts";
 import { deriveRecoveryKey, fingerprintOf, siteIdOf } from "#protocol/keys.ts";
 import type { RecoveryKit } from "#protocol/kit.ts";
+import { combineShares, shareOfWords, splitKitRoot } from "#protocol/kit-share.ts";
 import { kitRootOfWords } from "#protocol/kit-words.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
@@ -50,11 +52,11 @@ const textOf = (page: string): string =>
     .replace(/&#(\d+);/g, (_, code: string) => String.fromCodePoint(Number(code)));
 
 /** The words in the order of their numbers. */
-function wordsIn(text: string): string {
+function wordsIn(text: string, count = 24): string {
   const numbered = new Map(
     [...text.matchAll(/\b(\d+)\s+([a-z]+)\b/g)].map(([, number, word]) => [Number(number), word]),
   );
-  return Array.from({ length: 24 }, (_, index) => numbered.get(index + 1)).join(" ");
+  return Array.from({ length: count }, (_, index) => numbered.get(index + 1)).join(" ");
 }
 
 const test = suite("kit page");
@@ -95,6 +97,21 @@ test("a site in no federation has a page too", () => {
   const { federation: _, ...alone } = kit;
   const text = textOf(kitPage(alone, "2026-11-26"));
   assert.doesNotMatch(text, /Federation id|undefined/);
+});
+
+test("shares are recovered from the text of their pages alone", async () => {
+  const { publicKey } = deriveRecoveryKey(kitRoot);
+  const shares = await splitKitRoot(kitRoot, 2, 3);
+  const read = shares.slice(1).map((share) => {
+    const common = { siteName: kit.siteName, siteId: kit.siteId, fingerprint: fingerprintOf(publicKey) };
+    const text = textOf(sharePage({ ...common, share, holder: "Anna <Bauer>" }, ["Ben", "Cem"], "2026-11-26"));
+    assert.match(text, new RegExp(`share ${share.number} of 3`));
+    assert.ok(text.includes("Anna <Bauer>") && text.includes("Ben, Cem") && text.includes(fingerprintOf(publicKey)));
+    return {
+      share: shareOfWords(wordsIn(text.slice(text.indexOf("The 36 words") + 12, text.indexOf("How to know")), 36)),
+    };
+  });
+  assert.deepEqual(Buffer.from(await combineShares(read)), kitRoot);
 });
 
 test("a machine's PeerId is written as libp2p writes it", () => {

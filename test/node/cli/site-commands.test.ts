@@ -4,8 +4,6 @@ import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { parseEnrolToken } from "#protocol/enrol-token.ts";
-import { parseKit } from "#protocol/kit.ts";
-import { wordsOfKitRoot } from "#protocol/kit-words.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { type SiteProcess, runCommand, startCommand, startSiteProcess } from "#test/support/site-process.ts";
 import { suite } from "#test/support/suite.ts";
@@ -103,73 +101,6 @@ test("two first starts at once make one site", async () => {
   const running = started.filter((result) => result.status === "fulfilled").map((result) => result.value);
   assert.equal(running.length, 1);
   await running[0]!.stop();
-});
-
-test("two words typed back confirm the kit, and wrong ones or other ones do not", async () => {
-  await withSite(async (_site, data, kitFile) => {
-    assert.equal((await stat(kitFile)).mode & 0o777, 0o600);
-    const words = wordsOfKitRoot(parseKit(await readFile(kitFile, "utf8")).kitRoot);
-    const { positions, confirmed } = (await runCommand("site", "kit", "status", "--data", data, "--json")).json<{
-      positions: number[];
-      confirmed: boolean;
-    }>();
-    assert.equal(confirmed, false);
-    const given = (change: (word: string) => string) =>
-      positions.flatMap((position) => ["--word", `${position}=${change(words[position - 1]!)}`]);
-    const wrong = await runCommand("site", "kit", "confirm", "--data", data, "--json", ...given(() => "zebra"));
-    assert.deepEqual([wrong.code, codeOf(wrong.stderr)], [1, "kit-wrong-word"]);
-    const none = await runCommand("site", "kit", "confirm", "--data", data, "--json");
-    assert.deepEqual([none.code, codeOf(none.stderr)], [2, "bad-usage"]);
-    assert.match(none.stderr, new RegExp(`words ${positions.join(" and ")}`));
-    const right = await runCommand("site", "kit", "confirm", "--data", data, "--json", ...given((word) => word));
-    assert.equal(right.json<{ confirmed: boolean }>().confirmed, true);
-    assert.equal((await runCommand("site", "stats", "--data", data)).stdout.includes("not confirmed"), false);
-  });
-});
-
-test("a whole kit is rehearsed from its file, from words and from standard input, and another site's is refused", async () => {
-  await withSite(async (_site, data, kitFile) => {
-    const rehearse = (kit: string) => runCommand("site", "kit", "rehearse", "--data", data, "--kit", kit, "--json");
-    const words = wordsOfKitRoot(parseKit(await readFile(kitFile, "utf8")).kitRoot);
-    const fourLetters = join(data, "../words.txt");
-    await writeFile(fourLetters, words.map((word) => word.slice(0, 4)).join("\n"));
-    for (const file of [kitFile, fourLetters]) {
-      const right = await rehearse(file);
-      assert.equal(right.code, 0, right.stderr);
-      assert.equal(right.json<{ isRight: boolean }>().isRight, true);
-      assert.deepEqual(
-        `${right.stdout}${right.stderr}`.split(/[^a-z]+/).filter((word) => words.includes(word)),
-        [],
-      );
-    }
-    await writeFile(fourLetters, "zoo ".repeat(23) + "vote");
-    const other = await rehearse(fourLetters);
-    assert.deepEqual([other.code, codeOf(other.stderr)], [1, "kit-of-another-site"]);
-    await writeFile(fourLetters, words.with(4, "abandn").join(" "));
-    const typo = await rehearse(fourLetters);
-    assert.deepEqual([typo.code, codeOf(typo.stderr)], [1, "kit-invalid"]);
-    assert.match(typo.stderr, /word 5/);
-    const missing = await rehearse(join(data, "none"));
-    assert.deepEqual([missing.code, codeOf(missing.stderr)], [1, "kit-invalid"]);
-    const nobody = await runCommand("site", "kit", "rehearse", "--data", data, "--json");
-    assert.deepEqual([nobody.code, codeOf(nobody.stderr)], [2, "bad-usage"]);
-  });
-});
-
-test("the kit is written as a page and as a file, for its owner only, and nothing is overwritten", async () => {
-  await withSite(async (_site, data, kitFile) => {
-    const write = (out: string) =>
-      runCommand("site", "kit", "page", "--data", data, "--kit", kitFile, "--out", out, "--json");
-    const [page, file] = [join(data, "../kit.html"), join(data, "../again.txt")];
-    for (const out of [page, file]) {
-      assert.deepEqual((await write(out)).json(), { out, membersCount: 0 });
-      assert.equal((await stat(out)).mode & 0o777, 0o600);
-    }
-    assert.equal(await readFile(file, "utf8"), await readFile(kitFile, "utf8"));
-    assert.match(await readFile(page, "utf8"), /Recovery kit: Hill School/);
-    const again = await write(page);
-    assert.deepEqual([again.code, codeOf(again.stderr)], [1, "kit-file-exists"]);
-  });
 });
 
 test("check, stats, agents and rebuild-index answer beside a running site and without", async () => {

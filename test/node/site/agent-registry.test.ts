@@ -89,6 +89,23 @@ test("a revoked agent stays revoked, and revoking twice or a stranger is told", 
   await assert.rejects(agents.revoke(makeUuidV7(1) as AgentId, 1), (error) => isCostorError(error, "not-found"));
 });
 
+test("an agent that the ledger knows comes back with its token, and revoked when it is so there or here", async () => {
+  const before = await make();
+  const { token, agent } = await before.enrolments.redeem(await before.issue(), "pc");
+  const factOf = async (made: typeof before) => (await made.store.fact("agent", agent.id))!;
+  const active = await factOf(before);
+  await before.agents.revoke(agent.id, 5);
+  const revoked = await factOf(before);
+  const after = await make();
+  await after.agents.regain(agent.id, active);
+  assert.equal(after.agents.authenticate(token)?.name, agent.name);
+  await after.agents.regain(agent.id, revoked);
+  assert.equal(after.agents.authenticate(token), undefined);
+  await after.agents.regain(agent.id, active);
+  assert.equal(after.agents.authenticate(token), undefined);
+  assert.equal((await make(after.store)).agents.list()[0]?.revokedMs, 5);
+});
+
 test("a revocation that the disk refused counts at once and can be repeated", async () => {
   const store = createMemoryStore();
   const { agents, enrolments, issue } = await make(store);

@@ -13,6 +13,7 @@ import { TreeMaker } from "#test/support/trees.ts";
 
 const test = suite("keeps of snapshots");
 const home = sampleSite(1);
+const none = { isAny: false, areSettled: async () => true, clear: async () => undefined };
 const sealer: RootSealer = { seal: async (plain) => plain, open: async (sealed) => sealed };
 
 /** A store with snapshots that nothing is kept of, as one from before keeps. */
@@ -33,7 +34,13 @@ async function make(snapshotsCount: number) {
     makers.push(maker);
   }
   const keep = (ids: readonly PrimeId[]): Promise<void> => store.keep(home, ids);
-  return { store, makers, snapshots, keeps: new SnapshotKeeps({ store, snapshots, keep }), all: idsOf(...makers) };
+  return {
+    store,
+    makers,
+    snapshots,
+    keeps: new SnapshotKeeps({ store, primes: store, snapshots, keep, regained: none }),
+    all: idsOf(...makers),
+  };
 }
 
 const idsOf = (...makers: readonly TreeMaker[]): PrimeId[] =>
@@ -58,11 +65,11 @@ test("a walk that was stopped goes on after the last snapshot that it ended", as
     await store.keep(home, ids);
     if (++keepsCount === 1) stop.abort(new Error("stopped"));
   };
-  const stopped = new SnapshotKeeps({ store, snapshots, keep });
+  const stopped = new SnapshotKeeps({ store, primes: store, snapshots, keep, regained: none });
   await assert.rejects(stopped.run(noneExpected, stop.signal), /stopped/);
   assert.deepEqual(await keptIn(store), idsOf(makers[0]!));
   const readCount = store.read.length;
-  await new SnapshotKeeps({ store, snapshots, keep }).run(noneExpected);
+  await new SnapshotKeeps({ store, primes: store, snapshots, keep, regained: none }).run(noneExpected);
   assert.deepEqual(await keptIn(store), all);
   assert.ok(!store.read.slice(readCount).some((id) => makers[0]!.primes.some((prime) => prime.id === id)));
 });
@@ -88,9 +95,21 @@ test("what cannot be read is told of and kept, and so is all the rest; damage ha
 
 test("a store that fails ends the walk, and nothing counts as done", async () => {
   const { store, snapshots, all } = await make(1);
-  const failing = new SnapshotKeeps({ store, snapshots, keep: () => Promise.reject(new Error("no room")) });
+  const failing = new SnapshotKeeps({
+    store,
+    primes: store,
+    snapshots,
+    keep: () => Promise.reject(new Error("no room")),
+    regained: none,
+  });
   await assert.rejects(failing.run(noneExpected), /no room/);
-  await new SnapshotKeeps({ store, snapshots, keep: (ids) => store.keep(home, ids) }).run(noneExpected);
+  await new SnapshotKeeps({
+    store,
+    primes: store,
+    snapshots,
+    keep: (ids) => store.keep(home, ids),
+    regained: none,
+  }).run(noneExpected);
   assert.deepEqual(await keptIn(store), all);
 });
 

@@ -1,0 +1,98 @@
+/**
+ * The ransomware brake: looks at each new snapshot once, against the one before it of the same agent and job. What looks like the work
+ * of ransomware raises an alarm that stands until a person settles it. The site looks at what it has received itself: a captured
+ * machine cannot say that all is well.
+ */
+import * as v from "valibot";
+import type { Rng } from "#ledger/rng.ts";
+import { OpenedPrimes } from "#node/export/opened-primes.ts";
+import type { BrakeAlarm, BrakeAlarms } from "#node/site/brake-alarms.ts";
+import { SerialQueue } from "#node/site/serial-queue.ts";
+import { readFactValue } from "#node/site/site-facts.ts";
+import type { SnapshotRegistry } from "#node/site/snapshot-registry.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { encodeCbor } from "#protocol/cbor.ts";
+import { isCostorError } from "#protocol/errors.ts";
+import type { SnapshotSummary } from "#protocol/http.ts";
+import { type AgentId, type PrimeId, parseSnapshotId } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
+import { nodePointerFromWire } from "#protocol/node-pointer.ts";
+import { TreeReader } from "#protocol/tree-reader.ts";
+import { judgeChanges } from "./judge-changes.ts";
+import { compareSnapshots } from "./snapshot-changes.ts";
+
+const SEEN = "brake-seen";
+/** After a long time without a look, only the newest are looked at. */
+const BACKLOG_COUNT = 8;
+const seenSchema = v.strictObject({ snapshot: v.string() });
+
+export interface ChangeWatchComponents {
+  readonly store: Pick<PrimeStore, "get" | "fact" | "appendFacts">;
+  readonly snapshots: Pick<SnapshotRegistry, "list" | "get">;
+  readonly rng: Pick<Rng, "fraction">;
+  readonly alarms: Pick<BrakeAlarms, "raise">;
+  readonly onAlarm: (alarm: BrakeAlarm) => void;
+}
+
+export class ChangeWatch {
+  readonly #components: ChangeWatchComponents;
+  readonly #queue = new SerialQueue();
+
+  constructor(components: ChangeWatchComponents) {
+    this.#components = components;
+  }
+
+  /** Looks at the snapshots of an agent that nobody has looked at yet. Throws like the store, and the signal's reason. */
+  look(agent: AgentId, signal: AbortSignal): Promise<void> {
+    return this.#queue.run(async () => {
+      const byJob = Map.groupBy(await this.#components.snapshots.list(agent), ({ job }) => job);
+      for (const [job, snapshots] of byJob) await this.#lookAtJob(agent, job, snapshots, signal);
+    });
+  }
+
+  async #lookAtJob(
+    agent: AgentId,
+    job: string,
+    snapshots: readonly SnapshotSummary[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { store } = this.#components;
+    const key = `${agent}/${job}`;
+    const value = await store.fact(SEEN, key);
+    const seen = value === undefined ? undefined : readFactValue(value, seenSchema, SEEN).snapshot;
+    const seenAt = snapshots.findIndex(({ id }) => id === seen);
+    for (let at = Math.max(seenAt + 1, snapshots.length - BACKLOG_COUNT, 0); at < snapshots.length; at++) {
+      const [before, after] = [snapshots[at - 1], snapshots[at]!];
+      if (before !== undefined) await this.#compare(agent, before, after, signal);
+      await store.appendFacts([{ kind: SEEN, key, value: encodeCbor({ snapshot: after.id }) }]);
+    }
+  }
+
+  async #compare(agent: AgentId, before: SnapshotSummary, after: SnapshotSummary, signal: AbortSignal): Promise<void> {
+    const { store, snapshots, alarms, rng, onAlarm } = this.#components;
+    const fetchPrime = (id: PrimeId): Promise<Uint8Array> => store.get(id);
+    const opened = new OpenedPrimes({ fetchPrime }, { limitBytes: limits.exportOpenedBytes });
+    const source = { tree: new TreeReader({ fetchPrime }), openSlice: opened.openSlice.bind(opened) };
+    const rootOf = async ({ id }: SnapshotSummary) =>
+      nodePointerFromWire((await snapshots.get(agent, parseSnapshotId(id))).root);
+    let changes;
+    try {
+      const compared = { root: await rootOf(before), filesCount: before.filesCount };
+      changes = await compareSnapshots({ source, rng }, compared, { root: await rootOf(after) }, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      // What has expired meanwhile, or is damaged, cannot be compared.
+      if (isCostorError(error, "snapshot-unknown") || isCostorError(error, "prime-missing")) return;
+      throw error;
+    }
+    const found = judgeChanges(changes);
+    if (found.length === 0) return;
+    const { before: _, after: __, ...counts } = changes;
+    onAlarm(
+      await alarms.raise({
+        ...{ agent, snapshot: parseSnapshotId(after.id), job: after.job, before: parseSnapshotId(before.id) },
+        ...{ findings: found, ...counts },
+      }),
+    );
+  }
+}

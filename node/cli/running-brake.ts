@@ -1,0 +1,37 @@
+/** The ransomware brake of a running site: looks at what nobody has looked at yet, and then at each new snapshot. */
+import type { Logger } from "pino";
+import { ChangeWatch } from "#node/brake/change-watch.ts";
+import type { Site } from "#node/site/site.ts";
+import { systemRng } from "#node/site/system-rng.ts";
+import { type AgentId, parseAgentId } from "#protocol/ids.ts";
+
+export function startBrake({ site, log }: { readonly site: Site; readonly log: Logger }): AsyncDisposable {
+  const stopping = new AbortController();
+  const watch = new ChangeWatch({
+    ...{ store: site.store, snapshots: site.snapshots, alarms: site.brakeAlarms, rng: systemRng },
+    onAlarm: (alarm) =>
+      log.error(
+        { event: "ransomware-alarm", ...alarm },
+        "a backup may be the work of ransomware: costor site alarms list",
+      ),
+  });
+  let looked: Promise<unknown> = Promise.resolve();
+  const look = (agent: AgentId): void => {
+    looked = Promise.all([
+      looked,
+      watch.look(agent, stopping.signal).catch((error: unknown) => {
+        if (!stopping.signal.aborted) log.error({ err: error, agent }, "new snapshots could not be looked at");
+      }),
+    ]);
+  };
+  site.changes.onChange(({ kind, key }) => {
+    if (kind === "snapshot" && !stopping.signal.aborted) look(parseAgentId(key.split("/")[0]));
+  });
+  for (const { id } of site.agents.list()) look(id);
+  return {
+    [Symbol.asyncDispose]: async () => {
+      stopping.abort(new Error("the site stops"));
+      await looked;
+    },
+  };
+}

@@ -1,0 +1,59 @@
+/**
+ * Brings back what the ledger knows of this site's agents and snapshots and the site does not: its machine is new, or its disk older than
+ * what it has told others. docs/specs/replication.md, Regaining
+ */
+import type { Ledger } from "#ledger/ledger.ts";
+import type { FetchFirst } from "#node/replication/healing.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { isCostorError } from "#protocol/errors.ts";
+import type { SiteId } from "#protocol/ids.ts";
+import { type SealedPlace, keyOfPlace, sealedContext } from "./sealed-statements.ts";
+
+/** What a site does with its own records that come back from the ledger. */
+export interface SiteRecords {
+  /** Opens what was sealed to a read key of the site. Throws `seal-broken`. */
+  open(sealed: Uint8Array, context: Uint8Array): Promise<Uint8Array>;
+  /**
+   * Keeps a record that was told to the ledger, unless what is here says more. The primes of a snapshot come later, or not. Durable when it
+   * resolves.
+   */
+  take(place: SealedPlace, value: Uint8Array): Promise<void>;
+  /**
+   * All primes that others have of this site are known: of the snapshots that came back those up to this number are whole. Those that are
+   * not are shown no more. Safe to repeat.
+   */
+  settle(snapshotsNumber: number): Promise<void>;
+  /** While much is coming back: what people need first. */
+  readonly fetchFirst: FetchFirst;
+}
+
+export interface RegainedFactComponents extends Pick<SiteRecords, "open" | "take"> {
+  readonly ledger: Pick<Ledger, "statements" | "wholeStatements">;
+  readonly store: Pick<PrimeStore, "fact">;
+  /** What cannot be opened is passed over. */
+  readonly onBroken: (place: SealedPlace, error: unknown) => void;
+}
+
+/** Agents first: a token that was revoked must not be good for a moment. */
+const KINDS = ["state", "agent", "snapshot"] as const;
+
+/** Safe to repeat. Throws what the ledger's store and `take` throw. */
+export async function regainFacts(components: RegainedFactComponents, { siteId }: { siteId: SiteId }): Promise<void> {
+  const { ledger, store, onBroken } = components;
+  for (const kind of KINDS)
+    for (const { logId, seq, statement } of ledger.statements(siteId, kind)) {
+      // A snapshot never changes; of an agent the ledger may know that it was revoked.
+      const isHere = kind === "snapshot" && (await store.fact(kind, keyOfPlace(statement))) !== undefined;
+      if (isHere) continue;
+      for (const whole of await ledger.wholeStatements(logId, seq))
+        if ("sealed" in whole) {
+          try {
+            const plain = await components.open(whole.sealed, sealedContext(siteId, whole));
+            await components.take(whole, plain);
+          } catch (error) {
+            if (!isCostorError(error, "seal-broken")) throw error;
+            onBroken(whole, error);
+          }
+        }
+    }
+}

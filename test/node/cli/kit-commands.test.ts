@@ -1,0 +1,125 @@
+/** The commands of the recovery kit, with a real site beside them. */
+import assert from "node:assert/strict";
+import { readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parseKit } from "#protocol/kit.ts";
+import { wordsOfKitRoot } from "#protocol/kit-words.ts";
+import { scratchDirectory } from "#test/support/scratch.ts";
+import { type SiteProcess, runCommand, startSiteProcess } from "#test/support/site-process.ts";
+import { suite } from "#test/support/suite.ts";
+
+const test = suite("kit commands", { timeoutMs: 90_000 });
+
+const codeOf = (stderr: string): string =>
+  (JSON.parse(stderr.trim().split("\n").at(-1)!) as { error: { code: string } }).error.code;
+
+async function withSite(work: (site: SiteProcess, data: string, kitFile: string) => Promise<void>): Promise<void> {
+  const scratch = await scratchDirectory("commands");
+  const [data, kitFile] = [join(scratch, "data"), join(scratch, "kit.txt")];
+  const site = await startSiteProcess(data, "--kit", kitFile, "--name", "Hill School");
+  try {
+    await work(site, data, kitFile);
+  } finally {
+    await site.stop("SIGKILL");
+  }
+}
+
+test("two words typed back confirm the kit, and wrong ones or other ones do not", async () => {
+  await withSite(async (_site, data, kitFile) => {
+    assert.equal((await stat(kitFile)).mode & 0o777, 0o600);
+    const words = wordsOfKitRoot(parseKit(await readFile(kitFile, "utf8")).kitRoot);
+    const { positions, confirmed } = (await runCommand("site", "kit", "status", "--data", data, "--json")).json<{
+      positions: number[];
+      confirmed: boolean;
+    }>();
+    assert.equal(confirmed, false);
+    const given = (change: (word: string) => string) =>
+      positions.flatMap((position) => ["--word", `${position}=${change(words[position - 1]!)}`]);
+    const wrong = await runCommand("site", "kit", "confirm", "--data", data, "--json", ...given(() => "zebra"));
+    assert.deepEqual([wrong.code, codeOf(wrong.stderr)], [1, "kit-wrong-word"]);
+    const none = await runCommand("site", "kit", "confirm", "--data", data, "--json");
+    assert.deepEqual([none.code, codeOf(none.stderr)], [2, "bad-usage"]);
+    assert.match(none.stderr, new RegExp(`words ${positions.join(" and ")}`));
+    const right = await runCommand("site", "kit", "confirm", "--data", data, "--json", ...given((word) => word));
+    assert.equal(right.json<{ confirmed: boolean }>().confirmed, true);
+    assert.equal((await runCommand("site", "stats", "--data", data)).stdout.includes("not confirmed"), false);
+  });
+});
+
+test("a whole kit is rehearsed from its file, from words and from standard input, and another site's is refused", async () => {
+  await withSite(async (_site, data, kitFile) => {
+    const rehearse = (kit: string) => runCommand("site", "kit", "rehearse", "--data", data, "--kit", kit, "--json");
+    const words = wordsOfKitRoot(parseKit(await readFile(kitFile, "utf8")).kitRoot);
+    const fourLetters = join(data, "../words.txt");
+    await writeFile(fourLetters, words.map((word) => word.slice(0, 4)).join("\n"));
+    for (const file of [kitFile, fourLetters]) {
+      const right = await rehearse(file);
+      assert.equal(right.code, 0, right.stderr);
+      assert.equal(right.json<{ isRight: boolean }>().isRight, true);
+      assert.deepEqual(
+        `${right.stdout}${right.stderr}`.split(/[^a-z]+/).filter((word) => words.includes(word)),
+        [],
+      );
+    }
+    await writeFile(fourLetters, "zoo ".repeat(23) + "vote");
+    const other = await rehearse(fourLetters);
+    assert.deepEqual([other.code, codeOf(other.stderr)], [1, "kit-of-another-site"]);
+    await writeFile(fourLetters, words.with(4, "abandn").join(" "));
+    const typo = await rehearse(fourLetters);
+    assert.deepEqual([typo.code, codeOf(typo.stderr)], [1, "kit-invalid"]);
+    assert.match(typo.stderr, /word 5/);
+    const missing = await rehearse(join(data, "none"));
+    assert.deepEqual([missing.code, codeOf(missing.stderr)], [1, "kit-invalid"]);
+    const nobody = await runCommand("site", "kit", "rehearse", "--data", data, "--json");
+    assert.deepEqual([nobody.code, codeOf(nobody.stderr)], [2, "bad-usage"]);
+  });
+});
+
+test("a kit is split among holders, rehearsed from some of the shares, and made again", async () => {
+  await withSite(async (_site, data, kitFile) => {
+    const out = join(data, "../shares");
+    const holders = ["Anna", "Ben", "Cem"];
+    const kit = (...words: string[]) => runCommand("site", "kit", ...words, "--json");
+    const split = (shares: string, to = out) =>
+      kit("split", "--data", data, "--kit", kitFile, "--shares", shares, "--holder", ...holders, "--out", to);
+    for (const wrong of ["2-of-4", "1-of-3", "4-of-3", "3"]) {
+      const refused = await split(wrong);
+      assert.deepEqual([refused.code, codeOf(refused.stderr)], [2, "bad-usage"], wrong);
+    }
+    assert.deepEqual((await split("2-of-3")).json(), { out, threshold: 2, count: 3 });
+    assert.equal(codeOf((await split("2-of-3")).stderr), "kit-file-exists");
+    assert.equal((await stat(join(out, "share-1-of-3.html"))).mode & 0o777, 0o600);
+    const shares = [1, 2, 3].map((number) => join(out, `share-${number}-of-3.txt`));
+    const rehearsed = await kit("rehearse", "--data", data, "--share", shares[0]!, shares[2]!);
+    assert.equal(rehearsed.json<{ isRight: boolean }>().isRight, true);
+    const few = await kit("rehearse", "--data", data, "--share", shares[1]!);
+    assert.equal(codeOf(few.stderr), "kit-invalid");
+    assert.match(few.stderr, /2 shares are needed, and here is share 2 of 3 \(Ben\)/);
+    const made = join(data, "../made.txt");
+    assert.equal((await kit("combine", "--share", shares[2]!, shares[1]!, "--out", made)).code, 0);
+    assert.equal(await readFile(made, "utf8"), await readFile(kitFile, "utf8"));
+    await split("2-of-3", join(data, "../other"));
+    const mixed = await kit("rehearse", "--data", data, "--share", shares[0]!, join(data, "../other/share-2-of-3.txt"));
+    assert.match(mixed.stderr, /not of one set: share 1 of 3 \(Anna\); and share 2 of 3 \(Ben\)/);
+    const asKit = await kit("rehearse", "--data", data, "--kit", shares[0]!);
+    assert.match(asKit.stderr, /name it with --share/);
+  });
+});
+
+test("the kit is written as a page and as a file, for its owner only, and nothing is overwritten", async () => {
+  await withSite(async (_site, data, kitFile) => {
+    const write = (out: string) =>
+      runCommand("site", "kit", "page", "--data", data, "--kit", kitFile, "--out", out, "--json");
+    const [page, file] = [join(data, "../kit.html"), join(data, "../again.txt")];
+    for (const out of [page, file]) {
+      assert.deepEqual((await write(out)).json(), { out, membersCount: 0 });
+      assert.equal((await stat(out)).mode & 0o777, 0o600);
+    }
+    assert.equal(await readFile(file, "utf8"), await readFile(kitFile, "utf8"));
+    assert.match(await readFile(page, "utf8"), /Recovery kit: Hill School/);
+    const again = await write(page);
+    assert.deepEqual([again.code, codeOf(again.stderr)], [1, "kit-file-exists"]);
+  });
+});
+
+test.run();
