@@ -151,6 +151,11 @@ export const errorRegistry = {
     false,
     "The disk does not give back what the snapshot holds: restore with --overwrite always; if that does not help, check the disk and restore elsewhere.",
   ),
+  "drill-differs": spec(
+    500,
+    false,
+    "Run `costor site check --read-data`; if it finds nothing, this is a fault in CoStor: please report it.",
+  ),
   "alarm-unknown": spec(404, false, "List the alarms with `costor site alarms list`."),
   "snapshot-unknown": spec(404, false, "List the snapshots with `costor agent snapshots`."),
   "path-unknown": spec(404, false, "List the snapshot with `costor agent ls`."),

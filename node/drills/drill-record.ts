@@ -1,0 +1,63 @@
+/** What came of restore drills: facts, the newest hundred. docs/specs/site-files.md */
+import * as v from "valibot";
+import { readFactValue } from "#node/site/site-facts.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { encodeCbor } from "#protocol/cbor.ts";
+
+/** `local`: from this site's own store. `offsite`: from the holders' copies alone. */
+export const drillKinds = ["local", "offsite"] as const;
+export type DrillKind = (typeof drillKinds)[number];
+
+const KIND = "drill";
+const KEPT_COUNT = 100;
+
+const count = v.pipe(v.number(), v.safeInteger());
+const schema = v.strictObject({
+  kind: v.picklist(drillKinds),
+  /** Some files, or one whole snapshot. */
+  isWhole: v.boolean(),
+  startedMs: count,
+  endedMs: count,
+  filesCount: count,
+  bytes: count,
+  failedCount: count,
+  /** The first of them, for people. */
+  failures: v.array(v.strictObject({ what: v.string(), message: v.string() })),
+});
+export type DrillResult = Readonly<v.InferOutput<typeof schema>>;
+
+export class DrillRecord {
+  readonly #store: Pick<PrimeStore, "appendFacts">;
+  #results: readonly DrillResult[];
+
+  private constructor(store: Pick<PrimeStore, "appendFacts">, results: readonly DrillResult[]) {
+    this.#store = store;
+    this.#results = results;
+  }
+
+  static async open(store: Pick<PrimeStore, "appendFacts" | "facts">): Promise<DrillRecord> {
+    const results: DrillResult[] = [];
+    for await (const { value } of store.facts(KIND)) results.push(readFactValue(value, schema, KIND));
+    return new DrillRecord(store, results.sort(newestFirst));
+  }
+
+  /** The newest first. */
+  list(): readonly DrillResult[] {
+    return this.#results;
+  }
+
+  /** Durable when it resolves. */
+  async add(result: DrillResult): Promise<void> {
+    const results = [result, ...this.#results].sort(newestFirst);
+    const value = encodeCbor({ ...result, failures: [...result.failures] });
+    const gone = results.slice(KEPT_COUNT);
+    await this.#store.appendFacts([
+      { kind: KIND, key: keyOf(result), value },
+      ...gone.map((old) => ({ kind: KIND, key: keyOf(old), value: undefined })),
+    ]);
+    this.#results = results.slice(0, KEPT_COUNT);
+  }
+}
+
+const keyOf = ({ startedMs, kind }: DrillResult): string => `${startedMs}/${kind}`;
+const newestFirst = (one: DrillResult, other: DrillResult): number => other.startedMs - one.startedMs;

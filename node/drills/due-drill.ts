@@ -1,0 +1,33 @@
+/** Which drill is due. Pure. */
+import type { DrillKind, DrillResult } from "./drill-record.ts";
+
+const DAY_MS = 24 * 3_600_000;
+/** Some files each week, a whole snapshot each month, by turns from here and from elsewhere. */
+const everyMs = { some: 7 * DAY_MS, whole: 30 * DAY_MS } as const;
+
+export interface Drill {
+  readonly kind: DrillKind;
+  readonly isWhole: boolean;
+}
+
+/** Undefined when none is. A drill of the future, by a clock that was wrong then, does not count. */
+export function dueDrill(
+  results: readonly Pick<DrillResult, "kind" | "isWhole" | "startedMs">[],
+  nowMs: number,
+  hasOthers: boolean,
+): Drill | undefined {
+  const kinds: readonly DrillKind[] = hasOthers ? ["local", "offsite"] : ["local"];
+  const sinceMs = (kind: DrillKind, isWhole: boolean): number => {
+    const times = results.flatMap((result) =>
+      result.kind === kind && result.isWhole === isWhole && result.startedMs <= nowMs ? [result.startedMs] : [],
+    );
+    return nowMs - Math.max(Number.NEGATIVE_INFINITY, ...times);
+  };
+  for (const isWhole of [true, false]) {
+    const waited = kinds.map((kind) => ({ kind, ms: sinceMs(kind, isWhole) }));
+    const longest = waited.reduce((one, other) => (other.ms > one.ms ? other : one));
+    const isDue = waited.every(({ ms }) => ms >= (isWhole ? everyMs.whole : everyMs.some));
+    if (isDue) return { kind: longest.kind, isWhole };
+  }
+  return undefined;
+}
