@@ -85,6 +85,17 @@ const kinds = {
     { owner: field.site, slice: field.slice, holders: field.holders },
     ({ owner, slice }) => `${owner}/${slice}`,
   ),
+  /** What came of its author's newest restore drill of a kind: docs/specs/site-files.md. */
+  drill: kind(
+    {
+      drill: field.text,
+      filesCount: field.natural(),
+      bytes: field.natural(),
+      failedCount: field.natural(),
+      endedMs: field.natural(),
+    },
+    ({ drill }) => drill,
+  ),
   /** Its author leaves: what it holds for others is to be placed elsewhere. */
   leaving: kind({ sinceMs: field.natural() }, () => ""),
   /** How fast its author has sent to a site: for forecasts, nothing rests on it. */

@@ -10,6 +10,7 @@ import { createProgress } from "#terminal/progress.ts";
 import { formatBytes, formatCount, formatCountOf } from "#terminal/quantities.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { addAlarmCommands } from "./alarm-commands.ts";
+import { addDrillCommands } from "./drill-commands.ts";
 import { addKitCommands } from "./kit-commands.ts";
 import { kitReminderOnce } from "./kit-text.ts";
 import { callOn } from "./site-access.ts";
@@ -22,6 +23,7 @@ export function addSiteCommands(program: Command): Command {
   addKitCommands(site);
   addStoreCommands(site);
   addAlarmCommands(site);
+  addDrillCommands(site);
   return site;
 }
 

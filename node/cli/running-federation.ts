@@ -1,5 +1,8 @@
 /** Puts the federation of a running site together: libp2p, the machine's clock and chance, the site's keys. */
 import type { Logger } from "pino";
+import type { DrillResult } from "#node/drills/drill-record.ts";
+import type { FetchPrime } from "#node/drills/drills.ts";
+import { OffsitePrimes } from "#node/drills/offsite-primes.ts";
 import { FederationService } from "#node/federation/federation-service.ts";
 import { Federation } from "#node/federation/federation.ts";
 import { LateTransport } from "#node/federation/late-transport.ts";
@@ -24,6 +27,10 @@ export interface FederationOptions {
 
 export interface RunningFederation extends AsyncDisposable {
   readonly service: FederationService;
+  /** This site's own primes from others alone; undefined while it is in no federation. */
+  offsite(): FetchPrime | undefined;
+  /** Tells the other sites, if there are any. */
+  tellDrill(result: DrillResult): Promise<void>;
   /** For {@link FacadeComponents.copiesOf}. */
   copiesOf(receivedMs: number): { readonly count: number; readonly isSafe: boolean } | undefined;
 }
@@ -74,6 +81,8 @@ export async function startFederation(
     if (change.kind === "snapshot") own.received(change.receivedMs);
     void federation.siteChanged(change.kind, change.key);
   });
+  const { transport: peers, ledger } = federation.parts;
+  const offsite = new OffsitePrimes({ self: federation.siteId, peers, sites: membership, ledger });
   const end = new AbortController();
   const stop = async (): Promise<void> => {
     end.abort(new Error("the site stops"));
@@ -89,6 +98,11 @@ export async function startFederation(
     reportStatus({ federation, store: site.store, receivedTimes: () => receivedTimesOf(site), nowMs: site.now });
   return {
     service: new FederationService({ federation, clock, rng, status }, { siteName, peerSeed }),
+    offsite: () => (membership.roster === undefined ? undefined : (id) => offsite.get(id)),
+    tellDrill: async ({ kind, filesCount, bytes, failedCount, endedMs }) => {
+      if (membership.roster === undefined) return;
+      await federation.parts.entries.write({ kind: "drill", drill: kind, filesCount, bytes, failedCount, endedMs });
+    },
     copiesOf: (receivedMs) => (membership.roster === undefined ? undefined : copies.of(receivedMs)),
     [Symbol.asyncDispose]: stop,
   };

@@ -16,6 +16,7 @@ import { printJson, printLine } from "#terminal/output.ts";
 import { kitReminderOnce } from "./kit-text.ts";
 import { createLog } from "./log.ts";
 import { startBrake } from "./running-brake.ts";
+import { startDrills } from "./running-drills.ts";
 import { type FederationOptions, startFederation } from "./running-federation.ts";
 
 export interface StartOptions extends FederationOptions {
@@ -70,7 +71,8 @@ export async function runSite(options: StartOptions): Promise<void> {
   const facade = stack.use(await startFacade({ site, log, copiesOf: running.copiesOf }, { ...listen, credentials }));
   const addresses = hostsFor(facade.address.port).map(formatAddress);
   await site.announce(addresses);
-  stack.use(await serveControl(dataDirectory, { site, federation: running.service }));
+  const { drills } = stack.use(await startDrills({ site, log, federation: running }, { dataDirectory }));
+  stack.use(await serveControl(dataDirectory, { site, federation: running.service, drills }));
 
   stack.use(startBrake({ site, log }));
 

@@ -42,6 +42,7 @@ export async function callOn<Name extends CallName>(
       return await callSite(call, args, {
         site,
         federation: undefined,
+        drills: undefined,
         signal,
         onProgress: onProgress ?? (() => {}),
       });

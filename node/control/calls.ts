@@ -3,6 +3,8 @@
  * directory while it does not. Arguments are checked here, whichever way they came.
  */
 import * as v from "valibot";
+import { DrillRecord, type DrillResult, drillKinds } from "#node/drills/drill-record.ts";
+import type { Drills } from "#node/drills/drills.ts";
 import type { FederationControl } from "#node/federation/federation-control.ts";
 import type { BrakeAlarm } from "#node/site/brake-alarms.ts";
 import type { Site } from "#node/site/site.ts";
@@ -17,6 +19,8 @@ export interface CallContext {
   readonly site: Site;
   /** Undefined while the site does not run. */
   readonly federation: FederationControl | undefined;
+  /** Undefined while the site does not run. */
+  readonly drills: Drills | undefined;
   readonly signal: AbortSignal;
   /** Tells how far a long call is; may be called often. */
   onProgress(progress: unknown): void;
@@ -35,6 +39,8 @@ const argumentSchemas = {
     snapshot: v.pipe(v.string(), v.minLength(8), v.maxLength(40)),
     note: v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(500)),
   }),
+  drills: v.strictObject({}),
+  runDrill: v.strictObject({ kind: v.picklist(drillKinds), isWhole: v.boolean() }),
   stats: v.strictObject({}),
   check: v.strictObject({ readData: v.boolean() }),
   rebuildIndex: v.strictObject({}),
@@ -62,6 +68,9 @@ export interface CallResults extends FederationResults {
   confirmKit: KitState;
   alarms: { alarms: readonly BrakeAlarm[] };
   settleAlarm: BrakeAlarm;
+  drills: { drills: readonly DrillResult[] };
+  /** Tells {@link DrillProgress}. */
+  runDrill: DrillResult;
   stats: SiteStats;
   check: Awaited<ReturnType<Site["store"]["check"]>>;
   rebuildIndex: { rebuilt: true };
@@ -126,6 +135,11 @@ const handlers: Handlers = {
   },
   alarms: async (_, { site }) => ({ alarms: site.brakeAlarms.list() }),
   settleAlarm: ({ snapshot, note }, { site }) => site.brakeAlarms.settle(snapshot, note),
+  drills: async (_, { site, drills }) => ({ drills: (drills ?? (await DrillRecord.open(site.store))).list() }),
+  runDrill: (drill, { drills, signal, onProgress }) => {
+    if (drills) return drills.run(drill, { signal, onProgress });
+    throw new CostorError("site-unreachable", "the site does not run; start it, then give the command again");
+  },
   stats: async (_, { site }) => ({
     siteName: site.identity.siteName,
     siteId: site.identity.siteId,

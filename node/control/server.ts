@@ -13,10 +13,10 @@ import { socketPlaceOf } from "./socket-path.ts";
 /** A request is short; whoever sends more is no client of ours. */
 const REQUEST_BYTES = 64 * 1024;
 
-export async function serveControl(
-  dataDirectory: string,
-  served: Pick<CallContext, "site" | "federation">,
-): Promise<AsyncDisposable> {
+/** What of a running site is told what to do. */
+type Served = Pick<CallContext, "site" | "federation" | "drills">;
+
+export async function serveControl(dataDirectory: string, served: Served): Promise<AsyncDisposable> {
   const place = await socketPlaceOf(dataDirectory);
   // The store's lock is held, so a socket that is there was left by a site that was killed.
   await rm(place.file, { force: true });
@@ -47,7 +47,7 @@ export async function serveControl(
   };
 }
 
-async function answer(socket: Socket, served: Pick<CallContext, "site" | "federation">): Promise<void> {
+async function answer(socket: Socket, served: Served): Promise<void> {
   const gone = new AbortController();
   socket.on("error", () => gone.abort());
   socket.on("close", () => gone.abort());

@@ -23,8 +23,8 @@ export interface DrillComponents {
   readonly record: DrillRecord;
   readonly clock: Pick<Clock, "now">;
   readonly rng: Pick<Rng, "fraction">;
-  /** Gathers from other sites alone, until it is disposed of; undefined while there are none. */
-  readonly offsite: () => (Disposable & { readonly fetchPrime: FetchPrime }) | undefined;
+  /** From other sites alone; undefined while there are none. */
+  readonly offsite: () => FetchPrime | undefined;
   readonly onResult: (result: DrillResult) => void;
 }
 
@@ -35,12 +35,13 @@ export interface DrillInit {
 
 export class Drills {
   readonly #components: DrillComponents;
-  readonly #scratchFile: string;
+  /** Left by a drill that was cut off. */
+  readonly scratchFile: string;
   readonly #queue = new SerialQueue();
 
   constructor(components: DrillComponents, init: { readonly dataDirectory: string }) {
     this.#components = components;
-    this.#scratchFile = join(init.dataDirectory, "drill.scratch");
+    this.scratchFile = join(init.dataDirectory, "drill.scratch");
   }
 
   list(): readonly DrillResult[] {
@@ -49,7 +50,7 @@ export class Drills {
 
   /** Does what is due, if anything is and there is a snapshot. Throws like {@link run}. */
   async runDue(init: DrillInit): Promise<void> {
-    using others = this.#components.offsite();
+    const others = this.#components.offsite();
     const due = dueDrill(this.list(), this.#components.clock.now(), others !== undefined);
     if (due !== undefined && (await this.#chooseSnapshot()) !== undefined) await this.run(due, init);
   }
@@ -88,13 +89,13 @@ export class Drills {
     if (chosen === undefined) throw new CostorError("snapshot-unknown", "there is no snapshot yet to be restored");
     const { root } = await site.snapshots.get(chosen.agent, chosen.snapshot);
     const here: FetchPrime = (id) => site.store.get(id);
-    using others = kind === "offsite" ? offsite() : undefined;
+    const others = kind === "offsite" ? offsite() : undefined;
     if (kind === "offsite" && others === undefined)
       throw new CostorError("not-in-federation", "no other site has copies of this one's");
-    const sources = { tested: sourceOf(others?.fetchPrime ?? here), reference: sourceOf(here), rng };
+    const sources = { tested: sourceOf(others ?? here), reference: sourceOf(here), rng };
     return restoreDrill(sources, {
       ...{ root: nodePointerFromWire(root), isWhole, signal, onProgress },
-      scratchFile: this.#scratchFile,
+      scratchFile: this.scratchFile,
     });
   }
 }

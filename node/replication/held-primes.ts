@@ -43,7 +43,10 @@ export async function fetchHeld(
 }
 
 /** Those that say to have the slice, or while nobody does, those that are to have it; each is the first for some slices. */
-function holdersOf({ self, sites, ledger }: HeldPrimeComponents, slice: number): readonly SiteId[] {
+export function holdersOf(
+  { self, sites, ledger }: Pick<HeldPrimeComponents, "self" | "sites" | "ledger">,
+  slice: number,
+): readonly SiteId[] {
   const having = sites.sites().filter((site) => ledger.statement(site, "receipt", `${self}/${slice}`) !== undefined);
   const named = ledger.statement(self, "placement", `${slice}`)?.statement.holders ?? [];
   const holders = having.length > 0 ? having : named.filter((site) => site !== self && sites.sites().includes(site));

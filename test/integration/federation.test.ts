@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Checkpoint } from "#node/federation/checkpoints.ts";
 import type { NamedWhatIf } from "#node/federation/federation-control.ts";
+import type { DrillResult } from "#node/drills/drill-record.ts";
 import type { FederationStatus } from "#node/federation/federation-status.ts";
 import { type ErrorCode, isCostorError } from "#protocol/errors.ts";
 import { keyStream } from "#test/bench/generated-content.ts";
@@ -151,6 +152,19 @@ test("a checkpoint is reached, and a forecast of a fire names the sites that hav
   assert.ok(sources.length > 0 && sources.every((name) => name === "Brixen" || name === "Corvara"));
   assert.ok(left.every(({ bytes }) => bytes > 0));
   await assert.rejects(second.command(["federation", "what-if", "Nowhere"]), refusedWith("member-unknown"));
+});
+
+test("files and whole snapshots are restored from here and from the other sites alone", async () => {
+  for (const how of [[], ["--whole"], ["--offsite"], ["--offsite", "--whole"]]) {
+    const drill = await sites[0].command<DrillResult>(["site", "drills", "run", ...how]);
+    assert.deepEqual([drill.failedCount, drill.failures], [0, []]);
+    assert.ok(drill.filesCount >= 10 && drill.bytes >= 10 * 60_000, `${drill.filesCount} files, ${drill.bytes} bytes`);
+  }
+  const drills = await sites[0].command<DrillResult[]>(["site", "drills", "list"]);
+  assert.deepEqual(
+    drills.map(({ kind }) => kind),
+    ["offsite", "offsite", "local", "local"],
+  );
 });
 
 test("each may be killed and comes back as it was, and what is new then is safe too", async () => {

@@ -64,7 +64,7 @@ class DrilledSite {
         } as never,
         record: await DrillRecord.open(this.#store),
         ...{ clock: { now: () => this.nowMs }, rng: seededRng(++this.#seed), onResult: () => {} },
-        offsite: () => offsite && { fetchPrime: offsite, [Symbol.dispose]: () => {} },
+        offsite: () => offsite,
       },
       { dataDirectory: this.directory },
     );
