@@ -1,9 +1,7 @@
 /** What is offered to a ledger, who may offer, and what becomes of it. */
 import type { LogId, SiteId } from "#protocol/ids.ts";
-import type { Log } from "./entry.ts";
-import type { LedgerChange } from "./ledger-store.ts";
 import type { Ledger } from "./ledger.ts";
-import type { ForkProof, HeldEntry } from "./log-state.ts";
+import type { ForkProof } from "./log-state.ts";
 
 /** Who may speak: ledger/membership.ts. */
 export interface Speakers {
@@ -16,7 +14,14 @@ export interface Speakers {
 /** What people should be told. */
 export type LedgerEvent =
   | { readonly event: "fork-found"; readonly siteId: SiteId; readonly logId: LogId; readonly seq: number }
-  | { readonly event: "site-full"; readonly siteId: SiteId };
+  | { readonly event: "site-full"; readonly siteId: SiteId }
+  /** A site has a new recovery key; or somebody has shown another one that parts from the chain that counts here. */
+  | {
+      readonly event: "recovery-key" | "recovery-key-rival";
+      readonly siteId: SiteId;
+      /** The first has number 1. */
+      readonly number: number;
+    };
 
 /** What became of one entry that was offered. */
 export type Admission = "admitted" | "known" | "withdrawn" | "not-allowed" | "site-full" | "fork";
@@ -35,12 +40,4 @@ export interface Offer {
   readonly certificates?: readonly Uint8Array[];
   readonly forks?: readonly ForkProof[];
   readonly entries?: readonly Uint8Array[];
-}
-
-/** What one call has changed in memory, and what it has yet to keep. */
-export interface Round {
-  readonly changes: LedgerChange[];
-  readonly admitted: HeldEntry[];
-  /** Those whose sites may not speak, or not yet. */
-  readonly unkept: Map<LogId, Log>;
 }

@@ -5,7 +5,7 @@
  */
 import { hash } from "node:crypto";
 import { type CborMap, type CborValue, decodeCbor, encodeCbor } from "#protocol/cbor.ts";
-import { type EpochCertificate, epochCertificateBody, parseEpochCertificate } from "#protocol/epoch-certificate.ts";
+import { type VerifiedCertificate, epochCertificateBody, parseEpochCertificate } from "#protocol/epoch-certificate.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { type EntryId, type LogId, parseEntryId, parseLogId, uuidFromBytes, uuidToBytes } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
@@ -14,7 +14,7 @@ import { type Ed25519Verifier, ed25519Verifier, signEd25519 } from "#protocol/ra
 /** A certificate, and the log that it opens. */
 export interface Log {
   readonly id: LogId;
-  readonly certificate: EpochCertificate;
+  readonly certificate: VerifiedCertificate;
   /** As it came. */
   readonly bytes: Uint8Array;
 }
@@ -99,6 +99,14 @@ export function verifyEntry(entry: Entry, log: Log): void {
   if (verifier === undefined) verifiers.set(log, (verifier = ed25519Verifier(log.certificate.peerPublicKey)));
   if (entry.logId !== log.id || !verifier(Buffer.concat([DOMAIN, entry.body]), entry.signature))
     throw new CostorError("signature-invalid", `entry ${entry.seq} of log ${entry.logId} is not signed by its author`);
+}
+
+/** Throws `signature-invalid`, and `bad-encoding` for entries that do not exclude each other. */
+export function verifyFork(proof: readonly [Uint8Array, Uint8Array], log: Log): void {
+  const [first, second] = proof.map(parseEntry) as [Entry, Entry];
+  for (const entry of [first, second]) verifyEntry(entry, log);
+  if (first.seq !== second.seq || first.hash === second.hash)
+    throw new CostorError("bad-encoding", "two entries that do not exclude each other prove no fork");
 }
 
 const sha256 = (bytes: Uint8Array): string => hash("sha256", bytes);

@@ -22,7 +22,7 @@ export const helloProtocol: Protocol = {
 
 export interface HelloComponents {
   readonly membership: Pick<Membership, "roleOf">;
-  readonly ledger: Pick<Ledger, "currentLog" | "log" | "offer">;
+  readonly ledger: Pick<Ledger, "currentLog" | "log" | "offer" | "recoveryKeys">;
 }
 
 const requestSchema = v.object({ certificate: bytes });
@@ -63,8 +63,10 @@ function mayBe({ certificate }: Log, { membership }: HelloComponents): boolean {
 /** One that would be its site's current machine. */
 function isNewMachine(log: Log, components: HelloComponents): boolean {
   if (!mayBe(log, components) || components.ledger.log(log.id) !== undefined) return false;
-  const current = components.ledger.currentLog(log.certificate.siteId)?.log;
-  return current === undefined || compareLogs(log, current) < 0;
+  const { siteId, chain } = log.certificate;
+  const current = components.ledger.currentLog(siteId)?.log;
+  const hasNewerKey = chain.length > components.ledger.recoveryKeys.chainOf(siteId).length;
+  return current === undefined || hasNewerKey || compareLogs(log, current) < 0;
 }
 
 /**

@@ -1,11 +1,12 @@
 /** How a ledger lies in its store: keys, and reading it from its start. */
 import { decodeCbor, encodeCbor } from "#protocol/cbor.ts";
-import type { LogId } from "#protocol/ids.ts";
+import { type LogId, type SiteId, parseSiteId } from "#protocol/ids.ts";
+import { type RecoveryLink, parseRecoveryChain } from "#protocol/recovery-chain.ts";
 import { type Log, openLog, parseEntry } from "./entry.ts";
 import type { LedgerChange, LedgerStore } from "./ledger-store.ts";
 import { type ForkProof, type HeldEntry, holdEntry } from "./log-state.ts";
 
-const PREFIX = { log: "log/", entry: "entry/", fork: "fork/" } as const;
+const PREFIX = { log: "log/", entry: "entry/", fork: "fork/", chain: "chain/" } as const;
 const SEQ_DIGITS = 16;
 
 export const entryKey = (logId: LogId, seq: number): string =>
@@ -20,17 +21,33 @@ export const keepFork = (logId: LogId, proof: ForkProof): LedgerChange => ({
   value: encodeCbor(proof),
 });
 
+export const keepChain = (siteId: SiteId, chain: readonly RecoveryLink[]): LedgerChange => ({
+  key: `${PREFIX.chain}${siteId}`,
+  value: encodeCbor(chain.map(({ bytes }) => bytes)),
+});
+
+const FORGOTTEN_AT_ONCE_COUNT = 1000;
+
+export async function forgetEntries(store: LedgerStore, logId: LogId, seqs: Iterable<number>): Promise<void> {
+  const keys = [...seqs].map((seq) => entryKey(logId, seq));
+  for (let at = 0; at < keys.length; at += FORGOTTEN_AT_ONCE_COUNT)
+    await store.write(keys.slice(at, at + FORGOTTEN_AT_ONCE_COUNT).map((key) => ({ key, value: undefined })));
+}
+
 export interface KeptLedger {
   readonly logs: readonly Log[];
   /** All that were ever admitted. */
   readonly entries: readonly HeldEntry[];
   readonly forks: readonly { readonly logId: LogId; readonly seq: number; readonly proof: ForkProof }[];
+  /** Of the recovery keys of each site that has another one than its first. */
+  readonly chains: ReadonlyMap<SiteId, readonly RecoveryLink[]>;
 }
 
 export async function readKeptLedger(store: LedgerStore): Promise<KeptLedger> {
   const logs: Log[] = [];
   const entries: HeldEntry[] = [];
   const forks: KeptLedger["forks"][number][] = [];
+  const chains = new Map<SiteId, readonly RecoveryLink[]>();
   for await (const { key, value } of store.all()) {
     if (key.startsWith(PREFIX.log)) logs.push(openLog(value));
     else if (key.startsWith(PREFIX.entry)) entries.push(holdEntry(parseEntry(value)));
@@ -38,7 +55,10 @@ export async function readKeptLedger(store: LedgerStore): Promise<KeptLedger> {
       const proof = decodeCbor(value) as unknown as ForkProof;
       const { logId, seq } = parseEntry(proof[0]);
       forks.push({ logId, seq, proof });
+    } else if (key.startsWith(PREFIX.chain)) {
+      const siteId = parseSiteId(key.slice(PREFIX.chain.length));
+      chains.set(siteId, parseRecoveryChain(decodeCbor(value) as unknown as Uint8Array[], siteId));
     }
   }
-  return { logs, entries, forks };
+  return { logs, entries, forks, chains };
 }

@@ -7,14 +7,18 @@
  * after the other.
  */
 import type { CborMap } from "#protocol/cbor.ts";
-import { CostorError, assertInvariant } from "#protocol/errors.ts";
+import { CostorError } from "#protocol/errors.ts";
 import type { EntryId, LogId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
-import type { Admission, Admitted, LedgerEvent, Offer, Round, Speakers } from "./admission.ts";
-import { type Entry, type Log, openLog, parseEntry, signEntry, verifyEntry } from "./entry.ts";
-import { entryKey, keepEntry, keepFork, keepLog, readKeptLedger } from "./kept-ledger.ts";
+import type { RecoveryLink } from "#protocol/recovery-chain.ts";
+import type { Admission, Admitted, LedgerEvent, Offer, Speakers } from "./admission.ts";
+import { type Entry, type Log, openLog, parseEntry, signEntry, verifyEntry, verifyFork } from "./entry.ts";
+import { entryKey, keepEntry, keepFork, forgetEntries, keepLog, readKeptLedger } from "./kept-ledger.ts";
 import type { LedgerChange, LedgerStore } from "./ledger-store.ts";
 import { type ForkProof, type HeldEntry, type LogState, holdEntry } from "./log-state.ts";
+import { RecoveryKeys, chainSaidIn } from "./recovery-keys.ts";
+import { replay } from "./replay.ts";
+import { Round } from "./round.ts";
 import { Replica } from "./replica.ts";
 import type { Head } from "./roster.ts";
 import type { SeqRanges } from "./seq-ranges.ts";
@@ -27,11 +31,10 @@ export interface LedgerComponents {
   readonly onEvent?: (event: LedgerEvent) => void;
 }
 
-const FORGOTTEN_AT_ONCE_COUNT = 1000;
-
 export class Ledger {
   readonly #components: LedgerComponents;
   readonly #listeners: ((admitted: Admitted) => void)[] = [];
+  readonly #keys = new RecoveryKeys();
   #replica = new Replica();
   /** Logs whose certificates are in the store. */
   #keptLogs = new Set<LogId>();
@@ -52,32 +55,16 @@ export class Ledger {
 
   /** Reads the store from its start: also when others may speak, and after a write of which it is not known how far it came. */
   async #load(): Promise<void> {
-    const { logs, forks, ...kept } = await readKeptLedger(this.#components.store);
-    let waiting = kept.entries;
+    const kept = await readKeptLedger(this.#components.store);
     // From here on nothing waits: nobody sees half of it.
-    const replica = new Replica();
-    this.#replica = replica;
-    this.#keptLogs = new Set(logs.map(({ id }) => id));
-    const applyAllowed = (): void => {
-      waiting = waiting.filter((held) => {
-        const state = replica.log(held.logId);
-        if (state === undefined || held.seq > state.boundary) return true;
-        replica.apply(held);
-        return false;
-      });
-    };
-    const isAllowed = (log: Log): boolean => this.#lastAllowedSeq(log) >= 0;
-    const later = logs.filter((log) => !isAllowed(log));
-    for (const log of logs.filter(isAllowed)) replica.addLog(log, this.#lastAllowedSeq(log));
-    applyAllowed();
-    // Guests may speak by entries of members, which are there now.
-    for (const log of later) replica.addLog(log, this.#lastAllowedSeq(log));
-    applyAllowed();
+    this.#keys.restore(kept.chains);
+    this.#keptLogs = new Set(kept.logs.map(({ id }) => id));
+    this.#replica = new Replica();
+    replay(this.#replica, kept, {
+      counts: (log) => this.#keys.counts(log),
+      lastAllowedSeq: (log) => this.#lastAllowedSeq(log),
+    });
     this.#meetGuests();
-    for (const { logId, seq, proof } of forks) {
-      const state = replica.log(logId)!;
-      if (seq <= state.boundary) state.fork = proof;
-    }
   }
 
   /** Another value after each change of logs, or of the guests that are let in: who may speak may be others then. */
@@ -103,6 +90,11 @@ export class Ledger {
   /** The proof that two machines have written the site's current log; one in an older log has ended with it. */
   forkOf(siteId: SiteId): ForkProof | undefined {
     return this.currentLog(siteId)?.fork;
+  }
+
+  /** Which recovery keys sites have, as far as is known here. */
+  get recoveryKeys(): Pick<RecoveryKeys, "chainOf" | "counts" | "hasRival"> {
+    return this.#keys;
   }
 
   log(logId: LogId): LogState | undefined {
@@ -161,11 +153,7 @@ export class Ledger {
       if (state === undefined) return 0;
       const { hidden } = state;
       const gone = hidden.without(hidden.without(ranges));
-      const keys = [...gone].map((seq) => entryKey(logId, seq));
-      for (let at = 0; at < keys.length; at += FORGOTTEN_AT_ONCE_COUNT) {
-        const changes = keys.slice(at, at + FORGOTTEN_AT_ONCE_COUNT).map((key) => ({ key, value: undefined }));
-        await this.#components.store.write(changes);
-      }
+      await forgetEntries(this.#components.store, logId, gone);
       state.forget(gone);
       return gone.count;
     });
@@ -188,7 +176,7 @@ export class Ledger {
    */
   offer({ certificates = [], forks = [], entries = [] }: Offer): Promise<Admission[]> {
     return this.#inTurn(async () => {
-      const round: Round = { changes: [], admitted: [], unkept: new Map() };
+      const round = new Round();
       const admissions: Admission[] = [];
       let failure: unknown;
       try {
@@ -213,7 +201,7 @@ export class Ledger {
     return this.#inTurn(async () => {
       const seq = (this.log(log.id)?.known.last ?? -1) + 1;
       const bytes = signEntry({ ...own, logId: log.id, seq }, peerSeed);
-      const round: Round = { changes: [], admitted: [], unkept: new Map() };
+      const round = new Round();
       this.#offerCertificate(log, round);
       const admission = await this.#offerEntry(bytes, round);
       await this.#finish(round, true);
@@ -222,7 +210,7 @@ export class Ledger {
     });
   }
 
-  async #finish({ changes, admitted }: Round, own: boolean): Promise<void> {
+  async #finish({ changes, admitted, hasNewKey }: Round, own: boolean): Promise<void> {
     if (changes.length > 0) {
       try {
         await this.#components.store.write(changes);
@@ -232,9 +220,11 @@ export class Ledger {
         throw error;
       }
     }
-    if (this.#replica.guestsState !== this.#settledGuests) await this.#settle();
-    for (const { logId, seq, kind } of admitted) {
-      const { siteId } = this.log(logId)!.log.certificate;
+    const sites = admitted.map(({ logId }) => this.log(logId)!.log.certificate.siteId);
+    if (hasNewKey) await this.#load();
+    else if (this.#replica.guestsState !== this.#settledGuests) await this.#settle();
+    for (const [index, { logId, seq, kind }] of admitted.entries()) {
+      const siteId = sites[index]!;
       for (const listener of this.#listeners) listener({ siteId, logId, seq, kind, own });
     }
   }
@@ -259,13 +249,20 @@ export class Ledger {
     return this.logsOf(certificate.siteId).length < limits.ledgerLogsPerSiteCount;
   }
 
-  #lastAllowedSeq({ id, certificate }: Log): number {
-    return this.#components.speakers.lastAllowedSeq(certificate.siteId, id);
+  #lastAllowedSeq(log: Log): number {
+    const { id, certificate } = log;
+    return this.#keys.counts(log) ? this.#components.speakers.lastAllowedSeq(certificate.siteId, id) : -1;
   }
 
-  #offerCertificate(log: Log, { changes, unkept }: Round): LogState | undefined {
+  #offerCertificate(log: Log, round: Round): LogState | undefined {
+    const { changes, unkept } = round;
+    const { siteId, chain } = log.certificate;
+    if (this.#components.speakers.lastAllowedSeq(siteId, log.id) >= 0) this.#learn(siteId, chain, round);
     const known = this.log(log.id);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      if (chain.length > known.log.certificate.chain.length && this.#keys.counts(log)) round.keepAnew(log);
+      return known;
+    }
     const boundary = this.#lastAllowedSeq(log);
     if (boundary < 0 || !this.#hasRoomForLog(log)) {
       unkept.set(log.id, log);
@@ -273,6 +270,16 @@ export class Ledger {
     }
     this.#keepLog(log, changes);
     return this.#replica.addLog(log, boundary);
+  }
+
+  /** A longer chain of a site's recovery keys. */
+  #learn(siteId: SiteId, chain: readonly RecoveryLink[], round: Round): void {
+    const news = this.#keys.learn(siteId, chain);
+    if (news === "known") return;
+    const number = chain.length + 1;
+    this.#components.onEvent?.({ event: news === "rival" ? "recovery-key-rival" : "recovery-key", siteId, number });
+    if (news === "rival") return;
+    round.keepChain(siteId, chain);
   }
 
   #keepLog(log: Log, changes: LedgerChange[]): void {
@@ -290,12 +297,16 @@ export class Ledger {
     if (state?.held(entry.seq)?.hash === entry.hash) return "known";
     verifyEntry(entry, log);
     if (state === undefined || entry.seq > this.#lastAllowedSeq(log)) return "not-allowed";
+    // Also when it is withdrawn: whoever has the former key may have done that.
+    const { siteId } = log.certificate;
+    const chain = chainSaidIn(entry, siteId);
+    if (chain !== undefined) this.#learn(siteId, chain, round);
     if (state.isWithdrawn(entry.seq)) return "withdrawn";
     if (state.held(entry.seq) !== undefined) {
-      if (state.fork === undefined) this.#keepFork(state, [await this.#firstOf(entry, round), bytes], entry.seq, round);
+      if (state.fork === undefined)
+        this.#keepFork(state, [await round.entryAt(entry, this.#components.store), bytes], entry.seq, round);
       return "fork";
     }
-    const { siteId } = log.certificate;
     if (!this.#replica.site(siteId)!.hasRoomFor(bytes)) {
       this.#components.onEvent?.({ event: "site-full", siteId });
       return "site-full";
@@ -309,22 +320,12 @@ export class Ledger {
     return "admitted";
   }
 
-  /** The bytes of the entry that holds the place which `entry` wants. */
-  async #firstOf({ logId, seq }: Entry, { changes }: Round): Promise<Uint8Array> {
-    const key = entryKey(logId, seq);
-    const first = changes.find((change) => change.key === key)?.value ?? (await this.#components.store.get(key));
-    assertInvariant(first !== undefined, "an entry in force is in the store", { logId, seq });
-    return first;
-  }
-
   /** Proofs are good also where the entries are withdrawn: so replicas that saw the retire first learn of the fork too. */
   #offerFork(proof: ForkProof, round: Round): void {
-    const [first, second] = proof.map(parseEntry) as [Entry, Entry];
+    const first = parseEntry(proof[0]);
     const state = this.log(first.logId);
     if (state === undefined) throw unknownLog(first);
-    for (const entry of [first, second]) verifyEntry(entry, state.log);
-    if (first.seq !== second.seq || first.hash === second.hash)
-      throw new CostorError("bad-encoding", "two entries that do not exclude each other prove no fork");
+    verifyFork(proof, state.log);
     if (state.fork === undefined && first.seq <= this.#lastAllowedSeq(state.log))
       this.#keepFork(state, proof, first.seq, round);
   }

@@ -138,7 +138,8 @@ export class Membership implements Speakers {
         throw new CostorError("roster-invalid", `roster ${first.number} follows none of this site's chain`);
       const signers = new Set<SiteId>();
       for (const roster of rosters) {
-        for (const signer of checkSuccessor(previous, roster)) signers.add(signer);
+        for (const signer of checkSuccessor(previous, roster, (log) => this.#ledger?.recoveryKeys.counts(log) ?? true))
+          signers.add(signer);
         previous = roster;
       }
       if (first.number <= current.number && !isPreferred(current, { rosters, signers })) return false;

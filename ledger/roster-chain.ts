@@ -5,6 +5,7 @@
  */
 import { CostorError } from "#protocol/errors.ts";
 import type { FederationId, SiteId } from "#protocol/ids.ts";
+import type { Log } from "./entry.ts";
 import { type Head, type Roster, type RosterFields, encodeRosterBody, signersOf } from "./roster.ts";
 
 /** The one thing in which a roster differs from the one before. */
@@ -75,12 +76,12 @@ export function checkFirst(roster: Roster, federationId: FederationId): void {
     throw invalid(roster, "it is not the federation's first");
 }
 
-/** Whoever has signed it. Throws `roster-invalid` unless it may follow, and `signature-invalid`. */
-export function checkSuccessor(previous: Roster, next: Roster): SiteId[] {
+/** Whoever has signed it, by logs that count. Throws `roster-invalid` unless it may follow, and `signature-invalid`. */
+export function checkSuccessor(previous: Roster, next: Roster, counts?: (log: Log) => boolean): SiteId[] {
   if (changeOf(previous, next) === undefined)
     throw invalid(next, "it does not follow from the one before by one change");
   const members = new Set(previous.members.map(({ siteId }) => siteId));
-  const signers = signersOf(next);
+  const signers = signersOf(next, counts);
   if (signers.some((siteId) => !members.has(siteId)) || signers.length < majorityCountOf(previous))
     throw invalid(next, "it is not signed by more than half of the members before it");
   return signers;

@@ -150,13 +150,16 @@ export function parseRoster(bytes: Uint8Array): Roster {
   return { ...parseRosterBody(body), signatures, bytes };
 }
 
-/** The sites that have signed. Throws `signature-invalid` when one has not, or is there twice or out of order. */
-export function signersOf({ body, signatures }: Roster): SiteId[] {
+/**
+ * The sites that have signed. Throws `signature-invalid` when one has not, or by a log that does not count, or is there twice or out of
+ * order.
+ */
+export function signersOf({ body, signatures }: Roster, counts: (log: Log) => boolean = () => true): SiteId[] {
   const signers: SiteId[] = [];
   for (const { certificate, signature } of signatures) {
     const log = openLog(certificate);
     const { siteId } = log.certificate;
-    if (!isRosterSignature(body, signature, log) || (signers.length > 0 && signers.at(-1)! >= siteId))
+    if (!isRosterSignature(body, signature, log) || !counts(log) || (signers.length > 0 && signers.at(-1)! >= siteId))
       throw new CostorError("signature-invalid", `the roster is not signed by site ${siteId}`);
     signers.push(siteId);
   }

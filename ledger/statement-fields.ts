@@ -103,6 +103,12 @@ export const bytes = (lengthBytes?: number): Field<Buffer> => ({
   encode: (value) => value,
 });
 
+/** Links of recovery keys, each as it was signed. */
+export const chain: Field<readonly Buffer[]> = {
+  schema: v.pipe(v.array(bytes().schema), v.maxLength(limits.recoveryKeysCount)),
+  encode: (value) => value,
+};
+
 /** For people's eyes: no control characters. */
 const textSchema = v.pipe(v.string(), v.maxLength(limits.ledgerTextCharacters), v.regex(/^\P{Cc}*$/u));
 export const text: Field<string> = { schema: textSchema, encode: (value) => value };

@@ -10,6 +10,7 @@ import * as v from "valibot";
 import type { CborMap } from "#protocol/cbor.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
+import { parseRecoveryChain } from "#protocol/recovery-chain.ts";
 import { type Entry, openLog } from "./entry.ts";
 import { RETIRE_KIND, type Retire, readRetire, retireData } from "./retire.ts";
 import * as field from "./statement-fields.ts";
@@ -109,6 +110,8 @@ const kinds = {
     { agent: field.agent, snapshot: field.snapshot, sealed: field.bytes() },
     ({ agent, snapshot }) => `${agent}/${snapshot}`,
   ),
+  /** The links of the site's recovery keys after the first. */
+  "recovery-key": kind({ site: field.site, chain: field.chain }, () => ""),
   /** A part of what a new machine of the site needs. */
   state: kind({ part: field.text, sealed: field.bytes() }, ({ part }) => part),
 };
@@ -166,6 +169,7 @@ function readPlain(name: string, data: CborMap): [Statement] | undefined {
 function isTrue(statement: Statement): boolean {
   if (statement.kind === "consent")
     return createHash("sha256").update(statement.body).digest("hex") === statement.roster;
+  if (statement.kind === "recovery-key") return parseRecoveryChain(statement.chain, statement.site).length > 0;
   if (statement.kind !== "guest") return true;
   const { certificate, site } = statement;
   return certificate.length <= limits.epochCertificateBytes && openLog(certificate).certificate.siteId === site;

@@ -122,8 +122,12 @@ export const limits = {
   sealedStatementBytes: 60 * KIB,
   /** Most shares of one recovery kit: more people than that are never brought together in an emergency. */
   kitSharesCount: 16,
-  /** Largest epoch certificate. */
-  epochCertificateBytes: 1 * KIB,
+  /** Most recovery keys that a site has had: a new kit every five years. */
+  recoveryKeysCount: 8,
+  /** Most logs that a former recovery key has opened and that count on: one for each recovery in its time. */
+  recoveryLinkLogsCount: 16,
+  /** Largest epoch certificate: with the chain of its recovery keys. */
+  epochCertificateBytes: 4 * KIB,
   /** Most entries of one site that are in force: fifty times what fifty agents need in ten years. */
   ledgerEntriesPerSiteCount: 100_000,
   /** Most bytes of one site's entries in force: a hostile one costs its peers no more memory and disk than so much, by a small factor. */
@@ -147,7 +151,7 @@ export const limits = {
   /** Largest body of a roster: with a signature it fits an entry of the ledger. */
   rosterBodyBytes: 56 * KIB,
   /** Largest roster, with signatures of all members. */
-  rosterBytes: 128 * KIB,
+  rosterBytes: 640 * KIB,
   /** Most rosters of a chain: a hundred changes a year for forty years. */
   rosterChainCount: 4096,
   /** Most rosters at once of a chain that leaves one's own. */
@@ -183,17 +187,17 @@ export const limits = {
   /** Requests of one synchronisation that are answered. */
   syncRequestsCount: 20_000,
   /** Largest message that is spread: an entry and its certificate. */
-  gossipBytes: 66 * KIB,
+  gossipBytes: 70 * KIB,
   /** Least rate that copies to other sites can be limited to: a prime in twenty minutes. */
   leastBytesPerSecond: 4 * KIB,
   /** Longest text of an invitation: 16 addresses of 260 characters in base32. */
   invitationCharacters: 8192,
   /** Largest frame of a joiner, which anybody may send: a secret, a certificate and a name. */
-  joinRequestBytes: 4 * KIB,
+  joinRequestBytes: 6 * KIB,
   /** Largest answer that a joiner takes: a certificate and a chain of rosters. */
   joinAnswerBytes: 32 * MIB,
   /** Largest frame of a machine that says hello, which anybody may do, and of the answer: a certificate. */
-  helloFrameBytes: 4 * KIB,
+  helloFrameBytes: 5 * KIB,
   /** Hellos that are listened to: each costs the check of a signature. */
   hellosPerMinuteCount: 60,
   /** Most statements of one entry of the ledger: all slices of an owner four times. */

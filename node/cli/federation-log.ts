@@ -24,6 +24,13 @@ export class FederationLog {
         return log.error(event, "two machines write as one site: see `costor federation status`");
       case "site-full":
         return this.#refusals.refused("it has more to say than the ledger takes of it", event.siteId);
+      case "recovery-key":
+        return log.warn(event, "a site has a new recovery key; what the former one signs does not count any more");
+      case "recovery-key-rival":
+        return this.#refusals.refused(
+          "two new recovery keys in one place: see `costor federation status`",
+          event.siteId,
+        );
       case "sync-failed":
         if (isCostorError(event.error, "peer-misbehaved"))
           return this.#refusals.refused(`synchronising: ${textOf(event.error)}`, event.peer);

@@ -5,8 +5,12 @@ import { SeqRanges } from "#ledger/seq-ranges.ts";
 import { type Statement, entryOf } from "#ledger/statements.ts";
 import { signEpochCertificate } from "#protocol/epoch-certificate.ts";
 import { type SiteId, makeUuidV7, parseEntryId } from "#protocol/ids.ts";
-import { deriveRecoveryKey, siteIdOf } from "#protocol/keys.ts";
+import { type RecoveryKey, deriveRecoveryKey, siteIdOf } from "#protocol/keys.ts";
 import { publicKeyOf } from "#protocol/raw-keys.ts";
+
+/** The site's first recovery key. */
+export const recoveryKeyOf = (site: string): RecoveryKey =>
+  deriveRecoveryKey(createHash("sha256").update(site).digest());
 
 /** A machine that acts as a site for one epoch: the same names are the same site and machine. */
 export class LedgerAuthor {
@@ -14,8 +18,9 @@ export class LedgerAuthor {
   readonly seed: Buffer;
   nextSeq = 0;
 
-  constructor(site: string, epoch = 1, machine = "machine") {
-    const recovery = deriveRecoveryKey(createHash("sha256").update(site).digest());
+  /** `kit`: a later recovery key of the site, and the links that lead to it. */
+  constructor(site: string, epoch = 1, machine = "machine", kit?: { seed: Uint8Array; chain: readonly Uint8Array[] }) {
+    const recovery = recoveryKeyOf(site);
     this.seed = createHash("sha256").update(`${site} ${epoch} ${machine}`).digest();
     const certificate = {
       siteId: siteIdOf(recovery.publicKey),
@@ -23,7 +28,7 @@ export class LedgerAuthor {
       epoch,
       previousHead: null,
     };
-    this.log = openLog(signEpochCertificate(certificate, recovery.seed));
+    this.log = openLog(signEpochCertificate(certificate, kit?.seed ?? recovery.seed, kit?.chain));
   }
 
   get siteId(): SiteId {

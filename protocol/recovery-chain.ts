@@ -1,0 +1,111 @@
+/**
+ * How a new recovery key takes the place of a site's former one: by a link that the former one has signed. Links make a chain from
+ * the first key, whose hash is the SiteId. docs/specs/keys.md
+ *
+ * A link names the logs that the former key has opened and that count. What that key signs later, whoever has it, opens none.
+ */
+import { createHash } from "node:crypto";
+import * as v from "valibot";
+import { type CborMap, decodeCbor, encodeCbor } from "./cbor.ts";
+import { CostorError } from "./errors.ts";
+import { type LogId, type SiteId, parseLogId, parseSiteId } from "./ids.ts";
+import { siteIdOf } from "./keys.ts";
+import { limits } from "./limits.ts";
+import { isSmallOrder, publicKeyOf, rawKeyBytes, signEd25519, verifyEd25519 } from "./raw-keys.ts";
+
+export interface RecoveryLinkFields {
+  readonly siteId: SiteId;
+  /** Of the new key; the first key of a site has number 1. */
+  readonly number: number;
+  /** The new recovery public key, 32 bytes. */
+  readonly key: Uint8Array;
+  /** Of the logs that the former key has opened those that count, ascending. */
+  readonly logs: readonly LogId[];
+}
+
+export interface RecoveryLink extends RecoveryLinkFields {
+  /** SHA-256 of the body, 64 hex digits. */
+  readonly hash: string;
+  /** As it came. */
+  readonly bytes: Uint8Array;
+}
+
+const DOMAIN = Buffer.from("costor/v1/recovery-key\0");
+const HASH_BYTES = 32;
+const SIGNATURE_BYTES = 64;
+const bytesOf = (lengthBytes?: number) =>
+  v.pipe(
+    v.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === (lengthBytes ?? value.length)),
+    v.transform((bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)),
+  );
+const idOf = <Id>(read: (hex: string) => Id) =>
+  v.pipe(
+    bytesOf(HASH_BYTES),
+    v.transform((bytes) => read(bytes.toString("hex"))),
+  );
+const linkSchema = v.strictObject({ body: bytesOf(), key: bytesOf(rawKeyBytes), signature: bytesOf(SIGNATURE_BYTES) });
+const bodySchema = v.strictObject({
+  key: bytesOf(rawKeyBytes),
+  logs: v.pipe(
+    v.array(idOf(parseLogId)),
+    v.maxLength(limits.recoveryLinkLogsCount),
+    v.check((logs) => logs.every((log, index) => index === 0 || logs[index - 1]! < log), "its logs do not ascend"),
+  ),
+  number: v.number(),
+  site: idOf(parseSiteId),
+});
+const signedBytes = (body: Uint8Array): Buffer => Buffer.concat([DOMAIN, body]);
+
+/** Throws `limit-exceeded` for more logs than a link may name. */
+export function signRecoveryLink({ siteId, number, key, logs }: RecoveryLinkFields, formerSeed: Uint8Array): Buffer {
+  if (logs.length > limits.recoveryLinkLogsCount || number > limits.recoveryKeysCount)
+    throw new CostorError(
+      "limit-exceeded",
+      "a site has no more recovery keys, or names no more logs, than the limits say",
+    );
+  const body = encodeCbor({
+    site: Buffer.from(siteId, "hex"),
+    number,
+    key,
+    logs: logs.map((log) => Buffer.from(log, "hex")),
+  });
+  return encodeCbor({
+    body,
+    key: publicKeyOf("ed25519", formerSeed),
+    signature: signEd25519(formerSeed, signedBytes(body)),
+  });
+}
+
+/**
+ * The links from a site's first key on. Throws `bad-encoding`, `bad-id`, `limit-exceeded`, and `signature-invalid` unless each is signed by the
+ * key before it.
+ */
+export function parseRecoveryChain(chain: readonly Uint8Array[], siteId: SiteId): RecoveryLink[] {
+  if (chain.length >= limits.recoveryKeysCount)
+    throw new CostorError("limit-exceeded", `a site has at most ${limits.recoveryKeysCount} recovery keys`);
+  const links: RecoveryLink[] = [];
+  for (const bytes of chain) {
+    const { link, signer } = parseLink(bytes);
+    const former = links.at(-1);
+    const follows = former === undefined ? siteIdOf(signer) === siteId : signer.equals(former.key);
+    if (!follows || link.siteId !== siteId || link.number !== links.length + 2)
+      throw new CostorError("signature-invalid", `a recovery key of site ${siteId} is not signed by the one before it`);
+    links.push(link);
+  }
+  return links;
+}
+
+function parseLink(bytes: Uint8Array): { link: RecoveryLink; signer: Buffer } {
+  const { body, key: signer, signature } = parse(linkSchema, bytes);
+  const { key, logs, number, site } = parse(bodySchema, body);
+  if (isSmallOrder(key) || !verifyEd25519(signer, signedBytes(body), signature))
+    throw new CostorError("signature-invalid", "a new recovery key is not signed by the one that it names");
+  const hash = createHash("sha256").update(body).digest("hex");
+  return { link: { siteId: site, number, key, logs, hash, bytes }, signer };
+}
+
+function parse<Output>(schema: v.GenericSchema<unknown, Output>, bytes: Uint8Array): Output {
+  const parsed = v.safeParse(schema, { ...(decodeCbor(bytes) as CborMap) });
+  if (parsed.success) return parsed.output;
+  throw new CostorError("bad-encoding", `not a link of recovery keys: ${parsed.issues[0].message}`);
+}
