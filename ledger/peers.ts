@@ -6,6 +6,9 @@
  */
 import type { PeerKey } from "#protocol/ids.ts";
 
+/** In one piece, or in several that belong end to end. */
+export type Frame = Uint8Array | readonly Uint8Array[];
+
 /** Frames both ways, in order, whole or not at all. One protocol's conversation with one peer. */
 export interface Channel {
   readonly peer: PeerKey;
@@ -13,7 +16,7 @@ export interface Channel {
    * Resolves when the channel takes more: a slow reader slows its writer. The bytes are not the caller's to change until then.
    * Throws `peer-unreachable` once the channel has ended, `limit-exceeded` for a frame above the protocol's limit.
    */
-  send(frame: Uint8Array): Promise<void>;
+  send(frame: Frame): Promise<void>;
   /**
    * The next frame; undefined when the other side has closed and all its frames were taken. One call at a time.
    * Throws `peer-unreachable` when the channel broke, and `limit-exceeded` (and ends the channel) when a larger frame comes

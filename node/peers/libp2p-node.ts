@@ -1,5 +1,4 @@
 /** Puts js-libp2p together with CoStor's limits: transports, encryption, multiplexer and services. */
-import { noise } from "@chainsafe/libp2p-noise";
 import { circuitRelayServer, circuitRelayTransport } from "@libp2p/circuit-relay-v2";
 import type { GossipSub } from "@libp2p/gossipsub";
 import { type Identify, identify } from "@libp2p/identify";
@@ -14,7 +13,7 @@ import type { Admission } from "./admission.ts";
 import { gossipService } from "./gossip.ts";
 import { lanDiscovery } from "./lan-discovery.ts";
 import { guardMuxer } from "./muxer-guard.ts";
-import { noiseCrypto } from "./noise-crypto.ts";
+import { noiseStreams } from "./noise-streams.ts";
 import type { PeerLimits } from "./peer-limits.ts";
 import { protocolGate } from "./protocol-gate.ts";
 import type { RefusalLog } from "./refusal-log.ts";
@@ -67,7 +66,7 @@ export async function makeLibp2pNode(components: Libp2pNodeComponents, init: Lib
       webSockets(),
       circuitRelayTransport(),
     ],
-    connectionEncrypters: [noise({ crypto: noiseCrypto })],
+    connectionEncrypters: [noiseStreams()],
     streamMuxers: [() => guardMuxer(makeMuxer(), { limits })],
     connectionGater: admission.gater(),
     // Its pings would reach unknown peers too; keep-alive.ts asks the members.

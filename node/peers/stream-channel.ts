@@ -9,13 +9,13 @@ import { StreamSource } from "./stream-source.ts";
 import { assertInvariant, CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { noteDropped } from "#protocol/young-garbage.ts";
-import type { Channel, Protocol } from "#ledger/peers.ts";
+import type { Channel, Frame, Protocol } from "#ledger/peers.ts";
 
 /**
- * A frame goes out in copies of so much of it, the first behind the header: nobody says when libp2p is done with bytes, and so the frame
- * is its owner's again as soon as it is sent.
+ * A frame goes out in copies of so much of it: nobody says when libp2p is done with bytes, and so the frame is its owner's again as soon as
+ * it is sent. With Yamux's header before it a part fills four messages of Noise.
  */
-const pieceBytes = 128 * 1024;
+const partBytes = 4 * 65_519 - 12;
 /** So much may still wait for the window when the next frame is taken, so that there is always something to send. */
 const waitingBytes = 512 * 1024;
 
@@ -57,10 +57,11 @@ export class StreamChannel implements Channel {
     if (stream.status !== "open") clearInterval(this.watch);
   }
 
-  async send(frame: Uint8Array): Promise<void> {
-    const header = encodeFrameHeader(frame.length, this.protocol.maxFrameBytes);
+  async send(frame: Frame): Promise<void> {
+    const pieces = frame instanceof Uint8Array ? [frame] : frame;
+    const header = encodeFrameHeader(bytesOf(pieces), this.protocol.maxFrameBytes);
     // One after the other, so that no frame comes between the parts of another.
-    const sent = this.sending.then(() => this.write(header, frame));
+    const sent = this.sending.then(() => this.write([header, ...pieces]));
     this.sending = sent.catch(() => {});
     await sent;
   }
@@ -131,18 +132,17 @@ export class StreamChannel implements Channel {
     this.givenBytes = 0;
   }
 
-  private async write(header: Buffer, frame: Uint8Array): Promise<void> {
+  private async write(pieces: readonly Uint8Array[]): Promise<void> {
     if (this.closing !== undefined) throw this.fail("the channel was closed here");
     const { stream } = this;
     try {
-      for (let at = 0; at === 0 || at < frame.length; at += pieceBytes) {
-        const piece = frame.subarray(at, at + pieceBytes);
-        stream.send(Buffer.concat(at === 0 ? [header, piece] : [piece]));
-        this.sentBytes += piece.length;
+      for (const part of partsOf(pieces)) {
+        stream.send(part);
+        this.sentBytes += part.length;
+        // It is dropped on the way through encryption, and what was encrypted of it later.
+        noteDropped(2 * part.length);
         while (isFull(stream)) await movement(stream);
       }
-      // As much again was dropped on the way through encryption.
-      noteDropped(frame.length);
     } catch (cause) {
       throw this.fail("the channel broke", cause);
     }
@@ -203,6 +203,28 @@ export class StreamChannel implements Channel {
 
   private fail(message: string, cause?: unknown): CostorError {
     return this.failure ?? new CostorError("peer-unreachable", message, { cause, details: { peer: this.peer } });
+  }
+}
+
+const bytesOf = (pieces: readonly Uint8Array[]): number => pieces.reduce((sum, { length }) => sum + length, 0);
+
+/** All bytes of the pieces, in copies. */
+function* partsOf(pieces: readonly Uint8Array[]): Generator<Buffer> {
+  let leftBytes = bytesOf(pieces);
+  let part = Buffer.allocUnsafe(Math.min(partBytes, leftBytes));
+  let filledBytes = 0;
+  for (const piece of pieces) {
+    for (let at = 0; at < piece.length;) {
+      const takenBytes = Math.min(piece.length - at, part.length - filledBytes);
+      part.set(piece.subarray(at, at + takenBytes), filledBytes);
+      at += takenBytes;
+      filledBytes += takenBytes;
+      if (filledBytes < part.length) continue;
+      yield part;
+      leftBytes -= filledBytes;
+      part = Buffer.allocUnsafe(Math.min(partBytes, leftBytes));
+      filledBytes = 0;
+    }
   }
 }
 

@@ -6,7 +6,7 @@
  */
 import { compressSync, uncompressSync } from "lz4-napi";
 import * as v from "valibot";
-import { type StoredPrime, batchEntry, batchEntryBytes } from "#protocol/batch.ts";
+import { type StoredPrime, batchEntry } from "#protocol/batch.ts";
 import { type CborMap, decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
@@ -31,19 +31,13 @@ export const isBatch = (frame: Uint8Array): boolean => frame[0] === BATCH;
 /** The batch in a frame that is one: a view. */
 export const batchOf = (frame: Uint8Array): Uint8Array => frame.subarray(1);
 
-/** One copy of the primes: into the frame. */
-export function encodeBatch(primes: readonly StoredPrime[]): Buffer {
-  const lengthBytes = primes.reduce((sum, { stored }) => sum + batchEntryBytes(stored.length), 1);
-  const frame = Buffer.allocUnsafeSlow(lengthBytes);
-  frame[0] = BATCH;
-  let at = 1;
-  for (const prime of primes)
-    for (const piece of batchEntry(prime)) {
-      frame.set(piece, at);
-      at += piece.length;
-    }
-  return frame;
-}
+/** The pieces of a batch's frame. */
+export const batchPieces = (primes: readonly StoredPrime[]): Uint8Array[] => [
+  Buffer.of(BATCH),
+  ...primes.flatMap(batchEntry),
+];
+
+export const encodeBatch = (primes: readonly StoredPrime[]): Buffer => Buffer.concat(batchPieces(primes));
 
 /** Reads a message by its schema. Throws `bad-encoding`, `limit-exceeded` for what no honest peer sends. */
 export function decodeMessage<Schema extends v.GenericSchema>(

@@ -1,6 +1,6 @@
 /** An owner's, or a steward's, questions to a holder over one channel. docs/specs/replication.md, A run. */
 import type { Clock } from "#ledger/clock.ts";
-import type { Channel } from "#ledger/peers.ts";
+import type { Channel, Frame } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { PrimeId } from "#protocol/ids.ts";
@@ -50,7 +50,7 @@ export class HolderChannel implements Disposable {
     }
   }
 
-  async send(frame: Uint8Array): Promise<void> {
+  async send(frame: Frame): Promise<void> {
     await this.#channel.send(frame);
     this.#framesCount++;
   }

@@ -12,7 +12,6 @@ import type { Rng } from "#ledger/rng.ts";
 import { type HeldStatement, readStatements } from "#ledger/statements.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CostorError } from "#protocol/errors.ts";
-import { freeBuffer } from "#protocol/freed-buffer.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { HolderChannel, expectAnswer } from "./holder-channel.ts";
@@ -171,7 +170,6 @@ export class OwnerRun {
       underWay.push({ count, bytes });
       underWayBytes += bytes;
       await this.#holder.send(frame);
-      freeBuffer(frame);
     }
     while (underWay.length > 0) await takeAnswer();
     return !isPaused;

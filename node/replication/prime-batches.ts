@@ -5,7 +5,7 @@ import { isCostorError } from "#protocol/errors.ts";
 import { freeBuffer } from "#protocol/freed-buffer.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
-import { encodeBatch } from "./frame-codec.ts";
+import { batchPieces } from "./frame-codec.ts";
 
 /** A batch ends with the prime that reaches this. */
 const BATCH_BYTES = 4 * 1024 * 1024;
@@ -13,7 +13,8 @@ const BATCH_BYTES = 4 * 1024 * 1024;
 const READ_COUNT = 8;
 
 export interface BatchFrame {
-  readonly frame: Buffer;
+  /** Until the next one is asked for. */
+  readonly frame: readonly Uint8Array[];
   readonly count: number;
   /** Of the stored primes. */
   readonly bytes: number;
@@ -27,12 +28,11 @@ export async function* batchFrames(
 ): AsyncGenerator<BatchFrame> {
   let primes: StoredPrime[] = [];
   let bytes = 0;
-  const flush = (): BatchFrame => {
-    const frame = { frame: encodeBatch(primes), count: primes.length, bytes };
+  const flush = function* (): Generator<BatchFrame> {
+    yield { frame: batchPieces(primes), count: primes.length, bytes };
     for (const { stored } of primes) freeBuffer(stored);
     primes = [];
     bytes = 0;
-    return frame;
   };
   const readFrom = (at: number): Promise<StoredPrime[]> => {
     const read = readPrimes(store, ids.slice(at, at + READ_COUNT), onLacking);
@@ -48,10 +48,10 @@ export async function* batchFrames(
     for (const prime of read) {
       primes.push(prime);
       bytes += batchEntryBytes(prime.stored.length);
-      if (bytes >= BATCH_BYTES || primes.length >= limits.batchPrimesCount) yield flush();
+      if (bytes >= BATCH_BYTES || primes.length >= limits.batchPrimesCount) yield* flush();
     }
   }
-  if (primes.length > 0) yield flush();
+  if (primes.length > 0) yield* flush();
 }
 
 async function readPrimes(

@@ -61,6 +61,21 @@ export function testPeers(test: Suite, makePeers: MakePeers): void {
     });
   });
 
+  test("a frame in pieces comes as one, and its bytes are free once it is sent", async () => {
+    await withTwo(echoAll, async (caller, called) => {
+      const channel = await caller.open(called, echo);
+      for (const lengths of [[], [0], [1, 0, 2], [262_060, 1], [262_059, 262_064, 7], [3, 500_000, 12]]) {
+        const pieces = lengths.map((length) => randomBytes(length));
+        const whole = Buffer.concat(pieces);
+        await channel.send(pieces);
+        pieces.forEach((piece) => piece.fill(0));
+        assert.ok(whole.equals((await channel.receive())!), `${lengths}`);
+      }
+      await assert.rejects(channel.send([Buffer.alloc(echo.maxFrameBytes), Buffer.alloc(1)]), isTooLarge);
+      await channel.close();
+    });
+  });
+
   test("sends that do not wait for each other keep their order", async () => {
     await withTwo(echoAll, async (caller, called) => {
       const channel = await caller.open(called, echo);

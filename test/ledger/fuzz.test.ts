@@ -23,6 +23,7 @@ import { count } from "#test/support/level.ts";
 import { mutate } from "#test/support/mutation.ts";
 import { seededRandom } from "#test/support/recording-disk.ts";
 import { suite } from "#test/support/suite.ts";
+import { wholeFrame } from "#test/support/whole-frame.ts";
 
 const test = suite("ledger fuzz", { timeoutMs: 20 * 60_000 });
 
@@ -118,7 +119,7 @@ test("whole conversations with damaged frames end, with a code, and leave the le
     const [asking, answering] = channels;
     // A frame now and then is another.
     const send = answering.send.bind(answering);
-    answering.send = (frame) => send(chance() < 0.3 ? mutate([Buffer.from(frame)], chance) : frame);
+    answering.send = (frame) => send(chance() < 0.3 ? mutate([wholeFrame(frame)], chance) : frame);
     const results = await Promise.allSettled([
       pullFrom(asking, asker),
       answerSync(answering, founder).finally(() => answering.abort()),

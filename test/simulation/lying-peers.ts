@@ -3,6 +3,7 @@ import type { Channel, Protocol } from "#ledger/peers.ts";
 import type { Transport } from "#node/federation/transport.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import type { SeededRng } from "./seeded-rng.ts";
+import { wholeFrame } from "#test/support/whole-frame.ts";
 
 const LIE_RATIO = 0.1;
 const REMEMBERED_COUNT = 50;
@@ -80,7 +81,7 @@ export class LyingPeers implements Transport {
     return {
       peer: channel.peer,
       send: async (frame) => {
-        for (const lie of this.#lies(frame)) await channel.send(lie);
+        for (const lie of this.#lies(wholeFrame(frame))) await channel.send(lie);
       },
       receive: (signal) => channel.receive(signal),
       close: () => channel.close(),

@@ -2,9 +2,10 @@
  * A channel in memory: two ends, each with the frames that are under way to it. What the network does to a frame on its way
  * (delay, loss) is decided by who made the channel.
  */
-import type { Channel } from "#ledger/peers.ts";
+import type { Channel, Frame } from "#ledger/peers.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
+import { wholeFrame } from "#test/support/whole-frame.ts";
 
 /** Sent and not taken by the reader, of one direction, before its writer waits. */
 const WINDOW_BYTES = 256 * 1024;
@@ -53,15 +54,16 @@ export class SimChannel implements Channel {
     return [one, other];
   }
 
-  async send(frame: Uint8Array): Promise<void> {
+  async send(sent: Frame): Promise<void> {
     if (this.#isDead) await never();
+    // The caller may use its bytes again before the reader has them.
+    const frame = wholeFrame(sent);
     if (frame.length > this.#init.maxFrameBytes)
       throw new CostorError("limit-exceeded", `a frame has at most ${this.#init.maxFrameBytes} bytes`);
     if (this.#failure) throw this.#failure;
     const other = this.#other;
     if (this.#isClosed || other.#isDeaf) throw ended(this.peer);
-    // The caller may use its bytes again before the reader has them.
-    this.#pass(Uint8Array.prototype.slice.call(frame));
+    this.#pass(frame);
     while (other.#untakenBytes > WINDOW_BYTES && !this.#failure) {
       const { promise, resolve } = Promise.withResolvers<void>();
       other.#writers.push(resolve);

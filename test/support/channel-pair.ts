@@ -1,6 +1,7 @@
 import type { Channel, Protocol } from "#ledger/peers.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { type PeerKey, parsePeerKey } from "#protocol/ids.ts";
+import { wholeFrame } from "#test/support/whole-frame.ts";
 
 export interface ChannelPairInit {
   /** Whoever is at the other end of the first channel, and of the second. */
@@ -65,11 +66,12 @@ export function channelPair(
   };
   const channel = (out: Direction, into: Direction, peer: PeerKey): Channel => ({
     peer,
-    async send(frame) {
+    async send(sent) {
+      const frame = wholeFrame(sent);
       if (frame.length > protocol.maxFrameBytes) throw new CostorError("limit-exceeded", "too long a frame");
       while (out.state === "open" && out.frames.length >= mostWaitingCount) await change(out);
       if (out.state !== "open") throw broken();
-      out.frames.push(Buffer.from(frame));
+      out.frames.push(frame);
       out.traffic.framesCount++;
       out.traffic.bytes += frame.length;
       const waitingBytes = out.frames.reduce((sum, { length }) => sum + length, 0);

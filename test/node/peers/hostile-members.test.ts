@@ -110,7 +110,8 @@ test("more channels than the protocol allows are refused", async () => {
   await using target = await attackedPeers();
   await using attacker = await attackerOf(target, { member: true });
   await attacker.dial();
-  const opened = await Promise.allSettled(Array.from({ length: 12 }, () => attacker.open(attacked.name)));
+  // With more than ten before the other side is ready, libp2p ends the connection.
+  const opened = await Promise.allSettled(Array.from({ length: 8 }, () => attacker.open(attacked.name)));
   const streams = opened.filter((result) => result.status === "fulfilled").map(({ value }) => value);
   // On a busy machine some of them come to nothing by themselves.
   await target.until(

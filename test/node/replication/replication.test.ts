@@ -9,6 +9,7 @@ import { replicateProtocol } from "#node/replication/replicate-messages.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
 import { suite } from "#test/support/suite.ts";
+import { wholeFrame } from "#test/support/whole-frame.ts";
 import { cutAt } from "./cutting-channel.ts";
 import { ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
 
@@ -114,7 +115,8 @@ test("what is under way is bounded, and goes on over many batches", async () => 
   const channel = await owner.peers.open(holder.peerKey, replicateProtocol);
   const watched: Channel = {
     peer: channel.peer,
-    send: async (frame) => {
+    send: async (sent) => {
+      const frame = wholeFrame(sent);
       if (frame[0] === 0xff) most = Math.max(most, (sentBytes += frame.length) - keptBytes);
       await channel.send(frame);
     },
