@@ -27,12 +27,26 @@ export function addSiteCommands(program: Command): Command {
   return site;
 }
 
+interface EnrolOptions {
+  readonly name?: string;
+  readonly address?: string[];
+  readonly replace?: string;
+}
+
 function addEnrolCommands(site: Command): void {
   onData(site, "enrol-token", "make a token that enrols one machine within a day")
-    .requiredOption("--name <name>", "what the machine will be called at the site")
+    .option("--name <name>", "what the machine will be called at the site")
+    .option(
+      "--replace <agent>",
+      "for a machine that was set up anew: the id or name that it had; it gets its snapshots back",
+    )
     .option("--address <host:port...>", "where the machine finds the site, when that is not where it listens")
-    .action(async ({ data, json, name, address }: DataOptions & { name: string; address?: string[] }) => {
-      const made = await callOn(data, "enrolToken", { name, ...(address ? { addresses: address } : {}) });
+    .action(async ({ data, json, name, address, replace }: DataOptions & EnrolOptions) => {
+      const made = await callOn(data, "enrolToken", {
+        ...(name === undefined ? {} : { name }),
+        ...(address ? { addresses: address } : {}),
+        ...(replace === undefined ? {} : { replaces: replace }),
+      });
       if (json) return printJson(made);
       printLine(made.token);
       process.stderr.write(

@@ -27,7 +27,12 @@ export interface CallContext {
 }
 
 const argumentSchemas = {
-  enrolToken: v.strictObject({ name: personalName, addresses: v.optional(v.array(v.string())) }),
+  enrolToken: v.strictObject({
+    name: v.optional(personalName),
+    addresses: v.optional(v.array(v.string())),
+    /** An agent's id or name: the machine will be that one. */
+    replaces: v.optional(v.string()),
+  }),
   agents: v.strictObject({}),
   revoke: v.strictObject({ agent: v.string() }),
   kit: v.strictObject({}),
@@ -116,12 +121,23 @@ async function isKitConfirmed({ kitCheck }: Site): Promise<boolean> {
   }
 }
 
+/** By id or name. Throws `not-found`, `bad-usage` when several have the name. */
+function chooseAgent(agents: readonly AgentRecord[], text: string): AgentRecord {
+  const fitting = agents.filter(({ id, name }) => id === text.toLowerCase() || name === text);
+  if (fitting.length === 0) throw new CostorError("not-found", `no agent ${text} was ever enrolled here`);
+  if (fitting.length > 1) throw new CostorError("bad-usage", `several agents are called ${text}: give the id`);
+  return fitting[0]!;
+}
+
 const handlers: Handlers = {
   enrolToken: async (args, { site }) => {
     const addresses = args.addresses?.length ? args.addresses : await site.addresses();
     if (addresses.length === 0)
       throw new CostorError("bad-usage", "no address is known yet: start the site once, or give --address");
-    return { name: args.name, addresses, ...(await site.enrolments.issue(args.name, addresses)) };
+    const replaced = args.replaces === undefined ? undefined : chooseAgent(site.agents.list(), args.replaces);
+    const name = args.name ?? replaced?.name;
+    if (name === undefined) throw new CostorError("bad-usage", "give the machine a name");
+    return { name, addresses, ...(await site.enrolments.issue(name, addresses, replaced?.id)) };
   },
   agents: async (_, { site }) => ({ agents: site.agents.list() }),
   revoke: async ({ agent }, { site }) => {

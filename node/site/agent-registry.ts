@@ -86,7 +86,7 @@ export class AgentRegistry {
     return [...this.agents.values()].filter((agent) => agent.revokedMs === undefined).length;
   }
 
-  /** A new agent that counts once `fact` is durable and {@link admit} was called. */
+  /** An agent, new or enrolled anew, that counts once `fact` is durable and {@link admit} was called. */
   prepare(record: AgentRecord): { token: string; fact: SiteFact; admit: () => void } {
     const secret = randomBytes(32).toString("base64url");
     const agent: StoredAgent = { ...record, tokenHash: hashOf(secret) };
@@ -107,13 +107,17 @@ export class AgentRegistry {
     return matches && agent?.revokedMs === undefined ? agent : undefined;
   }
 
-  /** An agent as the ledger knows it: it is revoked when it is so there or here, and else stays as it is here. Durable when it resolves. */
+  /**
+   * An agent as the ledger knows it: of two enrolments the later one counts; of one it is revoked when it is so there or here, and else
+   * stays as it is here. Durable when it resolves.
+   */
   async regain(id: AgentId, value: Uint8Array): Promise<void> {
     const told: StoredAgent = { id, ...readFactValue(value, schema, KIND) };
     const here = this.agents.get(id);
-    const isKnown = here !== undefined && (here.revokedMs !== undefined || told.revokedMs === undefined);
-    if (isKnown) return;
-    const agent: StoredAgent = here === undefined ? told : { ...here, revokedMs: told.revokedMs! };
+    const isNewer = here === undefined || told.enrolledMs > here.enrolledMs;
+    if (!isNewer && (told.enrolledMs < here.enrolledMs || here.revokedMs !== undefined || told.revokedMs === undefined))
+      return;
+    const agent: StoredAgent = isNewer ? told : { ...here, revokedMs: told.revokedMs! };
     this.agents.set(id, agent);
     await this.store.appendFacts([factOf(agent)]);
     this.changes.tell({ kind: KIND, key: id });

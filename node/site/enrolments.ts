@@ -8,7 +8,7 @@ import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { formatEnrolToken } from "#protocol/enrol-token.ts";
 import { CostorError } from "#protocol/errors.ts";
-import { type AgentId, type SiteId, makeUuidV7 } from "#protocol/ids.ts";
+import { type AgentId, type SiteId, makeUuidV7, parseAgentId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import type { AgentRecord, AgentRegistry } from "./agent-registry.ts";
 import { SerialQueue } from "./serial-queue.ts";
@@ -16,7 +16,19 @@ import { type SiteFact, readFactValue } from "./site-facts.ts";
 
 const KIND = "enrolment";
 const time = v.pipe(v.number(), v.safeInteger());
-const schema = v.strictObject({ name: v.string(), madeMs: time, expiresMs: time, usedMs: v.optional(time) });
+const schema = v.strictObject({
+  name: v.string(),
+  madeMs: time,
+  expiresMs: time,
+  usedMs: v.optional(time),
+  /** The agent that the machine is to be. */
+  agent: v.optional(
+    v.pipe(
+      v.string(),
+      v.transform((text): AgentId => parseAgentId(text)),
+    ),
+  ),
+});
 type Enrolment = v.InferOutput<typeof schema>;
 
 export interface EnrolmentComponents {
@@ -39,18 +51,27 @@ export class Enrolments {
     this.components = components;
   }
 
-  /** A new token for a machine that will be called `name`, which tells it to look for the site at `addresses`. */
-  async issue(name: string, addresses: readonly string[]): Promise<{ token: string; expiresMs: number }> {
+  /**
+   * A new token for a machine that will be called `name`, which tells it to look for the site at `addresses`. With `agent`, for a machine
+   * that was set up anew: it will be that agent, with its snapshots, and whoever was it before no more.
+   */
+  async issue(
+    name: string,
+    addresses: readonly string[],
+    agent?: AgentId,
+  ): Promise<{ token: string; expiresMs: number }> {
     const { store, siteId, caHash, now } = this.components;
     const secret = randomBytes(16);
     const madeMs = now();
     const expiresMs = madeMs + limits.enrolTokenLifeMs;
     const token = formatEnrolToken({ addresses, siteId, caHash, secret });
-    await store.appendFacts([factOf(keyOf(secret), { name, madeMs, expiresMs })]);
+    await store.appendFacts([
+      factOf(keyOf(secret), { name, madeMs, expiresMs, ...(agent === undefined ? {} : { agent }) }),
+    ]);
     return { token, expiresMs };
   }
 
-  /** The new agent and its token, for the secret of an enrolment token. Throws `enrolment-refused`, alike for every reason. */
+  /** The agent and its token, for the secret of an enrolment token. Throws `enrolment-refused`, alike for every reason. */
   redeem(secret: Uint8Array, hostName: string): Promise<{ agent: AgentRecord; token: string }> {
     return this.queue.run(async () => {
       const { store, agents, now } = this.components;
@@ -66,7 +87,7 @@ export class Enrolments {
         nowMs >= enrolment.madeMs - limits.enrolTokenLifeMs;
       if (!isGood) throw new CostorError("enrolment-refused", "this enrolment token is unknown, used or expired");
       const agent: AgentRecord = {
-        id: makeUuidV7(nowMs) as AgentId,
+        id: enrolment.agent ?? (makeUuidV7(nowMs) as AgentId),
         name: enrolment.name,
         hostName,
         enrolledMs: nowMs,

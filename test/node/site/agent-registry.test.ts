@@ -106,6 +106,36 @@ test("an agent that the ledger knows comes back with its token, and revoked when
   assert.equal((await make(after.store)).agents.list()[0]?.revokedMs, 5);
 });
 
+test("a machine that was set up anew becomes the agent that it was, and the former token ends, for good", async () => {
+  const made = await make();
+  const { token, agent } = await made.enrolments.redeem(await made.issue(), "old-pc");
+  const before = (await made.store.fact("agent", agent.id))!;
+  const again = await made.enrolments.issue("office 2", ["h:1"], agent.id);
+  // Until it is used the machine of before goes on.
+  assert.equal(made.agents.authenticate(token)?.id, agent.id);
+  await made.agents.revoke(agent.id, 5);
+  made.clockMs.now += 1000;
+  const anew = await made.enrolments.redeem(parseEnrolToken(again.token).secret, "new-pc");
+  const after = (await made.store.fact("agent", agent.id))!;
+  const expected = { id: agent.id, name: "office 2", hostName: "new-pc", enrolledMs: made.clockMs.now };
+  assert.deepEqual(anew.agent, expected);
+  for (const { agents } of [made, await make(made.store)]) {
+    assert.deepEqual(agents.list(), [{ ...expected, revokedMs: undefined }]);
+    assert.equal(agents.authenticate(token), undefined);
+    assert.equal(agents.authenticate(anew.token)?.id, agent.id);
+  }
+  // Whatever a ledger tells first.
+  for (const order of [
+    [before, after],
+    [after, before],
+  ]) {
+    const { agents } = await make();
+    for (const value of order) await agents.regain(agent.id, value);
+    assert.equal(agents.authenticate(token), undefined);
+    assert.equal(agents.authenticate(anew.token)?.id, agent.id);
+  }
+});
+
 test("a revocation that the disk refused counts at once and can be repeated", async () => {
   const store = createMemoryStore();
   const { agents, enrolments, issue } = await make(store);
