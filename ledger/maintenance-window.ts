@@ -4,6 +4,7 @@
  * the wall clock shows. Pure: time comes as milliseconds since 1970.
  */
 import { CostorError } from "#protocol/errors.ts";
+import { WallClock } from "./wall-clock.ts";
 
 export interface MaintenanceWindow {
   /** 1 Monday … 7 Sunday; all days when absent. */
@@ -30,7 +31,7 @@ const SEARCHED_DAYS_COUNT = 9;
 
 export class MaintenanceWindows {
   readonly #windows: readonly MaintenanceWindow[];
-  readonly #format: Intl.DateTimeFormat;
+  readonly #clock: WallClock;
   /** Of the quarter of an hour that was asked about last: clocks are set when one begins. */
   #known = { quarter: Number.NaN, offsetMs: 0 };
 
@@ -44,20 +45,7 @@ export class MaintenanceWindows {
         days.every((day) => isWithin(day, 1, 7));
       if (!isValid) throw new CostorError("bad-config", "a window has days 1 to 7 and minutes of a day");
     }
-    try {
-      const numeric = "2-digit";
-      this.#format = new Intl.DateTimeFormat("en-US", {
-        timeZone,
-        hourCycle: "h23",
-        year: "numeric",
-        month: numeric,
-        day: numeric,
-        hour: numeric,
-        minute: numeric,
-      });
-    } catch (cause) {
-      throw new CostorError("bad-config", `${timeZone} is no time zone`, { cause });
-    }
+    this.#clock = new WallClock(timeZone);
   }
 
   at(nowMs: number): WindowState {
@@ -84,11 +72,11 @@ export class MaintenanceWindows {
   #changes(nowMs: number): number[] {
     if (this.#windows.length === 0) return [];
     const moments = new Set<number>();
-    const firstDayMs = Math.floor(this.#wallMs(nowMs) / DAY_MS) * DAY_MS;
+    const firstDayMs = Math.floor(this.#clock.wallMs(nowMs) / DAY_MS) * DAY_MS;
     const bounds = new Set(this.#windows.flatMap(({ fromMinutes, toMinutes }) => [fromMinutes, toMinutes, 0]));
     for (let day = 0; day < SEARCHED_DAYS_COUNT; day++) {
       for (const bound of bounds)
-        for (const moment of this.#moments(firstDayMs + day * DAY_MS + bound * MINUTE_MS)) moments.add(moment);
+        for (const moment of this.#clock.moments(firstDayMs + day * DAY_MS + bound * MINUTE_MS)) moments.add(moment);
       for (let hour = 0; hour < 24; hour++) {
         const fromMs = Math.floor(nowMs / HOUR_MS) * HOUR_MS + day * DAY_MS + hour * HOUR_MS;
         const set = this.#whenSet(fromMs, fromMs + HOUR_MS);
@@ -98,42 +86,24 @@ export class MaintenanceWindows {
     return [...moments].filter((moment) => moment > nowMs).sort((one, other) => one - other);
   }
 
-  /** The moments at which the wall clock shows this: none, one or two. */
-  #moments(wallMs: number): number[] {
-    const offsets = new Set([this.#offsetMs(wallMs - DAY_MS), this.#offsetMs(wallMs + DAY_MS)]);
-    return [...offsets].map((offset) => wallMs - offset).filter((moment) => this.#wallMs(moment) === wallMs);
-  }
-
   /** When between two moments clocks are set. */
   #whenSet(fromMs: number, toMs: number): number | undefined {
-    const before = this.#offsetMs(fromMs);
-    if (before === this.#offsetMs(toMs)) return undefined;
+    const before = this.#clock.offsetMs(fromMs);
+    if (before === this.#clock.offsetMs(toMs)) return undefined;
     let [low, high] = [fromMs / MINUTE_MS, toMs / MINUTE_MS];
     while (high - low > 1) {
       const middle = Math.floor((low + high) / 2);
-      if (this.#offsetMs(middle * MINUTE_MS) === before) low = middle;
+      if (this.#clock.offsetMs(middle * MINUTE_MS) === before) low = middle;
       else high = middle;
     }
     return high * MINUTE_MS;
   }
 
-  /** As {@link #offsetMs}, which costs as much as all else. */
+  /** As {@link WallClock.offsetMs}, which costs as much as all else. */
   #offsetNowMs(nowMs: number): number {
     const quarter = Math.floor(nowMs / QUARTER_MS);
-    if (this.#known.quarter !== quarter) this.#known = { quarter, offsetMs: this.#offsetMs(nowMs) };
+    if (this.#known.quarter !== quarter) this.#known = { quarter, offsetMs: this.#clock.offsetMs(nowMs) };
     return this.#known.offsetMs;
-  }
-
-  #offsetMs(atMs: number): number {
-    return this.#wallMs(atMs) - Math.floor(atMs / MINUTE_MS) * MINUTE_MS;
-  }
-
-  /** What the wall clock shows, to the minute, as if it were UTC. */
-  #wallMs(atMs: number): number {
-    const parts: Record<string, number> = {};
-    for (const { type, value } of this.#format.formatToParts(atMs)) parts[type] = Number(value);
-    const days = daysSince1970(parts["year"]!, parts["month"]!, parts["day"]!);
-    return (days * DAY_MINUTES + parts["hour"]! * 60 + parts["minute"]!) * MINUTE_MS;
   }
 }
 
@@ -145,13 +115,3 @@ const modulo = (value: number, divisor: number): number => ((value % divisor) + 
 /** Day 0 is Thursday, 1970-01-01. */
 const startsOn = ({ days }: MaintenanceWindow, day: number): boolean =>
   days === undefined || days.includes(modulo(day + 3, 7) + 1);
-
-/** Of the Gregorian calendar: years that begin in March have their leap day at their end. */
-function daysSince1970(year: number, month: number, day: number): number {
-  const marchYear = month > 2 ? year : year - 1;
-  const era = Math.floor(marchYear / 400);
-  const yearOfEra = marchYear - era * 400;
-  const dayOfYear = Math.floor((153 * ((month + 9) % 12) + 2) / 5) + day - 1;
-  const dayOfEra = yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear;
-  return era * 146_097 + dayOfEra - 719_468;
-}

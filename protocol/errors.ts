@@ -157,6 +157,11 @@ export const errorRegistry = {
     "Run `costor site check --read-data`; if it finds nothing, this is a fault in CoStor: please report it.",
   ),
   "alarm-unknown": spec(404, false, "List the alarms with `costor site alarms list`."),
+  "deletion-paused": spec(
+    409,
+    true,
+    "Nothing is taken while the site is in doubt; settle what the message says, such as the machine's clock, and try again.",
+  ),
   "snapshot-unknown": spec(404, false, "List the snapshots with `costor agent snapshots`."),
   "path-unknown": spec(404, false, "List the snapshot with `costor agent ls`."),
   interrupted: spec(499, true, "Start the command again; it goes on where it stopped."),

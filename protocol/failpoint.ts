@@ -9,6 +9,8 @@ export type Failpoint =
   | `index.${"durable" | "entered"}`
   | `commit.${"sending" | "verified" | "recorded" | "acknowledged"}`
   | `compaction.${"moved" | "recorded" | "unlinked"}`
+  | `retention.${"expired" | "gone"}`
+  | `collection.${"walked" | "removed"}`
   | `start.${"replaying" | "store-open" | "identity-written" | "kit-written" | "identity-placed" | "site-open"}`
   | `database.${"opened" | "writing" | "written"}`;
 

@@ -296,6 +296,14 @@ export const limits = {
   reconcileExtrasCount: 500_000,
   /** Most ids below one prefix that a comparison has in memory. Ids are random: only who makes them on purpose has more. */
   reconcileLeafIdsCount: 32_768,
+  /** Most snapshots that one rule of retention keeps: a century of hours would be more than anybody looks through. */
+  retentionRuleCount: 100_000,
+  /** Policies of a site's agents and jobs that differ from the site's: together they fit one entry of the ledger. */
+  retentionPoliciesCount: 200,
+  /** Tags of one snapshot. */
+  snapshotTagsCount: 16,
+  /** Longest tag of a snapshot, in characters. */
+  snapshotTagCharacters: 50,
   /** Largest segment file of the prime store. */
   segmentBytes: 256 * MIB,
   /** Largest UTF-8 key of a fact in the prime store: an agent id and a path-free name fit many times. */

@@ -13,7 +13,9 @@ import { addAlarmCommands } from "./alarm-commands.ts";
 import { addDrillCommands } from "./drill-commands.ts";
 import { addKitCommands } from "./kit-commands.ts";
 import { kitReminderOnce } from "./kit-text.ts";
+import { addRetentionCommands } from "./retention-commands.ts";
 import { callOn } from "./site-access.ts";
+import { addSnapshotCommands } from "./snapshot-commands.ts";
 import { addStartCommand } from "./start.ts";
 
 export function addSiteCommands(program: Command): Command {
@@ -24,6 +26,8 @@ export function addSiteCommands(program: Command): Command {
   addStoreCommands(site);
   addAlarmCommands(site);
   addDrillCommands(site);
+  addRetentionCommands(site);
+  addSnapshotCommands(site);
   return site;
 }
 

@@ -24,8 +24,8 @@ export function startBrake({ site, log }: { readonly site: Site; readonly log: L
       }),
     ]);
   };
-  site.changes.onChange(({ kind, key }) => {
-    if (kind === "snapshot" && !stopping.signal.aborted) look(parseAgentId(key.split("/")[0]));
+  site.changes.onChange((change) => {
+    if (change.kind === "snapshot" && !stopping.signal.aborted) look(parseAgentId(change.key.split("/")[0]));
   });
   for (const { id } of site.agents.list()) look(id);
   return {

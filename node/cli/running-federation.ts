@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { DrillResult } from "#node/drills/drill-record.ts";
 import type { FetchPrime } from "#node/drills/drills.ts";
 import { OffsitePrimes } from "#node/drills/offsite-primes.ts";
+import { deletionDoubt } from "#node/federation/deletion-doubt.ts";
 import { FederationService } from "#node/federation/federation-service.ts";
 import { Federation } from "#node/federation/federation.ts";
 import { LateTransport } from "#node/federation/late-transport.ts";
@@ -10,6 +11,7 @@ import { keyOfPlace } from "#node/federation/sealed-statements.ts";
 import { receivedTimesOf, reportStatus } from "#node/federation/status-report.ts";
 import type { Doorkeeper, Transport } from "#node/federation/transport.ts";
 import { parseListenAddress } from "#node/site/addresses.ts";
+import type { RetentionComponents } from "#node/retention/retention.ts";
 import type { Site } from "#node/site/site.ts";
 import { systemClock } from "#node/site/system-clock.ts";
 import { systemRng } from "#node/site/system-rng.ts";
@@ -31,6 +33,7 @@ export interface RunningFederation extends AsyncDisposable {
   offsite(): FetchPrime | undefined;
   /** Tells the other sites, if there are any. */
   tellDrill(result: DrillResult): Promise<void>;
+  readonly forRetention: Pick<RetentionComponents, "heldClock" | "timeZone" | "doubt" | "withdraw">;
   /** For {@link FacadeComponents.copiesOf}. */
   copiesOf(receivedMs: number): { readonly count: number; readonly isSafe: boolean } | undefined;
 }
@@ -78,8 +81,9 @@ export async function startFederation(
   site.primes.fetchBy((ids) => replication.wanted.fetch(ids));
   own.received(site.receivedMs());
   site.changes.onChange((change) => {
+    if (change.kind === "collected") return own.collected();
     if (change.kind === "snapshot") own.received(change.receivedMs);
-    void federation.siteChanged(change.kind, change.key);
+    void (change.kind === "state" ? federation.siteChanged() : federation.siteChanged(change.kind, change.key));
   });
   const { transport: peers, ledger } = federation.parts;
   const offsite = new OffsitePrimes({ self: federation.siteId, peers, sites: membership, ledger });
@@ -102,6 +106,12 @@ export async function startFederation(
     tellDrill: async ({ kind, filesCount, bytes, failedCount, endedMs }) => {
       if (membership.roster === undefined) return;
       await federation.parts.entries.write({ kind: "drill", drill: kind, filesCount, bytes, failedCount, endedMs });
+    },
+    forRetention: {
+      heldClock: federation.parts.replication.heldClock,
+      timeZone: () => federation.parts.settings.current.timeZone,
+      doubt: (known) => deletionDoubt(federation, known),
+      withdraw: (keys) => federation.parts.siteStatements.withdrawSnapshots(keys),
     },
     copiesOf: (receivedMs) => (membership.roster === undefined ? undefined : copies.of(receivedMs)),
     [Symbol.asyncDispose]: stop,

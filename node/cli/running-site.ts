@@ -18,6 +18,7 @@ import { createLog } from "./log.ts";
 import { startBrake } from "./running-brake.ts";
 import { startDrills } from "./running-drills.ts";
 import { type FederationOptions, startFederation } from "./running-federation.ts";
+import { startRetention } from "./running-retention.ts";
 
 export interface StartOptions extends FederationOptions {
   readonly data: string;
@@ -72,7 +73,9 @@ export async function runSite(options: StartOptions): Promise<void> {
   const addresses = hostsFor(facade.address.port).map(formatAddress);
   await site.announce(addresses);
   const { drills } = stack.use(await startDrills({ site, log, federation: running }, { dataDirectory }));
-  stack.use(await serveControl(dataDirectory, { site, federation: running.service, drills }));
+  const { retention } = stack.use(await startRetention({ site, log, ...running.forRetention }));
+  const served = { site, federation: running.service, drills, retention: async () => retention };
+  stack.use(await serveControl(dataDirectory, served));
 
   stack.use(startBrake({ site, log }));
 

@@ -43,6 +43,7 @@ export async function callOn<Name extends CallName>(
         site,
         federation: undefined,
         drills: undefined,
+        retention: async () => (await import("./idle-retention.ts")).openIdleRetention(site),
         signal,
         onProgress: onProgress ?? (() => {}),
       });

@@ -7,6 +7,7 @@ import { DrillRecord, type DrillResult, drillKinds } from "#node/drills/drill-re
 import type { Drills } from "#node/drills/drills.ts";
 import type { FederationControl } from "#node/federation/federation-control.ts";
 import type { BrakeAlarm } from "#node/site/brake-alarms.ts";
+import type { Retention } from "#node/retention/retention.ts";
 import type { Site } from "#node/site/site.ts";
 import type { AgentRecord } from "#node/site/agent-registry.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
@@ -14,6 +15,7 @@ import { parseAgentId } from "#protocol/ids.ts";
 import { fingerprintOf } from "#protocol/keys.ts";
 import { type FederationResults, federationHandlers, federationSchemas } from "./federation-calls.ts";
 import { personalName } from "./personal-name.ts";
+import { type RetentionResults, retentionHandlers, retentionSchemas } from "./retention-calls.ts";
 
 export interface CallContext {
   readonly site: Site;
@@ -21,6 +23,8 @@ export interface CallContext {
   readonly federation: FederationControl | undefined;
   /** Undefined while the site does not run. */
   readonly drills: Drills | undefined;
+  /** Opened when a call needs it. */
+  readonly retention: () => Promise<Retention>;
   readonly signal: AbortSignal;
   /** Tells how far a long call is; may be called often. */
   onProgress(progress: unknown): void;
@@ -50,6 +54,7 @@ const argumentSchemas = {
   check: v.strictObject({ readData: v.boolean() }),
   rebuildIndex: v.strictObject({}),
   ...federationSchemas,
+  ...retentionSchemas,
 } as const;
 
 export type CallName = keyof typeof argumentSchemas;
@@ -65,7 +70,7 @@ export interface KitState {
   readonly confirmedMs?: number;
 }
 
-export interface CallResults extends FederationResults {
+export interface CallResults extends FederationResults, RetentionResults {
   enrolToken: { token: string; name: string; expiresMs: number; addresses: readonly string[] };
   agents: { agents: AgentRecord[] };
   revoke: { revoked: string };
@@ -172,6 +177,7 @@ const handlers: Handlers = {
     return { rebuilt: true };
   },
   ...federationHandlers,
+  ...retentionHandlers,
 };
 
 export const isCallName = (text: unknown): text is CallName =>

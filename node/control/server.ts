@@ -14,7 +14,7 @@ import { socketPlaceOf } from "./socket-path.ts";
 const REQUEST_BYTES = 64 * 1024;
 
 /** What of a running site is told what to do. */
-type Served = Pick<CallContext, "site" | "federation" | "drills">;
+type Served = Pick<CallContext, "site" | "federation" | "drills" | "retention">;
 
 export async function serveControl(dataDirectory: string, served: Served): Promise<AsyncDisposable> {
   const place = await socketPlaceOf(dataDirectory);

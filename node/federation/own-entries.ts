@@ -45,10 +45,11 @@ export class OwnEntries {
     });
   }
 
-  /** Takes back what this site says of a subject, if it says anything. */
-  async withdraw(kind: StatementKind, subject: string): Promise<void> {
+  /** Takes back what this site says of subjects, if it says anything. */
+  async withdraw<Kind extends StatementKind>(kind: Kind, ...subjects: readonly string[]): Promise<void> {
     const { ownLog, ledger } = this.#components;
-    const stated = ledger.statement(ownLog.log.certificate.siteId, kind, subject);
-    if (stated !== undefined) await this.withdrawIdle({ also: [stated], leastCount: 1 });
+    const { siteId } = ownLog.log.certificate;
+    const also = subjects.flatMap((subject) => ledger.statement(siteId, kind, subject) ?? []);
+    if (also.length > 0) await this.withdrawIdle({ also, leastCount: 1 });
   }
 }

@@ -27,6 +27,11 @@ export class OwnPrimeSets implements OwnPrimes {
     this.#newestReceivedMs = Math.max(this.#newestReceivedMs, receivedMs);
   }
 
+  /** Less is kept than before. */
+  collected(): void {
+    this.#revision++;
+  }
+
   async slice(slice: number): Promise<{ ids: readonly PrimeId[]; bytes: number }> {
     const { store } = this.#components;
     const ids: PrimeId[] = [];

@@ -42,9 +42,8 @@ export async function regainFacts(components: RegainedFactComponents, { siteId }
   const { ledger, store, onBroken } = components;
   for (const kind of KINDS)
     for (const { logId, seq, statement } of ledger.statements(siteId, kind)) {
-      // A snapshot never changes; of an agent the ledger may know that it was revoked.
-      const isHere = kind === "snapshot" && (await store.fact(kind, keyOfPlace(statement))) !== undefined;
-      if (isHere) continue;
+      // Of a snapshot that is here nothing is missed, nor of one that has ended; of an agent the ledger may know that it was revoked.
+      if (kind === "snapshot" && (await isKnown(store, keyOfPlace(statement)))) continue;
       for (const whole of await ledger.wholeStatements(logId, seq))
         if ("sealed" in whole) {
           try {
@@ -56,4 +55,9 @@ export async function regainFacts(components: RegainedFactComponents, { siteId }
           }
         }
     }
+}
+
+async function isKnown(store: Pick<PrimeStore, "fact">, key: string): Promise<boolean> {
+  for (const kind of ["snapshot", "gone-snapshot"]) if ((await store.fact(kind, key)) !== undefined) return true;
+  return false;
 }

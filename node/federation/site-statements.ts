@@ -20,13 +20,16 @@ const KINDS = ["agent", "snapshot"] as const;
 type Kind = (typeof KINDS)[number];
 
 /** Facts that are state of the site: each is one part, `kind/key`. */
-const stateFacts: readonly Pick<SiteFact, "kind" | "key">[] = [{ kind: "federation", key: "settings" }];
+const stateFacts: readonly Pick<SiteFact, "kind" | "key">[] = [
+  { kind: "federation", key: "settings" },
+  { kind: "retention", key: "policies" },
+];
 /** The part that is no fact: node/site/identity.ts. */
 const IDENTITY_PART = "identity";
 
 export interface SiteStatementComponents {
   readonly store: Pick<PrimeStore, "appendFacts" | "fact" | "facts">;
-  readonly entries: Pick<OwnEntries, "write">;
+  readonly entries: Pick<OwnEntries, "write" | "withdraw">;
   /** Seals to the site's own read key, bound to `context`. */
   readonly seal: (plain: Uint8Array, context: Uint8Array) => Promise<Uint8Array>;
 }
@@ -85,6 +88,17 @@ export class SiteStatements {
     return this.#queue.run(async () => {
       const value = await this.#components.store.fact(kind, key);
       if (value !== undefined) await this.#tellFact(kind, key, value);
+    });
+  }
+
+  /** Takes back what is said of snapshots that are no more, by keys `agent/snapshot`. */
+  withdrawSnapshots(keys: readonly string[]): Promise<void> {
+    return this.#queue.run(async () => {
+      const { entries, store } = this.#components;
+      await entries.withdraw("snapshot", ...keys);
+      const names = keys.map((key) => `snapshot/${key}`);
+      await store.appendFacts(names.map((key) => ({ kind: PUBLISHED, key, value: undefined })));
+      for (const name of names) this.#published.delete(name);
     });
   }
 

@@ -279,6 +279,41 @@ export const readingBy = (
   get: (id) => primes.get(id),
 });
 
+/** Slices that earlier walks have gone through, by {@link markOf}. */
+export interface WalkedSlices {
+  has(mark: string): boolean;
+  add(mark: string): void;
+}
+
+/**
+ * Tells of every prime that `root` reaches, here or not, but for what lies below slices that were walked. Throws what reading throws, and
+ * `tree-invalid`: then it has not told of all.
+ */
+export async function reachTree(
+  {
+    get,
+    walked,
+    reached,
+  }: {
+    readonly get: PrimeStore["get"];
+    readonly walked: WalkedSlices;
+    readonly reached: (ids: readonly PrimeId[]) => void;
+  },
+  root: NodePointer,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const store: ClosureComponents["store"] = {
+    get,
+    hasSent: async (_, ids) => ids.map(() => true),
+    areClosed: async (marks) => marks.map((mark) => walked.has(mark)),
+    markClosed: async (marks) => marks.forEach((mark) => walked.add(mark)),
+    closedEpoch: async () => 0,
+  };
+  const areHere = async (ids: readonly PrimeId[]): Promise<boolean[]> => ids.map(() => true);
+  const keep = async (ids: readonly PrimeId[]): Promise<void> => reached(ids);
+  await new ClosureWalk({ store, keep }, { name: "reach", areHere, signal }).run(root);
+}
+
 const isUnreadable = (error: unknown): boolean =>
   isCostorError(error, "prime-missing") ||
   isCostorError(error, "prime-corrupt") ||

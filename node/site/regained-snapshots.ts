@@ -26,7 +26,7 @@ export interface RegainedSnapshotComponents {
     "fact" | "facts" | "appendFacts" | "hasKept" | "hasSent" | "keep" | "areClosed" | "markClosed" | "closedEpoch"
   >;
   readonly primes: Pick<SitePrimes, "get">;
-  readonly snapshots: Pick<SnapshotRegistry, "get" | "keys">;
+  readonly snapshots: Pick<SnapshotRegistry, "root" | "keys">;
 }
 
 export class RegainedSnapshots {
@@ -110,8 +110,8 @@ export class RegainedSnapshots {
       return ids.map((_, at) => kept[at]! || sent[at]!);
     };
     try {
-      const { root } = await snapshots.get(agent, snapshot);
-      return await isWholeTree({ store, primes, areHere }, agent, nodePointerFromWire(root));
+      const root = nodePointerFromWire(await snapshots.root(agent, snapshot));
+      return await isWholeTree({ store, primes, areHere }, agent, root);
     } catch (error) {
       if (isCostorError(error, "store-full") || isCostorError(error, "store-failed")) throw error;
       if (isCostorError(error)) return false;

@@ -19,7 +19,7 @@ export interface SnapshotKeepsComponents {
   readonly store: ClosureComponents["store"] & Pick<PrimeStore, "fact" | "appendFacts" | "generation" | "claim">;
   readonly primes: Pick<SitePrimes, "get">;
   readonly keep: ClosureComponents["keep"];
-  readonly snapshots: Pick<SnapshotRegistry, "keys" | "get">;
+  readonly snapshots: Pick<SnapshotRegistry, "keys" | "root">;
   readonly regained: Pick<RegainedSnapshots, "isAny" | "areSettled" | "clear">;
 }
 
@@ -72,7 +72,7 @@ export class SnapshotKeeps {
       signal?.throwIfAborted();
       const tell = (error: unknown): void => onUnreadable({ key, error });
       try {
-        const { root } = await snapshots.get(agent, snapshot);
+        const root = nodePointerFromWire(await snapshots.root(agent, snapshot));
         const components = {
           store: readingBy(store, primes),
           keep: async (ids: readonly PrimeId[]) => {
@@ -80,7 +80,7 @@ export class SnapshotKeeps {
             await store.claim(agent, ids);
           },
         };
-        await keepTree(components, { agent, root: nodePointerFromWire(root), onUnreadable: tell, signal });
+        await keepTree(components, { agent, root, onUnreadable: tell, signal });
       } catch (error) {
         signal?.throwIfAborted();
         if (!isCostorError(error) || isCostorError(error, "store-full") || isCostorError(error, "store-failed"))

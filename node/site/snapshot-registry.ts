@@ -20,6 +20,13 @@ import { type SiteFact, readFactValue } from "./site-facts.ts";
 
 const KIND = "snapshot";
 const count = v.pipe(v.number(), v.safeInteger());
+const expirySchema = v.strictObject({
+  cause: v.picklist(["rules", "person"]),
+  /** When it was decided, by the machine's clock. */
+  sinceMs: count,
+  /** When it goes, by the clock that never goes back: node/replication/held-clock.ts. */
+  dueHeldMs: count,
+});
 const schema = v.strictObject({
   job: v.string(),
   roots: v.array(v.instance(Uint8Array)),
@@ -30,6 +37,11 @@ const schema = v.strictObject({
   bytes: count,
   unreadableCount: count,
   sealedRoot: v.instance(Uint8Array),
+  /** What people have said of it; left out when it is not so. */
+  isPinned: v.optional(v.literal(true)),
+  tags: v.optional(v.array(v.string())),
+  heldUntilMs: v.optional(count),
+  expiry: v.optional(expirySchema),
   /** The session that completed it, and what its commit said: a repeated commit gets the same answer. */
   session: v.pipe(
     v.string(),
@@ -38,6 +50,32 @@ const schema = v.strictObject({
   commitHash: v.instance(Uint8Array),
 });
 type Stored = v.InferOutput<typeof schema>;
+
+/** A snapshot that has left the list, and can be taken back until it goes. */
+export type Expiry = v.InferOutput<typeof expirySchema>;
+
+/** What retention looks at. */
+export interface SnapshotRecord {
+  readonly agent: AgentId;
+  readonly id: SnapshotId;
+  readonly job: string;
+  readonly startedMs: number;
+  readonly receivedMs: number;
+  readonly bytes: number;
+  readonly unreadableCount: number;
+  readonly isPinned: boolean;
+  readonly tags: readonly string[];
+  readonly heldUntilMs: number | undefined;
+  readonly expiry: Expiry | undefined;
+}
+
+/** Undefined leaves it as it is, null takes it away. */
+export interface SnapshotChange {
+  readonly isPinned?: boolean;
+  readonly tags?: readonly string[];
+  readonly heldUntilMs?: number | null;
+  readonly expiry?: Expiry | null;
+}
 
 export interface CompletedSnapshot {
   readonly receivedMs: number;
@@ -102,7 +140,8 @@ export class SnapshotRegistry {
     const newest = new Map<string, { agent: AgentId; snapshot: SnapshotId; receivedMs: number }>();
     for await (const { key, value } of this.components.store.facts(KIND)) {
       const [agent, snapshot] = key.split("/");
-      const { job, receivedMs } = readFactValue(value, schema, KIND);
+      const { job, receivedMs, expiry } = readFactValue(value, schema, KIND);
+      if (expiry !== undefined) continue;
       const series = `${agent}/${job}`;
       if ((newest.get(series)?.receivedMs ?? -1) >= receivedMs) continue;
       newest.set(series, { agent: parseAgentId(agent), snapshot: parseSnapshotId(snapshot), receivedMs });
@@ -110,30 +149,86 @@ export class SnapshotRegistry {
     return [...newest.values()].sort((one, other) => other.receivedMs - one.receivedMs);
   }
 
-  /** An agent's snapshots, in the order in which the site received them. */
+  /** All of them, those that have expired too. */
+  async *records(): AsyncGenerator<SnapshotRecord> {
+    for await (const { key, value } of this.components.store.facts(KIND)) {
+      const [agent, snapshot] = key.split("/");
+      yield recordOf(parseAgentId(agent), parseSnapshotId(snapshot), readFactValue(value, schema, KIND));
+    }
+  }
+
+  /** The fact by which a change lasts. Throws `snapshot-unknown`. Who calls sees to it that nothing else changes the snapshot meanwhile. */
+  async changeFact(agent: AgentId, snapshot: SnapshotId, change: SnapshotChange): Promise<SiteFact> {
+    const { isPinned, tags, heldUntilMs, expiry, ...rest } = await this.require(agent, snapshot);
+    const pinned = change.isPinned ?? isPinned ?? false;
+    const tagged = change.tags ?? tags ?? [];
+    const held = change.heldUntilMs === undefined ? heldUntilMs : (change.heldUntilMs ?? undefined);
+    const expired = change.expiry === undefined ? expiry : (change.expiry ?? undefined);
+    const value = encodeCbor({
+      ...rest,
+      ...(pinned && { isPinned: true }),
+      ...(tagged.length > 0 && { tags: tagged }),
+      ...(held === undefined ? {} : { heldUntilMs: held }),
+      ...(expired === undefined ? {} : { expiry: expired }),
+    });
+    return { kind: KIND, key: keyOf(agent, snapshot), value };
+  }
+
+  /** The fact by which a snapshot is no more. */
+  goneFact(agent: AgentId, snapshot: SnapshotId): SiteFact {
+    return { kind: KIND, key: keyOf(agent, snapshot), value: undefined };
+  }
+
+  /** An agent's snapshots, in the order in which the site received them, without those that have expired. */
   async list(agent: AgentId): Promise<SnapshotSummary[]> {
     const snapshots: SnapshotSummary[] = [];
     for await (const { key, value } of this.components.store.facts(KIND, `${agent}/`)) {
-      snapshots.push(summaryOf(parseSnapshotId(key.slice(agent.length + 1)), readFactValue(value, schema, KIND)));
+      const stored = readFactValue(value, schema, KIND);
+      if (stored.expiry === undefined) snapshots.push(summaryOf(parseSnapshotId(key.slice(agent.length + 1)), stored));
     }
     return snapshots.sort((left, right) => left.receivedMs - right.receivedMs);
   }
 
-  /** An agent's snapshot with its root opened. Throws `snapshot-unknown`, for another's snapshot too. */
+  /** An agent's snapshot with its root opened. Throws `snapshot-unknown`, for another's snapshot and one that has expired too. */
   async get(agent: AgentId, snapshot: SnapshotId): Promise<SnapshotResponse> {
+    const stored = await this.require(agent, snapshot);
+    if (stored.expiry !== undefined) throw unknown(snapshot);
+    return { ...summaryOf(snapshot, stored), root: await this.openRoot(agent, snapshot, stored) };
+  }
+
+  /** Of one that has expired too: what it reaches is here until it goes. Throws `snapshot-unknown`. */
+  async root(agent: AgentId, snapshot: SnapshotId): Promise<WireNodePointer> {
+    return this.openRoot(agent, snapshot, await this.require(agent, snapshot));
+  }
+
+  private async require(agent: AgentId, snapshot: SnapshotId): Promise<Stored> {
     const stored = await this.read(agent, snapshot);
-    if (!stored) throw new CostorError("snapshot-unknown", `no snapshot ${snapshot} is known here`);
-    const opened = await this.components.sealer.open(stored.sealedRoot, agent, snapshot);
+    if (!stored) throw unknown(snapshot);
+    return stored;
+  }
+
+  private async openRoot(agent: AgentId, snapshot: SnapshotId, { sealedRoot }: Stored): Promise<WireNodePointer> {
+    const opened = await this.components.sealer.open(sealedRoot, agent, snapshot);
     const { slice, ...inline } = { ...(decodeCbor(opened) as Record<string, unknown>) };
-    const root: WireNodePointer = v.parse(
-      nodePointer,
-      slice === undefined ? inline : { slice: { ...(slice as object) } },
-    );
-    return { ...summaryOf(snapshot, stored), root };
+    return v.parse(nodePointer, slice === undefined ? inline : { slice: { ...(slice as object) } });
   }
 }
 
+const unknown = (snapshot: SnapshotId): CostorError =>
+  new CostorError("snapshot-unknown", `no snapshot ${snapshot} is known here`);
+
+function recordOf(agent: AgentId, id: SnapshotId, stored: Stored): SnapshotRecord {
+  const { job, startedMs, receivedMs, bytes, unreadableCount, heldUntilMs, expiry } = stored;
+  return {
+    ...{ agent, id, job, startedMs, receivedMs, bytes, unreadableCount },
+    ...{ isPinned: stored.isPinned ?? false, tags: stored.tags ?? [], heldUntilMs, expiry },
+  };
+}
+
 function summaryOf(id: SnapshotId, stored: Stored): SnapshotSummary {
-  const { sealedRoot: _, session: __, commitHash: ___, roots, ...facts } = stored;
-  return { id, ...facts, roots: roots.map((root) => Buffer.from(root).toString("base64")) };
+  const { job, startedMs, receivedMs, objectsCount, filesCount, bytes, unreadableCount } = stored;
+  return {
+    ...{ id, job, startedMs, receivedMs, objectsCount, filesCount, bytes, unreadableCount },
+    roots: stored.roots.map((root) => Buffer.from(root).toString("base64")),
+  };
 }

@@ -58,6 +58,9 @@ export class UploadSessions {
   /** The commit that each agent has under way: one, since its walk takes memory. */
   private readonly commits = new Map<AgentId, { readonly key: string; readonly answer: Promise<CommitResponse> }>();
 
+  /** Agents that rely on what they have sent, for each {@link watch}. */
+  private readonly watches = new Set<Set<AgentId>>();
+
   private constructor(components: UploadComponents) {
     this.components = components;
   }
@@ -79,6 +82,22 @@ export class UploadSessions {
     return count;
   }
 
+  /**
+   * Agents that have a session, or a commit under way, now or at any time until this is disposed: each may be told of any prime that it has sent
+   * that it need not be sent again.
+   */
+  watch(): { readonly agents: ReadonlySet<AgentId> } & Disposable {
+    const agents = new Set([...this.byAgent.keys()].filter((agent) => this.live(agent).length > 0));
+    for (const agent of this.commits.keys()) agents.add(agent);
+    this.watches.add(agents);
+    return { agents, [Symbol.dispose]: () => void this.watches.delete(agents) };
+  }
+
+  /** While it runs no session is opened and no commit ends. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    return this.queue.run(work);
+  }
+
   private live(agent: AgentId): UploadSession[] {
     const nowMs = this.components.now();
     return (this.byAgent.get(agent) ?? []).filter((session) => session.expiresMs > nowMs);
@@ -91,6 +110,7 @@ export class UploadSessions {
   /** The session for a snapshot: the same one each time while it lives. The oldest makes room when there are too many. */
   start(agent: AgentId, request: OpenSessionRequest): Promise<UploadSession> {
     return this.queue.run(async () => {
+      for (const agents of this.watches) agents.add(agent);
       const live = this.live(agent);
       const known = live.find((session) => session.snapshot === request.snapshotId);
       if (known) return known;

@@ -61,14 +61,15 @@ export interface CompactionResult {
 const liveShare = 1 / 2;
 /** What one keep takes in its record. */
 const keepBytes = 32;
-/** Largest group of moved records. */
-const moveGroupBytes = 16 * 1024 * 1024;
+/** What is looked at in one turn of the writer, so that others have theirs soon. */
+const stepBytes = 8 * 1024 * 1024;
+const stepRecordsCount = 1024;
 
 export async function compactSegments(
   components: CompactionComponents,
   init: CompactionInit,
 ): Promise<CompactionResult> {
-  const { live, runAlone } = components;
+  const { live } = components;
   const result: CompactionResult = { removedSegmentsCount: 0, movedBytes: 0, freedBytes: 0 };
   await live.verified("facts");
   await live.verified("rest");
@@ -88,14 +89,12 @@ export async function compactSegments(
     .toSorted((a, b) => a.liveBytes - b.liveBytes);
   for (const { segment, endBytes } of candidates) {
     init.signal?.throwIfAborted();
-    await runAlone(async () => {
-      if (segment === init.logEnd().segment) return;
-      const movedBytes = await new SegmentEmptying(components, init, segment, endBytes).run();
-      if (movedBytes === undefined) return;
-      result.removedSegmentsCount++;
-      result.movedBytes += movedBytes;
-      result.freedBytes += endBytes - movedBytes;
-    });
+    if (segment === init.logEnd().segment) continue;
+    const movedBytes = await new SegmentEmptying(components, init, segment, endBytes).run();
+    if (movedBytes === undefined) continue;
+    result.removedSegmentsCount++;
+    result.movedBytes += movedBytes;
+    result.freedBytes += endBytes - movedBytes;
   }
   return result;
 }
@@ -116,8 +115,8 @@ class SegmentEmptying {
   readonly #endBytes: number;
   #isOldest = false;
   #ends: ReadonlyMap<number, number | undefined> = new Map();
-  #group: NewRecord[] = [];
-  #groupBytes = 0;
+  #scanned: ScannedRecord[] = [];
+  #scannedBytes = 0;
   #movedBytes = 0;
 
   constructor(components: CompactionComponents, init: CompactionInit, segment: number, endBytes: number) {
@@ -129,44 +128,67 @@ class SegmentEmptying {
 
   /** The bytes moved; undefined when the segment has to stay, since it is damaged. */
   async run(): Promise<number | undefined> {
-    const { live, disk, reader } = this.#components;
-    const index = live.current;
-    if ((await unhealedDamage(index)).some(({ segment }) => segment === this.#segment)) return undefined;
-    this.#ends = await index.segments();
-    this.#isOldest = [...this.#ends].every(([segment, endBytes]) => endBytes === undefined || segment >= this.#segment);
+    const { live, disk, reader, runAlone } = this.#components;
+    if (await live.read((index) => this.#isDamaged(index))) return undefined;
     const file = await disk.openRead(segmentPath(this.#segment));
+    const damage: DamagedStretch[] = [];
     try {
-      const damage: DamagedStretch[] = [];
       const scan = () =>
         scanRecords(file, {
-          salt: index.meta.salt,
+          salt: live.current.meta.salt,
           segment: this.#segment,
           fromBytes: segmentHeaderBytes,
           toBytes: this.#endBytes,
           verifyFromBytes: 0,
         });
       for await (const item of scan()) {
+        this.#init.signal?.throwIfAborted();
         if (item.type === "gap") damage.push(stretchOf(this.#segment, item, item.offset + item.lengthBytes));
-        else for (const record of await this.#whatCounts(index, item)) await this.#move(record);
+        else {
+          this.#scanned.push(item);
+          this.#scannedBytes += recordBytes(item.bodyBytes);
+          if (this.#scannedBytes >= stepBytes || this.#scanned.length >= stepRecordsCount) await this.#step();
+        }
       }
-      const fresh = await unrecorded(index, damage);
-      if (fresh.length > 0) {
-        await this.#flush();
-        await this.#init.quarantine(fresh);
-        return undefined;
-      }
+      await this.#step();
     } finally {
       await file.close();
     }
-    await this.#flush();
-    passFailpoint("compaction.moved");
-    await this.#init.append([segmentRemovalRecord([this.#segment])]);
-    passFailpoint("compaction.recorded");
-    await reader.forget(this.#segment);
-    await disk.unlink(segmentPath(this.#segment));
-    passFailpoint("compaction.unlinked");
-    await disk.syncDirectory(segmentsDirectory);
-    return this.#movedBytes;
+    const isRemoved = await runAlone(async () => {
+      const fresh = await unrecorded(live.current, damage);
+      if (fresh.length > 0) await this.#init.quarantine(fresh);
+      // What was found meanwhile counts too.
+      if (fresh.length > 0 || (await this.#isDamaged(live.current))) return false;
+      passFailpoint("compaction.moved");
+      await this.#init.append([segmentRemovalRecord([this.#segment])]);
+      passFailpoint("compaction.recorded");
+      await reader.forget(this.#segment);
+      await disk.unlink(segmentPath(this.#segment));
+      passFailpoint("compaction.unlinked");
+      await disk.syncDirectory(segmentsDirectory);
+      return true;
+    });
+    return isRemoved ? this.#movedBytes : undefined;
+  }
+
+  async #isDamaged(index: StoreIndex): Promise<boolean> {
+    return (await unhealedDamage(index)).some(({ segment }) => segment === this.#segment);
+  }
+
+  /** Appends what counts of the records that were scanned. What others write between two steps comes after what this one saw. */
+  async #step(): Promise<void> {
+    const scanned = this.#scanned;
+    this.#scanned = [];
+    this.#scannedBytes = 0;
+    await this.#components.runAlone(async () => {
+      const index = this.#components.live.current;
+      this.#ends = await index.segments();
+      this.#isOldest = [...this.#ends].every(([segment, end]) => end === undefined || segment >= this.#segment);
+      const records: NewRecord[] = [];
+      for (const record of scanned) records.push(...(await this.#whatCounts(index, record)));
+      this.#movedBytes += records.reduce((sum, { body }) => sum + recordBytes(body.length), 0);
+      if (records.length > 0) await this.#init.append(records);
+    });
   }
 
   async #whatCounts(index: StoreIndex, record: ScannedRecord): Promise<NewRecord[]> {
@@ -248,20 +270,5 @@ class SegmentEmptying {
     const agents: Buffer[] = [];
     for await (const key of index.keysWith(prefix)) agents.push(key.subarray(prefix.length));
     return agents;
-  }
-
-  async #move(record: NewRecord): Promise<void> {
-    const bytes = recordBytes(record.body.length);
-    if (this.#groupBytes + bytes > moveGroupBytes) await this.#flush();
-    this.#group.push(record);
-    this.#groupBytes += bytes;
-    this.#movedBytes += bytes;
-  }
-
-  async #flush(): Promise<void> {
-    const records = this.#group;
-    this.#group = [];
-    this.#groupBytes = 0;
-    if (records.length > 0) await this.#init.append(records);
   }
 }

@@ -11,6 +11,7 @@ import {
   sliceOfTotalKey,
   totalPrefix,
 } from "./keep-entries.ts";
+import { claimKey } from "./index-entries.ts";
 import { IndexFault } from "./level-handle.ts";
 import type { RecordPlace } from "./record.ts";
 import type { StoreIndex } from "./store-index.ts";
@@ -36,6 +37,23 @@ export async function keptIds(index: StoreIndex, site: Buffer, range: KeptRange)
     ids.push(idOfKeepKey(key));
   return ids;
 }
+
+/** At most `count` of the ids that any agent has sent, ascending, after `after`. */
+export async function sentIds(index: StoreIndex, after: Buffer | undefined, count: number): Promise<Buffer[]> {
+  const ids: Buffer[] = [];
+  const start = after === undefined ? claimKey(Buffer.alloc(0), Buffer.alloc(0)) : claimKey(after, lastAgent);
+  for await (const [key] of index.entriesIn({ gt: start, lt: claimEnd })) {
+    const id = key.subarray(1, 1 + idBytes);
+    if (ids.at(-1)?.equals(id) === true) continue;
+    if (ids.length >= count) break;
+    ids.push(id);
+  }
+  return ids;
+}
+
+const idBytes = 32;
+const lastAgent = Buffer.alloc(16, 0xff);
+const claimEnd = Buffer.from("d", "latin1");
 
 /** Everything that is kept, with the places of the records. */
 export async function* allKeeps(index: StoreIndex): AsyncGenerator<{ site: Buffer; id: Buffer; place: RecordPlace }> {

@@ -1,6 +1,6 @@
 /** Answers what is kept for which site. "Not kept" is answered only once the index is known to be complete. */
 import { type PrimeId, type SiteId, parseSiteId, primeIdToBytes } from "#protocol/ids.ts";
-import { hasKeeps, keepTotals, keptIds, type KeptRange } from "./keep-index.ts";
+import { hasKeeps, keepTotals, keptIds, type KeptRange, sentIds } from "./keep-index.ts";
 import type { LiveIndex } from "./live-index.ts";
 import type { KeptTotal, SliceTotal } from "./prime-store.ts";
 import { siteIdToBytes } from "./record-body.ts";
@@ -47,6 +47,12 @@ export class KeptReader {
     });
   }
 
+  /** As {@link page}, of what any agent has sent. */
+  async sentPage(after: Uint8Array | undefined): Promise<Buffer> {
+    await this.#live.verified("rest");
+    return Buffer.concat(await this.#live.read((index) => sentIds(index, after && Buffer.from(after), pageIdsCount)));
+  }
+
   async totals(): Promise<KeptTotal[]> {
     await this.#live.verified("rest");
     const totals = await this.#live.read(keepTotals);
@@ -86,9 +92,14 @@ function idsOfPage(page: Uint8Array): PrimeId[] {
 
 type NextPage = (site: SiteId, prefix: string, after: Uint8Array | undefined) => Promise<Uint8Array>;
 
-export async function* keptIdPages(nextPage: NextPage, site: SiteId, prefix: string): AsyncGenerator<PrimeId[]> {
+export const keptIdPages = (nextPage: NextPage, site: SiteId, prefix: string): AsyncGenerator<PrimeId[]> =>
+  sentIdPages((after) => nextPage(site, prefix, after));
+
+export async function* sentIdPages(
+  nextPage: (after: Uint8Array | undefined) => Promise<Uint8Array>,
+): AsyncGenerator<PrimeId[]> {
   for (let after: Uint8Array | undefined; ;) {
-    const page = await nextPage(site, prefix, after);
+    const page = await nextPage(after);
     if (page.length === 0) return;
     yield idsOfPage(page);
     after = page.slice(-32);

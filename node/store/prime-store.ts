@@ -104,8 +104,22 @@ export interface StoreStats {
   readonly isFailed: boolean;
 }
 
-export interface CompactionReport {
+export interface CollectInit {
+  readonly relying: readonly AgentId[];
+  readonly isDry?: boolean;
+}
+
+export interface CollectReport {
   readonly removedPrimesCount: number;
+  /** Stored bytes of them. */
+  readonly removedBytes: number;
+}
+
+export interface CompactionReport extends SpaceReport {
+  readonly removedPrimesCount: number;
+}
+
+export interface SpaceReport {
   readonly removedSegmentsCount: number;
   readonly movedBytes: number;
   readonly freedBytes: number;
@@ -177,6 +191,19 @@ export interface PrimeStore extends AsyncDisposable {
    * put, or kept, by a call that overlaps this one stays.
    */
   release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport>;
+
+  /**
+   * Ends keeps of `site` and removes the primes, with whatever claims there are, unless they are kept for another site. Of what an
+   * agent of `relying` has sent nothing changes: the caller names all that may be sending, and answers for nothing else reaching what it
+   * collects. Gives no space back: {@link compact} does. With `isDry` it only tells.
+   */
+  collect(site: SiteId, ids: readonly PrimeId[], init: CollectInit): Promise<CollectReport>;
+
+  /** Gives back the space of segments that are mostly dead, in steps between which others write. */
+  compact(signal?: AbortSignal): Promise<SpaceReport>;
+
+  /** Primes that any agent has sent, ascending, in pages as `kept`. */
+  sent(): AsyncIterable<PrimeId[]>;
 
   /**
    * What is kept for `site`, ascending, in pages of at most a few thousand; of ids that start with `prefix`, hex digits. What

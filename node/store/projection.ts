@@ -63,6 +63,8 @@ export interface EntryChange {
 
 const factPrefix = "f".charCodeAt(0);
 const primePrefix = "p".charCodeAt(0);
+const claimLetter = "c".charCodeAt(0);
+const claimPrefixBytes = claimKey(Buffer.alloc(32), Buffer.alloc(0)).length;
 
 interface Touched {
   readonly key: Buffer;
@@ -76,6 +78,8 @@ type MutableMeta = { -readonly [Name in keyof IndexMeta]: IndexMeta[Name] };
 export class Projection {
   readonly #reader: EntryReader;
   readonly #touched = new Map<string, Touched>();
+  /** Keys of those that are claims, by what they begin with: letter and prime. */
+  readonly #touchedClaims = new Map<string, Buffer[]>();
   readonly #meta: MutableMeta;
 
   constructor(reader: EntryReader, meta: IndexMeta) {
@@ -237,8 +241,10 @@ export class Projection {
   async #removeWith(prefix: Buffer, isWanted: (key: Buffer) => boolean = () => true): Promise<void> {
     const keys: Buffer[] = [];
     for await (const key of this.#reader.keysWith(prefix)) keys.push(key);
-    for (const touched of this.#touched.values())
-      if (touched.key.subarray(0, prefix.length).equals(prefix)) keys.push(touched.key);
+    if (prefix[0] === claimLetter) keys.push(...(this.#touchedClaims.get(textOf(prefix)) ?? []));
+    else
+      for (const touched of this.#touched.values())
+        if (touched.key.subarray(0, prefix.length).equals(prefix)) keys.push(touched.key);
     await this.#load(keys);
     for (const key of keys) if (isWanted(key)) this.#set(key, undefined);
   }
@@ -249,6 +255,11 @@ export class Projection {
     const values = await this.#reader.getMany(wanted);
     for (const [index, key] of wanted.entries()) {
       this.#touched.set(textOf(key), { key, before: values[index], after: values[index] });
+      if (key[0] !== claimLetter) continue;
+      const place = textOf(key.subarray(0, claimPrefixBytes));
+      const claims = this.#touchedClaims.get(place);
+      if (claims === undefined) this.#touchedClaims.set(place, [key]);
+      else claims.push(key);
     }
   }
 

@@ -1,11 +1,11 @@
 /**
  * Decides what releases take away, in the writer's turn: the keeps, and then the primes that are kept for no site any more and that
- * no agent has sent.
+ * no agent has sent. Of what is collected the claims go too, unless an agent that relies on them has one: then all of it stays.
  */
 import { claimKey } from "./index-entries.ts";
 import { keepKey } from "./keep-entries.ts";
 import { hasKeeps, sitesWithKeeps } from "./keep-index.ts";
-import { deletionRecords, releaseRecords } from "./record-body.ts";
+import { claimSetRecord, deletionRecords, releaseRecords } from "./record-body.ts";
 import type { NewRecord } from "./record.ts";
 import type { StoreIndex } from "./store-index.ts";
 
@@ -14,8 +14,11 @@ export interface ReleaseRequest {
   /** 32 bytes. */
   readonly site: Buffer;
   readonly ids: readonly Buffer[];
-  /** How many primes go with it; set by the plan. */
+  /** Of a collection: the agents that rely on what they have sent, as latin1. Without it all do, and only for themselves. */
+  readonly relying?: ReadonlySet<string>;
+  /** What goes with it; set by the plan. */
   removedPrimesCount: number;
+  removedBytes: number;
 }
 
 /** What other requests of the group add: ids, and keys of keeps, as latin1. */
@@ -35,38 +38,73 @@ export async function planReleases(
 ): Promise<NewRecord[]> {
   const records: NewRecord[] = [];
   const released = new Set<string>();
-  const candidates = new Map<string, { id: Buffer; request: ReleaseRequest }>();
+  const candidates = new Map<string, Candidate>();
   for (const request of requests) {
     request.removedPrimesCount = 0;
-    const { site } = request;
-    const ids = [...new Map(request.ids.map((id) => [textOf(id), id])).values()];
+    request.removedBytes = 0;
+    const { site, relying } = request;
+    const asked = [...new Map(request.ids.map((id) => [textOf(id), id])).values()];
+    const ids = relying === undefined ? asked : await withoutRelied(index, asked, { relying, claimed });
     const [isKept, places] = await Promise.all([hasKeeps(index, site, ids), index.locate(ids)]);
     const ending = ids.filter((id, at) => isKept[at] && !kept.has(textOf(keepKey(site, id))));
     for (const id of ending) released.add(textOf(keepKey(site, id)));
     records.push(...releaseRecords(site, ending));
     for (const [at, id] of ids.entries()) {
-      if (places[at] !== undefined && !claimed.has(textOf(id))) candidates.set(textOf(id), { id, request });
+      const place = places[at];
+      if (place !== undefined && !claimed.has(textOf(id)))
+        candidates.set(textOf(id), { id, request, bodyBytes: place.bodyBytes });
     }
   }
   for (const site of await sitesWithKeeps(index)) {
-    const left = [...candidates.values()].map(({ id }) => id);
-    const isKept = await hasKeeps(index, site, left);
-    for (const [at, id] of left.entries()) {
-      if (isKept[at] && !released.has(textOf(keepKey(site, id)))) candidates.delete(textOf(id));
+    const left = [...candidates.values()];
+    const isKept = await hasKeeps(
+      index,
+      site,
+      left.map(({ id }) => id),
+    );
+    for (const [at, { id, request }] of left.entries()) {
+      if (!isKept[at] || released.has(textOf(keepKey(site, id)))) continue;
+      candidates.delete(textOf(id));
+      if (request.relying !== undefined && (await claimsOf(index, id)).length > 0) records.push(claimSetRecord(id, []));
     }
   }
   const removed: Buffer[] = [];
-  for (const { id, request } of candidates.values()) {
-    if (await isClaimed(index, id)) continue;
+  for (const { id, request, bodyBytes } of candidates.values()) {
+    if (request.relying === undefined && (await claimsOf(index, id)).length > 0) continue;
     removed.push(id);
     request.removedPrimesCount++;
+    request.removedBytes += bodyBytes;
   }
   return [...records, ...deletionRecords(removed)];
 }
 
-async function isClaimed(index: StoreIndex, id: Buffer): Promise<boolean> {
-  for await (const _ of index.keysWith(claimKey(id, Buffer.alloc(0)))) return true;
-  return false;
+interface Candidate {
+  readonly id: Buffer;
+  readonly request: ReleaseRequest;
+  readonly bodyBytes: number;
+}
+
+/** Those that no agent relies on, which may have sent them in this very group. */
+async function withoutRelied(
+  index: StoreIndex,
+  ids: readonly Buffer[],
+  { relying, claimed }: { readonly relying: ReadonlySet<string>; readonly claimed: ReadonlySet<string> },
+): Promise<Buffer[]> {
+  const free: Buffer[] = [];
+  for (const id of ids) {
+    if (claimed.has(textOf(id))) continue;
+    const agents = relying.size === 0 ? [] : await claimsOf(index, id);
+    if (!agents.some((agent) => relying.has(textOf(agent)))) free.push(id);
+  }
+  return free;
+}
+
+/** The agents that have sent it. */
+async function claimsOf(index: StoreIndex, id: Buffer): Promise<Buffer[]> {
+  const prefix = claimKey(id, Buffer.alloc(0));
+  const agents: Buffer[] = [];
+  for await (const key of index.keysWith(prefix)) agents.push(key.subarray(prefix.length));
+  return agents;
 }
 
 const textOf = (bytes: Buffer): string => bytes.toString("latin1");

@@ -8,15 +8,16 @@ import { join } from "node:path";
 import type { StoredPrime } from "#protocol/batch.ts";
 import { type AgentId, type PrimeId, type SiteId, primeIdToBytes } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
-import { compactSegments } from "./compaction.ts";
 import type { Disk } from "./disk.ts";
 import type { ClaimRequest } from "./group-plan.ts";
-import { keptIdPages, KeptReader, lostIdPages, type LostPage } from "./kept-reader.ts";
+import { keptIdPages, KeptReader, lostIdPages, type LostPage, sentIdPages } from "./kept-reader.ts";
 import { NodeDisk } from "./node-disk.ts";
 import { PrimeReader } from "./prime-reader.ts";
 import type {
   CheckInit,
   CheckReport,
+  CollectInit,
+  CollectReport,
   CompactionReport,
   Fact,
   FactCause,
@@ -26,13 +27,14 @@ import type {
   ScrubInit,
   ScrubStep,
   SliceTotal,
+  SpaceReport,
   StoreStats,
 } from "./prime-store.ts";
-import { agentIdToBytes, deletionRecords, factRecord, siteIdToBytes } from "./record-body.ts";
+import { agentIdToBytes, factRecord, siteIdToBytes } from "./record-body.ts";
 import { RecordLog, type StoreEvent } from "./record-log.ts";
-import type { ReleaseRequest } from "./release-plan.ts";
 import { SegmentReader } from "./segment-reader.ts";
 import { SpaceReserve } from "./space-reserve.ts";
+import { SpaceReturn } from "./space-return.ts";
 import { primesOfBatch, verifiedPrimes } from "./sent-primes.ts";
 import { checkStore, type StoreCheckComponents, type StoreCheckInit } from "./store-check.ts";
 import type { StoreIndex } from "./store-index.ts";
@@ -56,8 +58,6 @@ export interface SegmentStoreComponents {
 const defaultReserveFileBytes = 8 * 1024 * 1024;
 /** A page of facts ends with the one that reaches either. */
 const factPageLimits = { count: 256, bytes: 1024 * 1024 };
-/** Ids released in one turn of the writer. */
-const releasedAtOnceCount = 4096;
 
 export class SegmentStore implements PrimeStore {
   readonly #disk: Disk;
@@ -66,6 +66,7 @@ export class SegmentStore implements PrimeStore {
   readonly #primes: PrimeReader;
   readonly #kept: KeptReader;
   readonly #reserve: SpaceReserve;
+  readonly #space: SpaceReturn;
   /** What the index held at opening is known to be complete, so "not there" can be believed. */
   #isVerified = false;
   #closed: Promise<void> | undefined;
@@ -77,6 +78,7 @@ export class SegmentStore implements PrimeStore {
     this.#log = log;
     this.#reader = reader;
     this.#kept = new KeptReader({ live: log.live });
+    this.#space = new SpaceReturn({ disk, log, reader });
     this.#primes = new PrimeReader(
       { live: log.live, reader, runAlone: (action) => log.runAlone(action) },
       { quarantine: (damage) => log.recordDamageInTurn(damage) },
@@ -150,16 +152,20 @@ export class SegmentStore implements PrimeStore {
     if (ids.length > 0) await this.#log.submit({ type: "claim", by, ids: ids.map(primeIdToBytes), primes: [] });
   }
 
-  async release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
-    let removedPrimesCount = 0;
-    for (let at = 0; at < ids.length; at += releasedAtOnceCount) {
-      signal?.throwIfAborted();
-      const part = ids.slice(at, at + releasedAtOnceCount).map(primeIdToBytes);
-      const request: ReleaseRequest = { type: "release", site: siteIdToBytes(site), ids: part, removedPrimesCount: 0 };
-      await this.#log.submit(request);
-      removedPrimesCount += request.removedPrimesCount;
-    }
-    return this.#compact(removedPrimesCount, signal);
+  release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
+    return this.#space.release(site, ids, signal);
+  }
+
+  collect(site: SiteId, ids: readonly PrimeId[], init: CollectInit): Promise<CollectReport> {
+    return this.#space.collect(site, ids, init);
+  }
+
+  sent(): AsyncGenerator<PrimeId[]> {
+    return sentIdPages((after) => this.sentPage(after));
+  }
+
+  sentPage(after: Uint8Array | undefined): Promise<Buffer> {
+    return this.#kept.sentPage(after);
   }
 
   kept(site: SiteId, prefix = ""): AsyncGenerator<PrimeId[]> {
@@ -291,31 +297,12 @@ export class SegmentStore implements PrimeStore {
     return this.#log.runAlone(() => this.#log.rebuildInTurn("asked for"));
   }
 
-  async remove(ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
-    const digests = ids.map(primeIdToBytes);
-    const before = await this.#log.live.read(async (index) => index.meta.primeCount);
-    if (digests.length > 0)
-      await this.#log.submit({ type: "records", records: deletionRecords(digests), cause: "site" });
-    const removedPrimesCount = before - (await this.#log.live.read(async (index) => index.meta.primeCount));
-    return this.#compact(removedPrimesCount, signal);
+  remove(ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
+    return this.#space.remove(ids, signal);
   }
 
-  async #compact(removedPrimesCount: number, signal: AbortSignal | undefined): Promise<CompactionReport> {
-    const moved = await compactSegments(
-      {
-        disk: this.#disk,
-        live: this.#log.live,
-        reader: this.#reader,
-        runAlone: (action) => this.#log.runAlone(action),
-      },
-      {
-        logEnd: () => this.#log.end,
-        append: (records) => this.#log.writeInTurn(records),
-        quarantine: (damage) => this.#log.recordFoundDamageInTurn(damage),
-        signal,
-      },
-    );
-    return { removedPrimesCount, ...moved };
+  compact(signal?: AbortSignal): Promise<SpaceReport> {
+    return this.#space.compact(signal);
   }
 
   stats(): Promise<StoreStats> {
@@ -339,7 +326,10 @@ export class SegmentStore implements PrimeStore {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return (this.#closed ??= this.#log.close().finally(() => this.#reader.close()));
+    return (this.#closed ??= this.#space
+      .stop()
+      .then(() => this.#log.close())
+      .finally(() => this.#reader.close()));
   }
 }
 

@@ -3,10 +3,12 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { CostorError } from "#protocol/errors.ts";
 import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
-import { keptIdPages, lostIdPages } from "./kept-reader.ts";
+import { keptIdPages, lostIdPages, sentIdPages } from "./kept-reader.ts";
 import type {
   CheckInit,
   CheckReport,
+  CollectInit,
+  CollectReport,
   CompactionReport,
   Fact,
   FactCause,
@@ -16,6 +18,7 @@ import type {
   PrimeStore,
   ScrubInit,
   ScrubStep,
+  SpaceReport,
   StoreStats,
 } from "./prime-store.ts";
 import type { StoreEvent } from "./record-log.ts";
@@ -102,6 +105,18 @@ export class StoreProxy implements PrimeStore {
 
   release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
     return this.#call("release", [site, ids], [], signal);
+  }
+
+  collect(site: SiteId, ids: readonly PrimeId[], init: CollectInit): Promise<CollectReport> {
+    return this.#call("collect", [site, ids, init]);
+  }
+
+  compact(signal?: AbortSignal): Promise<SpaceReport> {
+    return this.#call("compact", [], [], signal);
+  }
+
+  sent(): AsyncGenerator<PrimeId[]> {
+    return sentIdPages((after) => this.#call("sentPage", [after]));
   }
 
   kept(site: SiteId, prefix = ""): AsyncGenerator<PrimeId[]> {

@@ -42,6 +42,7 @@ function withSignal(
   signal: AbortSignal,
 ): readonly unknown[] {
   if (method === "remove") return [args[0], signal];
+  if (method === "compact") return [signal];
   if (method === "release") return [args[0], args[1], signal];
   if (method !== "check") return args;
   const init = args[0] as Pick<CheckInit, "readData"> & { wantsProgress: boolean };

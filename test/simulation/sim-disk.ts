@@ -180,6 +180,26 @@ export class SimDisk {
     return !this.#keepersCounts.has(id) && !this.#claims.has(id);
   }
 
+  /** Ascending: what any agent has sent. */
+  sent(): PrimeId[] {
+    return [...this.#claims.keys()].toSorted();
+  }
+
+  isRelied(id: PrimeId, relying: ReadonlySet<AgentId>): boolean {
+    return !relying.isDisjointFrom(this.#claims.get(id) ?? new Set());
+  }
+
+  /** Whether it is kept for another site. */
+  isKeptForOther(site: SiteId, id: PrimeId): boolean {
+    return (this.#keepersCounts.get(id) ?? 0) > Number(this.hasKept(site, id));
+  }
+
+  /** Ends a keep and all claims, and removes what is kept for nobody else. */
+  collect(site: SiteId, id: PrimeId): void {
+    this.#claims.delete(id);
+    if (this.release(site, id)) this.remove(id);
+  }
+
   hasKept(site: SiteId, id: PrimeId): boolean {
     return this.#keeps.get(site)?.ids.has(id) ?? false;
   }

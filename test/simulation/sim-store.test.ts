@@ -3,6 +3,7 @@
  * Method: the conformance suite; crashes at each place of the queue; each fault of the disk alone.
  */
 import assert from "node:assert/strict";
+import { testCollectedPrimes } from "#test/conformance/collected-primes.ts";
 import { testKeptPrimes } from "#test/conformance/kept-primes.ts";
 import { type OpenStore, hasCode, testPrimeStore } from "#test/conformance/prime-store.ts";
 import { idsOf, sampleAgent, samplePrime, samplePrimes } from "#test/support/store-samples.ts";
@@ -25,6 +26,7 @@ const open: OpenStore = async (directory) => {
 };
 testPrimeStore(test, open);
 testKeptPrimes(test, open);
+testCollectedPrimes(test, open);
 
 test("after a crash all that was answered is there, and of the rest a first part", async () => {
   const found = new Set<number>();

@@ -3,23 +3,16 @@
  * disk, and only then are answered; a crash leaves the disk with some first part of what was in the queue.
  */
 import type { Clock } from "#ledger/clock.ts";
-import type {
-  CheckReport,
-  CompactionReport,
-  Fact,
-  KeptTotal,
-  PrimeStore,
-  SliceTotal,
-} from "#node/store/prime-store.ts";
+import type { CheckReport, CollectInit, CollectReport, CompactionReport } from "#node/store/prime-store.ts";
+import type { Fact, KeptTotal, PrimeStore, SliceTotal, SpaceReport } from "#node/store/prime-store.ts";
 import { factRecord } from "#node/store/record-body.ts";
-import { type StoredPrime, parseBatch } from "#protocol/batch.ts";
+import type { StoredPrime } from "#protocol/batch.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
-import { verifyPrime } from "#protocol/sealing.ts";
+import { pagesOf, readBatch, verifyNumbered } from "./sim-batch.ts";
 import type { SimDisk } from "./sim-disk.ts";
 
-const PAGE_COUNT = 1000;
 /** Facts are refused to agents, and primes to all, when less would stay free. */
 const RESERVE_BYTES = 4096;
 
@@ -122,6 +115,30 @@ export class SimStore implements PrimeStore {
     return this.#removeBy(ids, (id) => this.#disk.release(site, id) && this.#disk.remove(id));
   }
 
+  async collect(site: SiteId, ids: readonly PrimeId[], { relying, isDry }: CollectInit): Promise<CollectReport> {
+    await this.#ready();
+    const agents = new Set(relying);
+    const report = { removedPrimesCount: 0, removedBytes: 0 };
+    const steps = ids.map((id) => () => {
+      if (this.#disk.isRelied(id, agents)) return;
+      const stored = this.#disk.isKeptForOther(site, id) ? undefined : this.#disk.primes.get(id);
+      if (isDry !== true) this.#disk.collect(site, id);
+      report.removedPrimesCount += Number(stored !== undefined);
+      report.removedBytes += stored?.length ?? 0;
+    });
+    await this.#write(steps, 0);
+    return report;
+  }
+
+  compact(): Promise<SpaceReport> {
+    return this.#removeBy([], () => false);
+  }
+
+  async *sent(): AsyncGenerator<PrimeId[]> {
+    await this.#readable();
+    yield* pagesOf(this.#disk.sent());
+  }
+
   async remove(ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
     signal?.throwIfAborted();
     return this.#removeBy(ids, (id) => this.#disk.remove(id));
@@ -147,8 +164,7 @@ export class SimStore implements PrimeStore {
 
   async *kept(site: SiteId, prefix = ""): AsyncGenerator<PrimeId[]> {
     await this.#readable();
-    const ids = this.#disk.keptWith(site, prefix);
-    for (let at = 0; at < ids.length; at += PAGE_COUNT) yield ids.slice(at, at + PAGE_COUNT);
+    yield* pagesOf(this.#disk.keptWith(site, prefix));
   }
 
   async hasKept(site: SiteId, ids: readonly PrimeId[]): Promise<boolean[]> {
@@ -168,8 +184,7 @@ export class SimStore implements PrimeStore {
 
   async *lostOf(site: SiteId): AsyncGenerator<PrimeId[]> {
     await this.#readable();
-    const ids = this.#disk.lostOf(site);
-    for (let at = 0; at < ids.length; at += PAGE_COUNT) yield ids.slice(at, at + PAGE_COUNT);
+    yield* pagesOf(this.#disk.lostOf(site));
   }
 
   async appendFacts(facts: readonly Fact[], cause: "site" | "agent" = "site"): Promise<void> {
@@ -322,22 +337,6 @@ export class SimStore implements PrimeStore {
   async #ready(): Promise<void> {
     await this.#readable();
     if (this.#state === "failed") throw failed();
-  }
-}
-
-function readBatch(batch: Uint8Array): StoredPrime[] {
-  if (batch.length > limits.batchBytes)
-    throw new CostorError("limit-exceeded", `a batch has at most ${limits.batchBytes} bytes`);
-  const primes = [...parseBatch(batch)];
-  for (const [index, { id, stored }] of primes.entries()) verifyNumbered(stored, id, index);
-  return primes;
-}
-
-function verifyNumbered(stored: Uint8Array, id: PrimeId, index: number): void {
-  try {
-    verifyPrime(stored, id);
-  } catch (cause) {
-    throw new CostorError("prime-mismatch", `prime ${id} has other bytes`, { cause, details: { index } });
   }
 }
 

@@ -99,6 +99,24 @@ export function createMemoryStore(): MemoryStore {
       if (keeps.get(site)?.size === 0) keeps.delete(site);
       return remove(ids.filter((id) => !isKept(id) && !isClaimed(id)));
     },
+    collect: async (site, ids, { relying, isDry = false }) => {
+      const free = [...new Set(ids)].filter((id) => !relying.some((agent) => claims.has(`${agent} ${id}`)));
+      const others = [...keeps].filter(([other]) => other !== site).map(([, kept]) => kept);
+      const going = free.filter((id) => primes.has(id) && !others.some((kept) => kept.has(id)));
+      const removedBytes = going.reduce((sum, id) => sum + primes.get(id)!.length, 0);
+      if (!isDry) {
+        for (const id of free) keeps.get(site)?.delete(id);
+        if (keeps.get(site)?.size === 0) keeps.delete(site);
+        for (const claim of claims) if (free.some((id) => claim.endsWith(id))) claims.delete(claim);
+        await remove(going);
+      }
+      return { removedPrimesCount: going.length, removedBytes };
+    },
+    compact: async () => ({ removedSegmentsCount: 0, movedBytes: 0, freedBytes: 0 }),
+    async *sent() {
+      const ids = [...new Set([...claims].map((claim) => claim.split(" ")[1] as PrimeId))].toSorted();
+      for (let at = 0; at < ids.length; at += keptPageCount) yield ids.slice(at, at + keptPageCount);
+    },
     async *kept(site, prefix) {
       const ids = keptIds(site, prefix);
       for (let at = 0; at < ids.length; at += keptPageCount) yield ids.slice(at, at + keptPageCount);

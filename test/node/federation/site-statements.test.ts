@@ -17,6 +17,7 @@ const identityState = Buffer.from("name and certificate authority");
 
 async function open(store = createMemoryStore()) {
   const written: Statement[] = [];
+  const withdrawn: string[] = [];
   const ledger = { failure: undefined as Error | undefined };
   const statements = await SiteStatements.open(
     {
@@ -27,12 +28,16 @@ async function open(store = createMemoryStore()) {
           written.push(statement);
           return Buffer.alloc(0);
         },
+        withdraw: async (_, ...subjects) => {
+          if (ledger.failure) throw ledger.failure;
+          withdrawn.push(...subjects);
+        },
       },
       seal: async (plain, context) => Buffer.concat([Buffer.from("sealed"), context, plain.map((byte) => byte ^ 0xff)]),
     },
     { siteId, identityState },
   );
-  return { store, statements, written, ledger };
+  return { store, statements, written, withdrawn, ledger };
 }
 
 test("each agent and snapshot is told once, and again only when it changed", async () => {
@@ -107,6 +112,22 @@ test("an entry shows ids and nothing else in plain", async () => {
   await statements.publish();
   deepEqual(Object.keys(written[1]!).toSorted(), ["agent", "kind", "sealed"]);
   equal((written[1] as StatementOf<"agent">).sealed.includes(secret), false);
+});
+
+test("what is withdrawn is told again only if it comes again", async () => {
+  const { store, statements, written, withdrawn } = await open();
+  const fact = { kind: "snapshot", key: `${agent}/${snapshot}`, value: Buffer.from("a") };
+  await store.appendFacts([fact]);
+  await statements.publish();
+  await store.appendFacts([{ ...fact, value: undefined }]);
+  await statements.withdrawSnapshots([fact.key]);
+  deepEqual(withdrawn, [fact.key]);
+  await statements.publish();
+  equal(written.length, 2);
+  await store.appendFacts([fact]);
+  await statements.publish();
+  equal(written.length, 3);
+  equal((await open(store)).written.length, 0);
 });
 
 test.run();

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { SegmentStore } from "#node/store/segment-store.ts";
+import { testCollectedPrimes } from "#test/conformance/collected-primes.ts";
 import { testKeptPrimes } from "#test/conformance/kept-primes.ts";
 import { testPrimeStore } from "#test/conformance/prime-store.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
@@ -8,6 +9,7 @@ import { suite } from "#test/support/suite.ts";
 const test = suite("segment store");
 testPrimeStore(test, (directory) => SegmentStore.open({ directory }));
 testKeptPrimes(test, (directory) => SegmentStore.open({ directory }));
+testCollectedPrimes(test, (directory) => SegmentStore.open({ directory }));
 
 test("a page of facts holds little more than a mebibyte, however large they are, and none is left out", async () => {
   await using store = await SegmentStore.open({ directory: await scratchDirectory("fact-pages") });

@@ -1,0 +1,113 @@
+/** What a person can tell a site about how long snapshots are kept. Arguments are checked by `calls.ts`, like all of them. */
+import * as v from "valibot";
+import { retentionPolicySchema } from "#ledger/retention-policy.ts";
+import type { PolicyScope } from "#node/retention/policy-facts.ts";
+import type {
+  CollectedReport,
+  KeptSnapshot,
+  Retention,
+  RetentionPreview,
+  RetentionState,
+} from "#node/retention/retention.ts";
+import { type SnapshotId, parseAgentId, parseSnapshotId } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
+
+/** Snapshots named in one call. */
+const NAMED_COUNT = 1000;
+const snapshots = v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(NAMED_COUNT));
+const tag = v.pipe(
+  v.string(),
+  v.trim(),
+  v.minLength(1),
+  v.maxLength(limits.snapshotTagCharacters),
+  v.regex(/^[^\p{C}]*$/u, "a tag holds no control characters"),
+);
+const scope = { agent: v.optional(v.string()), job: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(200))) };
+/** Null: as for what is wider. */
+const policy = v.nullable(retentionPolicySchema);
+
+export const retentionSchemas = {
+  retention: v.strictObject({}),
+  retentionSet: v.strictObject({ ...scope, policy }),
+  retentionPreview: v.strictObject({ ...scope, policy }),
+  retentionUndo: v.strictObject(scope),
+  snapshots: v.strictObject({ agent: v.optional(v.string()) }),
+  snapshotMark: v.strictObject({
+    snapshots,
+    isPinned: v.optional(v.boolean()),
+    tags: v.optional(v.pipe(v.array(tag), v.maxLength(limits.snapshotTagsCount))),
+    heldUntilMs: v.optional(v.nullable(v.pipe(v.number(), v.safeInteger()))),
+  }),
+  snapshotRemove: v.strictObject({ snapshots }),
+  snapshotRestore: v.strictObject({ snapshots }),
+  collect: v.strictObject({ isDry: v.boolean() }),
+} as const;
+
+export interface RetentionResults {
+  retention: RetentionState;
+  retentionSet: RetentionState;
+  /** Tells how far it is as progress. */
+  retentionPreview: RetentionPreview;
+  retentionUndo: RetentionState;
+  snapshots: { snapshots: readonly KeptSnapshot[] };
+  snapshotMark: { changed: readonly string[] };
+  snapshotRemove: { removed: readonly string[] };
+  snapshotRestore: { restored: readonly string[] };
+  /** Tells how far it is as progress. */
+  collect: CollectedReport;
+}
+
+type RetentionCall = keyof typeof retentionSchemas;
+interface RetentionContext {
+  readonly retention: () => Promise<Retention>;
+  readonly signal: AbortSignal;
+  onProgress(progress: unknown): void;
+}
+
+type Handlers = {
+  [Name in RetentionCall]: (
+    args: v.InferOutput<(typeof retentionSchemas)[Name]>,
+    context: RetentionContext,
+  ) => Promise<RetentionResults[Name]>;
+};
+
+/** Throws `bad-id`. */
+const scopeOf = ({ agent, job }: { agent?: string | undefined; job?: string | undefined }): PolicyScope => ({
+  ...(agent === undefined ? {} : { agent: parseAgentId(agent) }),
+  ...(job === undefined ? {} : { job }),
+});
+
+/** Throws `bad-id`. */
+const idsOf = (texts: readonly string[]): SnapshotId[] => texts.map(parseSnapshotId);
+
+export const retentionHandlers: Handlers = {
+  retention: async (_, context) => (await context.retention()).state(),
+  retentionSet: async ({ policy: decided, ...of }, context) => {
+    const retention = await context.retention();
+    await retention.decide(scopeOf(of), decided);
+    return retention.state();
+  },
+  retentionPreview: async ({ policy: decided, ...of }, context) =>
+    (await context.retention()).preview(scopeOf(of), decided, context),
+  retentionUndo: async (of, context) => {
+    const retention = await context.retention();
+    await retention.undo(scopeOf(of));
+    return retention.state();
+  },
+  snapshots: async ({ agent }, context) => ({
+    snapshots: await (await context.retention()).snapshots(agent === undefined ? undefined : parseAgentId(agent)),
+  }),
+  snapshotMark: async ({ snapshots: texts, ...change }, context) => {
+    await (await context.retention()).mark(idsOf(texts), change);
+    return { changed: texts };
+  },
+  snapshotRemove: async ({ snapshots: texts }, context) => {
+    await (await context.retention()).remove(idsOf(texts));
+    return { removed: texts };
+  },
+  snapshotRestore: async ({ snapshots: texts }, context) => {
+    await (await context.retention()).keepRemoved(idsOf(texts));
+    return { restored: texts };
+  },
+  collect: async ({ isDry }, context) => (await context.retention()).collect({ ...context, isDry }),
+};

@@ -1,0 +1,33 @@
+/** What of retention people should look at, in sentences for them. */
+import type { StoreStats } from "#node/store/prime-store.ts";
+import type { JudgedRecord } from "./judging.ts";
+
+const DAY_MS = 24 * 3_600_000;
+/** More snapshots of one agent's job in a day than any schedule makes. */
+const FLOOD_COUNT = 100;
+/** Free space, as a multiple of what is held in reserve, below which people should act. */
+const LOW_SPACE_RATIO = 2;
+
+export interface AlarmInputs {
+  readonly judged: readonly JudgedRecord[];
+  readonly stats: Pick<StoreStats, "freeBytes" | "reserveBytes">;
+  readonly nowMs: number;
+}
+
+export function retentionAlarms({ judged, stats, nowMs }: AlarmInputs): string[] {
+  const alarms: string[] = [];
+  const removed = judged.filter(({ expiry }) => expiry?.cause === "person");
+  if (removed.length > 0)
+    alarms.push(
+      `people have removed snapshots (${removed.length}); costor site snapshot restore can still put them back`,
+    );
+  const ahead = judged.filter(({ startedMs, receivedMs }) => startedMs > receivedMs + DAY_MS);
+  for (const [agent, snapshots] of Map.groupBy(ahead, (record) => record.agent))
+    alarms.push(`the clock of agent ${agent} was ahead in ${snapshots.length} snapshots; it decides nothing`);
+  const recent = judged.filter(({ receivedMs }) => receivedMs > nowMs - DAY_MS);
+  for (const [group, { length }] of Map.groupBy(recent, ({ agent, job }) => `agent ${agent}, job ${job}`).entries())
+    if (length > FLOOD_COUNT) alarms.push(`${group} has made ${length} snapshots within a day`);
+  if (stats.freeBytes < stats.reserveBytes * LOW_SPACE_RATIO)
+    alarms.push("the disk is nearly full; what the policy keeps is kept all the same, and backups will be refused");
+  return alarms;
+}
