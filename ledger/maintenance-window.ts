@@ -32,8 +32,8 @@ const SEARCHED_DAYS_COUNT = 9;
 export class MaintenanceWindows {
   readonly #windows: readonly MaintenanceWindow[];
   readonly #clock: WallClock;
-  /** Of the quarter of an hour that was asked about last: clocks are set when one begins. */
-  #known = { quarter: Number.NaN, offsetMs: 0 };
+  /** Between two moments that were asked about last, at which it is the same. */
+  #known = { fromMs: 0, toMs: 0, offsetMs: 0 };
 
   /** Without windows it is always open. `timeZone` is an IANA name. Throws `bad-config`. */
   constructor(windows: readonly MaintenanceWindow[], timeZone: string) {
@@ -99,10 +99,16 @@ export class MaintenanceWindows {
     return high * MINUTE_MS;
   }
 
-  /** As {@link WallClock.offsetMs}, which costs as much as all else. */
+  /** As {@link WallClock.offsetMs}, which costs far more than all else. No clock is set forth and back within a day. */
   #offsetNowMs(nowMs: number): number {
-    const quarter = Math.floor(nowMs / QUARTER_MS);
-    if (this.#known.quarter !== quarter) this.#known = { quarter, offsetMs: this.#clock.offsetMs(nowMs) };
+    if (nowMs >= this.#known.fromMs && nowMs < this.#known.toMs) return this.#known.offsetMs;
+    const [dayMs, quarterMs] = [DAY_MS, QUARTER_MS].map((lengthMs) => Math.floor(nowMs / lengthMs) * lengthMs);
+    const offsetMs = this.#clock.offsetMs(dayMs!);
+    if (offsetMs === this.#clock.offsetMs(dayMs! + DAY_MS))
+      this.#known = { fromMs: dayMs!, toMs: dayMs! + DAY_MS, offsetMs };
+    // They are set when a quarter of an hour begins.
+    else
+      this.#known = { fromMs: quarterMs!, toMs: quarterMs! + QUARTER_MS, offsetMs: this.#clock.offsetMs(quarterMs!) };
     return this.#known.offsetMs;
   }
 }

@@ -14,9 +14,14 @@ const bytes = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const TIME = /^([01]\d|2[0-3]):[0-5]\d$/;
 const time = v.pipe(v.string(), v.regex(TIME, "a time is HH:MM, such as 22:00"));
 
+/** Asking for one takes a while. */
+const timeZones = new Set<string>();
+
 function isTimeZone(name: string): boolean {
+  if (timeZones.has(name)) return true;
   try {
     new Intl.DateTimeFormat("en", { timeZone: name });
+    timeZones.add(name);
     return true;
   } catch {
     return false;

@@ -3,7 +3,7 @@
  * are enough to begin a recovery: agents, snapshots, and the site's own state. The facts of the store are the truth: what the
  * ledger lacks of them is written again, whatever was interrupted. docs/specs/ledger.md, Sealed
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import * as v from "valibot";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { type SiteFact, readFactValue } from "#node/site/site-facts.ts";
@@ -48,7 +48,7 @@ const publishedFact = (name: string, value: Uint8Array): SiteFact => ({
 });
 
 const nameOf = (place: SealedPlace): string => `${place.kind}/${keyOfPlace(place)}`;
-const hashOf = (value: Uint8Array): Buffer => createHash("sha256").update(value).digest();
+const hashOf = (value: Uint8Array): Buffer => hash("sha256", value, "buffer");
 
 export class SiteStatements {
   readonly #components: SiteStatementComponents;
@@ -56,6 +56,8 @@ export class SiteStatements {
   readonly #queue = new SerialQueue();
   /** Hash of what the ledger was told, by kind and key. */
   readonly #published = new Map<string, Buffer>();
+  /** Since it has told all, it was told of each change, and has told that too. */
+  #hasToldAll = false;
 
   private constructor(components: SiteStatementComponents, init: SiteStatementInit) {
     this.#components = components;
@@ -69,7 +71,7 @@ export class SiteStatements {
     return statements;
   }
 
-  /** Writes entries for all that the ledger was not told. Safe to repeat. */
+  /** Writes entries for all that the ledger was not told. Safe to repeat, and then costs little. */
   publish(): Promise<void> {
     return this.#queue.run(async () => {
       const { store } = this.#components;
@@ -78,16 +80,21 @@ export class SiteStatements {
         const value = await store.fact(kind, key);
         if (value !== undefined) await this.#tell({ kind: "state", part: `${kind}/${key}` }, value);
       }
+      if (this.#hasToldAll) return;
       for (const kind of KINDS)
         for await (const { key, value } of store.facts(kind)) await this.#tellFact(kind, key, value);
+      this.#hasToldAll = true;
     });
   }
 
-  /** The same for one fact that has just changed. */
+  /** The same for one fact that has just changed. To be called for each: what fails is left to {@link publish}. */
   publishOne(kind: Kind, key: string): Promise<void> {
     return this.#queue.run(async () => {
+      const hadToldAll = this.#hasToldAll;
+      this.#hasToldAll = false;
       const value = await this.#components.store.fact(kind, key);
       if (value !== undefined) await this.#tellFact(kind, key, value);
+      this.#hasToldAll = hadToldAll;
     });
   }
 

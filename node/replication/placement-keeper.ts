@@ -32,7 +32,7 @@ const HOUR_MS = 3_600_000;
 export class PlacementKeeper {
   readonly #components: PlacementComponents;
   readonly #copiesCount: number;
-  #planned: { readonly grounds: string; readonly plan: PlacementPlan } | undefined;
+  #planned: { readonly seen: Seen; readonly grounds: string; readonly plan: PlacementPlan } | undefined;
 
   constructor(components: PlacementComponents, init: { copiesCount: number }) {
     this.#components = components;
@@ -42,17 +42,33 @@ export class PlacementKeeper {
   /** Plans this site's own placement, and writes what has changed. The same grounds give the plan of before. */
   async keep(): Promise<PlacementPlan> {
     const { self, entries, rng } = this.#components;
+    const seen = this.#see();
+    if (this.#planned !== undefined && areEqual(this.#planned.seen, seen)) return this.#planned.plan;
     const slices = allSlices.map((slice) => this.toPlace(self, slice));
     const input = { owner: self, candidates: this.candidates(self), slices, copiesCount: this.#copiesCount };
     const grounds = groundsOf(input);
-    if (this.#planned?.grounds === grounds) return this.#planned.plan;
+    if (this.#planned?.grounds === grounds) {
+      this.#planned = { ...this.#planned, seen };
+      return this.#planned.plan;
+    }
     const plan = planPlacement(input, rng);
     const changed = [...new Set(plan.changes.map((change) => change.slice))];
     if (changed.length > 0)
       await entries.writeAll(changed.map((slice) => ({ kind: "placement", slice, holders: [...plan.table[slice]!] })));
     // One that changed something rests on other grounds by now.
-    this.#planned = plan.changes.length === 0 ? { grounds, plan } : undefined;
+    this.#planned = plan.changes.length === 0 ? { seen, grounds, plan } : undefined;
     return plan;
+  }
+
+  /** Whatever a plan rests on comes from there. Nothing that costs much. */
+  #see(): Seen {
+    const { ledger, sites, silence, refuses } = this.#components;
+    const known = sites.sites();
+    const apart = known.flatMap((site) => {
+      const silentHours = Math.floor(silence.of(site) / HOUR_MS);
+      return silentHours > 0 || refuses(site) ? `${site} ${silentHours} ${refuses(site)}` : [];
+    });
+    return { ledger: ledger.digest(), sites: known, apart: apart.join() };
   }
 
   /** What a steward may add for another owner: the holders of each slice that were drawn. It writes nothing. */
@@ -81,13 +97,18 @@ export class PlacementKeeper {
     return { bytes: state.liveSet?.bytes ?? 0, holders: [...named, ...added], stored };
   }
 
+  /** Whether the holder has given its receipt for the newest live set. */
+  hasStored(owner: SiteId, slice: number, holder: SiteId): boolean {
+    const { liveSet, holders } = this.stateOf(owner, slice, [holder]);
+    return copiesOf({ liveSet, holders }).some(({ generation }) => generation === liveSet?.generation);
+  }
+
   /** What the ledger says of a slice, and of those that have given receipts for it. */
-  stateOf(owner: SiteId, slice: number): SliceState {
+  stateOf(owner: SiteId, slice: number, receivers = this.#components.ledger.receivers(owner, slice)): SliceState {
     const { ledger, sites } = this.#components;
     const liveSet = ledger.statement(owner, "live-set", `${slice}`)?.statement;
     const subject = `${owner}/${slice}`;
-    const holders = ledger
-      .receivers(owner, slice)
+    const holders = receivers
       .filter((siteId) => siteId !== owner && isHere(sites.roleOf(siteId)))
       .sort()
       .map((siteId): HolderState => ({
@@ -138,6 +159,18 @@ export class PlacementKeeper {
     );
   }
 }
+
+/** Of what a plan rests on; where it is the same, all is. */
+interface Seen {
+  readonly ledger: string;
+  /** The same list until it changes. */
+  readonly sites: readonly SiteId[];
+  /** Those that are silent or refuse. */
+  readonly apart: string;
+}
+
+const areEqual = (one: Seen, other: Seen): boolean =>
+  one.ledger === other.ledger && one.sites === other.sites && one.apart === other.apart;
 
 const isHere = ({ role }: Role): boolean => role === "member" || role === "guest";
 

@@ -174,7 +174,7 @@ export class Replicator {
   /** Whether the holder has given its receipt for all there is now. */
   #isStored(holder: SiteId, slice: number): boolean {
     const { self, liveSets, placement } = this.#components;
-    return liveSets.isCurrent(slice) && placement.toPlace(self, slice).stored.has(holder);
+    return liveSets.isCurrent(slice) && placement.hasStored(self, slice, holder);
   }
 
   async #auditWhenDue(holder: SiteId, table: readonly (readonly SiteId[])[], signal: AbortSignal): Promise<void> {

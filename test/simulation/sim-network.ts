@@ -72,7 +72,7 @@ export class SimNetwork {
   readonly #busyUntilMs = new Map<PeerKey, number>();
   /** By how many faults each link is cut. */
   readonly #cuts = new Map<string, number>();
-  readonly #traffic = new Map<string, Traffic>();
+  readonly #traffic = new Map<PeerKey, Map<string, Traffic>>();
   line: Line = perfectLine;
 
   constructor(components?: SimNetworkComponents, init: SimNetworkInit = {}) {
@@ -116,7 +116,8 @@ export class SimNetwork {
   }
 
   canPass(from: PeerKey, to: PeerKey): boolean {
-    return this.#up.has(to) && this.#up.has(from) && !this.#cuts.has(`${from} ${to}`);
+    if (!this.#up.has(to) || !this.#up.has(from)) return false;
+    return this.#cuts.size === 0 || !this.#cuts.has(`${from} ${to}`);
   }
 
   canReach(one: PeerKey, other: PeerKey): boolean {
@@ -134,9 +135,10 @@ export class SimNetwork {
 
   /** Bytes and frames of a site by protocol; "gossip" is what is published. */
   traffic(site: PeerKey, protocol: string): Traffic {
-    const key = `${site} ${protocol}`;
-    let traffic = this.#traffic.get(key);
-    if (!traffic) this.#traffic.set(key, (traffic = { sentBytes: 0, receivedBytes: 0, framesCount: 0 }));
+    let protocols = this.#traffic.get(site);
+    if (!protocols) this.#traffic.set(site, (protocols = new Map()));
+    let traffic = protocols.get(protocol);
+    if (!traffic) protocols.set(protocol, (traffic = { sentBytes: 0, receivedBytes: 0, framesCount: 0 }));
     return traffic;
   }
 

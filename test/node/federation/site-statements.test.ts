@@ -61,6 +61,27 @@ test("each agent and snapshot is told once, and again only when it changed", asy
   equal(again.written.length, 0, "a restart tells nothing twice");
 });
 
+test("once all was told, repeating it reads nothing, until a change could not be told", async () => {
+  const store = createMemoryStore();
+  let readsCount = 0;
+  const facts: typeof store.facts = (kind, prefix) => {
+    if (kind === "snapshot") readsCount++;
+    return store.facts(kind, prefix);
+  };
+  const { statements, written, ledger } = await open(Object.assign(Object.create(store) as typeof store, { facts }));
+  await store.appendFacts([{ kind: "agent", key: agent, value: Buffer.from("Till in the office") }]);
+  for (let count = 0; count < 3; count++) await statements.publish();
+  equal(readsCount, 1);
+  await store.appendFacts([{ kind: "agent", key: agent, value: Buffer.from("revoked") }]);
+  ledger.failure = new Error("no other site was asked");
+  await rejects(statements.publishOne("agent", agent));
+  ledger.failure = undefined;
+  await statements.publish();
+  await statements.publish();
+  equal(readsCount, 2);
+  equal(written.filter(({ kind }) => kind === "agent").length, 2);
+});
+
 test("what the ledger did not take is told the next time", async () => {
   const { store, statements, written, ledger } = await open();
   await store.appendFacts([{ kind: "agent", key: agent, value: Buffer.from("a") }]);
