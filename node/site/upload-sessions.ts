@@ -110,24 +110,30 @@ export class UploadSessions {
   /** The session for a snapshot: the same one each time while it lives. The oldest makes room when there are too many. */
   start(agent: AgentId, request: OpenSessionRequest): Promise<UploadSession> {
     return this.queue.run(async () => {
+      const session = await this.open(agent, request);
+      // Last, and in the same turn: a watch that began meanwhile has not seen it.
       for (const agents of this.watches) agents.add(agent);
-      const live = this.live(agent);
-      const known = live.find((session) => session.snapshot === request.snapshotId);
-      if (known) return known;
-      const completed = await this.components.snapshots.completed(agent, parseSnapshotId(request.snapshotId));
-      const openedMs = this.components.now();
-      const session: UploadSession = {
-        id: completed?.session ?? makeUuidV7(openedMs),
-        snapshot: request.snapshotId,
-        job: request.job,
-        openedMs,
-        expiresMs: openedMs + limits.sessionLifeMs,
-      };
-      const sessions = [...live.slice(-(limits.sessionsPerAgentCount - 1)), session];
-      await this.components.store.appendFacts([this.factOf(agent, sessions)], "agent");
-      this.byAgent.set(agent, sessions);
       return session;
     });
+  }
+
+  private async open(agent: AgentId, request: OpenSessionRequest): Promise<UploadSession> {
+    const live = this.live(agent);
+    const known = live.find((session) => session.snapshot === request.snapshotId);
+    if (known) return known;
+    const completed = await this.components.snapshots.completed(agent, parseSnapshotId(request.snapshotId));
+    const openedMs = this.components.now();
+    const session: UploadSession = {
+      id: completed?.session ?? makeUuidV7(openedMs),
+      snapshot: request.snapshotId,
+      job: request.job,
+      openedMs,
+      expiresMs: openedMs + limits.sessionLifeMs,
+    };
+    const sessions = [...live.slice(-(limits.sessionsPerAgentCount - 1)), session];
+    await this.components.store.appendFacts([this.factOf(agent, sessions)], "agent");
+    this.byAgent.set(agent, sessions);
+    return session;
   }
 
   /** Throws `session-unknown` for a session that ended, never was, or is another agent's. */
