@@ -18,6 +18,9 @@ await runProgram(process.argv, {
   },
   federation: {
     description: "sites that keep each other's backups",
-    addCommands: async (program) => (await import("./node/cli/federation-commands.ts")).addFederationCommands(program),
+    addCommands: async (program) => {
+      const federation = (await import("./node/cli/federation-commands.ts")).addFederationCommands(program);
+      (await import("./rescue/rescue-commands.ts")).addRemoteRestoreCommand(federation);
+    },
   },
 });

@@ -101,6 +101,18 @@ const kinds = {
   leaving: kind({ sinceMs: field.natural() }, () => ""),
   /** How fast its author has sent to a site: for forecasts, nothing rests on it. */
   link: kind({ site: field.site, bytesPerSecond: field.natural(1), measuredMs: field.natural() }, ({ site }) => site),
+  helped: kind(
+    {
+      owner: field.site,
+      ticket: field.bytes(16),
+      readGeneration: field.natural(1),
+      sinceMs: field.natural(),
+      untilMs: field.natural(),
+      primesCount: field.natural(),
+      bytes: field.natural(),
+    },
+    ({ owner, ticket }) => `${owner}/${ticket.toString("hex")}`,
+  ),
   /** The certificate is the guest's own, so that whoever knows the entry knows its machine. */
   guest: kind({ site: field.site, name: field.text, certificate: field.bytes() }, ({ site }) => site),
   /** A signature of the body of a next roster. */

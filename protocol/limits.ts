@@ -208,6 +208,18 @@ export const limits = {
   invitationLifeMs: 3 * 24 * 3600 * 1000,
   /** How long a newcomer that was refused may ask once more, and so hear of it. */
   invitationRefusedMs: 10 * 60 * 1000,
+  /** Life of a restore ticket, and the longest that a holder takes: a night's work at another site. */
+  restoreTicketLifeMs: 24 * 3600 * 1000,
+  /** By so much the clocks of a helper and a holder may differ. */
+  restoreTicketToleranceMs: 3600 * 1000,
+  /** Largest restore ticket: two and a half of those that this version makes. */
+  restoreTicketBytes: 640,
+  /** Remote restores that go on at one site at once, each with some 100 MB of memory. */
+  remoteRestoresCount: 4,
+  /** Generations of a site's read key that are tried: a new one comes when a thief may have the last. */
+  readGenerationsCount: 16,
+  /** Cancelled or reported tickets that a holder remembers. */
+  restoreTicketsCount: 1024,
   /** Longest life of an invitation. */
   invitationLongestLifeMs: 30 * 24 * 3600 * 1000,
   /** Most connections to other sites' machines: a federation of two hundred, each with a second one for a moment. */

@@ -21,3 +21,14 @@ export function addExtractCommand(site: Command): void {
     await extractSite(options, requestOf(options), interruptionSignal());
   });
 }
+
+export function addRemoteRestoreCommand(federation: Command): void {
+  const restore = federation
+    .command("restore")
+    .description("restore files of a site that is gone, here, from those that keep its copies, with its recovery kit")
+    .requiredOption("--data <dir>", "the data directory of this site, which runs");
+  addRescueOptions(addKitOptions(restore)).action(async (options: RescueOptions & KitOptions & { data: string }) => {
+    const { restoreRemotely } = await import("./remote-restore.ts");
+    await restoreRemotely(options, requestOf(options), interruptionSignal());
+  });
+}

@@ -11,7 +11,7 @@ import { addFederationSettings } from "./federation-settings.ts";
 import { addFederationAudit, addFederationSend, addFederationStatus } from "./federation-status.ts";
 import { callOn } from "./site-access.ts";
 
-export function addFederationCommands(program: Command): void {
+export function addFederationCommands(program: Command): Command {
   const federation = program
     .command("federation")
     .description("sites that keep each other's backups: make a federation, join one, see how it is");
@@ -23,6 +23,7 @@ export function addFederationCommands(program: Command): void {
   addFederationCheckpoint(federation);
   addFederationWhatIf(federation);
   addFederationSettings(federation);
+  return federation;
 }
 
 function addJoining(federation: Command): void {

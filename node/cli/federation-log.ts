@@ -42,6 +42,20 @@ export class FederationLog {
         return this.#refusals.refused(`what no member writes: ${textOf(event.error)}`, SOMEBODY);
       case "refused":
         return this.#refusals.refused(`${event.protocol}: ${textOf(event.error)}`, event.peer);
+      case "ticket-used":
+        return log.warn(
+          { owner: event.owner, peer: event.peer },
+          "a site fetches another site's copies from here, by its recovery kit",
+        );
+      case "helping":
+        return log.warn(event, "a remote restore has begun: somebody has the recovery kit of that site");
+      case "helped":
+        return log.warn(event, "a remote restore has ended");
+      case "holder-failed":
+        return log.warn(
+          { holder: event.holder, err: event.error },
+          "a holder did not do its part of a remote restore; others are asked",
+        );
       case "newcomer":
         return log.warn(event, "a site shows an invitation: compare the words with `costor federation confirm`");
       case "put-off":

@@ -90,6 +90,7 @@ export async function startFederation(
   const end = new AbortController();
   const stop = async (): Promise<void> => {
     end.abort(new Error("the site stops"));
+    await federation.parts.remoteRestores[Symbol.asyncDispose]();
     await transport?.[Symbol.asyncDispose]();
   };
   try {

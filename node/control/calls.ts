@@ -16,6 +16,7 @@ import { fingerprintOf } from "#protocol/keys.ts";
 import { type FederationResults, federationHandlers, federationSchemas } from "./federation-calls.ts";
 import { personalName } from "./personal-name.ts";
 import { type RetentionResults, retentionHandlers, retentionSchemas } from "./retention-calls.ts";
+import { type RestoreResults, restoreHandlers, restoreSchemas } from "./restore-calls.ts";
 
 export interface CallContext {
   readonly site: Site;
@@ -55,6 +56,7 @@ const argumentSchemas = {
   rebuildIndex: v.strictObject({}),
   ...federationSchemas,
   ...retentionSchemas,
+  ...restoreSchemas,
 } as const;
 
 export type CallName = keyof typeof argumentSchemas;
@@ -70,7 +72,7 @@ export interface KitState {
   readonly confirmedMs?: number;
 }
 
-export interface CallResults extends FederationResults, RetentionResults {
+export interface CallResults extends FederationResults, RestoreResults, RetentionResults {
   enrolToken: { token: string; name: string; expiresMs: number; addresses: readonly string[] };
   agents: { agents: AgentRecord[] };
   revoke: { revoked: string };
@@ -178,6 +180,7 @@ const handlers: Handlers = {
   },
   ...federationHandlers,
   ...retentionHandlers,
+  ...restoreHandlers,
 };
 
 export const isCallName = (text: unknown): text is CallName =>

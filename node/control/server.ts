@@ -5,9 +5,10 @@
  */
 import { chmod, rm } from "node:fs/promises";
 import { type Socket, createServer } from "node:net";
-import { createInterface } from "node:readline";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
+import { writePieces } from "./byte-stream.ts";
 import { type CallContext, callSite, isCallName } from "./calls.ts";
+import { restorePrimes } from "./restore-calls.ts";
 import { socketPlaceOf } from "./socket-path.ts";
 
 /** A request is short; whoever sends more is no client of ours. */
@@ -59,6 +60,11 @@ async function answer(socket: Socket, served: Served): Promise<void> {
   };
   try {
     const { call, arguments: args } = await readRequest(socket);
+    if (call === "restorePrimes") {
+      await writePieces(socket, restorePrimes(args, { ...served, signal: gone.signal }));
+      send({ result: null });
+      return void socket.end();
+    }
     if (!isCallName(call))
       throw new CostorError("bad-usage", "this site does not know that call; is the command newer than the site?");
     send({
@@ -77,16 +83,30 @@ async function answer(socket: Socket, served: Served): Promise<void> {
   socket.end();
 }
 
+/** No readline: it passes a broken connection on as an error that ends the process. */
 async function readRequest(socket: Socket): Promise<{ call?: unknown; arguments?: unknown }> {
-  let bytes = 0;
-  socket.on("data", (piece) => {
-    bytes += piece.length;
-    if (bytes > REQUEST_BYTES) socket.destroy();
+  const line = await new Promise<string>((resolve) => {
+    const pieces: Buffer[] = [];
+    let bytes = 0;
+    const end = (): void => {
+      socket.off("data", onData);
+      socket.pause();
+      const [text] = Buffer.concat(pieces).toString().split("\n");
+      resolve(text!);
+    };
+    const onData = (piece: Buffer): void => {
+      pieces.push(piece);
+      bytes += piece.length;
+      if (bytes > REQUEST_BYTES) socket.destroy();
+      else if (piece.includes(0x0a)) end();
+    };
+    socket.on("data", onData);
+    socket.once("end", end);
+    socket.once("close", end);
   });
-  for await (const line of createInterface({ input: socket })) {
-    const request: unknown = JSON.parse(line);
-    if (request !== null && typeof request === "object") return request;
-    break;
-  }
+  // From here on nothing is expected, but the end of the connection has to be noticed.
+  socket.resume();
+  const request: unknown = line === "" ? undefined : JSON.parse(line);
+  if (request !== null && typeof request === "object") return request;
   throw new CostorError("bad-usage", "the control socket got no call");
 }

@@ -1,5 +1,6 @@
 /** What people can tell a site about its federation, and what they are told: the one door of commands and API. */
 import type { WhatIf } from "#ledger/what-if.ts";
+import type { RemoteRestores } from "#node/rescue/remote-restores.ts";
 import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 import type { FederationStatus } from "./federation-status.ts";
@@ -96,5 +97,7 @@ export interface FederationControl {
   checkpoint(init: CheckpointInit): Promise<Checkpoint>;
   /** If these sites burn: what comes back, from whom, how fast. Throws `member-unknown`, `not-in-federation`. */
   whatIf(sites: readonly string[]): NamedWhatIf;
+  /** Restores of other sites that are gone, by their kits. */
+  readonly remoteRestores: RemoteRestores;
   settings(change: SettingsChange): Promise<FederationSettings>;
 }

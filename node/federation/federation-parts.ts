@@ -9,6 +9,7 @@ import { OwnLog } from "#ledger/own-log.ts";
 import type { Rng } from "#ledger/rng.ts";
 import type { Replication } from "#node/replication/replication.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
+import { RemoteRestores } from "#node/rescue/remote-restores.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
@@ -76,6 +77,7 @@ export interface FederationParts {
   readonly checkpoints: Checkpoints;
   /** Brings back what the ledger knows of agents and snapshots. Safe to repeat. */
   readonly regainFacts: () => Promise<void>;
+  readonly remoteRestores: RemoteRestores;
 }
 
 export async function openParts(components: FederationComponents, init: FederationInit): Promise<FederationParts> {
@@ -122,6 +124,9 @@ export async function openParts(components: FederationComponents, init: Federati
     wishes: await Wishes.open(store),
     ...keeping,
     checkpoints: await Checkpoints.open({ store, clock, ...keeping, receivedMs: () => keeping.own.snapshotsCount() }),
+    remoteRestores: new RemoteRestores({
+      ...{ self: siteId, clock, rng, peers: transport, sites: membership, ledger, store, entries, onEvent },
+    }),
     ...{ siteStatements, regainFacts: regaining },
   };
 }

@@ -54,6 +54,10 @@ export class FederationService implements FederationControl {
     this.#init = init;
   }
 
+  get remoteRestores(): FederationControl["remoteRestores"] {
+    return this.#components.federation.parts.remoteRestores;
+  }
+
   async create(name: string): Promise<FederationSummary> {
     const { federation, rng } = this.#components;
     const { membership, ownLog } = federation.parts;

@@ -210,12 +210,23 @@ export class Federation {
       code: "audit-failed",
       text: `${nameOf(site)} could not prove that it has what it says; its copies do not count`,
     }));
+    const helped = membership.sites().flatMap((site) =>
+      ledger
+        .statements(site, "helped")
+        .filter(
+          ({ statement }) => statement.owner === this.siteId && statement.readGeneration >= this.#init.readGeneration,
+        )
+        .map(({ statement: { sinceMs, ticket } }) => ({
+          code: "helped",
+          text: `at ${nameOf(site)} this site's backups were read by its recovery kit from ${new Date(sinceMs).toISOString()} on (${ticket.toString("hex").slice(0, 8)}); if that was none of you, somebody else has the kit`,
+        })),
+    );
     const blocking = membership.roster !== undefined && ownLog.isReady ? await this.blocking() : [];
     const own =
       suspicion === undefined
         ? blocking.map((text) => ({ code: "nothing-signed", text: `${text}; no copies are brought up to date` }))
         : [{ code: "other-machine", text: `another machine may act as this site (${suspicion}); it writes no more` }];
-    return this.#alarms.list([...own, ...forks, ...failing]);
+    return this.#alarms.list([...own, ...forks, ...failing, ...helped]);
   }
 
   /** Why copies are not brought up to date now, but for windows and pauses. */

@@ -65,7 +65,7 @@ export async function openKeeping(components: KeepingComponents): Promise<Keepin
       await ownLog.regained();
     },
     onEvent: (event) => {
-      if (event.event !== "put-off" && event.event !== "refused") {
+      if (event.event !== "put-off" && event.event !== "refused" && event.event !== "ticket-used") {
         sending.follow(event);
         linkSpeeds.follow(event);
       }

@@ -19,14 +19,24 @@ const ID_BYTES = 32;
 
 const bytes32 = v.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === ID_BYTES);
 
-export const primesRequest = v.strictObject({
-  kind: v.literal("fetch"),
-  owner: siteField,
-  ids: idsField(limits.fetchIdsCount),
-});
+const ticket = v.pipe(
+  v.custom<Uint8Array>((value) => value instanceof Uint8Array),
+  v.check((value) => value.length <= limits.restoreTicketBytes),
+);
+
+export const primesRequest = v.variant("kind", [
+  v.strictObject({
+    kind: v.literal("fetch"),
+    owner: siteField,
+    ids: idsField(limits.fetchIdsCount),
+    ticket: v.optional(ticket),
+  }),
+  v.strictObject({ kind: v.literal("cancel"), ticket }),
+]);
 /** After the batches: those that are not here. */
 export const primesAnswer = v.variant("kind", [
   v.strictObject({ kind: v.literal("fetched"), lacking: idsField(limits.fetchIdsCount) }),
+  v.strictObject({ kind: v.literal("cancelled") }),
   refused,
 ]);
 

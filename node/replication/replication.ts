@@ -10,6 +10,7 @@ import type { Rng } from "#ledger/rng.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { CostorError } from "#protocol/errors.ts";
 import type { PeerKey, SiteId } from "#protocol/ids.ts";
+import type { RestoreTicket } from "#protocol/restore-ticket.ts";
 import { serveAudits } from "./audit-service.ts";
 import { Auditor } from "./auditor.ts";
 import { Departures } from "./departures.ts";
@@ -72,7 +73,9 @@ export type ReplicationEvent =
   /** Part of the regular work did not work; it is tried again. */
   | { readonly event: "put-off"; readonly what: string; readonly error: unknown }
   /** A peer asked for what it is not given. */
-  | { readonly event: "refused"; readonly peer: PeerKey; readonly protocol: string; readonly error: CostorError };
+  | { readonly event: "refused"; readonly peer: PeerKey; readonly protocol: string; readonly error: CostorError }
+  /** A peer fetches an owner's primes with a ticket that the owner's recovery key has signed. */
+  | { readonly event: "ticket-used"; readonly owner: SiteId; readonly peer: PeerKey };
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -128,7 +131,9 @@ export class Replication implements AsyncDisposable {
       writeTurns,
     };
     this.#holder = new HolderService(parts);
-    servePrimes(parts);
+    const onTicket = ({ siteId: owner, peer }: RestoreTicket): void =>
+      components.onEvent({ event: "ticket-used", owner, peer });
+    servePrimes({ ...parts, onTicket });
     serveAudits(parts);
     this.#liveSets = new LiveSets(parts);
     const refusals = new Refusals({ clock });

@@ -1,9 +1,7 @@
 /** The keys of a recovery kit that read. */
 import { deriveReadKey } from "#protocol/keys.ts";
+import { limits } from "#protocol/limits.ts";
 
-/** More generations than a site has ever had: a new one comes when a thief may have the last. */
-const GENERATIONS_COUNT = 16;
-
-/** Private keys, of all generations that there may be: what is sealed does not say to which. */
-export const readKeysOf = (kitRoot: Uint8Array): Buffer[] =>
-  Array.from({ length: GENERATIONS_COUNT }, (_, at) => deriveReadKey(kitRoot, at + 1).privateKey);
+/** Private keys, from the first generation on; of all that there may be, unless it is said: what is sealed does not say to which. */
+export const readKeysOf = (kitRoot: Uint8Array, generationsCount: number = limits.readGenerationsCount): Buffer[] =>
+  Array.from({ length: generationsCount }, (_, at) => deriveReadKey(kitRoot, at + 1).privateKey);

@@ -18,6 +18,8 @@ export interface DemoSiteInit {
   readonly directory: string;
   readonly signal: AbortSignal;
   readonly onLog?: (line: string) => void;
+  /** Further ones of `costor site start`. */
+  readonly parameters?: readonly string[];
 }
 
 export class DemoSite implements AsyncDisposable {
@@ -53,6 +55,7 @@ export class DemoSite implements AsyncDisposable {
     this.peerPort ??= await freePort();
     const isFirst = !existsSync(this.data);
     const parameters = ["--peer-listen", `127.0.0.1:${this.peerPort}`, "--peer-websocket", "off", "--no-lan-discovery"];
+    parameters.push(...(this.#init.parameters ?? []));
     this.#running = await startSite(
       {
         ...{ data: this.data, listen: `127.0.0.1:${this.#agentPort}`, name, parameters, onLog },

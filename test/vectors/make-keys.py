@@ -32,6 +32,13 @@ def certificate(seed, site, peer, epoch, head):
     return b"\xa3" + cbor_text("key") + cbor_bytes(public(recovery)) + cbor_text("body") + cbor_bytes(body) + cbor_text("signature") + cbor_bytes(signature)
 
 
+def ticket(seed, site, peer, id, expires):
+    recovery = Ed25519PrivateKey.from_private_bytes(seed)
+    body = b"\xa4" + cbor_text("id") + cbor_bytes(id) + cbor_text("peer") + cbor_bytes(peer) + cbor_text("site") + cbor_bytes(site) + cbor_text("expires") + cbor_uint(expires)
+    signature = recovery.sign(b"costor/v1/restore-ticket\x00" + body)
+    return b"\xa3" + cbor_text("key") + cbor_bytes(public(recovery)) + cbor_text("body") + cbor_bytes(body) + cbor_text("signature") + cbor_bytes(signature)
+
+
 def keys_case(comment, root, words=None):
     seed = hkdf(root, "costor/v1/recovery")
     recovery = public(Ed25519PrivateKey.from_private_bytes(seed))
@@ -47,6 +54,7 @@ def keys_case(comment, root, words=None):
         "siteId": site.hex(), "read": read, "scopeSecret": site_secret.hex(), "scope": {k: v.hex() for k, v in scope_keys(site_secret).items()},
         "peerPublicKey": peer.hex(), "head": head.hex(),
         "firstCertificate": certificate(seed, site, peer, 1, None).hex(), "laterCertificate": certificate(seed, site, peer, 2**40, head).hex(),
+        "ticketId": stream("ticket", 16).hex(), "ticketExpiresMs": 2**41, "ticket": ticket(seed, site, peer, stream("ticket", 16), 2**41).hex(),
     }
 
 

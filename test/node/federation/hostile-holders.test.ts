@@ -113,7 +113,8 @@ const healing = (
     const { victim } = siege;
     hostile.serve(replicateProtocol, holding(siege, hostile, {}));
     hostile.serve(primesProtocol, async (channel) => {
-      const { ids } = decodeMessage((await channel.receive())!, primesRequest);
+      const request = decodeMessage((await channel.receive())!, primesRequest);
+      const ids = request.kind === "fetch" ? request.ids : [];
       await send(channel, { id: ids[0]!, stored: storedOf.get(ids[0]!)! });
     });
     const ended = eventOf(siege, hostile.siteId, ["run-ended"]);

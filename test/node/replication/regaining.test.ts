@@ -111,7 +111,7 @@ async function liar(federation: ReplicatingFederation, lies: (honest: KeptPrimes
   });
   const { ledger, store, peers, view: sites } = site;
   new HolderService({ ...site.holderComponents(), kept, peers, sites }).start(signal);
-  servePrimes({ ledger, store, peers, sites });
+  servePrimes({ clock: site.clock, ledger, store, peers, sites });
   await peers.start();
   return site;
 }

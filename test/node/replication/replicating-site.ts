@@ -136,7 +136,7 @@ export class ReplicatingSite {
     if (init.serves !== false) {
       this.service = new HolderService({ ...this.holderComponents(), peers: this.peers, sites: this.view });
       this.service.start(new AbortController().signal);
-      const served = { self, ledger, store, peers: this.peers, sites: this.view };
+      const served = { self, clock: this.clock, ledger, store, peers: this.peers, sites: this.view };
       servePrimes(served);
       serveAudits(served);
       this.peers.start();

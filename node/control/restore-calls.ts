@@ -1,0 +1,99 @@
+/** Remote restores by the control socket: docs/specs/replication.md, Fetching. Whoever opens one keeps the connection; its end ends the restore. */
+import * as v from "valibot";
+import type { FederationControl } from "#node/federation/federation-control.ts";
+import type { RemoteRestores } from "#node/rescue/remote-restores.ts";
+import type { HolderFailure } from "#node/rescue/remote-restore.ts";
+import type { RescuedAgent } from "#node/rescue/rescued-site.ts";
+import { CostorError } from "#protocol/errors.ts";
+import type { SnapshotResponse, SnapshotSummary } from "#protocol/http.ts";
+import { parseAgentId, parsePrimeId, parseSiteId, parseSnapshotId } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
+
+const text = v.pipe(v.string(), v.maxLength(100));
+const base64 = v.pipe(v.string(), v.base64(), v.maxLength(4 * Math.ceil(limits.restoreTicketBytes / 3)));
+const restore = text;
+
+export const restoreSchemas = {
+  restoreFind: v.strictObject({ owner: text }),
+  restoreOpen: v.strictObject({
+    ticket: base64,
+    readKeys: v.pipe(v.array(base64), v.minLength(1), v.maxLength(limits.readGenerationsCount)),
+  }),
+  restoreAgents: v.strictObject({ restore }),
+  restoreSnapshots: v.strictObject({ restore, agent: text }),
+  restoreSnapshot: v.strictObject({ restore, agent: text, snapshot: text }),
+  restoreFailures: v.strictObject({ restore }),
+} as const;
+
+export interface RestoreResults {
+  /** `helper` is this machine's key, `publicKey` of the newest read key, all in hex. */
+  restoreFind: { owner: string; name: string; helper: string; readKey?: { generation: number; publicKey: string } };
+  /** Tells { restore } as progress once it is open: its name. */
+  restoreOpen: { ended: true };
+  restoreAgents: { agents: RescuedAgent[] };
+  restoreSnapshots: { snapshots: SnapshotSummary[] };
+  restoreSnapshot: SnapshotResponse;
+  restoreFailures: { failures: HolderFailure[] };
+}
+
+type RestoreCall = keyof typeof restoreSchemas;
+interface RestoreContext {
+  readonly federation: FederationControl | undefined;
+  readonly signal: AbortSignal;
+  onProgress(progress: unknown): void;
+}
+
+type Handlers = {
+  [Name in RestoreCall]: (
+    args: v.InferOutput<(typeof restoreSchemas)[Name]>,
+    context: RestoreContext,
+  ) => Promise<RestoreResults[Name]>;
+};
+
+function restoresOf({ federation }: Pick<RestoreContext, "federation">): RemoteRestores {
+  if (federation) return federation.remoteRestores;
+  throw new CostorError("site-unreachable", "the site does not run; start it, then give the command again");
+}
+
+export const restoreHandlers: Handlers = {
+  restoreFind: async ({ owner }, context) => {
+    const { readKey, ...found } = restoresOf(context).find(parseSiteId(owner));
+    if (readKey === undefined) return found;
+    return { ...found, readKey: { ...readKey, publicKey: readKey.publicKey.toString("hex") } };
+  },
+  restoreOpen: async ({ ticket, readKeys }, context) => {
+    const restores = restoresOf(context);
+    const opened = await restores.open({
+      ticket: Buffer.from(ticket, "base64"),
+      readKeys: readKeys.map((key) => Buffer.from(key, "base64")),
+    });
+    context.onProgress({ restore: opened.name });
+    await restores.untilEnd(opened.restore, context.signal);
+    return { ended: true };
+  },
+  restoreAgents: async (args, context) => ({ agents: await restoresOf(context).of(args.restore).agents() }),
+  restoreSnapshots: async (args, context) => ({
+    snapshots: await restoresOf(context).of(args.restore).snapshots(parseAgentId(args.agent)),
+  }),
+  restoreSnapshot: (args, context) =>
+    restoresOf(context).of(args.restore).snapshot(parseAgentId(args.agent), parseSnapshotId(args.snapshot)),
+  restoreFailures: async (args, context) => ({ failures: restoresOf(context).of(args.restore).failures() }),
+};
+
+/** Most ids of one call: a call has at most 64 KiB. */
+export const restorePrimesCount = 512;
+
+const primesSchema = v.strictObject({ restore, ids: v.pipe(v.array(text), v.maxLength(restorePrimesCount)) });
+export type RestorePrimesArguments = v.InferInput<typeof primesSchema>;
+
+/** The call `restorePrimes`: stored primes in the asked order. Throws as {@link RemoteRestore.readPrimes}, `bad-usage`. */
+export async function* restorePrimes(
+  args: unknown,
+  context: Pick<RestoreContext, "federation" | "signal">,
+): AsyncGenerator<Uint8Array> {
+  const parsed = v.safeParse(primesSchema, args);
+  if (!parsed.success) throw new CostorError("bad-usage", `restorePrimes: ${parsed.issues[0].message}`);
+  const ids = parsed.output.ids.map(parsePrimeId);
+  for await (const { stored } of restoresOf(context).of(parsed.output.restore).readPrimes(ids, context.signal))
+    yield stored;
+}

@@ -1,0 +1,70 @@
+/** The remote restores that go on at this site: each for whoever has opened it, until that one ends it or its ticket expires. */
+import type { Rng } from "#ledger/rng.ts";
+import { CostorError } from "#protocol/errors.ts";
+import type { PeerKey, SiteId } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
+import { RemoteRestore, type RemoteRestoreComponents, type RemoteRestoreInit } from "./remote-restore.ts";
+
+/** What is known here of a site that may be restored, and what a ticket for this one has to name. */
+export interface RestorableSite {
+  readonly owner: SiteId;
+  readonly name: string;
+  /** Of its newest read key, as it has told the ledger; undefined when it never has. */
+  readonly readKey?: { readonly generation: number; readonly publicKey: Buffer };
+  /** This machine. */
+  readonly helper: PeerKey;
+}
+
+export class RemoteRestores {
+  readonly #components: RemoteRestoreComponents & { readonly rng: Rng };
+  /** By a name that cannot be guessed. */
+  readonly #open = new Map<string, RemoteRestore>();
+
+  constructor(components: RemoteRestoreComponents & { readonly rng: Rng }) {
+    this.#components = components;
+  }
+
+  /** Throws `member-unknown` when the ledger here has nothing of that site. */
+  find(owner: SiteId): RestorableSite {
+    const { ledger, peers } = this.#components;
+    const profile = ledger.statement(owner, "profile", "")?.statement;
+    if (profile === undefined && ledger.statements(owner, "snapshot").length === 0)
+      throw new CostorError("member-unknown", `nothing of site ${owner} is known here`);
+    return {
+      ...{ owner, name: profile?.name ?? "", helper: peers.self },
+      ...(profile && { readKey: { generation: profile.readGeneration, publicKey: profile.readKey } }),
+    };
+  }
+
+  /** Throws as {@link RemoteRestore.open}, and `too-many-requests`. */
+  async open(init: RemoteRestoreInit): Promise<{ name: string; restore: RemoteRestore }> {
+    if (this.#open.size >= limits.remoteRestoresCount)
+      throw new CostorError("too-many-requests", `${this.#open.size} remote restores go on here already`);
+    const restore = await RemoteRestore.open(this.#components, init);
+    const name = this.#components.rng.bytes(NAME_BYTES).toString("hex");
+    this.#open.set(name, restore);
+    restore.signal.addEventListener("abort", () => this.#open.delete(name), { once: true });
+    return { name, restore };
+  }
+
+  /** Resolves when the ticket has expired, or when it is ended otherwise; it is closed then. */
+  async untilEnd(restore: RemoteRestore, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#components;
+    const either = AbortSignal.any([signal, restore.signal]);
+    await clock.sleep(Math.max(0, restore.expiresMs - clock.now()), either).catch(() => undefined);
+    await restore[Symbol.asyncDispose]();
+  }
+
+  /** Throws `not-found` for one that has ended. */
+  of(name: string): RemoteRestore {
+    const restore = this.#open.get(name);
+    if (restore === undefined) throw new CostorError("not-found", "this remote restore has ended");
+    return restore;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#open.values()].map((restore) => restore[Symbol.asyncDispose]()));
+  }
+}
+
+const NAME_BYTES = 16;

@@ -1,0 +1,171 @@
+/**
+ * Goal: of a site that burnt down, files come back at another one with the kit, byte for byte and with their attributes, while one of two
+ * holders is dead as well; and nothing of the kit, or of what the files are called, is left at the helping site. Method: four sites as
+ * processes, one wiped, one killed; the launcher; then a search of the helper's disk and log for markers.
+ */
+import assert from "node:assert/strict";
+import { cpSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { deriveReadKey, deriveRecoveryKey, deriveSiteScopeSecret } from "#protocol/keys.ts";
+import { parseKit } from "#protocol/kit.ts";
+import { costor, startCostor } from "#test/agent/cli/costor-process.ts";
+import { DemoSite } from "#test/demo/demo-site.ts";
+import { bringIn, vote } from "#test/demo/joining.ts";
+import { treeDifferences } from "#test/support/compare-trees.ts";
+import { makeTree } from "#test/support/make-tree.ts";
+import { noise } from "#test/support/noise.ts";
+import { scratchDirectory } from "#test/support/scratch.ts";
+import { suite } from "#test/support/suite.ts";
+
+const test = suite("remote restore", { timeoutMs: 300_000 });
+const MIB = 1024 ** 2;
+const MARKER = "zebra-marker";
+
+let directory: string;
+let source: string;
+let kit: string;
+let owner: DemoSite;
+let helper: DemoSite;
+let others: DemoSite[];
+const log: string[] = [];
+const end = new AbortController();
+
+test.before(async () => {
+  directory = await scratchDirectory("remote-restore");
+  source = join(directory, "source");
+  mkdirSync(source);
+  makeTree(source, { deepLevelsCount: 40, wideEntriesCount: 300, sparseBytes: 16 * MIB });
+  for (let i = 0; i < 3; i++) writeFileSync(join(source, `${MARKER}-${i}.bin`), noise(`file ${i}`, 10 * MIB));
+  mkdirSync(join(source, `${MARKER}-directory`));
+  writeFileSync(
+    join(source, `${MARKER}-directory`, "page.txt"),
+    "some words that nobody else may read: zebra-plaintext\n".repeat(50),
+  );
+  const siteOf = (name: string, onLog: (line: string) => void = () => undefined): DemoSite =>
+    new DemoSite({
+      ...{ name, directory: join(directory, name), signal: end.signal, onLog },
+      parameters: ["--log-level", "debug"],
+    });
+  owner = siteOf("hill");
+  helper = siteOf("lake", (line) => void log.push(line));
+  others = [siteOf("moor"), siteOf("wood")];
+  const sites = [owner, helper, ...others];
+  await Promise.all(sites.map((site) => site.start()));
+  await owner.command(["federation", "create", "--name", "Valley"]);
+  for (const [index, site] of [helper, ...others].entries()) {
+    await bringIn(site, owner);
+    const members = sites.slice(0, index + 1);
+    await until(async () =>
+      (await Promise.all(members.map((member) => member.call("federationMembers", {})))).every((list) =>
+        list.members.some(({ name }) => name === site.name),
+      ),
+    );
+    await vote("admit", site.name, members);
+    await until(async () =>
+      (await Promise.all([...members, site].map((member) => member.call("federationStatus", {})))).every(
+        ({ membersCount }) => membersCount === index + 2,
+      ),
+    );
+  }
+  await owner.enrolAgent();
+  await owner.backUp([source]);
+  await until(async () => {
+    await owner.call("federationSend", {});
+    const { snapshots } = await owner.call("federationStatus", {});
+    return snapshots.storedCount > 0 && snapshots.safeCount === snapshots.storedCount;
+  });
+  kit = join(directory, "kit.txt");
+  cpSync(join(directory, "hill", "kit.txt"), kit);
+  await owner.kill();
+  owner.wipe();
+});
+test.after(async () => {
+  await Promise.all([helper, ...others].map((site) => site.stop()));
+});
+
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  for (let count = 0; !(await isSo().catch(() => false)); count++) {
+    if (count > 400) throw new Error("it does not come about");
+    await delay(250);
+  }
+}
+
+const restore = (...words: string[]) =>
+  costor(["federation", "restore", "--data", helper.data, "--kit", kit, ...words]);
+
+test("machines, snapshots and directories of the lost site are shown", async () => {
+  const [machine] = (await restore("--json")).json();
+  assert.equal(machine.name, "office");
+  const [snapshot] = (await restore("--agent", "office", "--json")).json();
+  assert.deepEqual(snapshot.roots, [source]);
+  const listed = (await restore("--snapshot", "latest", "--path", source, "--json")).json() as { path: string }[];
+  assert.ok(listed.some(({ path }) => path.endsWith(`${MARKER}-1.bin`)));
+});
+
+test("with one of two holders dead as well, everything comes back as it was", async () => {
+  await others[0]!.kill();
+  const target = join(directory, "restored");
+  const ended = await restore("--target", target, "--json");
+  assert.equal(ended.code, 0, ended.stderr + ended.stdout.slice(0, 2000) + log.slice(-8).join("\n"));
+  assert.equal(ended.json().failedCount, 0);
+  assert.deepEqual(treeDifferences(source, join(target, source)), []);
+});
+
+test("the first bytes of a large file come within two seconds, and all of them are right", async () => {
+  const path = join(source, `${MARKER}-2.bin`);
+  const started = startCostor([
+    "federation",
+    "restore",
+    "--data",
+    helper.data,
+    "--kit",
+    kit,
+    "--path",
+    path,
+    "--tar",
+    "-",
+  ]);
+  const startedMs = performance.now();
+  await new Promise((resolve) => started.child.stdout!.once("data", resolve));
+  process.stdout.write(` (first bytes after ${Math.round(performance.now() - startedMs)} ms) `);
+  assert.equal((await started.ended).code, 0);
+  const file = join(directory, "one.zip");
+  assert.equal((await restore("--path", path, "--zip", file)).code, 0);
+});
+
+test("nothing of the kit, of names or of content is on the helper's disk or in its log", async () => {
+  const { kitRoot } = parseKit(readFileSync(kit, "utf8"));
+  const secrets = [
+    kitRoot,
+    deriveRecoveryKey(kitRoot).seed,
+    deriveReadKey(kitRoot, 1).privateKey,
+    deriveSiteScopeSecret(kitRoot),
+    Buffer.from(MARKER),
+    Buffer.from("zebra-plaintext"),
+  ];
+  const forms = secrets.flatMap((secret) => [
+    Buffer.from(secret),
+    Buffer.from(Buffer.from(secret).toString("hex")),
+    Buffer.from(Buffer.from(secret).toString("base64").replace(/=+$/, "")),
+  ]);
+  const places: (readonly [string, Buffer])[] = [["the log", Buffer.from(log.join("\n"))]];
+  for (const entry of readdirSync(helper.data, { recursive: true, withFileTypes: true }))
+    if (entry.isFile()) places.push([entry.name, readFileSync(join(entry.parentPath, entry.name))]);
+  assert.ok(places.length > 5);
+  for (const [name, bytes] of places)
+    for (const form of forms) assert.ok(!bytes.includes(form), `${name} holds ${form.toString("latin1")}`);
+  assert.ok(log.some((line) => line.includes("a remote restore has begun")));
+  assert.ok(log.some((line) => line.includes("a remote restore has ended")));
+});
+
+test("another site's kit is told to be unknown here, and without a running site nothing is tried", async () => {
+  const stranger = new DemoSite({ name: "far", directory: join(directory, "far"), signal: end.signal });
+  await stranger.start();
+  await stranger.stop();
+  const words = ["federation", "restore", "--kit", join(directory, "far", "kit.txt"), "--json"];
+  assert.match((await costor([...words, "--data", helper.data])).stderr, /"member-unknown"/);
+  assert.match((await costor([...words, "--data", stranger.data])).stderr, /"site-unreachable"/);
+});
+
+test.run();
