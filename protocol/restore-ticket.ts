@@ -9,12 +9,11 @@ import * as v from "valibot";
 import { decodeCbor, encodeCbor } from "./cbor.ts";
 import { CostorError } from "./errors.ts";
 import { type PeerKey, type SiteId, parsePeerKey, parseSiteId } from "./ids.ts";
-import { siteIdOf } from "./keys.ts";
 import { limits } from "./limits.ts";
-import { publicKeyOf, rawKeyBytes, signEd25519, verifyEd25519 } from "./raw-keys.ts";
+import { isSmallOrder, publicKeyOf, rawKeyBytes, signEd25519, verifyEd25519 } from "./raw-keys.ts";
 
 export interface RestoreTicket {
-  /** The owner of what is fetched. */
+  /** Whose primes are fetched. */
   readonly siteId: SiteId;
   /** Who may fetch. */
   readonly peer: PeerKey;
@@ -22,6 +21,11 @@ export interface RestoreTicket {
   readonly id: Buffer;
   /** Milliseconds since 1970. */
   readonly expiresMs: number;
+}
+
+/** With the recovery public key that has signed it, 32 bytes: whether that is the site's is for the ledger to say. */
+export interface SignedTicket extends RestoreTicket {
+  readonly recoveryKey: Buffer;
 }
 
 const DOMAIN = Buffer.from("costor/v1/restore-ticket\0");
@@ -50,18 +54,19 @@ export function signRestoreTicket({ siteId, peer, id, expiresMs }: RestoreTicket
 }
 
 /**
- * Whether it has expired is not asked here. Throws `bad-encoding` and `limit-exceeded` for what is no ticket, and `signature-invalid`
- * unless the site's first recovery key has signed it.
+ * Whether it has expired, and whose the key is, is not asked here. Throws `bad-encoding` and `limit-exceeded` for what is no ticket, and
+ * `signature-invalid` unless the key in it has signed it.
  */
-export function parseRestoreTicket(encoded: Uint8Array): RestoreTicket {
+export function parseRestoreTicket(encoded: Uint8Array): SignedTicket {
   if (encoded.length > limits.restoreTicketBytes)
     throw new CostorError("limit-exceeded", `a ticket has at most ${limits.restoreTicketBytes} bytes`);
   const { body, key, signature } = parse(signedSchema, encoded);
   const { id, peer, site, expires } = parse(bodySchema, body);
   const siteId = parseSiteId(Buffer.from(site).toString("hex"));
-  if (siteIdOf(key) !== siteId || !verifyEd25519(key, Buffer.concat([DOMAIN, body]), signature))
-    throw new CostorError("signature-invalid", `the ticket is not signed by the recovery key of site ${siteId}`);
-  return { siteId, peer: parsePeerKey(Buffer.from(peer).toString("hex")), id: Buffer.from(id), expiresMs: expires };
+  if (isSmallOrder(Buffer.from(key)) || !verifyEd25519(key, Buffer.concat([DOMAIN, body]), signature))
+    throw new CostorError("signature-invalid", "the ticket is not signed by the key that it names");
+  const ticket = { siteId, peer: parsePeerKey(Buffer.from(peer).toString("hex")), id: Buffer.from(id) };
+  return { ...ticket, expiresMs: expires, recoveryKey: Buffer.from(key) };
 }
 
 function parse<Schema extends v.GenericSchema>(schema: Schema, encoded: Uint8Array): v.InferOutput<Schema> {

@@ -17,13 +17,13 @@ export async function extractSite(copy: CopyOptions, request: RescueRequest, sig
   await runRescue(site, request, signal);
 }
 
-async function openCopy({ data, kit }: CopyOptions, json: boolean, signal: AbortSignal): Promise<CopiedSite> {
-  using given = await readGivenKit({ kit });
+async function openCopy(options: CopyOptions, json: boolean, signal: AbortSignal): Promise<CopiedSite> {
+  using given = await readGivenKit(options);
   const { siteId } = given;
   const readKeys = readKeysOf(given.kitRoot);
   using progress = await createProgress({ title: "Reading the copy", json });
   const site = await CopiedSite.open({
-    ...{ dataDirectory: resolve(data), siteId, readKeys, signal },
+    ...{ dataDirectory: resolve(options.data), siteId, readKeys, signal },
     onProgress: (state) => progress.update(state),
   });
   progress.end();

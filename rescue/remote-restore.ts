@@ -20,11 +20,11 @@ import { runRescue } from "./rescue-run.ts";
 const TICKET_ID_BYTES = 16;
 
 export async function restoreRemotely(
-  { data, kit }: KitOptions & { readonly data: string },
+  options: KitOptions & { readonly data: string },
   request: RescueRequest,
   signal: AbortSignal,
 ): Promise<void> {
-  await using site = await open(resolve(data), kit, signal);
+  await using site = await open(options, signal);
   try {
     await runRescue(site, request, signal);
   } finally {
@@ -33,12 +33,9 @@ export async function restoreRemotely(
   }
 }
 
-async function open(
-  dataDirectory: string,
-  kitFile: string | undefined,
-  signal: AbortSignal,
-): Promise<ControlledRestore> {
-  using kit = await readGivenKit({ kit: kitFile });
+async function open(options: KitOptions & { readonly data: string }, signal: AbortSignal): Promise<ControlledRestore> {
+  const dataDirectory = resolve(options.data);
+  using kit = await readGivenKit(options);
   const { siteId, kitRoot } = kit;
   const found = await callOn(dataDirectory, "restoreFind", { owner: siteId });
   const recovery = deriveRecoveryKey(kitRoot);

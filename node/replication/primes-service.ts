@@ -11,10 +11,11 @@ import { decodeMessage, encodeMessage } from "./frame-codec.ts";
 import { batchFrames } from "./prime-batches.ts";
 import { primesProtocol, primesRequest } from "./primes-messages.ts";
 import { idsToBytes, refusalOf } from "./replicate-messages.ts";
-import type { OnRefused, Sites } from "./replication-ports.ts";
+import type { LedgerReader, OnRefused, Sites } from "./replication-ports.ts";
 import { Tickets } from "./tickets.ts";
 
 export interface PrimesServiceComponents extends RightsComponents {
+  readonly ledger: Pick<LedgerReader, "statement" | "recoveryKeys">;
   readonly peers: Pick<Peers, "serve">;
   readonly sites: Pick<Sites, "sites" | "siteOfPeer">;
   readonly onRefused?: OnRefused;
@@ -25,7 +26,7 @@ export interface PrimesServiceComponents extends RightsComponents {
 }
 
 export function servePrimes(components: PrimesServiceComponents): void {
-  const tickets = new Tickets({ clock: components.clock, onUsed: components.onTicket });
+  const tickets = new Tickets({ ...components, onUsed: components.onTicket });
   components.peers.serve(primesProtocol, async (channel) => {
     try {
       for (let frame = await channel.receive(); frame !== undefined; frame = await channel.receive())

@@ -2,10 +2,13 @@
 import type { Clock } from "#ledger/clock.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { PeerKey, SiteId } from "#protocol/ids.ts";
+import { siteIdOf } from "#protocol/keys.ts";
 import { limits } from "#protocol/limits.ts";
-import { type RestoreTicket, parseRestoreTicket } from "#protocol/restore-ticket.ts";
+import { type RestoreTicket, type SignedTicket, parseRestoreTicket } from "#protocol/restore-ticket.ts";
+import type { LedgerReader } from "./replication-ports.ts";
 
 export interface TicketComponents {
+  readonly ledger: Pick<LedgerReader, "recoveryKeys">;
   readonly clock: Pick<Clock, "now">;
   /** Told once of each ticket that is used here. */
   readonly onUsed?: ((ticket: RestoreTicket) => void) | undefined;
@@ -31,6 +34,7 @@ export class Tickets {
     };
     if (ticket.siteId !== owner) refuse("it is another owner's");
     if (ticket.peer !== peer) refuse("it is for another site");
+    requireNewestKey(this.#components.ledger, ticket);
     const leftMs = ticket.expiresMs - this.#components.clock.now();
     if (leftMs < -limits.restoreTicketToleranceMs) refuse("by this site's clock it has expired");
     if (leftMs > limits.restoreTicketLifeMs + limits.restoreTicketToleranceMs)
@@ -45,6 +49,16 @@ export class Tickets {
     if (ticket.peer !== peer) throw new CostorError("peer-refused", "the ticket is for another site");
     this.#cancelled.add(ticket);
   }
+}
+
+/** Throws `signature-invalid` unless the site's newest recovery key has signed it: a kit that was replaced gives no tickets. */
+export function requireNewestKey(
+  ledger: Pick<LedgerReader, "recoveryKeys">,
+  { siteId, recoveryKey }: Pick<SignedTicket, "siteId" | "recoveryKey">,
+): void {
+  const newest = ledger.recoveryKeys.chainOf(siteId).at(-1)?.key;
+  if (newest === undefined ? siteIdOf(recoveryKey) !== siteId : !recoveryKey.equals(newest))
+    throw new CostorError("signature-invalid", `the ticket is not signed by the recovery key of site ${siteId}`);
 }
 
 /** The newest of them, by owner and id: only who has the owner's kit makes any. */

@@ -7,6 +7,7 @@ import type { Ledger } from "#ledger/ledger.ts";
 import type { Peers } from "#ledger/peers.ts";
 import type { StatementOf } from "#ledger/statements.ts";
 import type { OwnEntries, Sites } from "#node/replication/replication-ports.ts";
+import { requireNewestKey } from "#node/replication/tickets.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { StoredPrime } from "#protocol/batch.ts";
 import { CostorError } from "#protocol/errors.ts";
@@ -25,7 +26,7 @@ export interface RemoteRestoreComponents {
   readonly sites: Pick<Sites, "sites" | "peerOf">;
   readonly ledger: Pick<
     Ledger,
-    "statement" | "statements" | "wholeStatements" | "currentLog" | "forkOf" | "entry" | "offer"
+    "recoveryKeys" | "statement" | "statements" | "wholeStatements" | "currentLog" | "forkOf" | "entry" | "offer"
   >;
   readonly store: Pick<PrimeStore, "hasKept" | "get">;
   readonly entries: Pick<OwnEntries, "write">;
@@ -98,6 +99,7 @@ export class RemoteRestore implements RescuedSite {
     const ticket = parseRestoreTicket(init.ticket);
     if (ticket.peer !== peers.self)
       throw new CostorError("peer-refused", "the ticket is for another site than this one");
+    requireNewestKey(ledger, ticket);
     if (ticket.expiresMs <= clock.now()) throw new CostorError("peer-refused", "the ticket has expired");
     const restore = new RemoteRestore(components, init, ticket);
     try {

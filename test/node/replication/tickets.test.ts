@@ -3,14 +3,18 @@
  * it is good. Method: whole sites; tickets that are wrong in one thing each.
  */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { fetchPrimes } from "#node/replication/fetch-primes.ts";
 import { decodeMessage, encodeMessage } from "#node/replication/frame-codec.ts";
 import { primesAnswer, primesProtocol } from "#node/replication/primes-messages.ts";
 import { Tickets } from "#node/replication/tickets.ts";
+import { signEpochCertificate } from "#protocol/epoch-certificate.ts";
 import { type ErrorCode, isCostorError } from "#protocol/errors.ts";
 import type { PrimeId } from "#protocol/ids.ts";
+import { deriveRecoveryKey } from "#protocol/keys.ts";
 import { limits } from "#protocol/limits.ts";
-import { ownerAndHelper, ticketFor } from "#test/node/rescue/owner-and-helper.ts";
+import { signRecoveryLink } from "#protocol/recovery-chain.ts";
+import { ownerAndHelper, recoverySeedOf, ticketFor } from "#test/node/rescue/owner-and-helper.ts";
 import { suite } from "#test/support/suite.ts";
 import type { ReplicatingSite } from "./replicating-site.ts";
 
@@ -73,6 +77,20 @@ test("a ticket that another key has signed, or that was changed, is refused", as
   await isRefused(fetched({ by: helper, from: one, owner, ids, ticket: changed }), "peer-refused", /not signed/);
 });
 
+test("when a kit was replaced, the former one gives no tickets any more, and the new one does", async () => {
+  const { owner, one, helper, ids } = await ownerAndHelper();
+  const next = deriveRecoveryKey(randomBytes(32));
+  const fields = { siteId: owner.siteId, number: 2, key: next.publicKey, logs: [owner.author.log.id] };
+  const link = signRecoveryLink(fields, recoverySeedOf(owner));
+  const certificate = signEpochCertificate(owner.author.log.certificate, next.seed, [link]);
+  const fetch = { by: helper, from: one, owner, ids };
+  const newer = ticketFor(owner, helper, {}, next.seed);
+  await isRefused(fetched({ ...fetch, ticket: newer }), "peer-refused", /not signed/);
+  await one.ledger.offer({ certificates: [certificate] });
+  await isRefused(fetched({ ...fetch, ticket: ticketFor(owner, helper) }), "peer-refused", /not signed/);
+  assert.deepEqual(await fetched({ ...fetch, ticket: newer }), ids);
+});
+
 test("it counts until an hour after it has expired, by the holder's own clock, and not if it is good for too long", async () => {
   const { owner, one, helper, ids } = await ownerAndHelper();
   const ticket = ticketFor(owner, helper);
@@ -117,7 +135,11 @@ test("a ticket that its helper has cancelled counts no more, and nobody else can
 test("a holder tells of each ticket once, and remembers the newest of many", async () => {
   const { owner, helper } = await ownerAndHelper();
   const used: string[] = [];
-  const tickets = new Tickets({ clock: helper.clock, onUsed: ({ id }) => void used.push(id.toString("hex")) });
+  const tickets = new Tickets({
+    clock: helper.clock,
+    ledger: helper.ledger,
+    onUsed: ({ id }) => void used.push(id.toString("hex")),
+  });
   const ticket = ticketFor(owner, helper);
   for (let i = 0; i < 3; i++) tickets.check(ticket, owner.siteId, helper.peerKey);
   assert.equal(used.length, 1);

@@ -5,7 +5,9 @@ import { limits } from "#protocol/limits.ts";
 import { type RestoreTicket, signRestoreTicket } from "#protocol/restore-ticket.ts";
 import { ReplicatingFederation, type ReplicatingSite } from "#test/node/replication/replicating-site.ts";
 
-const kitRootOf = ({ name }: ReplicatingSite): Buffer => createHash("sha256").update(name).digest();
+/** As test/support/ledger-author.ts makes it. */
+export const recoverySeedOf = ({ name }: ReplicatingSite): Buffer =>
+  deriveRecoveryKey(createHash("sha256").update(name).digest()).seed;
 
 let ticketsCount = 0;
 /** For `helper`, of `owner`, unless it is changed. */
@@ -13,11 +15,12 @@ export function ticketFor(
   owner: ReplicatingSite,
   helper: ReplicatingSite,
   changes: Partial<RestoreTicket> = {},
+  recoverySeed = recoverySeedOf(owner),
 ): Buffer {
   const id = Buffer.alloc(16, ++ticketsCount);
   const expiresMs = helper.clock.now() + limits.restoreTicketLifeMs;
   const ticket = { siteId: owner.siteId, peer: helper.peerKey, id, expiresMs, ...changes };
-  return signRestoreTicket(ticket, deriveRecoveryKey(kitRootOf(owner)).seed);
+  return signRestoreTicket(ticket, recoverySeed);
 }
 
 export async function ownerAndHelper() {
