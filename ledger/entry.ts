@@ -9,6 +9,7 @@ import { type VerifiedCertificate, epochCertificateBody, parseEpochCertificate }
 import { CostorError } from "#protocol/errors.ts";
 import { type EntryId, type LogId, parseEntryId, parseLogId, uuidFromBytes, uuidToBytes } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
+import { RecentEntries } from "./recent-entries.ts";
 import { type Ed25519Verifier, ed25519Verifier, signEd25519 } from "#protocol/raw-keys.ts";
 
 /** A certificate, and the log that it opens. */
@@ -32,7 +33,7 @@ export interface EntryFields {
 export interface Entry extends EntryFields {
   /** SHA-256 of the body, 64 hex digits. */
   readonly hash: string;
-  /** The signed entry as it came. */
+  /** The signed entry. */
   readonly bytes: Uint8Array;
   readonly body: Uint8Array;
   readonly signature: Uint8Array;
@@ -67,10 +68,16 @@ export function signEntry(fields: EntryFields, peerSeed: Uint8Array): Buffer {
   return entry;
 }
 
-/** Reads an entry; its signature is not verified. Throws `bad-encoding`, `bad-id`, `limit-exceeded`. */
+const recent = new RecentEntries();
+
+/** Reads an entry; its signature is not verified. The same for the same bytes, mostly. Throws `bad-encoding`, `bad-id`, `limit-exceeded`. */
 export function parseEntry(bytes: Uint8Array): Entry {
   if (bytes.length > limits.ledgerEntryBytes)
     throw new CostorError("limit-exceeded", `an entry has ${bytes.length} bytes; at most ${limits.ledgerEntryBytes}`);
+  return recent.get(bytes, readEntry);
+}
+
+function readEntry(bytes: Buffer): Entry {
   const outer = asMap(decodeCbor(bytes), ENTRY_KEYS);
   const body = asBytes(outer["body"]);
   const signature = asBytes(outer["signature"]);
@@ -92,13 +99,17 @@ export function parseEntry(bytes: Uint8Array): Entry {
 }
 
 const verifiers = new WeakMap<Log, Ed25519Verifier>();
+/** Entries that their author has signed: of a log there is one author. */
+const verified = new WeakSet<Entry>();
 
 /** Throws `signature-invalid` unless the log's own machine has signed the entry. */
 export function verifyEntry(entry: Entry, log: Log): void {
+  if (entry.logId === log.id && verified.has(entry)) return;
   let verifier = verifiers.get(log);
   if (verifier === undefined) verifiers.set(log, (verifier = ed25519Verifier(log.certificate.peerPublicKey)));
   if (entry.logId !== log.id || !verifier(Buffer.concat([DOMAIN, entry.body]), entry.signature))
     throw new CostorError("signature-invalid", `entry ${entry.seq} of log ${entry.logId} is not signed by its author`);
+  verified.add(entry);
 }
 
 /** Throws `signature-invalid`, and `bad-encoding` for entries that do not exclude each other. */

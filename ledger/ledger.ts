@@ -136,7 +136,7 @@ export class Ledger {
   }
 
   /** What an entry in force says, with what is sealed in it; empty for one that says nothing or is not in force. */
-  async wholeStatements(logId: LogId, seq: number): Promise<Statement[]> {
+  async wholeStatements(logId: LogId, seq: number): Promise<readonly Statement[]> {
     const bytes = await this.entry(logId, seq);
     return bytes === undefined ? [] : readStatements(parseEntry(bytes));
   }
@@ -315,7 +315,7 @@ export class Ledger {
     this.#replica.apply(held);
     round.admitted.push(held);
     this.#keepLog(log, round.changes);
-    round.changes.push(keepEntry(entry.logId, entry.seq, bytes));
+    round.changes.push(keepEntry(entry.logId, entry.seq, entry.bytes));
     if (held.kind === "guest") this.#meetGuests();
     return "admitted";
   }

@@ -22,10 +22,16 @@ export interface HeldEntry {
   readonly statements: readonly HeldStatement[];
 }
 
+const heldEntries = new WeakMap<Entry, HeldEntry>();
+
 export function holdEntry(entry: Entry): HeldEntry {
+  let held = heldEntries.get(entry);
+  if (held !== undefined) return held;
   const { logId, seq, hash, kind, timeMs, bytes } = entry;
   const statements = readStatements(entry).map(withoutSealed);
-  return { logId, seq, hash, kind, timeMs, lengthBytes: bytes.length, statements };
+  held = { logId, seq, hash, kind, timeMs, lengthBytes: bytes.length, statements };
+  heldEntries.set(entry, held);
+  return held;
 }
 
 const noHash = Buffer.alloc(32);

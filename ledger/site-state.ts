@@ -10,7 +10,19 @@ export interface Stated<Name extends StatementKind> extends HeldEntry {
   readonly statement: HeldStatementOf<Name>;
 }
 
-type AnyStated = HeldEntry & { readonly statement: HeldStatement };
+type AnyStated = HeldEntry & { readonly statement: HeldStatement; readonly subject: string };
+
+const stated = new WeakMap<HeldEntry, readonly AnyStated[]>();
+
+/** All that an entry says, one by one. */
+function statedBy(held: HeldEntry): readonly AnyStated[] {
+  let all = stated.get(held);
+  if (all === undefined) {
+    all = held.statements.map((statement) => ({ ...held, statement, subject: subjectOf(statement) }));
+    stated.set(held, all);
+  }
+  return all;
+}
 
 /** What a machine says of its own disk: with the next machine it is over. */
 const ofOneMachine: ReadonlySet<StatementKind> = new Set(["receipt", "loss"]);
@@ -71,8 +83,8 @@ export class SiteState {
     if (!state.admit(held)) return;
     this.#inForceCount++;
     this.#inForceBytes += held.lengthBytes;
-    for (const statement of held.statements) {
-      const subject = subjectOf(statement);
+    for (const stated of statedBy(held)) {
+      const { statement, subject } = stated;
       const subjects = this.#subjects.get(statement.kind) ?? new Map<string, AnyStated[]>();
       this.#subjects.set(statement.kind, subjects);
       const entries = subjects.get(subject) ?? [];
@@ -80,7 +92,6 @@ export class SiteState {
       const former = this.#newestOf(entries);
       let at = entries.length;
       while (at > 0 && this.#isNewer(entries[at - 1]!, held)) at--;
-      const stated = { ...held, statement };
       entries.splice(at, 0, stated);
       const newest = this.#newestOf(entries);
       if (newest !== stated) this.#countIdle(held, 1);
@@ -102,8 +113,7 @@ export class SiteState {
     for (const held of gone) {
       this.#inForceCount--;
       this.#inForceBytes -= held.lengthBytes;
-      for (const statement of held.statements) {
-        const subject = subjectOf(statement);
+      for (const { statement, subject } of statedBy(held)) {
         const subjects = this.#subjects.get(statement.kind)!;
         const entries = subjects.get(subject);
         // One entry may say two things about one subject.

@@ -153,8 +153,16 @@ const severalSchema = v.object({
   ),
 });
 
+const read = new WeakMap<Entry, readonly Statement[]>();
+
 /** Empty for an entry that says nothing; what of several cannot be read is passed over. */
-export function readStatements(entry: Entry): Statement[] {
+export function readStatements(entry: Entry): readonly Statement[] {
+  let statements = read.get(entry);
+  if (statements === undefined) read.set(entry, (statements = statementsOf(entry)));
+  return statements;
+}
+
+function statementsOf(entry: Entry): Statement[] {
   if (entry.kind === RETIRE_KIND) {
     const retire = readRetire(entry);
     return retire === undefined ? [] : [{ kind: "retire", ...retire }];

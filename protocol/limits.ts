@@ -118,6 +118,8 @@ export const limits = {
   sessionsPerAgentCount: 16,
   /** Largest signed entry of the ledger: a sealed snapshot record, or a retire of some 8,000 ranges. */
   ledgerEntryBytes: 64 * KIB,
+  /** Entries that were read last and are not read again when they come again: enough for a busy night's minute. */
+  recentEntriesBytes: 1024 * KIB,
   /** Largest record that is sealed into an entry: with seal and signature it fits one. */
   sealedStatementBytes: 60 * KIB,
   /** Most shares of one recovery kit: more people than that are never brought together in an emergency. */
