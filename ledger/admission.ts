@@ -15,7 +15,7 @@ export interface Speakers {
 export type LedgerEvent =
   | { readonly event: "fork-found"; readonly siteId: SiteId; readonly logId: LogId; readonly seq: number }
   | { readonly event: "site-full"; readonly siteId: SiteId }
-  /** A site has a new recovery key; or somebody has shown another one that parts from the chain that counts here. */
+  /** A site has a new recovery key, and logs that do not count any more are gone; or somebody has shown another one that parts from the chain that counts here. */
   | {
       readonly event: "recovery-key" | "recovery-key-rival";
       readonly siteId: SiteId;

@@ -60,13 +60,15 @@ function mayBe({ certificate }: Log, { membership }: HelloComponents): boolean {
   return role === "member" || role === "guest";
 }
 
-/** One that would be its site's current machine. */
+/** One that would be its site's current machine, or is by a newer recovery key. */
 function isNewMachine(log: Log, components: HelloComponents): boolean {
-  if (!mayBe(log, components) || components.ledger.log(log.id) !== undefined) return false;
+  const { ledger } = components;
   const { siteId, chain } = log.certificate;
-  const current = components.ledger.currentLog(siteId)?.log;
-  const hasNewerKey = chain.length > components.ledger.recoveryKeys.chainOf(siteId).length;
-  return current === undefined || hasNewerKey || compareLogs(log, current) < 0;
+  if (!mayBe(log, components)) return false;
+  if (chain.length > ledger.recoveryKeys.chainOf(siteId).length) return true;
+  if (ledger.log(log.id) !== undefined) return false;
+  const current = ledger.currentLog(siteId)?.log;
+  return current === undefined || compareLogs(log, current) < 0;
 }
 
 /**

@@ -210,7 +210,7 @@ export class Ledger {
     });
   }
 
-  async #finish({ changes, admitted, hasNewKey }: Round, own: boolean): Promise<void> {
+  async #finish({ changes, admitted, hasNewKey, newKeys }: Round, own: boolean): Promise<void> {
     if (changes.length > 0) {
       try {
         await this.#components.store.write(changes);
@@ -223,6 +223,7 @@ export class Ledger {
     const sites = admitted.map(({ logId }) => this.log(logId)!.log.certificate.siteId);
     if (hasNewKey) await this.#load();
     else if (this.#replica.guestsState !== this.#settledGuests) await this.#settle();
+    for (const key of newKeys) this.#components.onEvent?.({ event: "recovery-key", ...key });
     for (const [index, { logId, seq, kind }] of admitted.entries()) {
       const siteId = sites[index]!;
       for (const listener of this.#listeners) listener({ siteId, logId, seq, kind, own });
@@ -275,11 +276,9 @@ export class Ledger {
   /** A longer chain of a site's recovery keys. */
   #learn(siteId: SiteId, chain: readonly RecoveryLink[], round: Round): void {
     const news = this.#keys.learn(siteId, chain);
-    if (news === "known") return;
-    const number = chain.length + 1;
-    this.#components.onEvent?.({ event: news === "rival" ? "recovery-key-rival" : "recovery-key", siteId, number });
-    if (news === "rival") return;
-    round.keepChain(siteId, chain);
+    if (news === "longer") round.keepChain(siteId, chain);
+    if (news !== "rival") return;
+    this.#components.onEvent?.({ event: "recovery-key-rival", siteId, number: chain.length + 1 });
   }
 
   #keepLog(log: Log, changes: LedgerChange[]): void {

@@ -12,6 +12,8 @@ export class Round {
   readonly admitted: HeldEntry[] = [];
   /** Those whose sites may not speak, or not yet. */
   readonly unkept = new Map<LogId, Log>();
+  /** Sites that have a new recovery key, and its number. */
+  readonly newKeys: { readonly siteId: SiteId; readonly number: number }[] = [];
   #hasNewKey = false;
 
   /** Logs that are here may not count any more. */
@@ -22,6 +24,7 @@ export class Round {
   /** A chain of recovery keys that is longer than the one before. */
   keepChain(siteId: SiteId, chain: readonly RecoveryLink[]): void {
     this.#hasNewKey = true;
+    this.newKeys.push({ siteId, number: chain.length + 1 });
     this.changes.push(keepChain(siteId, chain));
   }
 

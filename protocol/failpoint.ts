@@ -12,6 +12,7 @@ export type Failpoint =
   | `retention.${"expired" | "gone"}`
   | `collection.${"walked" | "removed"}`
   | `start.${"replaying" | "store-open" | "identity-written" | "kit-written" | "identity-placed" | "site-open"}`
+  | `replace.${"written" | "kit-written" | "half-placed" | "placed"}`
   | `database.${"opened" | "writing" | "written"}`;
 
 const [wantedFailpoint, wantedText] = (process.env["COSTOR_FAILPOINT"] ?? "").split(":");

@@ -4,7 +4,7 @@
  */
 import * as v from "valibot";
 import { isCostorError } from "./errors.ts";
-import { type FederationId, type SiteId, parseFederationId } from "./ids.ts";
+import { type FederationId, type SiteId, parseFederationId, parseSiteId } from "./ids.ts";
 import { deriveRecoveryKey, fingerprintOf, siteIdOf } from "./keys.ts";
 import {
   checksumOfFields,
@@ -47,6 +47,8 @@ const memberSchema = v.pipe(
 /** The kit file's text, for people first: {@link parseKit} reads it back. */
 export function formatKit({ siteName, siteId, kitRoot, federation }: RecoveryKit): string {
   const words = wordsOfKitRoot(kitRoot);
+  const { publicKey } = deriveRecoveryKey(kitRoot);
+  const isFirst = siteIdOf(publicKey) === siteId;
   return `# CoStor recovery kit
 #
 # Whoever has this kit can read every backup of the site and take its place. Print it or copy it to a stick, keep it
@@ -56,7 +58,7 @@ export function formatKit({ siteName, siteId, kitRoot, federation }: RecoveryKit
 version: ${VERSION}
 site: ${JSON.stringify(siteName)}
 site-id: ${siteId}
-fingerprint: ${fingerprintOf(deriveRecoveryKey(kitRoot).publicKey)}
+${isFirst ? "" : "replaces: an earlier kit\n"}fingerprint: ${fingerprintOf(publicKey)}
 words:
 ${wordLines(words)}
 checksum: ${checksumOf(siteName, siteId, words)}
@@ -79,12 +81,20 @@ export function parseKit(text: string): RecoveryKit {
   const siteName = parseName("site", field("site"));
   const kitRoot = kitRootOfWords(field("words"));
   const { publicKey } = deriveRecoveryKey(kitRoot);
-  const siteId = siteIdOf(publicKey);
+  const siteId = fields.has("replaces") ? readSiteId(field("site-id")) : siteIdOf(publicKey);
   if (field("site-id") !== siteId) throw invalid(`the words are not those of site ${field("site-id")}`, { siteId });
   if (field("fingerprint") !== fingerprintOf(publicKey)) throw invalid("the fingerprint is not that of the words");
   if (field("checksum") !== checksumOf(siteName, siteId, wordsOfKitRoot(kitRoot)))
     throw invalid("the checksum is wrong: the site's name was changed or mistyped");
   return { siteName, siteId, kitRoot, ...(fields.has("federation-id") ? { federation: parseFederation(field) } : {}) };
+}
+
+function readSiteId(text: string): SiteId {
+  try {
+    return parseSiteId(text);
+  } catch (cause) {
+    throw invalid("the site's id is not whole", {}, cause);
+  }
 }
 
 function parseFederation(field: (name: string) => string): KitFederation {

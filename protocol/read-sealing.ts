@@ -3,7 +3,7 @@
  * What is sealed is bound to its place by `context`, so that no record passes for another's. docs/specs/keys.md
  */
 import { Aes256Gcm, CipherSuite, DhkemX25519HkdfSha256, HkdfSha256 } from "@hpke/core";
-import { CostorError } from "./errors.ts";
+import { CostorError, isCostorError } from "./errors.ts";
 import { type AgentId, type SiteId, type SnapshotId, uuidToBytes } from "./ids.ts";
 import { rawKeyBytes } from "./raw-keys.ts";
 
@@ -54,6 +54,24 @@ export async function openWithReadKey(
       cause,
     });
   }
+}
+
+/** With the first of the keys that opens it. Throws `seal-broken` when none does. */
+export async function openWithAnyKey(
+  sealed: Uint8Array,
+  readPrivateKeys: readonly Uint8Array[],
+  context: Uint8Array,
+): Promise<Buffer> {
+  let failure: unknown = new CostorError("seal-broken", "there is no key to open it");
+  for (const key of readPrivateKeys) {
+    try {
+      return await openWithReadKey(sealed, key, context);
+    } catch (error) {
+      if (!isCostorError(error, "seal-broken")) throw error;
+      failure = error;
+    }
+  }
+  throw failure;
 }
 
 const arrayBufferOf = (bytes: Uint8Array): ArrayBuffer => Uint8Array.from(bytes).buffer;

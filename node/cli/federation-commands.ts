@@ -105,6 +105,7 @@ function addMembers(federation: Command): void {
         title: "STATE",
         text: ({ isThisSite, isConnected }) => (isThisSite || isConnected ? "reached" : "not reached"),
       },
+      { title: "KIT", text: ({ kitNumber }) => (kitNumber === 1 ? "first" : `number ${kitNumber}`) },
       { title: "WISH", text: ({ wish }) => (wish === undefined ? "" : `to ${wish} it`) },
     ]);
   });

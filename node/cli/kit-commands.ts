@@ -2,6 +2,7 @@
 import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { CostorError } from "#protocol/errors.ts";
+import { parseSiteId } from "#protocol/ids.ts";
 import { formatKit } from "#protocol/kit.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
@@ -10,6 +11,7 @@ import type { KitState } from "#node/control/calls.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { type KitOptions, addKitOptions, readGivenKit } from "./kit-input.ts";
 import { requireKitOf, writeSecret } from "./kit-secrets.ts";
+import { addReplaceCommand } from "./kit-replace.ts";
 import { addShareCommands } from "./kit-share-commands.ts";
 import { kitFederationOf } from "./kit-federation.ts";
 import { kitPage } from "./kit-page.ts";
@@ -39,6 +41,7 @@ export function addKitCommands(site: Command): void {
   });
   addKitPaper(kit);
   addShareCommands(kit);
+  addReplaceCommand(kit);
 }
 
 function addKitPaper(kit: Command): void {
@@ -47,11 +50,12 @@ function addKitPaper(kit: Command): void {
   )
     .requiredOption("--out <file>", "the new file: .html for the page, else the kit's file")
     .action(async ({ data, json, out, ...options }: DataOptions & KitOptions & { out: string }) => {
-      const { siteName, fingerprint } = await callOn(data, "kit", {});
+      const { siteName, siteId: id, fingerprint } = await callOn(data, "kit", {});
+      const siteId = parseSiteId(id);
       const federation = await kitFederationOf(data);
       using given = await readGivenKit(options);
       requireKitOf(fingerprint, given);
-      const { siteId, kitRoot } = given;
+      const { kitRoot } = given;
       const written = { siteName, siteId, kitRoot, ...(federation === undefined ? {} : { federation }) };
       const isPage = out.endsWith(".html");
       await writeSecret(out, isPage ? kitPage(written, new Date().toISOString().slice(0, 10)) : formatKit(written));

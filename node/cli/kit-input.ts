@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { text as readStream } from "node:stream/consumers";
 import type { Command } from "commander";
 import { CostorError } from "#protocol/errors.ts";
-import type { SiteId } from "#protocol/ids.ts";
+import { type SiteId, parseSiteId } from "#protocol/ids.ts";
 import { deriveRecoveryKey, siteIdOf } from "#protocol/keys.ts";
 import { kitFileCharacters } from "#protocol/kit-fields.ts";
 import { type HeldShare, isShareText, parseShare } from "#protocol/kit-share-file.ts";
@@ -19,6 +19,7 @@ export interface KitOptions {
   readonly kit?: string;
   /** Files; true when they are typed. */
   readonly share?: readonly string[] | true;
+  readonly siteId?: string;
 }
 
 /** A kit that somebody has. */
@@ -32,7 +33,12 @@ export interface GivenKit extends Disposable {
 
 export const addKitOptions = (command: Command): Command =>
   addShareOption(
-    command.option("--kit <file>", "the kit's file, or - for standard input; without it the words are asked for"),
+    command
+      .option(
+        "--site-id <id>",
+        "the site's id as it stands on the page, with words of a kit that replaced an earlier one",
+      )
+      .option("--kit <file>", "the kit's file, or - for standard input; without it the words are asked for"),
   );
 
 export const addShareOption = (command: Command): Command =>
@@ -42,16 +48,20 @@ export const addShareOption = (command: Command): Command =>
   );
 
 /** Throws `kit-invalid`, and `bad-usage` where there is nobody to ask. */
-export async function readGivenKit({ kit, share }: KitOptions): Promise<GivenKit> {
+export async function readGivenKit({ kit, share, siteId: idText }: KitOptions): Promise<GivenKit> {
   if (share !== undefined && kit !== undefined)
     throw new CostorError("bad-usage", "either --kit or --share is given, not both");
+  const siteId = idText === undefined ? undefined : parseSiteId(idText);
   if (share !== undefined)
     return readShares(share === true ? await typeShares() : await Promise.all(share.map(readShare)));
   if (kit === undefined)
-    return givenByRoot(await typeWords({ what: "the recovery kit", count: kitWordsCount, read: kitRootOfWords }));
+    return givenByRoot(
+      await typeWords({ what: "the recovery kit", count: kitWordsCount, read: kitRootOfWords }),
+      siteId,
+    );
   const text = await readText(kit);
   if (isShareText(text)) throw new CostorError("kit-invalid", `${kit} is a share of a kit: name it with --share`);
-  return /^version:/m.test(text) ? disposable(parseKit(text)) : givenByRoot(kitRootOfWords(text));
+  return /^version:/m.test(text) ? disposable(parseKit(text)) : givenByRoot(kitRootOfWords(text), siteId);
 }
 
 /** Files tell of which site they are; then the key has to be that site's, or one that came after it. */
@@ -63,8 +73,8 @@ async function readShares(shares: readonly (NamedShare | HeldShare)[]): Promise<
     : disposable({ kitRoot, siteId: file.siteId, siteName: file.siteName });
 }
 
-const givenByRoot = (kitRoot: Uint8Array): GivenKit =>
-  disposable({ kitRoot, siteId: siteIdOf(deriveRecoveryKey(kitRoot).publicKey) });
+const givenByRoot = (kitRoot: Uint8Array, siteId = siteIdOf(deriveRecoveryKey(kitRoot).publicKey)): GivenKit =>
+  disposable({ kitRoot, siteId });
 
 const disposable = (kit: Omit<GivenKit, keyof Disposable>): GivenKit => ({
   ...kit,

@@ -1,5 +1,6 @@
 /** What commands do with a kit or a share: see whose it is, and write it for its owner only. */
-import { writeFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { createDurably, syncDirectory } from "#node/site/durable-file.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { deriveRecoveryKey, fingerprintOf } from "#protocol/keys.ts";
 import type { GivenKit } from "./kit-input.ts";
@@ -7,7 +8,8 @@ import type { GivenKit } from "./kit-input.ts";
 /** For its owner only, and nothing is overwritten. Throws `kit-file-exists`. */
 export async function writeSecret(path: string, text: string): Promise<void> {
   try {
-    await writeFile(path, text, { mode: 0o600, flag: "wx" });
+    await createDurably(path, text);
+    await syncDirectory(dirname(resolve(path)));
   } catch (cause) {
     if (!isNodeError(cause) || cause.code !== "EEXIST") throw cause;
     throw new CostorError("kit-file-exists", `${path} exists and is not overwritten`, { cause });

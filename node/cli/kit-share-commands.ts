@@ -3,7 +3,7 @@ import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { CostorError } from "#protocol/errors.ts";
-import { deriveRecoveryKey, fingerprintOf } from "#protocol/keys.ts";
+import { parseSiteId } from "#protocol/ids.ts";
 import { formatKit } from "#protocol/kit.ts";
 import { formatShare } from "#protocol/kit-share-file.ts";
 import { splitKitRoot } from "#protocol/kit-share.ts";
@@ -49,7 +49,7 @@ async function split({ data, json, shares: text, holder: holders, out, ...option
   const [threshold, count] = parseSplit(text);
   if (holders.length !== count)
     throw new CostorError("bad-usage", `${count} shares need ${count} holders, and ${holders.length} are named`);
-  const { siteName, fingerprint } = await callOn(data, "kit", {});
+  const { siteName, siteId, fingerprint } = await callOn(data, "kit", {});
   using given = await readGivenKit(options);
   requireKitOf(fingerprint, given);
   const shares = await splitKitRoot(given.kitRoot, threshold, count);
@@ -58,8 +58,8 @@ async function split({ data, json, shares: text, holder: holders, out, ...option
   const date = new Date().toISOString().slice(0, 10);
   const common = {
     siteName,
-    siteId: given.siteId,
-    fingerprint: fingerprintOf(deriveRecoveryKey(given.kitRoot).publicKey),
+    siteId: parseSiteId(siteId),
+    fingerprint,
   };
   for (const [index, share] of shares.entries()) {
     const held = { ...common, share, holder: holders[index]! };

@@ -31,6 +31,8 @@ export interface Member {
   readonly place: string;
   /** Multiaddr texts, from its profile. */
   readonly addresses: readonly string[];
+  /** How many recovery kits it has had, as far as is known here: each but the first replaced one. */
+  readonly kitNumber: number;
   /** Of its machine, as far as it is known. */
   readonly peer?: PeerKey;
   /** A change that people here wish, and that not enough others wish yet. */

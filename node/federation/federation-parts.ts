@@ -53,6 +53,8 @@ export interface FederationInit {
   readonly readGeneration: number;
   /** What a new machine has to know of this site's identity: `identityStateOf`. */
   readonly identityState: Uint8Array;
+  /** What former kits opened, when there were any: node/site/former-keys.ts. */
+  readonly formerKeysState?: Uint8Array | undefined;
 }
 
 export interface FederationParts {
@@ -86,7 +88,17 @@ export async function openParts(components: FederationComponents, init: Federati
   const log = openLog(init.epochCertificate);
   const { siteId } = log.certificate;
   const membership = await Membership.open({ store: ledgerStore }, { siteId });
-  const ledger = await Ledger.open({ store: ledgerStore, speakers: membership, onEvent });
+  const reached: { transport?: Transport } = {};
+  const ledger = await Ledger.open({
+    ...{ store: ledgerStore, speakers: membership },
+    onEvent: (event) => {
+      onEvent(event);
+      // Whoever acted as the site by the former key is out.
+      if (event.event === "recovery-key") reached.transport?.membershipChanged();
+    },
+  });
+  // Before anything is written: somebody with the former kit may be the site's newest machine here.
+  if (log.certificate.chain.length > 0) await ledger.offer({ certificates: [log.bytes] });
   const profiles = new SiteProfiles({ ledger, membership });
   const invitations = await Invitations.open({ store, clock, rng });
   const inviterAddress = await InviterAddress.open(store);
@@ -105,6 +117,7 @@ export async function openParts(components: FederationComponents, init: Federati
     addressesOf: (peer) => [...new Set([...profiles.addressesOf(peer), ...inviterAddress.of(peer)])],
     announcedAddresses: () => settings.current.announcedAddresses,
   });
+  reached.transport = transport;
   serveJoining(transport, { membership, log, invitations, onEvent });
   const sync = new LedgerSync({ ledger, membership, ownLog, peers: transport, clock, rng, onEvent });
   const onKnown = (peer: PeerKey): void => void sync.with(peer);

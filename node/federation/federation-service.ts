@@ -174,7 +174,7 @@ export class FederationService implements FederationControl {
   members(): readonly Member[] {
     this.#require();
     const { federation } = this.#components;
-    const { membership, transport, profiles, wishes } = federation.parts;
+    const { ledger, membership, transport, profiles, wishes } = federation.parts;
     const connected = new Set(transport.connected());
     const { expelled = [] } = membership.roster ?? {};
     return [...membership.sites(), ...expelled.map(({ siteId }) => siteId)].map((site): Member => {
@@ -191,6 +191,7 @@ export class FederationService implements FederationControl {
         isConnected: peer !== undefined && connected.has(peer),
         place: profile?.domain ?? "",
         addresses: profile?.addresses ?? [],
+        kitNumber: ledger.recoveryKeys.chainOf(site).length + 1,
         ...(peer === undefined ? {} : { peer }),
         ...(wish === undefined ? {} : { wish: wish.action }),
       };

@@ -11,6 +11,7 @@ import { type FederationComponents, type FederationInit, type FederationParts, o
 import { Leaving } from "./leaving.ts";
 import { suspicionText } from "./keeping.ts";
 import { ProfileUpkeep } from "./profile-upkeep.ts";
+import { tellRecoveryKey } from "./recovery-key-upkeep.ts";
 import { RosterUpkeep } from "./roster-upkeep.ts";
 import { type Room, roomFor } from "./room.ts";
 
@@ -153,6 +154,7 @@ export class Federation {
   /** Tells the ledger what is not so any more, and goes on with what people wish. */
   async look(): Promise<void> {
     await this.#lookAtProfile();
+    await tellRecoveryKey(this.parts).catch(this.#putOff("the site's new recovery key"));
     if (this.parts.ownLog.wasLedBack) await this.parts.regainFacts().catch(this.#putOff("what only the ledger knows"));
     await this.siteChanged();
     this.rosterUpkeep.look();
@@ -221,12 +223,19 @@ export class Federation {
           text: `at ${nameOf(site)} this site's backups were read by its recovery kit from ${new Date(sinceMs).toISOString()} on (${ticket.toString("hex").slice(0, 8)}); if that was none of you, somebody else has the kit`,
         })),
     );
+    const rivals = membership
+      .sites()
+      .filter((site) => ledger.recoveryKeys.hasRival(site))
+      .map((site) => ({
+        code: "two-kits",
+        text: `two new recovery kits were made of one kit of ${nameOf(site)}: ask its people; the one that was here first counts`,
+      }));
     const blocking = membership.roster !== undefined && ownLog.isReady ? await this.blocking() : [];
     const own =
       suspicion === undefined
         ? blocking.map((text) => ({ code: "nothing-signed", text: `${text}; no copies are brought up to date` }))
         : [{ code: "other-machine", text: `another machine may act as this site (${suspicion}); it writes no more` }];
-    return this.#alarms.list([...own, ...forks, ...failing, ...helped]);
+    return this.#alarms.list([...own, ...forks, ...rivals, ...failing, ...helped]);
   }
 
   /** Why copies are not brought up to date now, but for windows and pauses. */

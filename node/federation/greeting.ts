@@ -45,9 +45,10 @@ export class Greeting {
     components.transport.serve(helloProtocol, (channel) => this.#hear(channel));
   }
 
-  /** Goes on until the signal. The machine of a first epoch comes by its invitation and need not. */
+  /** Goes on until the signal. The machine of a first epoch comes by its invitation and need not, unless its kit was replaced. */
   async start(signal: AbortSignal): Promise<void> {
-    if (this.#log.certificate.epoch === 1) return;
+    const { epoch, chain } = this.#log.certificate;
+    if (epoch === 1 && chain.length === 0) return;
     const { clock, rng, onEvent } = this.#components;
     try {
       for (;;) {

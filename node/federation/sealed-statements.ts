@@ -4,6 +4,9 @@ import { type SiteId, uuidToBytes } from "#protocol/ids.ts";
 
 export type SealedPlace = { [Name in SealedKind]: Omit<StatementOf<Name>, "sealed"> }[SealedKind];
 
+/** The part of the state that has what former kits opened: docs/specs/keys.md, "Replacing a recovery key". */
+export const FORMER_KEYS_PART = "keys";
+
 /** What is sealed for one place opens in no other. */
 export function sealedContext(siteId: SiteId, place: SealedPlace): Buffer {
   return Buffer.concat([Buffer.from(`${place.kind}\0`), Buffer.from(siteId, "hex"), bytesOf(place)]);

@@ -12,7 +12,7 @@ import { decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { type SiteId, parseAgentId, parseSnapshotId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import type { OwnEntries } from "./own-entries.ts";
-import { type SealedPlace, keyOfPlace, sealedContext } from "./sealed-statements.ts";
+import { FORMER_KEYS_PART, type SealedPlace, keyOfPlace, sealedContext } from "./sealed-statements.ts";
 
 const PUBLISHED = "published";
 const schema = v.strictObject({ hash: v.instance(Uint8Array) });
@@ -38,6 +38,8 @@ export interface SiteStatementInit {
   readonly siteId: SiteId;
   /** The part {@link IDENTITY_PART}. */
   readonly identityState: Uint8Array;
+  /** The part `keys`: what former kits opened. Undefined for a site that has its first kit. */
+  readonly formerKeysState?: Uint8Array | undefined;
 }
 
 /** A fact as the ledger was told of it. */
@@ -76,6 +78,8 @@ export class SiteStatements {
     return this.#queue.run(async () => {
       const { store } = this.#components;
       await this.#tell({ kind: "state", part: IDENTITY_PART }, this.#init.identityState);
+      const { formerKeysState } = this.#init;
+      if (formerKeysState !== undefined) await this.#tell({ kind: "state", part: FORMER_KEYS_PART }, formerKeysState);
       for (const { kind, key } of stateFacts) {
         const value = await store.fact(kind, key);
         if (value !== undefined) await this.#tell({ kind: "state", part: `${kind}/${key}` }, value);

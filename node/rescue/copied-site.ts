@@ -3,6 +3,9 @@
  * keeps its primes and has its ledger.
  */
 import { Ledger } from "#ledger/ledger.ts";
+import { toldFormerKeys } from "#node/federation/told-former-keys.ts";
+import { type FormerKeys, readFormerKeys } from "#node/site/former-keys.ts";
+import { siteDirectoryOf } from "#node/site/identity.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
 import { storeDirectoryOf } from "#node/site/site-store.ts";
 import { CopiedStore, type CopiedStoreInit } from "#node/store/copied-store.ts";
@@ -13,6 +16,9 @@ import type { AgentId, PrimeId, SiteId, SnapshotId } from "#protocol/ids.ts";
 import { RescuedSnapshots } from "./rescued-snapshots.ts";
 import type { RescuedSite } from "./rescued-site.ts";
 import { openSealedFacts } from "./sealed-facts.ts";
+
+const privateKeysOf = (former: FormerKeys | undefined): Uint8Array[] =>
+  former?.readKeys.map(({ privateKey }) => privateKey) ?? [];
 
 export interface CopiedSiteInit extends CopiedStoreInit {
   readonly dataDirectory: string;
@@ -30,12 +36,15 @@ export class CopiedSite implements RescuedSite {
   }
 
   /** Throws `store-missing`, and `snapshot-unknown` when nothing here is of the kit's site. */
-  static async open({ dataDirectory, siteId, readKeys, ...init }: CopiedSiteInit): Promise<CopiedSite> {
+  static async open({ dataDirectory, siteId, readKeys: kitKeys, ...init }: CopiedSiteInit): Promise<CopiedSite> {
     const store = await CopiedStore.open({ disk: new NodeDisk(storeDirectoryOf(dataDirectory)) }, init);
     try {
+      const former = await readFormerKeys(siteDirectoryOf(dataDirectory), siteId, kitKeys);
+      let readKeys = [...kitKeys, ...privateKeysOf(former)];
       const own = new RescuedSnapshots({ facts: store }, { siteId, readKeys });
       if (await own.opensAny()) return new CopiedSite(store, own);
       const ledger = await openCopiedLedger(store);
+      readKeys = [...kitKeys, ...privateKeysOf(await toldFormerKeys({ ledger }, { siteId, readKeys: kitKeys }))];
       const facts = await openSealedFacts({ ledger }, { siteId, readKeys, signal: init.signal });
       const kept = new RescuedSnapshots({ facts }, { siteId, readKeys });
       if (await kept.opensAny()) return new CopiedSite(store, kept);

@@ -11,7 +11,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { access, mkdir, readFile, rename, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { isNoSpace } from "#node/store/disk.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { signEpochCertificate } from "#protocol/epoch-certificate.ts";
@@ -31,6 +31,7 @@ import {
   secretsPathOf,
   siteDirectoryOf,
 } from "./identity.ts";
+import { finishReplacement, newDirectoryOf } from "./replaced-directory.ts";
 import { encodeKitCheck, kitCheckPathOf, makeKitCheck, readKitCheck } from "./kit-check.ts";
 
 export interface FirstRunInit {
@@ -41,8 +42,6 @@ export interface FirstRunInit {
   showKit(text: string): void;
   readonly nowMs: number;
 }
-
-const newDirectoryOf = (dataDirectory: string): string => join(dataDirectory, "site.new");
 
 const exists = (path: string): Promise<boolean> =>
   access(path).then(
@@ -71,6 +70,7 @@ async function findOrMakeIdentity(
 ): Promise<void> {
   const siteDirectory = siteDirectoryOf(dataDirectory);
   const newDirectory = newDirectoryOf(dataDirectory);
+  await finishReplacement(dataDirectory);
   if (await exists(siteDirectory)) return rm(newDirectory, { recursive: true, force: true });
   await refuseKnownAgents(siteDirectory, store);
   if (!(await isKitOf(newDirectory, init.kitFile))) {

@@ -1,6 +1,6 @@
 /**
  * Who a site is, and the keys that it holds, in two files under `<data>/site/`. The kit root is in neither: it exists only
- * in the recovery kit. Both files are written once, at the first run (node/site/first-run.ts). Spec: docs/specs/site-files.md.
+ * in the recovery kit. Both files are written at the first run (node/site/first-run.ts), and anew with another kit (kit-replacement.ts). Spec: docs/specs/site-files.md.
  */
 import { join } from "node:path";
 import * as v from "valibot";
@@ -12,15 +12,21 @@ import { readEnvelope, sealEnvelope } from "./envelope.ts";
 /** What anybody may know. */
 export interface SiteIdentity {
   readonly siteName: string;
-  /** SHA-256 of `recoveryPublicKey`. */
+  /** SHA-256 of the first recovery public key. */
   readonly siteId: SiteId;
-  /** Ed25519, 32 bytes. */
+  /** Of now; Ed25519, 32 bytes. */
   readonly recoveryPublicKey: Uint8Array;
-  /** The certificate of epoch 1, signed by the recovery key. */
+  /** Of this machine's epoch, signed by the recovery key of now. */
   readonly epochCertificate: Uint8Array;
   /** DER of the facade's CA certificate. */
   readonly caCertificate: Uint8Array;
   readonly madeMs: number;
+}
+
+export interface FormerReadKey {
+  readonly generation: number;
+  /** X25519, 32 bytes. */
+  readonly privateKey: Uint8Array;
 }
 
 /** What only this server may know. */
@@ -28,6 +34,8 @@ export interface SiteSecrets {
   /** X25519, 32 bytes: opens what is sealed to the site. */
   readonly readPrivateKey: Uint8Array;
   readonly readGeneration: number;
+  /** Of kits that were replaced, the newest first. */
+  readonly formerReadKeys?: readonly FormerReadKey[] | undefined;
   /** The site's scope secret, 32 bytes; its agents have it too. */
   readonly scopeSecret: Uint8Array;
   /** Ed25519 seed of this machine's PeerId, 32 bytes. */
@@ -61,6 +69,7 @@ const identitySchema = v.strictObject({
 const secretsSchema = v.strictObject({
   readPrivateKey: bytes(32),
   readGeneration: safeInteger,
+  formerReadKeys: v.optional(v.array(v.strictObject({ generation: safeInteger, privateKey: bytes(32) }))),
   scopeSecret: bytes(32),
   peerSeed: bytes(32),
   caKey: someBytes,
@@ -78,7 +87,11 @@ export const identityPathOf = (siteDirectory: string): string => join(siteDirect
 export const secretsPathOf = (siteDirectory: string): string => join(siteDirectory, "secrets");
 
 export const encodeIdentity = (identity: SiteIdentity): Buffer => sealEnvelope(IDENTITY_FORMAT, { ...identity });
-export const encodeSecrets = (secrets: SiteSecrets): Buffer => sealEnvelope(SECRETS_FORMAT, { ...secrets });
+export const encodeSecrets = ({ formerReadKeys, ...secrets }: SiteSecrets): Buffer =>
+  sealEnvelope(SECRETS_FORMAT, {
+    ...secrets,
+    ...(formerReadKeys === undefined ? {} : { formerReadKeys: formerReadKeys.map((key) => ({ ...key })) }),
+  });
 
 /** Throws `identity-damaged`. */
 export const readIdentity = (siteDirectory: string): Promise<SiteIdentity> =>

@@ -3,12 +3,22 @@ import { publicKeyOf } from "#protocol/raw-keys.ts";
 import type { SiteIdentity, SiteSecrets } from "./identity.ts";
 import type { RootSealer } from "./snapshot-registry.ts";
 
+/** Private keys that open what was sealed to the site: what is sealed does not say to which. */
+export const readKeysOf = ({
+  readPrivateKey,
+  formerReadKeys = [],
+}: Pick<SiteSecrets, "readPrivateKey" | "formerReadKeys">): Uint8Array[] => [
+  readPrivateKey,
+  ...formerReadKeys.map(({ privateKey }) => privateKey),
+];
+
 const loadSealing = () => import("#protocol/read-sealing.ts");
 
 export function makeRootSealer(
   { siteId }: Pick<SiteIdentity, "siteId">,
-  { readPrivateKey }: Pick<SiteSecrets, "readPrivateKey">,
+  { readPrivateKey, formerReadKeys }: Pick<SiteSecrets, "readPrivateKey" | "formerReadKeys">,
 ): RootSealer {
+  const readKeys = readKeysOf({ readPrivateKey, formerReadKeys });
   const readPublicKey = publicKeyOf("x25519", readPrivateKey);
   return {
     seal: async (plain, agent, snapshot) => {
@@ -16,8 +26,8 @@ export function makeRootSealer(
       return sealToReadKey(plain, readPublicKey, snapshotContext(siteId, agent, snapshot));
     },
     open: async (sealed, agent, snapshot) => {
-      const { openWithReadKey, snapshotContext } = await loadSealing();
-      return openWithReadKey(sealed, readPrivateKey, snapshotContext(siteId, agent, snapshot));
+      const { openWithAnyKey, snapshotContext } = await loadSealing();
+      return openWithAnyKey(sealed, readKeys, snapshotContext(siteId, agent, snapshot));
     },
   };
 }

@@ -18,10 +18,11 @@ import {
   readSecrets,
   siteDirectoryOf,
 } from "./identity.ts";
+import { formerKeysState } from "./former-keys.ts";
 import { type KitCheck, confirmKit, readKitCheck } from "./kit-check.ts";
 import { type ServerCredentials, provideLeaf } from "./leaf.ts";
 import { ReceivedClock } from "./received-clock.ts";
-import { makeRootSealer } from "./root-sealer.ts";
+import { makeRootSealer, readKeysOf } from "./root-sealer.ts";
 import { RegainedSnapshots } from "./regained-snapshots.ts";
 import { SiteChanges } from "./site-changes.ts";
 import { readFactValue } from "./site-facts.ts";
@@ -43,6 +44,8 @@ export interface Machine {
   readonly readGeneration: number;
   /** What another machine would have to know of the site's identity. */
   readonly identityState: Uint8Array;
+  /** What former kits opened; undefined for a site that has its first kit. */
+  readonly formerKeysState: Uint8Array | undefined;
   /** Seals to the read key, bound to `context`. */
   seal(plain: Uint8Array, context: Uint8Array): Promise<Uint8Array>;
   /** Opens what was sealed to the read key. Throws `seal-broken`. */
@@ -149,19 +152,21 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
 
 function machineOf(identity: SiteIdentity, secrets: SiteSecrets): Machine {
   const { peerSeed, readPrivateKey, readGeneration } = secrets;
+  const readKeys = readKeysOf(secrets);
   const readKey = publicKeyOf("x25519", readPrivateKey);
   return {
     peerSeed,
     readKey,
     readGeneration,
     identityState: encodeIdentityState({ ...identity, ...secrets }),
+    formerKeysState: formerKeysState(secrets),
     seal: async (plain, context) => {
       const { sealToReadKey } = await import("#protocol/read-sealing.ts");
       return sealToReadKey(plain, readKey, context);
     },
     open: async (sealed, context) => {
-      const { openWithReadKey } = await import("#protocol/read-sealing.ts");
-      return openWithReadKey(sealed, readPrivateKey, context);
+      const { openWithAnyKey } = await import("#protocol/read-sealing.ts");
+      return openWithAnyKey(sealed, readKeys, context);
     },
   };
 }

@@ -1,14 +1,14 @@
 /** The commands of the recovery kit, with a real site beside them. */
 import assert from "node:assert/strict";
-import { readFile, stat, writeFile } from "node:fs/promises";
+import { readFile, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseKit } from "#protocol/kit.ts";
 import { wordsOfKitRoot } from "#protocol/kit-words.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
-import { type SiteProcess, runCommand, startSiteProcess } from "#test/support/site-process.ts";
+import { type SiteProcess, runCommand, startCommand, startSiteProcess } from "#test/support/site-process.ts";
 import { suite } from "#test/support/suite.ts";
 
-const test = suite("kit commands", { timeoutMs: 90_000 });
+const test = suite("kit commands", { timeoutMs: 300_000 });
 
 const codeOf = (stderr: string): string =>
   (JSON.parse(stderr.trim().split("\n").at(-1)!) as { error: { code: string } }).error.code;
@@ -119,6 +119,40 @@ test("the kit is written as a page and as a file, for its owner only, and nothin
     assert.match(await readFile(page, "utf8"), /Recovery kit: Hill School/);
     const again = await write(page);
     assert.deepEqual([again.code, codeOf(again.stderr)], [1, "kit-file-exists"]);
+  });
+});
+
+test("a kit is replaced by its former one while the site does not run, killed at any step or not", async () => {
+  await withSite(async (site, data, kitFile) => {
+    const kit = (...words: string[]) => runCommand("site", "kit", ...words, "--data", data, "--json");
+    const fingerprint = async () => (await kit("status")).json<{ fingerprint: string }>().fingerprint;
+    let [former, shown] = [kitFile, await fingerprint()];
+    const running = await kit("replace", "--kit", kitFile, "--new-kit", join(data, "../no.txt"));
+    assert.equal(codeOf(running.stderr), "store-locked");
+    await site.stop();
+    for (const [index, failpoint] of ["kit-written", "half-placed", ""].entries()) {
+      const next = join(data, `../kit-${index}.txt`);
+      const words = ["site", "kit", "replace", "--data", data, "--kit", former, "--new-kit", next, "--json"];
+      const child = startCommand(words, { COSTOR_FAILPOINT: failpoint === "" ? "" : `replace.${failpoint}` });
+      await new Promise((resolve) => child.once("close", resolve));
+      const again = await startSiteProcess(data);
+      assert.equal(again.ready.siteId, site.ready.siteId, failpoint);
+      assert.equal(again.ready.kitConfirmed, false);
+      const isPlaced = ["half-placed", ""].includes(failpoint);
+      const now = await fingerprint();
+      assert.equal(now !== shown, isPlaced, failpoint);
+      if (isPlaced) {
+        const refused = await kit("rehearse", "--kit", former);
+        assert.equal(codeOf(refused.stderr), "kit-of-another-site");
+        [former, shown] = [next, now];
+      }
+      assert.equal((await kit("rehearse", "--kit", former)).json<{ isRight: boolean }>().isRight, true);
+      assert.equal(parseKit(await readFile(former, "utf8")).siteId, site.ready.siteId);
+      assert.deepEqual((await readdir(data)).toSorted(), ["control.sock", "site", "store"]);
+      assert.equal(await again.stop(), 0);
+    }
+    const json = await kit("replace", "--kit", former);
+    assert.equal(codeOf(json.stderr), "bad-usage", "no kit in a program's output");
   });
 });
 
