@@ -13,7 +13,7 @@ import type { Rng } from "#ledger/rng.ts";
 import { pullFrom } from "#ledger/sync-pull.ts";
 import { answerSync, ledgerProtocol } from "#ledger/sync.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
-import type { PeerKey } from "#protocol/ids.ts";
+import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import type { FederationEvent } from "./federation-event.ts";
 
 export interface LedgerSyncComponents {
@@ -30,6 +30,11 @@ export interface LedgerSyncComponents {
 const EVERY_MS = 15 * 60_000;
 /** Longest time of one round: a large ledger over a slow line. */
 const MOST_MS = 30 * 60_000;
+/**
+ * From the first peer that was asked on, before the own log is written: as long as it may take to reach the other members. The first one may
+ * know as little as this site does.
+ */
+const FIRST_ROUNDS_MS = 10_000;
 /** After a hint: others have it at the same moment, and not all ask the same peer at once. */
 const SOON_MS = 60_000;
 
@@ -37,6 +42,8 @@ export class LedgerSync {
   readonly #components: LedgerSyncComponents;
   readonly #readyListeners: (() => void)[] = [];
   readonly #asking = new Map<PeerKey, Promise<boolean>>();
+  /** Since the start. */
+  readonly #asked = new Set<SiteId>();
   #signal: AbortSignal | undefined;
   #isSoon = false;
 
@@ -75,7 +82,7 @@ export class LedgerSync {
   }
 
   async #pull(peer: PeerKey): Promise<boolean> {
-    const { peers, ledger, membership, ownLog, clock, onEvent } = this.#components;
+    const { peers, ledger, membership, clock, onEvent } = this.#components;
     const signal = this.#signal;
     if (signal === undefined || signal.aborted || membership.roster === undefined) return false;
     // A peer that takes the question and never answers must not keep this site from asking others.
@@ -84,14 +91,35 @@ export class LedgerSync {
     try {
       const channel = await peers.open(peer, ledgerProtocol, round.signal);
       await pullFrom(channel, { ledger, membership }, round.signal);
-      const wasReady = ownLog.isReady;
-      ownLog.askedPeers(1);
-      if (!wasReady) this.#readyListeners.forEach((listener) => listener());
+      this.#hasAsked(peer, signal);
       return true;
     } catch (error) {
       if (!signal.aborted) onEvent({ event: "sync-failed", peer, error });
       return false;
     }
+  }
+
+  /** The own log may be written when all others were asked, or all that were reached in the time for it. */
+  #hasAsked(peer: PeerKey, signal: AbortSignal): void {
+    const { membership, ownLog, clock } = this.#components;
+    const isFirst = this.#asked.size === 0;
+    const site = membership.siteOfPeer(peer);
+    if (site !== undefined) this.#asked.add(site);
+    const self = ownLog.log.certificate.siteId;
+    const areAll = membership.sites().every((other) => other === self || this.#asked.has(other));
+    if (areAll) this.#mayWrite();
+    else if (isFirst)
+      clock.sleep(FIRST_ROUNDS_MS, signal).then(
+        () => this.#mayWrite(),
+        () => undefined,
+      );
+  }
+
+  #mayWrite(): void {
+    const { ownLog } = this.#components;
+    const wasReady = ownLog.isReady;
+    ownLog.askedPeers(1);
+    if (!wasReady) this.#readyListeners.forEach((listener) => listener());
   }
 
   async #hear(message: Uint8Array): Promise<void> {

@@ -17,6 +17,8 @@ export interface AuditServiceComponents extends RightsComponents {
   readonly sites: Pick<Sites, "sites" | "siteOfPeer">;
   readonly onRefused?: OnRefused;
   readonly store: Pick<PrimeStore, "get" | "hasKept">;
+  /** `sayLost` of losses.ts. */
+  readonly sayLost: (owner: SiteId, slice: number) => Promise<Uint8Array | undefined>;
 }
 
 export function serveAudits(components: AuditServiceComponents): void {
@@ -44,9 +46,12 @@ async function answer(components: AuditServiceComponents, channel: Channel, fram
   const kept = await store.hasKept(owner, ids);
   for (const [index, id] of ids.entries()) {
     const stored = kept[index] ? await storedOf(store, id) : undefined;
-    await channel.send(
-      encodeMessage({ kind: "answer", answer: stored === undefined ? null : auditAnswer(nonce, self, stored) }),
-    );
+    if (stored !== undefined) {
+      await channel.send(encodeMessage({ kind: "answer", answer: auditAnswer(nonce, self, stored) }));
+      continue;
+    }
+    const loss = await components.sayLost(owner, sliceOf(id));
+    await channel.send(encodeMessage({ kind: "answer", answer: null, ...(loss && { loss }) }));
   }
 }
 

@@ -12,6 +12,7 @@ import type { Clock } from "#ledger/clock.ts";
 import { Deadline } from "#ledger/deadline.ts";
 import type { Channel, Peers } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
+import { sliceOf } from "#ledger/slice.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
@@ -26,7 +27,7 @@ export interface AuditorComponents {
   readonly rng: Rng;
   readonly peers: Pick<Peers, "open">;
   readonly sites: Pick<Sites, "peerOf">;
-  readonly ledger: Pick<LedgerReader, "statement">;
+  readonly ledger: Pick<LedgerReader, "statement" | "offer">;
   readonly entries: Pick<OwnEntries, "write">;
   readonly store: Pick<PrimeStore, "get">;
   readonly self: SiteId;
@@ -70,7 +71,11 @@ export class Auditor {
     const channel = await peers.open(peer, auditProtocol, signal);
     const answers = await this.#ask(channel, { owner, nonce, ids: asked.map(({ id }) => id) }, signal);
     const expected = asked.map(({ answer }) => answer);
-    const counts = countAnswers(expected, answers);
+    const saysLost = ({ id }: { readonly id: PrimeId }): boolean =>
+      ledger.statement(holder, "loss", `${owner}/${sliceOf(id)}`) !== undefined;
+    // Who says in the ledger that it has lost something is not proven wrong by it: its copy counts for nothing as it is.
+    const given = answers.map((answer, at) => (answer === null && saysLost(asked[at]!) ? undefined : answer));
+    const counts = countAnswers(expected, given);
     const subject = `${holder}/${owner}`;
     const before = ledger.statement(self, "audit", subject);
     const nowMs = clock.now();
@@ -125,6 +130,7 @@ export class Auditor {
         const frame = await this.#inTime(channel, signal);
         const message = frame && decodeMessage(frame, auditAnswerMessage);
         if (message?.kind !== "answer") break;
+        if (message.loss !== undefined) await this.#components.ledger.offer({ entries: [message.loss] });
         answers.push(message.answer);
       }
       await channel.close();

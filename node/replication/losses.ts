@@ -2,6 +2,7 @@
 import { SLICES_COUNT, sliceOf } from "#ledger/slice.ts";
 import type { StatementOf } from "#ledger/statements.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
+import { CostorError } from "#protocol/errors.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import type { Omissions } from "./omissions.ts";
 import type { OwnerTurns } from "./owner-turns.ts";
@@ -39,6 +40,23 @@ export async function reportLosses({ self, ledger, entries, store, kept, ownerTu
       await kept.release(owner, lost);
     });
   }
+}
+
+/** Says of what was just found to be lost; the entry by which a slice has lost something, undefined when none says so. */
+export async function sayLost(
+  components: LossComponents & { readonly ledger: Pick<LedgerReader, "statement" | "entry"> },
+  owner: SiteId,
+  slice: number,
+): Promise<Uint8Array | undefined> {
+  const { self, ledger } = components;
+  try {
+    await reportLosses(components);
+  } catch (error) {
+    // Who may not write now cannot say it.
+    if (!(error instanceof CostorError)) throw error;
+  }
+  const loss = ledger.statement(self, "loss", `${owner}/${slice}`);
+  return loss && ledger.entry(loss.logId, loss.seq);
 }
 
 /**

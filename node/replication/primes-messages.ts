@@ -17,6 +17,7 @@ export const auditProtocol: Protocol = {
 
 const ID_BYTES = 32;
 
+const bytes = v.custom<Uint8Array>((value) => value instanceof Uint8Array);
 const bytes32 = v.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === ID_BYTES);
 
 const ticket = v.pipe(
@@ -46,8 +47,8 @@ export const auditRequest = v.strictObject({
   nonce: bytes32,
   ids: idsField(limits.auditPrimesCount),
 });
-/** One for each id, in order; null for what is not here. */
+/** One for each id, in order; null for what is not here, with the entry that says that the slice has lost something, if there is one. */
 export const auditAnswerMessage = v.variant("kind", [
-  v.strictObject({ kind: v.literal("answer"), answer: v.nullable(bytes32) }),
+  v.strictObject({ kind: v.literal("answer"), answer: v.nullable(bytes32), loss: v.optional(bytes) }),
   refused,
 ]);

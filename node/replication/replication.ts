@@ -20,7 +20,7 @@ import { HeldClock } from "./held-clock.ts";
 import { type HoldingLimits, HolderQuota } from "./holder-quota.ts";
 import { HolderService } from "./holder-service.ts";
 import { type OwnPrimes, LiveSets } from "./live-sets.ts";
-import { type LossComponents, reportForgotten, reportLosses } from "./losses.ts";
+import { type LossComponents, reportForgotten, reportLosses, sayLost } from "./losses.ts";
 import { Omissions } from "./omissions.ts";
 import { OwnerTurns } from "./owner-turns.ts";
 import { PlacementKeeper } from "./placement-keeper.ts";
@@ -134,7 +134,7 @@ export class Replication implements AsyncDisposable {
     const onTicket = ({ siteId: owner, peer }: RestoreTicket): void =>
       components.onEvent({ event: "ticket-used", owner, peer });
     servePrimes({ ...parts, onTicket });
-    serveAudits(parts);
+    serveAudits({ ...parts, sayLost: (owner, slice) => sayLost(parts, owner, slice) });
     this.#liveSets = new LiveSets(parts);
     const refusals = new Refusals({ clock });
     const refuses = (site: SiteId): boolean => refusals.refuses(site);

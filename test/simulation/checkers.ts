@@ -8,31 +8,17 @@ import { Membership } from "#ledger/membership.ts";
 import { COPIES_COUNT } from "#node/replication/replication.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import { type LogId, type PrimeId, type SiteId, parseSnapshotId, primeIdFromBytes } from "#protocol/ids.ts";
-import { decodeCbor } from "#protocol/cbor.ts";
+import { type PrimeId, parseSnapshotId } from "#protocol/ids.ts";
 import { primeIdOf } from "#protocol/sealing.ts";
+import { InvariantViolation } from "./invariant-violation.ts";
+import { KeptForOthers } from "./kept-for-others.ts";
 import type { SimDisk } from "./sim-disk.ts";
 import type { SimSite } from "./sim-site.ts";
+import { UnaskedEntries, lastSeqOn } from "./unasked-entries.ts";
 import { type Witness, isSound } from "./witness.ts";
 import type { SimSnapshot } from "./workload.ts";
 
-export class InvariantViolation extends Error {
-  readonly id: string;
-
-  constructor(id: string, message: string, cause?: unknown) {
-    super(`${id}: ${message}`, cause === undefined ? undefined : { cause });
-    this.id = id;
-  }
-}
-
-interface KeptBefore {
-  /** All that was ever kept here. */
-  readonly ids: Set<PrimeId>;
-  /** As it was looked at last. */
-  list: readonly PrimeId[] | undefined;
-}
-
-const ID_BYTES = 32;
+const REBUILDS_COUNT = 5;
 
 export interface CheckedWorld {
   readonly sites: readonly SimSite[];
@@ -41,15 +27,30 @@ export interface CheckedWorld {
   readonly witness: Witness;
   /** Hostile sites that give receipts for what they have thrown away. */
   readonly droppersCount: number;
+  readonly elapsedMs: () => number;
 }
 
 export class Checkers {
   readonly #world: CheckedWorld;
   readonly #ledgerKeys = new Map<SimDisk, Set<string>>();
+  readonly #keptForOthers: KeptForOthers;
+  readonly #unasked: UnaskedEntries;
   checksCount = 0;
 
   constructor(world: CheckedWorld) {
     this.#world = world;
+    this.#keptForOthers = new KeptForOthers(world);
+    this.#unasked = new UnaskedEntries(world);
+  }
+
+  /** A machine begins a life. */
+  starting(site: SimSite): void {
+    this.#unasked.starting(site);
+  }
+
+  /** It hears from another one, the first time in this life. */
+  hearing(site: SimSite): void {
+    this.#unasked.check(site);
   }
 
   hourly(): void {
@@ -59,8 +60,8 @@ export class Checkers {
     this.#keepsTrueBytes();
     this.#keepsWhatIsSafe();
     this.#keepsNothingElse();
-    this.#keepsForOthers();
-    this.#omitsNothingLive();
+    this.#keptForOthers.hourly();
+    this.#unasked.hourly();
     this.#neverForgetsEntries();
     this.#neverRunsAheadOfAuthors();
     this.#withdrawsForAuthorsOnly();
@@ -167,9 +168,17 @@ export class Checkers {
   /** Of a snapshot that a site says for the first time to be safe: two other sites were seen to keep each prime. */
   saidSafe(site: SimSite, { primes }: SimSnapshot): void {
     const { witness, droppersCount } = this.#world;
-    for (const { id } of primes)
-      if (witness.keepersCount(site.identity.siteId, id) < COPIES_COUNT - droppersCount)
+    for (const { id } of primes) {
+      const keepers = witness.keepersOf(site.identity.siteId, id);
+      if (keepers.size < COPIES_COUNT - droppersCount)
         throw new InvariantViolation("I1-copies", `${site.name} says that prime ${id} is safe before it is`);
+      const places = new Set([...keepers].map(({ place }) => place));
+      if (places.size < COPIES_COUNT - droppersCount)
+        throw new InvariantViolation(
+          "I1-places",
+          `${site.name} says that prime ${id} is safe, and all have it in one place`,
+        );
+    }
   }
 
   /** Notes who keeps what for whom. */
@@ -186,15 +195,27 @@ export class Checkers {
   }
 
   /** What lies on the disk says the same as what is in memory: the index and all else can be built anew from it. */
-  async afterAll(): Promise<void> {
+  async afterAll(runOn: () => Promise<void>): Promise<void> {
+    this.#keptForOthers.afterAll();
+    // An entry may be under way to the disk.
+    for (let count = 0; count < REBUILDS_COUNT; count++) {
+      const why = await this.#whyNotRebuilt();
+      if (why === undefined) return;
+      if (count === REBUILDS_COUNT - 1) throw new InvariantViolation("I7-rebuild", why);
+      await runOn();
+    }
+  }
+
+  async #whyNotRebuilt(): Promise<string | undefined> {
     for (const { name, disk, program, identity } of this.#world.honest) {
       if (!program) continue;
       const store = new LedgerFacts({ store: factsOf(disk) });
       const membership = await Membership.open({ store }, { siteId: identity.siteId });
       const ledger = await Ledger.open({ store, speakers: membership });
       if (ledger.digest() !== program.ledger.digest())
-        throw new InvariantViolation("I7-rebuild", `${name} has another ledger on its disk than in its memory`);
+        return `${name} has another ledger on its disk than in its memory`;
     }
+    return undefined;
   }
 
   /** What was once safe is sound somewhere. */
@@ -212,61 +233,6 @@ export class Checkers {
     for (const { name, disk } of honest)
       for (const id of disk.primes.keys())
         if (!witness.known.has(id)) throw new InvariantViolation("I3-phantom", `${name} has ${id}, which nobody sent`);
-  }
-
-  /** What a site keeps for another stays kept while a snapshot reaches it, and stays here unless a fault took it. */
-  #keepsForOthers(): void {
-    const { honest, witness } = this.#world;
-    for (const { disk, name } of honest)
-      // Those, too, of whom nothing is kept any more.
-      for (const owner of new Set([
-        ...disk.keptTotals().map(({ site }) => site),
-        ...(this.#kept.get(disk)?.keys() ?? []),
-      ])) {
-        const ids = disk.kept(owner);
-        const former = this.#keptBefore(disk, owner);
-        if (former.list === ids) continue;
-        const live = witness.liveOf(owner);
-        for (const id of former.ids)
-          if (live.has(id) && !disk.hasKept(owner, id) && !witness.isDamaged(disk, id))
-            throw new InvariantViolation(
-              "I5-early",
-              `${name} has dropped prime ${id}, which a snapshot of ${owner} reaches`,
-            );
-        for (const id of ids) former.ids.add(id);
-        former.list = ids;
-      }
-  }
-
-  readonly #kept = new Map<SimDisk, Map<SiteId, KeptBefore>>();
-
-  #keptBefore(disk: SimDisk, owner: SiteId): KeptBefore {
-    let owners = this.#kept.get(disk);
-    if (!owners) this.#kept.set(disk, (owners = new Map()));
-    let kept = owners.get(owner);
-    if (!kept) owners.set(owner, (kept = { ids: new Set(), list: undefined }));
-    return kept;
-  }
-
-  /** Nobody has noted that an honest owner has left out what its snapshots reach: that is how everything would be lost in the end. */
-  #omitsNothingLive(): void {
-    const { honest, witness } = this.#world;
-    for (const { name, disk } of honest)
-      for (const { key, value } of disk.facts("omitted", "")) {
-        if (this.#isSeen(disk, `omitted ${key}`)) continue;
-        const owner = honest.find(({ identity }) => key.startsWith(`${identity.siteId}/`));
-        const { ids } = decodeCbor(value) as { ids: Uint8Array | null };
-        if (!owner || owner.isCloned || ids === null) continue;
-        const live = witness.liveOf(owner.identity.siteId);
-        for (let at = 0; at < ids.length; at += ID_BYTES) {
-          const id = primeIdFromBytes(ids.subarray(at, at + ID_BYTES));
-          if (live.has(id))
-            throw new InvariantViolation(
-              "I5-omitted",
-              `${owner.name} has left out prime ${id} at ${name}, and needs it`,
-            );
-        }
-      }
   }
 
   /** What is written of a ledger stays. */
@@ -312,11 +278,6 @@ export class Checkers {
         );
     }
   }
-}
-
-function lastSeqOn(disk: SimDisk, logId: LogId): number {
-  const key = disk.factKeys("ledger", `entry/${logId}/`).at(-1);
-  return key === undefined ? -1 : Number(key.slice(key.lastIndexOf("/") + 1));
 }
 
 /** As a store, for reading. */

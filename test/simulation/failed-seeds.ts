@@ -1,5 +1,5 @@
 /** Runs that have failed once, and so are run always; with what was wrong. */
-import type { ProgramName, RunInit } from "./sim-runs.ts";
+import { type ProgramName, type RunInit, mixedInit } from "./sim-runs.ts";
 
 export interface FailedSeed extends RunInit {
   readonly program: ProgramName;
@@ -48,5 +48,21 @@ export const failedSeeds: readonly FailedSeed[] = [
     program: "federation",
     reason:
       "a holder that took too long to give back what was lost ended in an abort, which was taken for a fault of the program",
+  },
+  {
+    ...mixedInit(4),
+    program: "federation",
+    reason:
+      "a machine that was set back asked one other, which was set back too, and then wrote in place of its own entries",
+  },
+  {
+    ...mixedInit(19),
+    program: "federation",
+    reason: "a ledger was compared with its disk while an entry was on its way there",
+  },
+  {
+    ...mixedInit(71),
+    program: "federation",
+    reason: "a holder with rotten bits, found by an audit before it knew of them, was drawn by nobody for thirty days",
   },
 ];

@@ -22,7 +22,8 @@ const MOST_WRITE_MS = 4000;
 const SLOW_WRITE_MS = 1000;
 const MOST_WAIT_MS = 12 * 60 * MINUTE_MS;
 const RATES = [0, 0.5, 1.1, 10];
-const DECIDED = new Set<FaultKind>(["join", "expel", "leave"]);
+/** They have struck when people have decided, or when the older disk is in. */
+const LATER = new Set<FaultKind>(["join", "expel", "leave", "rollback"]);
 
 export interface FaultEffectsComponents {
   readonly time: VirtualTime;
@@ -68,8 +69,7 @@ export class FaultEffects {
         const { name } = this.#siteOf(fault);
         log.note(name, `${fault.kind}${end ? "" : " (not now)"}`);
         if (!end) return;
-        // What people decide has struck when it is so.
-        if (!DECIDED.has(fault.kind)) struck.add(fault.kind);
+        if (!LATER.has(fault.kind)) struck.add(fault.kind);
         time.after(fault.durationMs, () => {
           log.note(name, `${fault.kind} ends`);
           end();
@@ -134,7 +134,7 @@ export class FaultEffects {
     const holders = this.#components.honest.filter(
       (other) => other !== site && other.hasBegun && !other.isLeaving && !other.isCloned,
     );
-    return holders.length > COPIES_COUNT;
+    return new Set(holders.map(({ place }) => place)).size > COPIES_COUNT;
   }
 
   /**
@@ -186,8 +186,8 @@ export class FaultEffects {
 
   /** Somebody puts back a copy of the disk that was made some time ago. */
   #setBack(site: SimSite): Ending {
-    const { witness, honest, log, beforeLoss } = this.#components;
-    if (!site.program || site.isCloned) return undefined;
+    const { witness, honest, log, struck, beforeLoss } = this.#components;
+    if (!site.program || site.isCloned || !this.#canDoWithout(site)) return undefined;
     const { disk } = site;
     const copy = disk.copy();
     const promised = witness.promisedOn(disk);
@@ -196,6 +196,7 @@ export class FaultEffects {
       const lost = new Set([...disk.primes.keys()].filter((id) => !copy.primes.has(id)));
       if (!witness.canLose(honest, disk, lost)) return;
       log.note(site.name, "is set back");
+      struck.add("rollback");
       beforeLoss();
       site.setBack(copy);
       witness.copied(disk, copy);

@@ -67,6 +67,8 @@ export interface SimPlan {
   readonly intensity: number;
   /** Of all hostile sites; undefined when each has one of chance. */
   readonly vice: Vice | undefined;
+  /** So long it goes on once all is in order. */
+  readonly quietDaysCount: number;
   /** Sites beyond the first ones that may join. */
   readonly newcomersCount: number;
   /** Fewer than a third. */
@@ -77,6 +79,8 @@ const HOUR_MS = 3600 * 1000;
 const PASSING_PER_DAY_COUNT = 12;
 const LASTING_PER_DAY_COUNT = 2;
 const MEAN_DURATION_MS = 45 * 60 * 1000;
+/** Copies of disks are older than most faults are long: there is something that they lack. */
+const COPY_AGE_FACTOR = 8;
 
 export interface FaultsInit {
   readonly sitesCount: number;
@@ -105,10 +109,12 @@ function drawFaults(
   const meanGapMs = (24 * HOUR_MS) / (perDayCount * intensity);
   const faults: Fault[] = [];
   for (let atMs = rng.waitMs(meanGapMs); atMs < lastMs; atMs += rng.waitMs(meanGapMs)) {
+    const kind = rng.pick(kinds);
+    const meanMs = MEAN_DURATION_MS * (kind === "rollback" ? COPY_AGE_FACTOR : 1);
     faults.push({
-      kind: rng.pick(kinds),
+      kind,
       atMs,
-      durationMs: Math.min(lastMs - atMs, rng.waitMs(MEAN_DURATION_MS)),
+      durationMs: Math.min(lastMs - atMs, rng.waitMs(meanMs)),
       siteNumber: rng.below(sitesCount),
       severityRatio: rng.fraction(),
       label: `fault ${firstNumber + faults.length}`,

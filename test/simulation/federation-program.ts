@@ -6,7 +6,7 @@ import type { FederationEvent } from "#node/federation/federation-event.ts";
 import { keyOfPlace } from "#node/federation/sealed-statements.ts";
 import { FederationService } from "#node/federation/federation-service.ts";
 import type { SiteRecords } from "#node/federation/regained-facts.ts";
-import { type SnapshotId, parseSnapshotId } from "#protocol/ids.ts";
+import { type PrimeId, type SnapshotId, parseSnapshotId } from "#protocol/ids.ts";
 import type { Machine, SiteProgram } from "./site-program.ts";
 import type { SimSnapshot } from "./workload.ts";
 
@@ -38,7 +38,7 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
     },
   );
   const { settings } = federation.parts;
-  if (settings.current.window === null) await settings.change(SETTINGS);
+  if (settings.current.window === null) await settings.change({ ...SETTINGS, place: machine.place });
   const numbers = (await Array.fromAsync(store.facts("snapshot"))).map(({ value }) => Number(value.toString()));
   newest.number = Math.max(0, ...numbers);
   onRegained = (number) => {
@@ -119,6 +119,14 @@ class FederationProgram implements SiteProgram {
 
   async start(): Promise<void> {
     await this.#federation.start(this.#stopping.signal);
+  }
+
+  async expire({ id, agent }: SimSnapshot, unreached: () => readonly PrimeId[]): Promise<void> {
+    const { store, identity } = this.#machine;
+    await store.appendFacts([{ kind: "snapshot", key: `${agent}/${id}`, value: undefined }]);
+    await store.release(identity.siteId, unreached());
+    this.#federation.parts.own.received(this.#newest.number);
+    void this.#federation.siteChanged();
   }
 
   async commit({ id, agent, primes }: SimSnapshot): Promise<void> {

@@ -5,11 +5,12 @@
 import type { PeerKey } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { AmbientBan } from "./ambient-ban.ts";
-import { Checkers, InvariantViolation } from "./checkers.ts";
+import { Checkers } from "./checkers.ts";
 import { EventLog } from "./event-log.ts";
 import { FaultEffects } from "./fault-effects.ts";
 import type { SimPlan, Vice } from "./fault-plan.ts";
 import { makeGenesis } from "./genesis.ts";
+import { InvariantViolation } from "./invariant-violation.ts";
 import { People } from "./people.ts";
 import { ProgramFaults } from "./program-faults.ts";
 import { RememberedCrypto } from "./remembered-crypto.ts";
@@ -26,6 +27,9 @@ import { Workload } from "./workload.ts";
 const MINUTE_MS = 60 * 1000;
 const HOUR_MS = 60 * MINUTE_MS;
 const CLOSELY_MS = 10 * MINUTE_MS;
+/** Of honest sites: an owner and two others. */
+const LEAST_PLACES_COUNT = 3;
+const QUIET_STEP_MS = 6 * HOUR_MS;
 
 export interface SimPrograms {
   readonly honest: StartProgram;
@@ -100,7 +104,7 @@ class FederationSim {
       },
     );
     network.line = { ...network.line, latencyMs: 20, jitterMs: 40 };
-    const onStarted = (site: SimSite): void => this.#introduce(site);
+    const places = makePlaces(plan, rng.fork("places"));
     const viceOf = (number: number): Vice | undefined => plan.hostile.find((site) => site.number === number)?.vice;
     this.#sites = Array.from({ length: plan.sitesCount + plan.newcomersCount }, (_, number) => {
       const vice = viceOf(number);
@@ -114,9 +118,12 @@ class FederationSim {
         rng: rng.fork(`site ${number}`),
         startProgram,
         onFault,
-        onStarted,
+        onStarting: (site: SimSite): void => this.#checkers.starting(site),
+        onStarted: (site: SimSite): void => this.#introduce(site),
+        onHearing: (site: SimSite): void => this.#checkers.hearing(site),
       };
-      return new SimSite(components, { number, seed: plan.seed, disk: { capacityBytes: 2 ** 30, writeMs: 5 } });
+      const disk = { capacityBytes: 2 ** 30, writeMs: 5 };
+      return new SimSite(components, { number, seed: plan.seed, disk, place: places[number]! });
     });
     const genesis = makeGenesis(
       rng.fork("genesis"),
@@ -138,6 +145,7 @@ class FederationSim {
     this.#checkers = new Checkers({
       ...{ sites: this.#sites, honest, witness: this.#witness },
       droppersCount: plan.hostile.filter(({ vice }) => vice === "drops").length,
+      elapsedMs: () => this.#time.elapsedMs,
     });
     const afterCrash = (site: SimSite): void => {
       if (honest.includes(site)) this.#checkers.afterCrash(site);
@@ -174,6 +182,17 @@ class FederationSim {
     this.#effects.end();
     for (const site of this.#sites) if (site.hasBegun) void site.start();
     await this.#settle(endMs, afterEvent);
+    await this.#beQuiet(afterEvent);
+  }
+
+  /** Days on which nothing happens but that locks end. */
+  async #beQuiet(afterEvent: () => void): Promise<void> {
+    const endMs = this.#time.elapsedMs + this.#plan.quietDaysCount * 24 * HOUR_MS;
+    while (this.#time.elapsedMs < endMs) {
+      await this.#time.run(this.#time.elapsedMs + QUIET_STEP_MS, afterEvent);
+      this.#checkers.hourly();
+    }
+    await this.#checkers.afterAll(() => this.#time.run(this.#time.elapsedMs + MINUTE_MS, afterEvent));
   }
 
   outcome(failure: InvariantViolation | undefined): SimOutcome {
@@ -225,6 +244,15 @@ class FederationSim {
     }
     await this.#askWhatIsSafe();
     this.#checkers.hourly();
-    await this.#checkers.afterAll();
   }
+}
+
+/** Where each site stands: in some federations two of the first ones in one place, when there are enough others. */
+function makePlaces({ sitesCount, newcomersCount, hostile }: SimPlan, rng: SeededRng): string[] {
+  const places = Array.from({ length: sitesCount + newcomersCount }, (_, number) => `place ${number}`);
+  if (sitesCount - hostile.length > LEAST_PLACES_COUNT && rng.happens(0.5)) {
+    const [one, other] = rng.sample([...places.keys()].slice(0, sitesCount), 2) as [number, number];
+    places[one] = places[other]!;
+  }
+  return places;
 }

@@ -7,6 +7,7 @@ import type { FederationEvent } from "#node/federation/federation-event.ts";
 import { LedgerSync } from "#node/federation/ledger-sync.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
 import { isCostorError } from "#protocol/errors.ts";
+import type { PrimeId } from "#protocol/ids.ts";
 import type { Machine, SiteProgram } from "./site-program.ts";
 import type { SimSnapshot } from "./workload.ts";
 
@@ -68,6 +69,11 @@ class LedgerProgram implements SiteProgram {
     );
     this.#unstated.push(snapshot);
     void this.#attempt(() => this.#state());
+  }
+
+  async expire(_: SimSnapshot, unreached: () => readonly PrimeId[]): Promise<void> {
+    const { store, identity } = this.#components.machine;
+    await store.release(identity.siteId, unreached());
   }
 
   async safeSnapshots(): Promise<[]> {

@@ -59,7 +59,7 @@ export class People {
   remove(site: SimSite, kind: "expel" | "leave"): boolean {
     const staying = this.#members().filter((member) => member !== site);
     if (site.isLeaving || !this.#isMember(site) || staying.length < LEAST_MEMBERS_COUNT) return false;
-    site.isLeaving = true;
+    site.leavingSinceMs = this.#components.time.elapsedMs;
     this.#decide({ kind, action: "remove", site });
     return true;
   }

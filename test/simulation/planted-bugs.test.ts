@@ -31,6 +31,7 @@ const withCommit =
       signs: program.signs,
       digest: () => program.digest(),
       commit: (snapshot) => commit(machine, snapshot, program),
+      expire: (...parameters) => program.expire(...parameters),
       safeSnapshots: () => program.safeSnapshots(),
       meet: (certificate) => program.meet(certificate),
       whyNotSettled: () => program.whyNotSettled(),

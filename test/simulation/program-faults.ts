@@ -1,6 +1,6 @@
 /** Errors that a real site would end by, or write into its log as a fault of CoStor. */
 import { isCostorError } from "#protocol/errors.ts";
-import { InvariantViolation } from "./checkers.ts";
+import { InvariantViolation } from "./invariant-violation.ts";
 
 export class ProgramFaults implements Disposable {
   #first: InvariantViolation | undefined;

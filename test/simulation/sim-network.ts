@@ -203,6 +203,7 @@ export class SimNetwork {
       const traffic = this.traffic(to.self, protocol);
       traffic.receivedBytes += bytesCount;
       traffic.framesCount++;
+      to.hears();
       arrive();
     });
   }

@@ -23,6 +23,10 @@ export class SimPeers implements Transport {
   /** Those that it dials until it is connected with them. */
   readonly kept = new Set<PeerKey>();
   isRedialling = false;
+  /** Whether a frame or message has come from another machine. */
+  hasHeard = false;
+  /** Called before the first one comes. */
+  onHearing = (): void => {};
   #topic = "";
   #state: "new" | "up" | "gone" | "crashed" = "new";
 
@@ -174,7 +178,15 @@ export class SimPeers implements Transport {
     this.#network.redialSoon(other);
   }
 
+  /** Something comes from another machine. */
+  hears(): void {
+    if (this.hasHeard) return;
+    this.onHearing();
+    this.hasHeard = true;
+  }
+
   hear(message: Uint8Array): void {
+    this.hears();
     for (const listener of this.#publishedListeners) listener(message);
   }
 

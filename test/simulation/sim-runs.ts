@@ -8,6 +8,7 @@ import { withdrawing } from "./withdrawing-program.ts";
 import { startLedgerProgram } from "./ledger-program.ts";
 import { LyingPeers } from "./lying-peers.ts";
 import { SeededRng } from "./seeded-rng.ts";
+import type { SiteClock } from "./site-clock.ts";
 import type { StartProgram } from "./site-program.ts";
 
 export interface RunInit {
@@ -22,20 +23,25 @@ export interface RunInit {
   readonly hasLasting?: boolean;
   /** How many times as many faults as in a plain run. */
   readonly intensity?: number;
+  /** So long it goes on once all is in order: none when it is left out. */
+  readonly quietDaysCount?: number;
   /** By their numbers: the others do not strike. */
   readonly onlyFaults?: readonly number[];
 }
 
 const HOUR_MS = 3600_000;
 const NEWCOMERS_COUNT = 2;
+/** More than the lock. */
+const BACKDATED_MS = 60 * 24 * HOUR_MS;
 
 export function makePlan(init: RunInit): SimPlan {
   const { seed, sitesCount, hoursCount, hostileCount = 0, hasLasting = true, intensity = 1, vice, onlyFaults } = init;
+  const { quietDaysCount = 0 } = init;
   const rng = new SeededRng(String(seed));
   const faults = planFaults(rng.fork("faults"), { sitesCount, hoursCount, hasLasting, intensity });
   const numbers = Array.from({ length: sitesCount }, (_, number) => number);
   return {
-    ...{ seed, sitesCount, hoursCount, hasLasting, intensity, vice },
+    ...{ seed, sitesCount, hoursCount, hasLasting, intensity, vice, quietDaysCount },
     faults: onlyFaults ? onlyFaults.flatMap((number) => faults[number] ?? []) : faults,
     newcomersCount: hasLasting && sitesCount <= MOST_GROWN_COUNT ? NEWCOMERS_COUNT : 0,
     hostile: rng
@@ -65,7 +71,7 @@ export function makeHealingPlan(seed: number, sitesCount: number): SimPlan {
 
 /** The command that repeats a plan. */
 export function replayCommand(
-  { seed, sitesCount, hoursCount, faults, hostile, vice, hasLasting, intensity }: SimPlan,
+  { seed, sitesCount, hoursCount, faults, hostile, vice, hasLasting, intensity, quietDaysCount }: SimPlan,
   program: ProgramName,
 ): string {
   const numbers = faults.map(numberOf).join() || "none";
@@ -79,6 +85,7 @@ export function replayCommand(
   };
   const words = Object.entries(options).map(([name, value]) => `--${name} ${value}`);
   if (vice) words.push(`--vice ${vice}`);
+  if (quietDaysCount > 0) words.push(`--quiet-days ${quietDaysCount}`);
   if (intensity !== 1) words.push(`--intensity ${intensity}`);
   if (!hasLasting) words.push("--no-lasting");
   return `npm run sim -- ${words.join(" ")}`;
@@ -116,7 +123,7 @@ function hostileProgram(start: StartProgram, plan: SimPlan, vice: Vice, onDeed: 
         return start({ ...machine, store: droppingStore(components, dropped) });
       case "omits": {
         const hasBegun = (): boolean => clock.elapsedMs() > beginsMs;
-        return start({ ...machine, store: omittingStore(components, { self, hasBegun }) });
+        return start({ ...machine, clock: backdated(clock), store: omittingStore(components, { self, hasBegun }) });
       }
       case "boasts":
         return start({ ...machine, store: boastingStore(components, self) });
@@ -124,6 +131,18 @@ function hostileProgram(start: StartProgram, plan: SimPlan, vice: Vice, onDeed: 
         return withdrawing(start, machine, onDeed);
     }
   };
+}
+
+/** It says that what it does was done long ago. */
+function backdated(clock: SiteClock): SiteClock {
+  const now = (): number => clock.now() - BACKDATED_MS;
+  return new Proxy(clock, {
+    get(target, name) {
+      const value = Reflect.get(target, name, target) as unknown;
+      if (name === "now") return now;
+      return typeof value === "function" ? (value as (...parameters: unknown[]) => unknown).bind(target) : value;
+    },
+  });
 }
 
 const numberOf = ({ label }: Fault): string => label.slice(label.lastIndexOf(" ") + 1);

@@ -1,6 +1,7 @@
 /** One simulated site over all its lives: what it keeps through crashes, and how it comes and goes. */
 import type { LedgerChange } from "#ledger/ledger-store.ts";
 import type { FederationControl } from "#node/federation/federation-control.ts";
+import type { Doorkeeper } from "#node/federation/transport.ts";
 import { ROSTER_KEY } from "./genesis.ts";
 import { SimDisk, type SimDiskInit } from "./sim-disk.ts";
 import { type SimIdentity, makeIdentity } from "./sim-identity.ts";
@@ -18,14 +19,20 @@ export interface SimSiteComponents {
   readonly rng: SeededRng;
   readonly startProgram: StartProgram;
   readonly onFault: (error: unknown) => void;
+  /** Its program is about to begin. */
+  readonly onStarting: (site: SimSite) => void;
   /** Its program runs. */
   readonly onStarted: (site: SimSite) => void;
+  /** It is about to hear something from another machine, the first time in this life. */
+  readonly onHearing: (site: SimSite) => void;
 }
 
 export interface SimSiteInit {
   readonly number: number;
   readonly seed: number;
   readonly disk: SimDiskInit;
+  /** What stands in one place fails together. */
+  readonly place: string;
 }
 
 interface Life {
@@ -37,6 +44,7 @@ interface Life {
 
 export class SimSite {
   readonly number: number;
+  readonly place: string;
   readonly #components: SimSiteComponents;
   readonly #diskInit: SimDiskInit;
   readonly #origin: string;
@@ -51,7 +59,7 @@ export class SimSite {
   /** Its disk was replaced by an older copy. */
   wasSetBack = false;
   /** Its people have left, or the others want it out. */
-  isLeaving = false;
+  leavingSinceMs: number | undefined;
   /** Whether it has ever run: who has not is to join. */
   hasBegun = false;
   #life: Life | undefined;
@@ -60,11 +68,20 @@ export class SimSite {
   constructor(components: SimSiteComponents, init: SimSiteInit) {
     this.#components = components;
     this.number = init.number;
+    this.place = init.place;
     this.#diskInit = init.disk;
     this.#origin = `${init.seed} site ${init.number}`;
     this.identity = makeIdentity(this.#origin, 1);
     this.disk = this.#newDisk();
     this.clock = new SiteClock(components);
+  }
+
+  get isLeaving(): boolean {
+    return this.leavingSinceMs !== undefined;
+  }
+
+  get livesCount(): number {
+    return this.#livesCount;
   }
 
   get name(): string {
@@ -94,14 +111,15 @@ export class SimSite {
     this.hasBegun = true;
     if (!this.disk.fact("ledger", ROSTER_KEY))
       for (const { key, value } of this.genesis) this.disk.setFact({ kind: "ledger", key, value });
-    const { network, rng, startProgram, onFault } = this.#components;
+    const { rng, startProgram, onFault, onStarting } = this.#components;
     const store = new SimStore({ disk: this.disk, clock: this.clock });
     const life: Life = {
       store,
       machine: {
         identity: this.identity,
+        place: this.place,
         store,
-        makeTransport: (doorkeeper) => (life.peers = network.join(this.identity.peerKey, doorkeeper)),
+        makeTransport: (doorkeeper) => this.#join(life, doorkeeper),
         clock: this.clock,
         onFault,
         rng: rng.fork(`life ${this.#livesCount++}`),
@@ -110,8 +128,20 @@ export class SimSite {
       program: undefined,
     };
     this.#life = life;
+    onStarting(this);
     life.program = await startProgram(life.machine);
     if (this.#life === life) this.#components.onStarted(this);
+  }
+
+  /** Whether this life has heard anything from another machine. */
+  get hasHeard(): boolean {
+    return this.#life?.peers?.hasHeard ?? false;
+  }
+
+  #join(life: Life, doorkeeper: Doorkeeper | undefined): SimPeers {
+    const peers = this.#components.network.join(this.identity.peerKey, doorkeeper);
+    peers.onHearing = () => this.#components.onHearing(this);
+    return (life.peers = peers);
   }
 
   async stop(): Promise<void> {

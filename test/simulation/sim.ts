@@ -44,6 +44,7 @@ const options = new Command("sim")
   .option("--hostile <count>", "sites among them that lie", parseCount, 0)
   .addOption(new Option("--vice <name>", "what hostile sites do; of chance when it is left out").choices(vices))
   .option("--intensity <factor>", "how many times as many faults", parseCount, 1)
+  .option("--quiet-days <count>", "days that it goes on once all is in order", parseCount, 0)
   .option("--no-lasting", "without what a federation has to live with: copies of machines, sites that join and leave")
   .addOption(new Option("--program <name>", "what the sites run").choices(Object.keys(programs)).default("federation"))
   .option("--only <numbers>", "faults of the plan that strike, by their numbers, or none", parseNumbers)
@@ -61,6 +62,7 @@ const options = new Command("sim")
     vice?: Vice;
     lasting: boolean;
     intensity: number;
+    quietDays: number;
     program: ProgramName;
     only?: number[];
     shrink: boolean;
@@ -88,6 +90,7 @@ for (let seed = options.seed; seed < options.seed + options.seeds; seed++) {
   const plan = makePlan({
     ...(options.mixed ? mixedInit(seed) : given),
     hasLasting: options.lasting,
+    quietDaysCount: options.quietDays,
     ...(options.vice && { vice: options.vice }),
     ...(options.only && { onlyFaults: options.only }),
   });

@@ -3,7 +3,7 @@ import type { Ledger } from "#ledger/ledger.ts";
 import type { FederationControl } from "#node/federation/federation-control.ts";
 import type { Doorkeeper, Transport } from "#node/federation/transport.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import type { SnapshotId } from "#protocol/ids.ts";
+import type { PrimeId, SnapshotId } from "#protocol/ids.ts";
 import type { SimIdentity } from "./sim-identity.ts";
 import type { SeededRng } from "./seeded-rng.ts";
 import type { SiteClock } from "./site-clock.ts";
@@ -12,6 +12,7 @@ import type { SimSnapshot } from "./workload.ts";
 /** One life of one machine: all ports that its program has. */
 export interface Machine {
   readonly identity: SimIdentity;
+  readonly place: string;
   readonly store: PrimeStore;
   /** Called once. */
   readonly makeTransport: (doorkeeper?: Doorkeeper) => Transport;
@@ -31,6 +32,8 @@ export interface SiteProgram {
   digest(): string;
   /** Keeps what an agent has backed up; resolves once the agent would be told that it is kept. */
   commit(snapshot: SimSnapshot): Promise<void>;
+  /** Forgets a snapshot, and then what no snapshot reaches any more: `unreached` is asked when the snapshot is gone. */
+  expire(snapshot: SimSnapshot, unreached: () => readonly PrimeId[]): Promise<void>;
   /** Those of this machine's that are safe, in the meaning of docs/specs/replication.md. */
   safeSnapshots(): Promise<SnapshotId[]>;
   /** People show it the certificate of another site's new machine. */

@@ -17,6 +17,7 @@ export class Witness {
   readonly safe = new Map<SnapshotId, Promised>();
   /** All primes that were ever sent. */
   readonly known = new Set<PrimeId>();
+  readonly #expired = new Map<SiteId, Set<PrimeId>>();
   /** What faults have damaged on a disk. */
   readonly #damaged = new Map<SimDisk, Set<PrimeId>>();
 
@@ -30,6 +31,21 @@ export class Witness {
 
   acknowledged(site: SimSite, disk: SimDisk, snapshot: SimSnapshot): void {
     this.promised.set(snapshot.id, { site, disk, snapshot });
+  }
+
+  /** A site is about to forget a snapshot: nothing of it is promised any more. */
+  expiring({ site, snapshot }: Promised): void {
+    this.promised.delete(snapshot.id);
+    this.safe.delete(snapshot.id);
+    const { siteId } = site.identity;
+    const ids = this.#expired.get(siteId) ?? new Set();
+    this.#expired.set(siteId, ids);
+    for (const { id } of snapshot.primes) ids.add(id);
+  }
+
+  /** Whether a snapshot of the site that reached the prime was ever forgotten. */
+  hasExpired(siteId: SiteId, id: PrimeId): boolean {
+    return this.#expired.get(siteId)?.has(id) ?? false;
   }
 
   /** Snapshots whose acknowledgement lies on the disk. */
@@ -52,8 +68,8 @@ export class Witness {
     else this.#keepers.set(place, new Set([keeper]));
   }
 
-  keepersCount(owner: SiteId, id: PrimeId): number {
-    return this.#keepers.get(`${owner} ${id}`)?.size ?? 0;
+  keepersOf(owner: SiteId, id: PrimeId): ReadonlySet<SimSite> {
+    return this.#keepers.get(`${owner} ${id}`) ?? new Set();
   }
 
   /** A site says that a snapshot is safe, in the meaning of docs/specs/replication.md. What was promised, when it says so first. */

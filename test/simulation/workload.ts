@@ -1,7 +1,14 @@
 /** Agents at work: snapshots of small primes at times of chance, new ones, those of earlier snapshots, and some that many have. */
 import type { StoredPrime } from "#protocol/batch.ts";
 import { isCostorError } from "#protocol/errors.ts";
-import { type AgentId, type SnapshotId, makeUuidV7, parseAgentId, parseSnapshotId } from "#protocol/ids.ts";
+import {
+  type AgentId,
+  type PrimeId,
+  type SnapshotId,
+  makeUuidV7,
+  parseAgentId,
+  parseSnapshotId,
+} from "#protocol/ids.ts";
 import { primeIdOf } from "#protocol/sealing.ts";
 import type { EventLog } from "./event-log.ts";
 import type { SeededRng } from "./seeded-rng.ts";
@@ -21,6 +28,9 @@ export interface WorkloadInit {
   readonly snapshotEveryMs: number;
 }
 
+/** Of the snapshots of an agent so many stay, and then now and then the oldest goes. */
+const STAYING_COUNT = 2;
+const EXPIRING_RATIO = 0.7;
 const NEW_PRIMES_COUNT = 8;
 const OLD_PRIMES_COUNT = 40;
 const SHARED_PRIMES_COUNT = 30;
@@ -37,6 +47,8 @@ export class Workload {
   readonly #init: WorkloadInit;
   readonly #shared: readonly StoredPrime[];
   #isOver = false;
+  /** All that were begun, but for those that are forgotten, by site. */
+  readonly #reaching = new Map<SimSite, Set<SimSnapshot>>();
 
   constructor(components: WorkloadComponents, init: WorkloadInit) {
     this.#components = components;
@@ -61,9 +73,34 @@ export class Workload {
   #wait(site: SimSite, rng: SeededRng, agent: AgentId, old: StoredPrime[]): void {
     this.#components.time.after(rng.waitMs(this.#init.snapshotEveryMs), () => {
       if (this.#isOver) return;
-      void this.#backUp(site, rng, agent, old);
+      void this.#backUp(site, rng, agent, old).then(() => this.#expire(site, rng, agent));
       this.#wait(site, rng, agent, old);
     });
+  }
+
+  async #expire(site: SimSite, rng: SeededRng, agent: AgentId): Promise<void> {
+    const { log, witness } = this.#components;
+    const { program, disk } = site;
+    const kept = [...witness.promised.values()].filter(
+      (promised) => promised.disk === disk && promised.snapshot.agent === agent,
+    );
+    if (!program || kept.length <= STAYING_COUNT || !rng.happens(EXPIRING_RATIO)) return;
+    const { snapshot } = kept[0]!;
+    witness.expiring(kept[0]!);
+    try {
+      await program.expire(snapshot, () => this.#unreached(site, snapshot));
+      log.note(site.name, `expired ${snapshot.primes.length}`);
+    } catch (error) {
+      if (!isCostorError(error)) throw error;
+      log.note(site.name, `not expired: ${error.code}`);
+    }
+  }
+
+  #unreached(site: SimSite, gone: SimSnapshot): PrimeId[] {
+    const reaching = this.#reaching.get(site)!;
+    reaching.delete(gone);
+    const reached = new Set([...reaching].flatMap(({ primes }) => primes.map(({ id }) => id)));
+    return gone.primes.map(({ id }) => id).filter((id) => !reached.has(id));
   }
 
   async #backUp(site: SimSite, rng: SeededRng, agent: AgentId, old: StoredPrime[]): Promise<void> {
@@ -80,6 +117,8 @@ export class Workload {
     const { program, disk } = site;
     if (!program) return;
     witness.begun(snapshot);
+    const reaching = this.#reaching.get(site) ?? new Set();
+    this.#reaching.set(site, reaching.add(snapshot));
     try {
       await program.commit(snapshot);
       log.note(site.name, `snapshot ${snapshot.primes.length}`);

@@ -1,5 +1,7 @@
 /** Goal: the ledger learns bad news of audits at once, good news once a week, and no count is lost. Method: an owner that audits night after night. */
 import assert from "node:assert/strict";
+import { failsAudit } from "#ledger/audit-sample.ts";
+import { sliceOf } from "#ledger/slice.ts";
 import { Auditor } from "#node/replication/auditor.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 import { suite } from "#test/support/suite.ts";
@@ -46,10 +48,37 @@ test("a wrong or lacking answer is told of the same night, with the good ones be
   const { night, record, holder, ids } = await audited();
   for (let count = 0; count < 3; count++) await night();
   assert.equal(record()!.askedCount, 40);
+  // It hides that it has lost it.
   holder.store.lose(ids[7]!);
+  (holder.store as { keptTotals: unknown }).keptTotals = async () => [];
   await night();
   const { askedCount, rightCount, wrongCount } = record()!;
   assert.deepEqual([askedCount, rightCount, wrongCount], [4 * 40, 4 * 40 - 1, 1]);
+});
+
+test("a holder that says what it has lost when it is asked for it is not told against, and its copy counts no more", async () => {
+  const { night, record, holder, owner, ids } = await audited();
+  holder.store.lose(ids[7]!);
+  await night();
+  const { askedCount, rightCount, wrongCount, silentCount } = record()!;
+  assert.deepEqual([askedCount, rightCount, wrongCount, silentCount], [40, 39, 0, 1]);
+  assert.ok(!failsAudit(record()!));
+  const lossAt = (slice: number) => owner.ledger.statement(holder.siteId, "loss", `${owner.siteId}/${slice}`);
+  assert.equal(lossAt(sliceOf(ids[7]!))?.statement.count, 1);
+  for (const id of ids.slice(8)) holder.store.lose(id);
+  for (let count = 0; count < 6; count++) await night();
+  assert.ok(failsAudit(record()!), "who loses all that it is sent is told against");
+});
+
+test("a loss of another slice, or what is no entry, is no excuse", async () => {
+  const { night, record, holder, owner, ids } = await audited();
+  const [lost] = ids;
+  const other = (sliceOf(lost!) + 1) % 16;
+  await holder.say({ kind: "loss", owner: owner.siteId, slice: other, count: 1 });
+  holder.store.lose(lost!);
+  (holder.store as { keptTotals: unknown }).keptTotals = async () => [];
+  await night();
+  assert.equal(record()!.wrongCount, 1);
 });
 
 test("a holder that does not answer is told of the same night", async () => {

@@ -3,7 +3,6 @@ import { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
 import type { Clock } from "#ledger/clock.ts";
 import { Ledger } from "#ledger/ledger.ts";
 import type { Channel } from "#ledger/peers.ts";
-import { answerQuestion } from "#ledger/reconcile-answer.ts";
 import { SLICES_COUNT } from "#ledger/slice.ts";
 import { type Statement, entryOf, subjectOf } from "#ledger/statements.ts";
 import { serveAudits } from "#node/replication/audit-service.ts";
@@ -12,6 +11,7 @@ import { HeldClock } from "#node/replication/held-clock.ts";
 import { HolderQuota } from "#node/replication/holder-quota.ts";
 import { HolderService } from "#node/replication/holder-service.ts";
 import type { OwnPrimes } from "#node/replication/live-sets.ts";
+import { sayLost } from "#node/replication/losses.ts";
 import { Omissions } from "#node/replication/omissions.ts";
 import { OwnerRun, type OwnerRunInit, type SliceToSend } from "#node/replication/owner-run.ts";
 import { OwnerTurns } from "#node/replication/owner-turns.ts";
@@ -19,7 +19,6 @@ import { hashOfSet } from "#node/replication/prime-set-hash.ts";
 import { replicateProtocol } from "#node/replication/replicate-messages.ts";
 import type { KeptPrimes, OwnEntries, Sites } from "#node/replication/replication-ports.ts";
 import { servePrimes } from "#node/replication/primes-service.ts";
-import { setOfList } from "#node/replication/slice-comparison.ts";
 import { Turns } from "#node/replication/turns.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { batchEntry } from "#protocol/batch.ts";
@@ -33,22 +32,8 @@ import { MemoryLedgerStore } from "#test/support/memory-ledger-store.ts";
 import { type MemoryStore, createMemoryStore } from "#test/support/memory-store.ts";
 import { noise } from "#test/support/noise.ts";
 import { seededRng } from "#test/support/seeded-rng.ts";
+import { keptPrimesOf } from "./kept-primes.ts";
 import { TestClock, neverLate } from "./test-clock.ts";
-
-function keptPrimesOf(store: PrimeStore): KeptPrimes {
-  const slice = async (owner: SiteId, number: number): Promise<PrimeId[]> => {
-    const lost = new Set((await Array.fromAsync(store.lostOf(owner))).flat());
-    const kept = (await Array.fromAsync(store.kept(owner, number.toString(16)))).flat();
-    return kept.filter((id) => !lost.has(id));
-  };
-  return {
-    put: (owner, batch) => store.putFor(owner, batch),
-    release: (owner, ids, signal) => store.release(owner, ids, signal),
-    slice,
-    compare: async (owner, number, key, question) =>
-      answerQuestion(setOfList(key, await slice(owner, number)), question),
-  };
-}
 
 export type Role = "member" | "guest" | "none";
 
@@ -138,7 +123,9 @@ export class ReplicatingSite {
       this.service.start(new AbortController().signal);
       const served = { self, clock: this.clock, ledger, store, peers: this.peers, sites: this.view };
       servePrimes(served);
-      serveAudits(served);
+      const { kept, ownerTurns, entries } = this;
+      const losing = { ...served, kept, ownerTurns, entries };
+      serveAudits({ ...served, sayLost: (owner, slice) => sayLost(losing, owner, slice) });
       this.peers.start();
     }
   }

@@ -1,0 +1,36 @@
+/** A machine that has heard from nobody since it began has written nothing: it cannot know what it has written before. */
+import type { LogId } from "#protocol/ids.ts";
+import { InvariantViolation } from "./invariant-violation.ts";
+import type { SimDisk } from "./sim-disk.ts";
+import type { SimSite } from "./sim-site.ts";
+
+export class UnaskedEntries {
+  readonly #world: { readonly honest: readonly SimSite[] };
+  /** What each site's own log ended with when its life began. */
+  readonly #seqs = new Map<SimSite, number>();
+
+  constructor(world: { readonly honest: readonly SimSite[] }) {
+    this.#world = world;
+  }
+
+  starting(site: SimSite): void {
+    this.#seqs.set(site, lastSeqOn(site.disk, site.identity.log.id));
+  }
+
+  hourly(): void {
+    for (const site of this.#world.honest) if (site.isUp && !site.hasHeard) this.check(site);
+  }
+
+  check(site: SimSite): void {
+    // Who is to join is alone at first.
+    if (site.genesis.length === 0 || !this.#world.honest.includes(site)) return;
+    const lastSeq = lastSeqOn(site.disk, site.identity.log.id);
+    if (lastSeq > this.#seqs.get(site)!)
+      throw new InvariantViolation("I3-unasked", `${site.name} has written entry ${lastSeq} and asked nobody before`);
+  }
+}
+
+export function lastSeqOn(disk: SimDisk, logId: LogId): number {
+  const key = disk.factKeys("ledger", `entry/${logId}/`).at(-1);
+  return key === undefined ? -1 : Number(key.slice(key.lastIndexOf("/") + 1));
+}
