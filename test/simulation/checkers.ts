@@ -12,9 +12,9 @@ import { type PrimeId, parseSnapshotId } from "#protocol/ids.ts";
 import { primeIdOf } from "#protocol/sealing.ts";
 import { InvariantViolation } from "./invariant-violation.ts";
 import { KeptForOthers } from "./kept-for-others.ts";
-import type { SimDisk } from "./sim-disk.ts";
+import { type SimDisk, lastSeqOn } from "./sim-disk.ts";
 import type { SimSite } from "./sim-site.ts";
-import { UnaskedEntries, lastSeqOn } from "./unasked-entries.ts";
+import { UnaskedEntries } from "./unasked-entries.ts";
 import { type Witness, isSound } from "./witness.ts";
 import type { SimSnapshot } from "./workload.ts";
 
@@ -266,9 +266,9 @@ export class Checkers {
   }
 
   #neverRunsAheadOf(author: SimSite): void {
-    if (author.isCloned || author.wasSetBack) return;
     const logId = author.identity.log.id;
     const lastSeq = lastSeqOn(author.disk, logId);
+    if (author.isCloned || lastSeq < author.formerSeq) return;
     for (const { name, program } of this.#world.honest) {
       const knownSeq = program?.ledger.log(logId)?.lastSeq;
       if (name !== author.name && knownSeq !== undefined && knownSeq > lastSeq)

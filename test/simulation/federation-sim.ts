@@ -202,7 +202,7 @@ class FederationSim {
       checksCount: this.#checkers.checksCount,
       simulatedMs: this.#time.elapsedMs,
       struck: this.#struck,
-      snapshotsCount: this.#witness.promised.size,
+      snapshotsCount: this.#witness.acknowledgedCount,
       equalAfterMs: this.#equalAfterMs,
       failure,
       lastLines: this.#log.lastLines(),

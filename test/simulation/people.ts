@@ -42,6 +42,8 @@ export class People {
   readonly #components: PeopleComponents;
   readonly #decisions = new Set<Decision>();
   readonly #joining = new Set<FederationControl>();
+  /** Those that have invited newcomers who are not members yet, and guests by them: nobody has them go before. */
+  readonly #inviters = new Map<SimSite, Set<SimSite>>();
 
   constructor(components: PeopleComponents) {
     this.#components = components;
@@ -58,6 +60,7 @@ export class People {
   /** Whether others want it out, or its own people do. */
   remove(site: SimSite, kind: "expel" | "leave"): boolean {
     const staying = this.#members().filter((member) => member !== site);
+    if ([...this.#inviters.values()].some((inviters) => inviters.has(site))) return false;
     if (site.isLeaving || !this.#isMember(site) || staying.length < LEAST_MEMBERS_COUNT) return false;
     site.leavingSinceMs = this.#components.time.elapsedMs;
     this.#decide({ kind, action: "remove", site });
@@ -84,6 +87,8 @@ export class People {
     const members = this.#members();
     if (members.length === 0) return;
     const inviter = rng.pick(members);
+    const inviters = this.#inviters.get(newcomer) ?? new Set();
+    this.#inviters.set(newcomer, inviters.add(inviter));
     const { invitation } = await inviter.control!.invite(newcomer.name);
     const ending = new AbortController();
     const endInTime = time.after(MOST_JOIN_MS, () => ending.abort(new Error("people give up")));
@@ -126,6 +131,7 @@ export class People {
     if (isDone) {
       log.note(site.name, `${kind} is done`);
       this.#decisions.delete(decision);
+      if (action === "admit") this.#inviters.delete(site);
       return onDone(kind);
     }
     for (const member of members)

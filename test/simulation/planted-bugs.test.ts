@@ -68,7 +68,7 @@ const run = (plan: SimPlan, honest: StartProgram): Promise<SimOutcome> =>
 
 async function findBug(honest: StartProgram): Promise<{ plan: SimPlan; outcome: SimOutcome }> {
   for (let seed = 1; seed <= SEEDS_COUNT; seed++) {
-    const plan = makePlan({ seed, sitesCount: 4, hoursCount: 48 });
+    const plan = makePlan({ seed, sitesCount: 4, hoursCount: 48, intensity: 3 });
     const outcome = await run(plan, honest);
     if (outcome.failure) return { plan, outcome };
   }

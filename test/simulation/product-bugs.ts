@@ -167,4 +167,187 @@ export const productBugs: readonly ProductBug[] = [
     seed: 1,
     words: ["--sites", "5", "--hours", "12", "--hostile", "1", "--vice", "boasts"],
   },
+  {
+    what: "a copy of an older live set counts for the newest snapshot",
+    patches: [
+      {
+        file: "ledger/copies.ts",
+        from: "snapshots: Math.min(receipt.snapshots, liveSet.snapshots) }",
+        to: "snapshots: liveSet.snapshots }",
+      },
+    ],
+    invariants: ["I1-copies"],
+    seed: 1,
+    words: plain,
+  },
+  {
+    what: "the lock is a day too short",
+    patches: [{ file: "ledger/drop-plan.ts", from: "LOCK_MS = 45 *", to: "LOCK_MS = 44 *" }],
+    invariants: ["I5-early"],
+    seed: 1,
+    words: [
+      "--sites",
+      "5",
+      "--hours",
+      "12",
+      "--hostile",
+      "1",
+      "--vice",
+      "omits",
+      "--only",
+      "none",
+      "--quiet-days",
+      "46",
+    ],
+  },
+  {
+    what: "the lock is counted from the time that the owner states",
+    patches: [
+      {
+        file: "node/replication/holder-run.ts",
+        from: "await omissions.note(owner, slice, signed.logId, noted);",
+        to: "await (omissions as any).note(owner, slice, signed.logId, noted, parseEntry(entry).timeMs);",
+      },
+      {
+        file: "node/replication/omissions.ts",
+        from: "logId: LogId, omitted: ReadonlySet<PrimeId>)",
+        to: "logId: LogId, omitted: ReadonlySet<PrimeId>, timeMs?: number)",
+      },
+      {
+        file: "node/replication/omissions.ts",
+        from: "this.#newNotes(owner, slice, logId, [...fresh])",
+        to: "this.#newNotes(owner, slice, logId, [...fresh], timeMs)",
+      },
+      {
+        file: "node/replication/omissions.ts",
+        from: "ids: readonly PrimeId[] | undefined): SiteFact[] {",
+        to: "ids: readonly PrimeId[] | undefined, timeMs?: number): SiteFact[] {",
+      },
+      {
+        file: "node/replication/omissions.ts",
+        from: "const { nowMs: sinceMs, fact: clockFact } = this.#components.heldClock.note();",
+        to:
+          "const { nowMs, fact: clockFact } = this.#components.heldClock.note();\n" +
+          "    const wall = readFactValue(clockFact.value!, v.looseObject({ wallMs: v.number() }), KIND).wallMs;\n" +
+          "    const sinceMs = nowMs - Math.max(0, wall - (timeMs ?? wall));",
+      },
+    ],
+    invariants: ["I5-early"],
+    seed: 1,
+    words: ["--sites", "5", "--hours", "24", "--hostile", "1", "--vice", "omits"],
+  },
+  {
+    what: "nobody looks whether bytes are those of their id",
+    patches: [
+      {
+        file: "protocol/sealing.ts",
+        from: "if (found !== id)",
+        to: "if (found !== id && stored.length < 0)",
+      },
+    ],
+    invariants: ["I2-wrong"],
+    seed: 1,
+    words: ["--sites", "5", "--hours", "12", "--hostile", "1", "--vice", "lies"],
+  },
+  {
+    what: "two copies in one place are enough",
+    patches: [
+      {
+        file: "ledger/copies.ts",
+        from: "chosen.length >= copiesCount && domains.size >= Math.min(copiesCount, domainsCount)",
+        to: "chosen.length >= copiesCount && domains.size >= Math.min(1, domainsCount)",
+      },
+      {
+        file: "ledger/plan-placement.ts",
+        from: "const apart = eligible.filter((site) => !domains.has(site.domain));",
+        to: "const apart = eligible.filter(() => domains.size >= 0);",
+      },
+      {
+        file: "ledger/plan-placement.ts",
+        from: "    this.#judgeDomains();\n    this.#vacancies",
+        to: "    this.#vacancies",
+      },
+    ],
+    invariants: ["I1-places"],
+    seed: 1,
+    words: plain,
+  },
+  {
+    what: "what is live again stays noted as left out",
+    patches: [
+      {
+        file: "node/replication/omissions.ts",
+        from: "const still = note.logId === logId ? (note.ids ?? []).filter((id) => omitted.has(id)) : [];",
+        to: "const still = note.ids ?? [];",
+      },
+    ],
+    invariants: ["I5-omitted"],
+    seed: 1,
+    words: ["--sites", "5", "--hours", "48"],
+  },
+  {
+    what: "a site whose disk is older than its log signs what it has",
+    patches: [
+      {
+        file: "node/federation/keeping.ts",
+        from: "return ownLog.wasLedBack ? LED_BACK : undefined;",
+        to: "return undefined;",
+      },
+    ],
+    invariants: ["I5-omitted", "I1-copies"],
+    seed: 1,
+    words: ["--sites", "5", "--hours", "12", "--intensity", "3"],
+  },
+  {
+    what: "a site writes before it has asked others",
+    patches: [
+      {
+        file: "ledger/own-log.ts",
+        from: "return this.#hasAsked || this.#hasWritten ||",
+        to: "return siteId !== undefined || this.#hasAsked || this.#hasWritten ||",
+      },
+    ],
+    invariants: ["I3-unasked"],
+    seed: 1,
+    words: ["--sites", "5", "--hours", "12", "--intensity", "3"],
+  },
+  {
+    what: "receipts of a machine that is gone count for the next one",
+    patches: [
+      {
+        file: "ledger/site-state.ts",
+        from: 'new Set(["receipt", "loss"])',
+        to: "new Set()",
+      },
+    ],
+    invariants: ["I6-convergence"],
+    seed: 1,
+    words: ["--sites", "4", "--hours", "10", "--intensity", "3"],
+  },
+  {
+    what: "a holder whose disk is older says nothing of what it has not",
+    patches: [
+      {
+        file: "node/replication/replication.ts",
+        from: "if (components.wasLedBack()) await reportForgotten(parts);",
+        to: "void reportForgotten;",
+      },
+    ],
+    invariants: ["I6-convergence"],
+    seed: 1,
+    words: ["--mixed"],
+  },
+  {
+    what: "a copy counts though its holder has lost some of it",
+    patches: [
+      {
+        file: "ledger/copies.ts",
+        from: "if (receipt === undefined || hasLoss || failsAudits",
+        to: "if (receipt === undefined || (hasLoss && !failsAudits) === undefined || failsAudits",
+      },
+    ],
+    invariants: ["I6-convergence", "I1-copies"],
+    seed: 1,
+    words: ["--mixed"],
+  },
 ];

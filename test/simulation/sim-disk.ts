@@ -3,7 +3,7 @@
  * or torn is the store's affair (sim-store.ts).
  */
 import type { Fact, KeptTotal, SliceTotal } from "#node/store/prime-store.ts";
-import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
+import type { AgentId, LogId, PrimeId, SiteId } from "#protocol/ids.ts";
 import type { StoredPrime } from "#protocol/batch.ts";
 import type { Rng } from "#ledger/rng.ts";
 
@@ -322,4 +322,10 @@ function between<Text extends string>(sorted: readonly Text[], prefix: string): 
   if (prefix === "") return [...sorted];
   // No character of a key or id comes after this one.
   return sorted.slice(firstFrom(sorted, prefix), firstFrom(sorted, `${prefix}\uffff`));
+}
+
+/** The newest entry of a log that lies there; -1 for none. */
+export function lastSeqOn(disk: SimDisk, logId: LogId): number {
+  const key = disk.factKeys("ledger", `entry/${logId}/`).at(-1);
+  return key === undefined ? -1 : Number(key.slice(key.lastIndexOf("/") + 1));
 }

@@ -3,7 +3,7 @@ import type { LedgerChange } from "#ledger/ledger-store.ts";
 import type { FederationControl } from "#node/federation/federation-control.ts";
 import type { Doorkeeper } from "#node/federation/transport.ts";
 import { ROSTER_KEY } from "./genesis.ts";
-import { SimDisk, type SimDiskInit } from "./sim-disk.ts";
+import { SimDisk, type SimDiskInit, lastSeqOn } from "./sim-disk.ts";
 import { type SimIdentity, makeIdentity } from "./sim-identity.ts";
 import type { SeededRng } from "./seeded-rng.ts";
 import type { SimNetwork } from "./sim-network.ts";
@@ -58,6 +58,8 @@ export class SimSite {
   isCloned = false;
   /** Its disk was replaced by an older copy. */
   wasSetBack = false;
+  /** What its own log ended with on the disk that was replaced; until it has that again, others know more of it. */
+  formerSeq = -1;
   /** Its people have left, or the others want it out. */
   leavingSinceMs: number | undefined;
   /** Whether it has ever run: who has not is to join. */
@@ -169,12 +171,14 @@ export class SimSite {
   loseDisk(): void {
     this.crash(0);
     this.identity = makeIdentity(this.#origin, this.identity.epoch + 1);
+    this.formerSeq = -1;
     this.disk = this.#newDisk();
   }
 
   /** Somebody has put an older copy in place of its disk. */
   setBack(copy: SimDisk): void {
     this.crash(0);
+    this.formerSeq = Math.max(this.formerSeq, lastSeqOn(this.disk, this.identity.log.id));
     this.disk = copy;
     this.wasSetBack = true;
   }

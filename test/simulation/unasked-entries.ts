@@ -1,7 +1,6 @@
 /** A machine that has heard from nobody since it began has written nothing: it cannot know what it has written before. */
-import type { LogId } from "#protocol/ids.ts";
 import { InvariantViolation } from "./invariant-violation.ts";
-import type { SimDisk } from "./sim-disk.ts";
+import { lastSeqOn } from "./sim-disk.ts";
 import type { SimSite } from "./sim-site.ts";
 
 export class UnaskedEntries {
@@ -28,9 +27,4 @@ export class UnaskedEntries {
     if (lastSeq > this.#seqs.get(site)!)
       throw new InvariantViolation("I3-unasked", `${site.name} has written entry ${lastSeq} and asked nobody before`);
   }
-}
-
-export function lastSeqOn(disk: SimDisk, logId: LogId): number {
-  const key = disk.factKeys("ledger", `entry/${logId}/`).at(-1);
-  return key === undefined ? -1 : Number(key.slice(key.lastIndexOf("/") + 1));
 }

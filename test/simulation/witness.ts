@@ -29,7 +29,10 @@ export class Witness {
     this.begunSnapshots.set(snapshot.id, snapshot);
   }
 
+  acknowledgedCount = 0;
+
   acknowledged(site: SimSite, disk: SimDisk, snapshot: SimSnapshot): void {
+    this.acknowledgedCount++;
     this.promised.set(snapshot.id, { site, disk, snapshot });
   }
 
@@ -53,9 +56,10 @@ export class Witness {
     return [...this.promised.values()].filter((promised) => promised.disk === disk);
   }
 
-  /** What was promised of a disk is to be found on the copy that takes its place. */
+  /** What was promised of a disk, and was not forgotten since, is to be found on the copy that takes its place. */
   moved(promised: readonly Promised[], disk: SimDisk): void {
-    for (const { site, snapshot } of promised) this.promised.set(snapshot.id, { site, snapshot, disk });
+    for (const { site, snapshot } of promised)
+      if (this.promised.has(snapshot.id)) this.promised.set(snapshot.id, { site, snapshot, disk });
   }
 
   /** Sites that were seen to keep a prime for another one: by owner and prime. */
