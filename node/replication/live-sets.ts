@@ -7,7 +7,7 @@ import { CostorError } from "#protocol/errors.ts";
 import type { StatementOf } from "#ledger/statements.ts";
 import { allSlices } from "./all-slices.ts";
 import { hashOfSet } from "./prime-set-hash.ts";
-import type { PrimeId, SiteId } from "#protocol/ids.ts";
+import type { LogId, PrimeId, SiteId } from "#protocol/ids.ts";
 
 /** What this site's own snapshots reach, whether or not all of it is here. */
 export interface OwnPrimes {
@@ -25,7 +25,7 @@ const LEAST_PAUSE_MS = 3_600_000;
 export interface LiveSetComponents {
   readonly clock: Pick<Clock, "elapsedMs">;
   readonly self: SiteId;
-  readonly ledger: Pick<LedgerReader, "statement" | "entry">;
+  readonly ledger: Pick<LedgerReader, "currentLog" | "statement" | "entry">;
   readonly entries: Pick<OwnEntries, "writeAll">;
   readonly own: OwnPrimes;
 }
@@ -81,21 +81,33 @@ export class LiveSets {
 
   /** Whether a live set in force says so, and covers the newest snapshot or is too young to be followed by another one. */
   #isSigned(slice: number, hash: string): boolean {
+    const newest = this.#newest(slice);
+    return newest?.statement.hash === hash && this.#isOwn(newest) && this.isCurrent(slice);
+  }
+
+  #newest(slice: number) {
     const { self, ledger } = this.#components;
-    return ledger.statement(self, "live-set", `${slice}`)?.statement.hash === hash && this.isCurrent(slice);
+    return ledger.statement(self, "live-set", `${slice}`);
+  }
+
+  /** Of this machine's log: what a former machine has signed no holder takes from this one. */
+  #isOwn({ logId }: { readonly logId: LogId }): boolean {
+    const { self, ledger } = this.#components;
+    return ledger.currentLog(self)?.log.id === logId;
   }
 
   /** In one entry, those that are as they were left out. `snapshots` was read before any slice: what it counts is in them. */
   async #signAll(snapshots: number): Promise<void> {
-    const { self, ledger, entries, own, clock } = this.#components;
+    const { entries, own, clock } = this.#components;
     const changed: StatementOf<"live-set">[] = [];
     const revisions = allSlices.map((slice) => own.revision(slice));
     for (const slice of allSlices) {
       const { ids, bytes } = await own.slice(slice);
       const hash = hashOfSet(ids);
-      const newest = ledger.statement(self, "live-set", `${slice}`)?.statement;
-      if (newest?.hash === hash && newest.snapshots === snapshots) continue;
-      const generation = (newest?.generation ?? 0) + 1;
+      const newest = this.#newest(slice);
+      const said = newest?.statement;
+      if (newest !== undefined && said?.hash === hash && said.snapshots === snapshots && this.#isOwn(newest)) continue;
+      const generation = (said?.generation ?? 0) + 1;
       changed.push({ kind: "live-set", slice, generation, count: ids.length, bytes, hash, snapshots });
     }
     if (changed.length > 0) await entries.writeAll(changed);

@@ -6,11 +6,13 @@ import assert from "node:assert/strict";
 import { count } from "#test/support/level.ts";
 import { suite } from "#test/support/suite.ts";
 import { copyTree, patchTree, runIn } from "./patched-tree.ts";
-import { productBugs } from "./product-bugs.ts";
+import { ledgerBugs } from "./ledger-bugs.ts";
+import { nodeBugs } from "./node-bugs.ts";
 
 const test = suite("bugs of the program", { timeoutMs: count(300_000, 3_600_000) });
 /** From the seed on that is known to find it. */
 const SEEDS_COUNT = 6;
+const productBugs = [...ledgerBugs, ...nodeBugs];
 const tree = copyTree();
 
 for (const { what, patches, invariants, seed, words } of productBugs.slice(0, count(1, productBugs.length)))

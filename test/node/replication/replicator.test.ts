@@ -7,6 +7,7 @@ import { safeSnapshotsOf, snapshotStatusOf } from "#ledger/copies.ts";
 import { allSlices } from "#node/replication/all-slices.ts";
 import type { ReplicatorEvent } from "#node/replication/replicator.ts";
 import { isCostorError } from "#protocol/errors.ts";
+import { LedgerAuthor } from "#test/support/ledger-author.ts";
 import { suite } from "#test/support/suite.ts";
 import { DAY_MS } from "./test-clock.ts";
 import { federationOf, ownerProgram, safety, statesOf, tableOf } from "./site-program.ts";
@@ -221,6 +222,27 @@ test("a ledger that takes nothing ends the turn with its code", async () => {
   await owner.backUp("first", 10);
   owner.hasWriteFailure = true;
   await assert.rejects(program.turn(), (error) => isCostorError(error, "ledger-refused"));
+});
+
+test("a machine of a new epoch signs in its own log what the former one has signed, and its holders take it", async () => {
+  const { all, owner, program } = await federationOf("one", "two", "three");
+  await owner.backUp("first", 40);
+  await program.turn();
+  await all.spread();
+  owner.author = new LedgerAuthor(owner.name, 2);
+  await owner.ledger.offer({ certificates: [owner.author.log.bytes] });
+  owner.moveTo(all.network);
+  await all.spread();
+  const next = await ownerProgram(owner);
+  await next.turn();
+  assert.deepEqual(
+    next.events.filter(({ event }) => event === "run-failed"),
+    [],
+  );
+  for (const { liveSet, holders } of statesOf(next)) {
+    assert.equal(liveSet!.generation, 2);
+    assert.equal(holders.filter(({ receipt }) => receipt?.generation === 2).length, 2);
+  }
 });
 
 test.run();

@@ -1,0 +1,155 @@
+/** Bugs of what a site does. */
+import { type ProductBug, plain } from "./product-bug.ts";
+
+const lost = { from: 'own !== undefined && own.lostCount > 0 ? "lost-primes" : undefined', to: "undefined" };
+
+export const nodeBugs: readonly ProductBug[] = [
+  {
+    what: "a copy counts before its receipt",
+    patches: [
+      {
+        file: "node/replication/placement-keeper.ts",
+        from: 'receipt: ledger.statement(siteId, "receipt", subject)?.statement,',
+        to: 'receipt: ledger.statement(siteId, "receipt", subject)?.statement ?? liveSet,',
+      },
+    ],
+    invariants: ["I1-copies"],
+    seed: 1,
+    words: plain,
+  },
+  {
+    what: "a live set is signed while lost primes are missing, without them",
+    patches: [
+      { file: "node/replication/replication.ts", ...lost },
+      {
+        file: "node/federation/own-primes.ts",
+        from: "for await (const page of store.kept(this.#siteId, slice.toString(16))) ids.push(...page);",
+        to:
+          "const lost = new Set((await Array.fromAsync((store as any).lostOf(this.#siteId))).flat());\n" +
+          "    for await (const page of store.kept(this.#siteId, slice.toString(16))) ids.push(...page.filter((id) => !lost.has(id)));",
+      },
+    ],
+    invariants: ["I5-omitted", "I1-copies"],
+    seed: 7,
+    words: plain,
+  },
+  {
+    what: "a fork lets others drop what is kept of a site",
+    patches: [
+      {
+        file: "node/replication/dropping.ts",
+        from: "if (state.departedSinceMs !== undefined) {\n      if (!mayDropDeparted(state, heldClock.state)) return;",
+        to: "if (state.departedSinceMs !== undefined || state.hasFork) {\n      if (!state.hasFork && !mayDropDeparted(state, heldClock.state)) return;",
+      },
+    ],
+    invariants: ["I5-early"],
+    seed: 7,
+    words: plain,
+  },
+  {
+    what: "a holder gives receipts for what it did not get",
+    patches: [
+      {
+        file: "node/replication/holder-run.ts",
+        from: "if (hash !== signed.hash || live.length !== signed.count)",
+        to: "if (live.length > signed.count)",
+      },
+      {
+        file: "node/replication/owner-run.ts",
+        from: "if (!(await this.#sendPrimes(slice, missing, lacking))) return",
+        to: "if (!(await this.#sendPrimes(slice, missing.slice(1), lacking))) return",
+      },
+    ],
+    invariants: ["I1-copies"],
+    seed: 1,
+    words: plain,
+  },
+  {
+    what: "a holder that is full is asked again and again",
+    patches: [
+      {
+        file: "node/replication/replicator.ts",
+        from: '(["quota-exceeded", "store-full", "ledger-refused", "peer-misbehaved"] as const)',
+        to: '(["quota-exceeded"] as const)',
+      },
+    ],
+    invariants: ["I6-convergence"],
+    seed: 1,
+    words: ["--sites", "5", "--hours", "12", "--hostile", "1", "--vice", "boasts"],
+  },
+  {
+    what: "the lock is counted from the time that the owner states",
+    patches: [
+      {
+        file: "node/replication/holder-run.ts",
+        from: "await omissions.note(owner, slice, signed.logId, noted);",
+        to: "await (omissions as any).note(owner, slice, signed.logId, noted, parseEntry(entry).timeMs);",
+      },
+      {
+        file: "node/replication/omissions.ts",
+        from: "logId: LogId, omitted: ReadonlySet<PrimeId>)",
+        to: "logId: LogId, omitted: ReadonlySet<PrimeId>, timeMs?: number)",
+      },
+      {
+        file: "node/replication/omissions.ts",
+        from: "this.#newNotes(owner, slice, logId, [...fresh])",
+        to: "this.#newNotes(owner, slice, logId, [...fresh], timeMs)",
+      },
+      {
+        file: "node/replication/omissions.ts",
+        from: "ids: readonly PrimeId[] | undefined): SiteFact[] {",
+        to: "ids: readonly PrimeId[] | undefined, timeMs?: number): SiteFact[] {",
+      },
+      {
+        file: "node/replication/omissions.ts",
+        from: "const { nowMs: sinceMs, fact: clockFact } = this.#components.heldClock.note();",
+        to:
+          "const { nowMs, fact: clockFact } = this.#components.heldClock.note();\n" +
+          "    const wall = readFactValue(clockFact.value!, v.looseObject({ wallMs: v.number() }), KIND).wallMs;\n" +
+          "    const sinceMs = nowMs - Math.max(0, wall - (timeMs ?? wall));",
+      },
+    ],
+    invariants: ["I5-early"],
+    seed: 1,
+    words: ["--sites", "5", "--hours", "24", "--hostile", "1", "--vice", "omits"],
+  },
+  {
+    what: "what is live again stays noted as left out",
+    patches: [
+      {
+        file: "node/replication/omissions.ts",
+        from: "const still = note.logId === logId ? (note.ids ?? []).filter((id) => omitted.has(id)) : [];",
+        to: "const still = note.ids ?? [];",
+      },
+    ],
+    invariants: ["I5-omitted"],
+    seed: 1,
+    words: ["--sites", "5", "--hours", "48"],
+  },
+  {
+    what: "a site whose disk is older than its log signs what it has",
+    patches: [
+      {
+        file: "node/federation/keeping.ts",
+        from: "return ownLog.wasLedBack ? LED_BACK : undefined;",
+        to: "return undefined;",
+      },
+    ],
+    invariants: ["I5-omitted", "I1-copies"],
+    seed: 1,
+    words: ["--sites", "5", "--hours", "12", "--intensity", "3"],
+  },
+  {
+    what: "a holder whose disk is older says nothing of what it has not",
+    patches: [
+      {
+        file: "node/replication/replication.ts",
+        from: "if (components.wasLedBack()) await reportForgotten(parts);",
+        to: "void reportForgotten;",
+      },
+    ],
+    invariants: ["I6-convergence"],
+    seed: 1,
+    words: ["--mixed"],
+  },
+];
