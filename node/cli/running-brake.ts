@@ -2,18 +2,30 @@
 import type { Logger } from "pino";
 import { ChangeWatch } from "#node/brake/change-watch.ts";
 import type { Site } from "#node/site/site.ts";
+import type { Retention } from "#node/retention/retention.ts";
 import { systemRng } from "#node/site/system-rng.ts";
 import { type AgentId, parseAgentId } from "#protocol/ids.ts";
 
-export function startBrake({ site, log }: { readonly site: Site; readonly log: Logger }): AsyncDisposable {
+export interface BrakeComponents {
+  readonly site: Site;
+  readonly log: Logger;
+  readonly retention: Pick<Retention, "mark">;
+}
+
+export function startBrake({ site, log, retention }: BrakeComponents): AsyncDisposable {
   const stopping = new AbortController();
   const watch = new ChangeWatch({
     ...{ store: site.store, snapshots: site.snapshots, alarms: site.brakeAlarms, rng: systemRng },
-    onAlarm: (alarm) =>
+    onAlarm: (alarm) => {
       log.error(
         { event: "ransomware-alarm", ...alarm },
         "a backup may be the work of ransomware: costor site alarms list",
-      ),
+      );
+      // It outlasts the alarm: what was good stays until a person has looked.
+      retention
+        .mark([alarm.before], { isPinned: true })
+        .catch((error: unknown) => log.error({ err: error }, "the last good snapshot could not be pinned"));
+    },
   });
   let looked: Promise<unknown> = Promise.resolve();
   const look = (agent: AgentId): void => {

@@ -77,7 +77,7 @@ export async function runSite(options: StartOptions): Promise<void> {
   const served = { site, federation: running.service, drills, retention: async () => retention };
   stack.use(await serveControl(dataDirectory, served));
 
-  stack.use(startBrake({ site, log }));
+  stack.use(startBrake({ site, log, retention }));
 
   const keeping = new AbortController();
   const keepSnapshots = async (): Promise<void> => {
