@@ -26,7 +26,7 @@ export interface HelloComponents {
 }
 
 const requestSchema = v.object({ certificate: bytes });
-const answerSchema = v.object({ state: v.picklist(["known", "refused"]) });
+const answerSchema = v.object({ state: v.picklist(["known", "refused"]), newer: v.optional(bytes) });
 
 /**
  * Answers one question; whether the machine was not known before: then it may connect from now on. Throws `peer-misbehaved` for what no
@@ -39,7 +39,7 @@ export async function answerHello(channel: Channel, components: HelloComponents)
   const isNew = isNewMachine(log, components);
   if (isNew) await components.ledger.offer({ certificates: [log.bytes] });
   const isKnown = components.ledger.currentLog(log.certificate.siteId)?.log.id === log.id && mayBe(log, components);
-  await channel.send(encodeCbor({ state: isKnown ? "known" : "refused" }));
+  await channel.send(encodeCbor(isKnown ? { state: "known" } : { state: "refused", ...newerThan(log, components) }));
   await channel.close();
   return isNew && isKnown;
 }
@@ -60,6 +60,12 @@ function mayBe({ certificate }: Log, { membership }: HelloComponents): boolean {
   return role === "member" || role === "guest";
 }
 
+/** The certificate of the machine that has taken the place of one that was its site's: so it hears of it. */
+function newerThan(log: Log, components: HelloComponents): { readonly newer?: Uint8Array } {
+  const current = components.ledger.currentLog(log.certificate.siteId)?.log;
+  return mayBe(log, components) && current !== undefined && current.id !== log.id ? { newer: current.bytes } : {};
+}
+
 /** One that would be its site's current machine, or is by a newer recovery key. */
 function isNewMachine(log: Log, components: HelloComponents): boolean {
   const { ledger } = components;
@@ -71,18 +77,26 @@ function isNewMachine(log: Log, components: HelloComponents): boolean {
   return current === undefined || compareLogs(log, current) < 0;
 }
 
+export interface HelloAnswer {
+  readonly isKnown: boolean;
+  /** Of the machine that acts as this one's site. */
+  readonly newer: Log | undefined;
+}
+
 /**
- * Shows this machine's certificate; whether the other side knows it now. Throws `peer-misbehaved`, `bad-encoding`, `peer-unreachable`, and the signal's
- * reason.
+ * Shows this machine's certificate; whether the other side knows it now. Throws `peer-misbehaved`, `bad-encoding`, `signature-invalid`,
+ * `peer-unreachable`, and the signal's reason.
  */
-export async function sayHello(channel: Channel, log: Log, signal?: AbortSignal): Promise<boolean> {
+export async function sayHello(channel: Channel, log: Log, signal?: AbortSignal): Promise<HelloAnswer> {
   try {
     await channel.send(encodeCbor({ certificate: log.bytes }));
     const frame = await channel.receive(signal);
     if (frame === undefined) throw new CostorError("peer-unreachable", "the other site says nothing");
-    const { state } = readMessage(answerSchema, frame, "a message of hello", "peer-misbehaved");
+    const { state, newer } = readMessage(answerSchema, frame, "a message of hello", "peer-misbehaved");
     await channel.close();
-    return state === "known";
+    const other = newer === undefined ? undefined : openLog(newer);
+    const isOwn = other?.certificate.siteId === log.certificate.siteId && compareLogs(other, log) < 0;
+    return { isKnown: state === "known", newer: isOwn ? other : undefined };
   } finally {
     channel.abort();
   }

@@ -99,6 +99,7 @@ export const errorRegistry = {
     "Give the directory that was the site's --data: at least one whole file of its store/segments has to be in it.",
   ),
   "site-not-made": spec(404, false, "Start the site once with `costor site start`; the first start makes its keys."),
+  "site-exists": spec(409, false, "Name an empty directory, or start the site that is there."),
   // Ledger
   "ledger-refused": spec(
     409,
@@ -109,6 +110,11 @@ export const errorRegistry = {
     503,
     true,
     "No other site was reached since the start; what is to be told is written as soon as one is.",
+  ),
+  "site-superseded": spec(
+    421,
+    false,
+    "Another machine acts as this site now: use that one. If this one shall be the site, stop the other and run `costor site adopt` here with the kit.",
   ),
   // Federation
   "peer-unreachable": spec(503, true, "Check that the other site runs and is reached; it is tried again by itself."),

@@ -27,9 +27,13 @@ export interface SiteSettings {
   readonly data: string;
   readonly listen: string;
   readonly kit?: string | undefined;
+  /** Brings it back with the kit, in place of starting it. */
+  readonly recovers?: true | undefined;
   readonly name?: string | undefined;
   /** Further ones of `costor site start`. */
   readonly parameters?: readonly string[] | undefined;
+  /** Beside that of this process. */
+  readonly environment?: Readonly<Record<string, string>> | undefined;
   /** Takes lines of its log instead of this terminal. */
   readonly onLog?: ((line: string) => void) | undefined;
 }
@@ -105,7 +109,7 @@ export async function startSite(settings: SiteSettings, signal: AbortSignal): Pr
   signal.throwIfAborted();
   const parameters = [
     "site",
-    "start",
+    settings.recovers ? "recover" : "start",
     "--data",
     settings.data,
     "--listen",
@@ -117,7 +121,8 @@ export async function startSite(settings: SiteSettings, signal: AbortSignal): Pr
   if (settings.kit !== undefined) parameters.push("--kit", settings.kit);
   if (settings.name !== undefined) parameters.push("--name", settings.name);
   parameters.push(...(settings.parameters ?? []));
-  const child = spawn(costorPath, parameters, { stdio: ["ignore", "pipe", "pipe"] });
+  const env = { ...process.env, ...settings.environment };
+  const child = spawn(costorPath, parameters, { stdio: ["ignore", "pipe", "pipe"], env });
   const stop = (): void => void child.kill("SIGTERM");
   signal.addEventListener("abort", stop, { once: true });
   let reported: CostorError | undefined;
@@ -138,9 +143,13 @@ export async function startSite(settings: SiteSettings, signal: AbortSignal): Pr
     throw reported ?? new CommandFailed(code || 1);
   });
   ended.catch(() => {});
-  const [line] = (await Promise.race([once(createInterface({ input: child.stdout }), "line"), ended])) as [string];
+  const { promise, resolve: onReady } = Promise.withResolvers<SiteReady>();
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    const said = JSON.parse(line) as Partial<SiteReady> & { readonly ready?: true };
+    if (said.ready) onReady(said as SiteReady);
+  });
   return {
-    ready: JSON.parse(line) as SiteReady,
+    ready: await Promise.race([promise, ended]),
     pid: child.pid!,
     ended: () => ended,
     async kill() {

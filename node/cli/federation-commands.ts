@@ -9,6 +9,7 @@ import { type DataOptions, onData } from "./data-command.ts";
 import { addFederationCheckpoint, addFederationWhatIf } from "./federation-forecast.ts";
 import { addFederationSettings } from "./federation-settings.ts";
 import { addFederationAudit, addFederationSend, addFederationStatus } from "./federation-status.ts";
+import { memberAddress } from "./kit-federation.ts";
 import { callOn } from "./site-access.ts";
 
 export function addFederationCommands(program: Command): Command {
@@ -93,22 +94,35 @@ function addJoining(federation: Command): void {
 }
 
 function addMembers(federation: Command): void {
-  onData(federation, "members", "the sites of the federation").action(async ({ data, json }: DataOptions) => {
-    const { members } = await callOn(data, "federationMembers", {});
-    if (json) return printJson(members);
-    printTable(members, [
-      { title: "SITE", text: ({ site }) => site.slice(0, 16) },
-      { title: "NAME", text: ({ name, isThisSite }) => (isThisSite ? `${name} (this site)` : name) },
-      { title: "ROLE", text: ({ role }) => role },
-      { title: "PLACE", text: ({ place }) => place },
-      {
-        title: "STATE",
-        text: ({ isThisSite, isConnected }) => (isThisSite || isConnected ? "reached" : "not reached"),
-      },
-      { title: "KIT", text: ({ kitNumber }) => (kitNumber === 1 ? "first" : `number ${kitNumber}`) },
-      { title: "WISH", text: ({ wish }) => (wish === undefined ? "" : `to ${wish} it`) },
-    ]);
-  });
+  onData(federation, "members", "the sites of the federation")
+    .option("--addresses", "where each is, as costor site recover --member takes it")
+    .action(async ({ data, json, addresses }: DataOptions & { addresses?: true }) => {
+      const { members } = await callOn(data, "federationMembers", {});
+      if (json) return printJson(members);
+      if (addresses)
+        return printTable(
+          members.filter(({ peer }) => peer !== undefined),
+          [
+            { title: "NAME", text: ({ name, isThisSite }) => (isThisSite ? `${name} (this site)` : name) },
+            {
+              title: "ADDRESSES",
+              text: (member) => member.addresses.map((address) => memberAddress(address, member.peer!)).join(" "),
+            },
+          ],
+        );
+      printTable(members, [
+        { title: "SITE", text: ({ site }) => site.slice(0, 16) },
+        { title: "NAME", text: ({ name, isThisSite }) => (isThisSite ? `${name} (this site)` : name) },
+        { title: "ROLE", text: ({ role }) => role },
+        { title: "PLACE", text: ({ place }) => place },
+        {
+          title: "STATE",
+          text: ({ isThisSite, isConnected }) => (isThisSite || isConnected ? "reached" : "not reached"),
+        },
+        { title: "KIT", text: ({ kitNumber }) => (kitNumber === 1 ? "first" : `number ${kitNumber}`) },
+        { title: "WISH", text: ({ wish }) => (wish === undefined ? "" : `to ${wish} it`) },
+      ]);
+    });
   onData(federation, "admit", "wish that a guest becomes a member; more than half of the members have to")
     .argument("<site>", "its id or name")
     .action(async (site: string, { data, json }: DataOptions) => {

@@ -12,7 +12,7 @@ import { kitFileCharacters } from "#protocol/kit-fields.ts";
 import { type HeldShare, isShareText, parseShare } from "#protocol/kit-share-file.ts";
 import { type NamedShare, combineShares, nameOfShare, shareOfWords, shareWordsCount } from "#protocol/kit-share.ts";
 import { kitRootOfWords, kitWordsCount } from "#protocol/kit-words.ts";
-import { parseKit } from "#protocol/kit.ts";
+import { type KitFederation, parseKit } from "#protocol/kit.ts";
 import { typeWords } from "./typed-words.ts";
 
 export interface KitOptions {
@@ -29,6 +29,8 @@ export interface GivenKit extends Disposable {
   readonly siteId: SiteId;
   /** A file tells it, words alone do not. */
   readonly siteName?: string;
+  /** As of when the file was written. */
+  readonly federation?: KitFederation;
 }
 
 export const addKitOptions = (command: Command): Command =>

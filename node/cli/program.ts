@@ -15,12 +15,14 @@ import { addKitCommands } from "./kit-commands.ts";
 import { kitReminderOnce } from "./kit-text.ts";
 import { addRetentionCommands } from "./retention-commands.ts";
 import { callOn } from "./site-access.ts";
+import { addRecoverCommand } from "./recover.ts";
 import { addSnapshotCommands } from "./snapshot-commands.ts";
 import { addStartCommand } from "./start.ts";
 
 export function addSiteCommands(program: Command): Command {
   const site = program.command("site").description("run and look after a site");
   addStartCommand(site);
+  addRecoverCommand(site);
   addEnrolCommands(site);
   addKitCommands(site);
   addStoreCommands(site);

@@ -6,8 +6,10 @@ import { answerJoin, joinProtocol } from "#ledger/join.ts";
 import { Ledger } from "#ledger/ledger.ts";
 import { Membership } from "#ledger/membership.ts";
 import { OwnLog } from "#ledger/own-log.ts";
+import { recoverProtocol } from "#ledger/recover.ts";
 import type { Rng } from "#ledger/rng.ts";
 import type { Replication } from "#node/replication/replication.ts";
+import { SerialQueue } from "#node/site/serial-queue.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
 import { RemoteRestores } from "#node/rescue/remote-restores.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
@@ -77,7 +79,7 @@ export interface FederationParts {
   readonly copies: CopiesReport;
   readonly sending: Sending;
   readonly checkpoints: Checkpoints;
-  /** Brings back what the ledger knows of agents and snapshots. Safe to repeat. */
+  /** Brings back what the ledger knows of agents and snapshots, while not all is back. Safe to repeat. */
   readonly regainFacts: () => Promise<void>;
   readonly remoteRestores: RemoteRestores;
 }
@@ -112,7 +114,7 @@ export async function openParts(components: FederationComponents, init: Federati
     members: () => membership.sites().flatMap((site) => membership.peerOf(site) ?? []),
     strangerProtocols: () => [
       ...(invitations.isAnyOpen ? [joinProtocol.name] : []),
-      ...(membership.roster === undefined ? [] : [helloProtocol.name]),
+      ...(membership.roster === undefined ? [] : [helloProtocol.name, recoverProtocol.name]),
     ],
     addressesOf: (peer) => [...new Set([...profiles.addressesOf(peer), ...inviterAddress.of(peer)])],
     announcedAddresses: () => settings.current.announcedAddresses,
@@ -125,11 +127,23 @@ export async function openParts(components: FederationComponents, init: Federati
   const entries = new OwnEntries({ ownLog, ledger, spread: (entry) => sync.spread(entry) });
   const room = (): Promise<Room> => roomFor({ store, settings, siteId });
   const siteStatements = await SiteStatements.open({ store, entries, seal }, { siteId, ...init });
-  const regaining = (): Promise<void> =>
-    regainFacts(regainedFrom({ ledger, store, siteStatements }, components), { siteId });
+  const regainedComponents = regainedFrom({ ledger, store, siteStatements }, components);
+  const queue = new SerialQueue();
+  const regainAll = (): Promise<void> => regainFacts(regainedComponents, { siteId });
+  // What was settled must not come back by a turn that began before.
+  const regainNow = (): Promise<void> => queue.run(async () => (ownLog.wasLedBack ? regainAll() : undefined));
+  const regained = (snapshotsNumber: number): Promise<void> =>
+    queue.run(async () => {
+      await regainAll();
+      const partial = await records.settle(snapshotsNumber);
+      // Or the next machine would take the live sets of this one for theirs too.
+      const also = partial.flatMap((key) => ledger.statement(siteId, "snapshot", key) ?? []);
+      if (also.length > 0) await entries.withdrawIdle({ also, leastCount: 1 });
+      await ownLog.regained();
+    });
   const keeping = await openKeeping({
     ...{ store, clock, rng, transport, ledger, membership, ownLog, entries, settings, room, onEvent },
-    ...{ records, regainFacts: regaining },
+    ...{ records, regained },
   });
   return {
     ...{ ledger, ledgerStore, membership, ownLog, transport, profiles, sync, greeting },
@@ -140,7 +154,7 @@ export async function openParts(components: FederationComponents, init: Federati
     remoteRestores: new RemoteRestores({
       ...{ self: siteId, clock, rng, peers: transport, sites: membership, ledger, store, entries, onEvent },
     }),
-    ...{ siteStatements, regainFacts: regaining },
+    ...{ siteStatements, regainFacts: regainNow },
   };
 }
 

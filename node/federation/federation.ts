@@ -155,7 +155,7 @@ export class Federation {
   async look(): Promise<void> {
     await this.#lookAtProfile();
     await tellRecoveryKey(this.parts).catch(this.#putOff("the site's new recovery key"));
-    if (this.parts.ownLog.wasLedBack) await this.parts.regainFacts().catch(this.#putOff("what only the ledger knows"));
+    await this.parts.regainFacts().catch(this.#putOff("what only the ledger knows"));
     await this.siteChanged();
     this.rosterUpkeep.look();
     this.leaving.soon();

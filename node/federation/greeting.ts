@@ -1,10 +1,11 @@
 /**
- * Machines of new epochs: this one makes itself known to sites that know only the machine before it, and meets those of others. Anybody
- * may say hello, so only so many are listened to. docs/specs/membership.md, "A new machine"
+ * Machines of new epochs: this one makes itself known to sites that know only the machine before it, meets those of others, and hears when
+ * another one has taken its own place. Anybody may ask, so only so many are listened to. docs/specs/membership.md, "A new machine"
  */
 import type { Clock } from "#ledger/clock.ts";
 import type { Log } from "#ledger/entry.ts";
 import { answerHello, helloProtocol, sayHello } from "#ledger/hello.ts";
+import { answerRecover, recoverProtocol } from "#ledger/recover.ts";
 import type { Ledger } from "#ledger/ledger.ts";
 import type { Membership } from "#ledger/membership.ts";
 import type { Channel } from "#ledger/peers.ts";
@@ -42,17 +43,22 @@ export class Greeting {
   constructor(components: GreetingComponents, { log }: { log: Log }) {
     this.#components = components;
     this.#log = log;
-    components.transport.serve(helloProtocol, (channel) => this.#hear(channel));
+    const { ledger, membership, transport } = components;
+    transport.serve(helloProtocol, (channel) => this.#hear(channel));
+    transport.serve(recoverProtocol, (channel) => {
+      this.#listen();
+      return answerRecover(channel, { ledger, membership, log });
+    });
   }
 
-  /** Goes on until the signal. The machine of a first epoch comes by its invitation and need not, unless its kit was replaced. */
+  /** Goes on until the signal. The machine of a first epoch and kit comes by its invitation, and asks only when nobody lets it in. */
   async start(signal: AbortSignal): Promise<void> {
-    const { epoch, chain } = this.#log.certificate;
-    if (epoch === 1 && chain.length === 0) return;
-    const { clock, rng, onEvent } = this.#components;
+    const { clock, rng, transport, membership, onEvent } = this.#components;
+    const isFirst = this.#log.certificate.epoch === 1 && this.#log.certificate.chain.length === 0;
     try {
-      for (;;) {
-        await this.#round(signal);
+      for (let isStart = true; ; isStart = false) {
+        const isIn = isStart || membership.roster === undefined || transport.connected().length > 0;
+        if (!(isFirst && isIn)) await this.#round(signal);
         await clock.sleep(MINUTE_MS * (0.5 + rng.fraction()), signal);
       }
     } catch (error) {
@@ -78,10 +84,12 @@ export class Greeting {
   }
 
   async #greet(peer: PeerKey, signal: AbortSignal): Promise<void> {
-    const { transport, onKnown } = this.#components;
+    const { ledger, transport, onKnown } = this.#components;
     try {
       const channel = await transport.open(peer, helloProtocol, signal);
-      if (!(await sayHello(channel, this.#log, signal))) return;
+      const { isKnown, newer } = await sayHello(channel, this.#log, signal);
+      if (newer !== undefined) await ledger.offer({ certificates: [newer.bytes] });
+      if (!isKnown) return;
       this.#knownBy.add(peer);
       transport.membershipChanged();
       onKnown(peer);
@@ -92,12 +100,18 @@ export class Greeting {
   }
 
   async #hear(channel: Channel): Promise<void> {
-    const { ledger, membership, transport, clock } = this.#components;
+    const { ledger, membership, transport } = this.#components;
+    this.#listen();
+    if (await answerHello(channel, { ledger, membership })) transport.membershipChanged();
+  }
+
+  /** Throws `too-many-requests`. */
+  #listen(): void {
+    const { clock } = this.#components;
     const nowMs = clock.elapsedMs();
     this.#heardMs = this.#heardMs.filter((atMs) => nowMs - atMs < MINUTE_MS);
     if (this.#heardMs.length >= limits.hellosPerMinuteCount)
       throw new CostorError("too-many-requests", "too many say hello");
     this.#heardMs.push(nowMs);
-    if (await answerHello(channel, { ledger, membership })) transport.membershipChanged();
   }
 }

@@ -31,9 +31,9 @@ export interface KeepingComponents {
   readonly settings: SettingsFact;
   /** For other sites, in all. */
   readonly room: () => Promise<{ readonly offeredBytes: number }>;
-  /** Brings back what the ledger knows of agents and snapshots. */
-  readonly regainFacts: () => Promise<void>;
-  readonly records: Pick<SiteRecords, "settle" | "fetchFirst">;
+  /** As `RegainingComponents.regained`. */
+  readonly regained: (snapshotsNumber: number) => Promise<void>;
+  readonly records: Pick<SiteRecords, "fetchFirst">;
   readonly onEvent: (event: FederationEvent) => void;
 }
 
@@ -59,11 +59,6 @@ export async function openKeeping(components: KeepingComponents): Promise<Keepin
     holdingLimits: () => holdingLimits(components),
     suspicion: () => suspicionOf(ownLog),
     wasLedBack: () => ownLog.wasLedBack && ownLog.isReady && ownLog.suspicion === undefined,
-    regained: async (snapshotsNumber) => {
-      await components.regainFacts();
-      await components.records.settle(snapshotsNumber);
-      await ownLog.regained();
-    },
     onEvent: (event) => {
       if (event.event !== "put-off" && event.event !== "refused" && event.event !== "ticket-used") {
         sending.follow(event);

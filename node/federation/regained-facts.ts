@@ -20,9 +20,9 @@ export interface SiteRecords {
   take(place: SealedPlace, value: Uint8Array): Promise<void>;
   /**
    * All primes that others have of this site are known: of the snapshots that came back those up to this number are whole. Those that are
-   * not are shown no more. Safe to repeat.
+   * not are shown no more: resolves with the keys of all such. Safe to repeat.
    */
-  settle(snapshotsNumber: number): Promise<void>;
+  settle(snapshotsNumber: number): Promise<readonly string[]>;
   /** While much is coming back: what people need first. */
   readonly fetchFirst: FetchFirst;
 }

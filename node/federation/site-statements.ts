@@ -20,12 +20,12 @@ const KINDS = ["agent", "snapshot"] as const;
 type Kind = (typeof KINDS)[number];
 
 /** Facts that are state of the site: each is one part, `kind/key`. */
-const stateFacts: readonly Pick<SiteFact, "kind" | "key">[] = [
+export const stateFacts: readonly Pick<SiteFact, "kind" | "key">[] = [
   { kind: "federation", key: "settings" },
   { kind: "retention", key: "policies" },
 ];
 /** The part that is no fact: node/site/identity.ts. */
-const IDENTITY_PART = "identity";
+export const IDENTITY_PART = "identity";
 
 export interface SiteStatementComponents {
   readonly store: Pick<PrimeStore, "appendFacts" | "fact" | "facts">;

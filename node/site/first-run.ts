@@ -6,7 +6,7 @@
  * - A crash before the rename leaves `site.new`. It is thrown away, unless the kit file that was asked for is that of
  *   `site.new`: then only the rename was missing, and it is done.
  * - The kit is handed over before the rename, so no site exists whose kit was never seen.
- * - A store that knows agents without an identity beside it is damage, and never gets a new identity.
+ * - A store that knows agents or a federation without an identity beside it is damage, and never gets a new identity.
  * The kit root lives in this process for the time of the call, and in no file but the kit's.
  */
 import { randomBytes } from "node:crypto";
@@ -32,7 +32,7 @@ import {
   siteDirectoryOf,
 } from "./identity.ts";
 import { finishReplacement, newDirectoryOf } from "./replaced-directory.ts";
-import { encodeKitCheck, kitCheckPathOf, makeKitCheck, readKitCheck } from "./kit-check.ts";
+import { type KitCheck, encodeKitCheck, kitCheckPathOf, makeKitCheck, readKitCheck } from "./kit-check.ts";
 
 export interface FirstRunInit {
   readonly siteName: string;
@@ -72,7 +72,7 @@ async function findOrMakeIdentity(
   const newDirectory = newDirectoryOf(dataDirectory);
   await finishReplacement(dataDirectory);
   if (await exists(siteDirectory)) return rm(newDirectory, { recursive: true, force: true });
-  await refuseKnownAgents(siteDirectory, store);
+  await refuseKnownSite(siteDirectory, store);
   if (!(await isKitOf(newDirectory, init.kitFile))) {
     await rm(newDirectory, { recursive: true, force: true });
     await makeIdentity(newDirectory, init);
@@ -82,12 +82,19 @@ async function findOrMakeIdentity(
   await syncDirectory(dataDirectory);
 }
 
-async function refuseKnownAgents(siteDirectory: string, store: Pick<PrimeStore, "facts">): Promise<void> {
-  for await (const _ of store.facts("agent")) {
-    throw new CostorError("identity-damaged", `${siteDirectory} is missing, though the store beside it knows agents`, {
-      details: { path: siteDirectory },
-    });
-  }
+async function refuseKnownSite(siteDirectory: string, store: Pick<PrimeStore, "facts">): Promise<void> {
+  for (const [kind, what] of [
+    ["agent", "agents"],
+    ["ledger", "a federation"],
+  ] as const)
+    for await (const _ of store.facts(kind))
+      throw new CostorError(
+        "identity-damaged",
+        `${siteDirectory} is missing, though the store beside it knows ${what}`,
+        {
+          details: { path: siteDirectory },
+        },
+      );
 }
 
 /** Whether a crash came between the kit file and the rename. Throws `kit-file-exists` for a file that is another's. */
@@ -113,18 +120,39 @@ async function makeIdentity(newDirectory: string, init: FirstRunInit): Promise<v
   const { wordsOfKitRoot } = await import("#protocol/kit-words.ts");
   const kitRoot = randomBytes(kitRootBytes);
   try {
-    await mkdir(newDirectory, { mode: 0o700 });
     const { identity, secrets } = await makeKeys(kitRoot, init);
-    await createDurably(identityPathOf(newDirectory), encodeIdentity(identity));
-    await createDurably(secretsPathOf(newDirectory), encodeSecrets(secrets));
-    await createDurably(kitCheckPathOf(newDirectory), encodeKitCheck(await makeKitCheck(wordsOfKitRoot(kitRoot))));
-    await syncDirectory(newDirectory);
+    await writeFiles(newDirectory, { identity, secrets, kitCheck: await makeKitCheck(wordsOfKitRoot(kitRoot)) });
     passFailpoint("start.identity-written");
     await handOver(formatKit({ siteName: init.siteName, siteId: identity.siteId, kitRoot }), init);
     passFailpoint("start.kit-written");
   } finally {
     kitRoot.fill(0);
   }
+}
+
+interface SiteFiles {
+  readonly identity: SiteIdentity;
+  readonly secrets: SiteSecrets;
+  readonly kitCheck: KitCheck;
+}
+
+async function writeFiles(newDirectory: string, { identity, secrets, kitCheck }: SiteFiles): Promise<void> {
+  await mkdir(newDirectory, { mode: 0o700 });
+  await createDurably(identityPathOf(newDirectory), encodeIdentity(identity));
+  await createDurably(secretsPathOf(newDirectory), encodeSecrets(secrets));
+  await createDurably(kitCheckPathOf(newDirectory), encodeKitCheck(kitCheck));
+  await syncDirectory(newDirectory);
+}
+
+/** The identity of a site that another machine had before; the site exists when this returns, and not before. */
+export async function placeIdentity(dataDirectory: string, files: SiteFiles): Promise<void> {
+  const newDirectory = newDirectoryOf(dataDirectory);
+  await rm(newDirectory, { recursive: true, force: true });
+  await writeFiles(newDirectory, files);
+  passFailpoint("recover.identity-written");
+  await rename(newDirectory, siteDirectoryOf(dataDirectory));
+  await syncDirectory(dataDirectory);
+  passFailpoint("recover.identity-placed");
 }
 
 async function handOver(kit: string, { kitFile, showKit }: FirstRunInit): Promise<void> {

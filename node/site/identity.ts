@@ -6,7 +6,8 @@ import { join } from "node:path";
 import * as v from "valibot";
 import type { SiteId } from "#protocol/ids.ts";
 import { parseSiteId } from "#protocol/ids.ts";
-import { encodeCbor } from "#protocol/cbor.ts";
+import { decodeCbor, encodeCbor } from "#protocol/cbor.ts";
+import { CostorError } from "#protocol/errors.ts";
 import { readEnvelope, sealEnvelope } from "./envelope.ts";
 
 /** What anybody may know. */
@@ -76,10 +77,25 @@ const secretsSchema = v.strictObject({
 });
 
 /** What a new machine of the site cannot derive from the recovery kit: docs/specs/ledger.md, Sealed. */
-type IdentityState = Pick<SiteIdentity & SiteSecrets, "siteName" | "madeMs" | "caCertificate" | "caKey">;
+export type IdentityState = Pick<SiteIdentity & SiteSecrets, "siteName" | "madeMs" | "caCertificate" | "caKey">;
 
 export const encodeIdentityState = ({ siteName, madeMs, caCertificate, caKey }: IdentityState): Buffer =>
   encodeCbor({ siteName, madeMs, caCertificate, caKey });
+
+const stateSchema = v.strictObject({
+  siteName: v.string(),
+  madeMs: safeInteger,
+  caCertificate: someBytes,
+  caKey: someBytes,
+});
+
+/** Throws `bad-encoding`. */
+export function parseIdentityState(bytes: Uint8Array): IdentityState {
+  const value = decodeCbor(bytes);
+  const parsed = v.safeParse(stateSchema, typeof value === "object" ? { ...value } : value);
+  if (parsed.success) return parsed.output;
+  throw new CostorError("bad-encoding", `not the state of a site's identity: ${parsed.issues[0].message}`);
+}
 
 /** The directory of the site's own files in a data directory. */
 export const siteDirectoryOf = (dataDirectory: string): string => join(dataDirectory, "site");

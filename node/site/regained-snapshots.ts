@@ -9,6 +9,7 @@ import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import type { AgentId, PrimeId, SiteId, SnapshotId } from "#protocol/ids.ts";
+import { passFailpoint } from "#protocol/failpoint.ts";
 import { nodePointerFromWire } from "#protocol/node-pointer.ts";
 import { isWholeTree } from "./closure.ts";
 import { type SiteFact, readFactValue } from "./site-facts.ts";
@@ -62,7 +63,7 @@ export class RegainedSnapshots {
   }
 
   /** As `SiteRecords.settle`. */
-  async settle(snapshotsNumber: number): Promise<void> {
+  async settle(snapshotsNumber: number): Promise<readonly string[]> {
     const { store, snapshots } = this.#components;
     for await (const { key, agent, snapshot } of snapshots.keys()) {
       const value = await store.fact(KIND, key);
@@ -79,7 +80,9 @@ export class RegainedSnapshots {
         ]);
       }
     }
+    passFailpoint("recover.settled");
     for (const listener of this.#listeners) listener();
+    return (await Array.fromAsync(store.facts(PARTIAL))).map(({ key }) => key);
   }
 
   /** Whether none waits to be settled. */

@@ -4,7 +4,7 @@ import * as v from "valibot";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
-import { type PrimeId, parseAgentId } from "#protocol/ids.ts";
+import type { PrimeId } from "#protocol/ids.ts";
 import { publicKeyOf } from "#protocol/raw-keys.ts";
 import { AgentRegistry } from "./agent-registry.ts";
 import { BrakeAlarms } from "./brake-alarms.ts";
@@ -23,6 +23,7 @@ import { type KitCheck, confirmKit, readKitCheck } from "./kit-check.ts";
 import { type ServerCredentials, provideLeaf } from "./leaf.ts";
 import { ReceivedClock } from "./received-clock.ts";
 import { makeRootSealer, readKeysOf } from "./root-sealer.ts";
+import { regainRecord } from "./regained-records.ts";
 import { RegainedSnapshots } from "./regained-snapshots.ts";
 import { SiteChanges } from "./site-changes.ts";
 import { readFactValue } from "./site-facts.ts";
@@ -130,13 +131,8 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
     fetchFirst: (fetch, signal) => fetchFirstNeeded({ snapshots, primes, regained }, fetch, signal),
     changes,
     brakeAlarms: await BrakeAlarms.open({ store, now }),
-    regain: async (kind, key, value) => {
-      if (kind === "agent") return agents.regain(parseAgentId(key), value);
-      const receivedMs = snapshots.receivedMsOf(value);
-      const mark = regained.mark(key, receivedMs);
-      await store.appendFacts([{ kind, key, value }, mark, clock.wasReceived(receivedMs)]);
-      changes.tell({ kind, key, receivedMs });
-    },
+    regain: (kind, key, value) =>
+      regainRecord({ store, agents, snapshots, regained, clock, changes }, kind, key, value),
     receivedMs: () => clock.floorMs,
     now,
     kitCheck: () => readKitCheck(siteDirectory),

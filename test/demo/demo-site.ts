@@ -47,19 +47,43 @@ export class DemoSite implements AsyncDisposable {
     return this.#running !== undefined;
   }
 
+  #listening(): string[] {
+    return [
+      "--peer-listen",
+      `127.0.0.1:${this.peerPort}`,
+      "--peer-websocket",
+      "off",
+      "--no-lan-discovery",
+      ...(this.#init.parameters ?? []),
+    ];
+  }
+
   /** Resolves when it is ready. The agent finds it where it was before. */
-  async start(): Promise<void> {
+  async start(environment?: Record<string, string>): Promise<void> {
     const { name, directory, signal, onLog } = this.#init;
     await mkdir(join(directory, "agent"), { recursive: true });
     this.#agentPort ??= await freePort();
     this.peerPort ??= await freePort();
     const isFirst = !existsSync(this.data);
-    const parameters = ["--peer-listen", `127.0.0.1:${this.peerPort}`, "--peer-websocket", "off", "--no-lan-discovery"];
-    parameters.push(...(this.#init.parameters ?? []));
+    const parameters = this.#listening();
     this.#running = await startSite(
       {
-        ...{ data: this.data, listen: `127.0.0.1:${this.#agentPort}`, name, parameters, onLog },
+        ...{ data: this.data, listen: `127.0.0.1:${this.#agentPort}`, name, parameters, onLog, environment },
         ...(isFirst ? { kit: join(directory, "kit.txt") } : {}),
+      },
+      signal,
+    );
+  }
+
+  /** As its people would on a new machine: the kit, and what is left of it in another place. */
+  async recover(kit: string, members: readonly string[] = [], environment?: Record<string, string>): Promise<void> {
+    const { directory, signal, onLog } = this.#init;
+    await mkdir(directory, { recursive: true });
+    const where = members.flatMap((member) => ["--member", member]);
+    this.#running = await startSite(
+      {
+        ...{ data: this.data, listen: `127.0.0.1:${this.#agentPort}`, recovers: true, kit, onLog, environment },
+        parameters: [...this.#listening(), ...where],
       },
       signal,
     );
@@ -98,6 +122,10 @@ export class DemoSite implements AsyncDisposable {
     const words = ["site", "enrol-token", "--name", "office", "--address", `127.0.0.1:${this.#agentPort}`];
     const { token } = await this.command<{ token: string }>(words);
     await runCostorJson(["agent", "enrol", token, "--config", this.#config], this.#init.signal);
+  }
+
+  agentCommand<Result = unknown>(words: readonly string[]): Promise<Result> {
+    return runCostorJson<Result>(["agent", ...words, "--config", this.#config], this.#init.signal);
   }
 
   async backUp(paths: readonly string[], signal = this.#init.signal): Promise<void> {

@@ -25,7 +25,8 @@ const ownPeerOf = ({ log }: LedgerAuthor): PeerKey => peerKeyOf(log);
 /** The machine says hello; whether it is known, and whether it was met just now. */
 async function hello(answerer: Replica, machine: LedgerAuthor, peer = ownPeerOf(machine)): Promise<[boolean, boolean]> {
   const { channels } = channelPair(helloProtocol, { peers: [ownPeerOf(answerer.author), peer] });
-  return Promise.all([sayHello(channels[0], machine.log), answerHello(channels[1], answerer)]);
+  const [said, isNew] = await Promise.all([sayHello(channels[0], machine.log), answerHello(channels[1], answerer)]);
+  return [said.isKnown, isNew];
 }
 
 /** One frame of any content. */

@@ -70,15 +70,22 @@ function recordsOn(store: Machine["store"], onSnapshot: (number: number) => void
       for await (const { key, value } of store.facts(REGAINED)) {
         const isPartial = numberOf(value) > snapshotsNumber;
         await store.appendFacts([
-          ...(isPartial ? [{ kind: "snapshot", key, value: undefined }] : []),
+          ...(isPartial
+            ? [
+                { kind: PARTIAL, key, value },
+                { kind: "snapshot", key, value: undefined },
+              ]
+            : []),
           { kind: REGAINED, key, value: undefined },
         ]);
       }
+      return (await Array.fromAsync(store.facts(PARTIAL))).map(({ key }) => key);
     },
   };
 }
 
 const REGAINED = "regained";
+const PARTIAL = "partial-snapshot";
 const numberOf = (value: Uint8Array): number => Number(Buffer.from(value).toString());
 
 interface FederationProgramComponents {

@@ -81,7 +81,7 @@ export class FederationSite implements AsyncDisposable {
         records: {
           open: async (sealed) => sealed,
           take: async () => undefined,
-          settle: async () => undefined,
+          settle: async () => [],
           fetchFirst: async () => undefined,
         },
         onEvent: (event) => {

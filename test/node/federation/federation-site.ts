@@ -56,7 +56,7 @@ export class FederationSite {
         records: {
           open: async (sealed) => sealed,
           take: async () => undefined,
-          settle: async () => undefined,
+          settle: async () => [],
           fetchFirst: async () => undefined,
         },
         onEvent: (event) => void events.push(event),

@@ -1,0 +1,154 @@
+/**
+ * How a machine that has nothing but a site's recovery kit learns from another site what it needs to act as that site: which machines did so
+ * before, and the rosters. One question and one answer over a channel of `/costor/recover/1`. docs/specs/membership.md, "A new machine"
+ *
+ * The question is signed by the recovery key for these two machines. The machine believes nothing but what its own recovery key has signed; a
+ * site that lies can withhold, and make it think that there were fewer machines before it, which it then hears from the others.
+ */
+import * as v from "valibot";
+import { type CborValue, encodeCbor } from "#protocol/cbor.ts";
+import { CostorError } from "#protocol/errors.ts";
+import { type FederationId, type PeerKey, type SiteId, parseFederationId, parseSiteId } from "#protocol/ids.ts";
+import { type RecoveryKey, siteIdOf } from "#protocol/keys.ts";
+import { limits } from "#protocol/limits.ts";
+import { signEd25519, verifyEd25519 } from "#protocol/raw-keys.ts";
+import { type Log, openLog, parseEntry, verifyEntry } from "./entry.ts";
+import type { Ledger } from "./ledger.ts";
+import { type Membership, checkedChain, peerKeyOf } from "./membership.ts";
+import { bytes, bytesOf, readMessage } from "./message-schema.ts";
+import type { Channel, Protocol } from "./peers.ts";
+import { parseRoster } from "./roster.ts";
+
+export const recoverProtocol: Protocol = {
+  name: "/costor/recover/1",
+  maxFrameBytes: limits.rosterBytes + 8 * 1024,
+  maxChannelsPerPeerCount: 1,
+};
+
+export interface RecoverComponents {
+  readonly membership: Pick<Membership, "roleOf" | "rosters" | "roster">;
+  readonly ledger: Pick<Ledger, "logsOf" | "keptEntry">;
+  /** This site's own. */
+  readonly log: Log;
+}
+
+const DOMAIN = Buffer.from("costor/v1/recover\0");
+const LOGS_COUNT = 16;
+
+const requestSchema = v.strictObject({ key: bytesOf(32), signature: bytesOf(64) });
+const answerSchema = v.object({
+  state: v.picklist(["known", "refused"]),
+  certificate: v.optional(bytes),
+  logs: v.optional(v.pipe(v.array(bytes), v.maxLength(LOGS_COUNT))),
+  head: v.optional(v.nullable(bytes)),
+});
+
+const signedBytes = (key: Uint8Array, asker: PeerKey, asked: PeerKey): Buffer =>
+  Buffer.concat([DOMAIN, Buffer.from(siteIdOf(key), "hex"), Buffer.from(asker, "hex"), Buffer.from(asked, "hex")]);
+
+/** Answers one question. Throws `peer-misbehaved` for what no kit says, and `peer-unreachable`. */
+export async function answerRecover(channel: Channel, components: RecoverComponents): Promise<void> {
+  const frame = await channel.receive();
+  if (frame === undefined) return channel.close();
+  const siteId = askingSite(frame, channel, components);
+  const { membership, log } = components;
+  const { role } = membership.roleOf(siteId);
+  if (membership.roster === undefined || (role !== "member" && role !== "guest")) {
+    await channel.send(encodeCbor({ state: "refused" }));
+    return channel.close();
+  }
+  const { logs, head } = await machinesOf(siteId, components);
+  await channel.send(encodeCbor({ state: "known", certificate: log.bytes, logs, head: head ?? null }));
+  for await (const roster of membership.rosters()) await channel.send(roster);
+  await channel.close();
+}
+
+function askingSite(frame: Uint8Array, { peer }: Channel, { log }: RecoverComponents): SiteId {
+  if (frame.length > limits.helloFrameBytes)
+    throw new CostorError("peer-misbehaved", `a machine asks in at most ${limits.helloFrameBytes} bytes`);
+  const { key, signature } = readMessage(requestSchema, frame, "a question for recovery", "peer-misbehaved");
+  if (!verifyEd25519(key, signedBytes(key, peer, peerKeyOf(log)), signature))
+    throw new CostorError("peer-misbehaved", "a machine asks for recovery without the site's recovery key");
+  return parseSiteId(siteIdOf(key));
+}
+
+/** The newest logs, the newest first, and the newest entry of the first that has one. */
+async function machinesOf(
+  siteId: SiteId,
+  { ledger }: RecoverComponents,
+): Promise<{ logs: CborValue[]; head: Uint8Array | undefined }> {
+  const states = ledger.logsOf(siteId).slice(0, LOGS_COUNT);
+  const [newest] = states;
+  const head = newest?.lastSeq === undefined ? undefined : await ledger.keptEntry(newest.log.id, newest.lastSeq);
+  return { logs: states.map(({ log }) => log.bytes), head };
+}
+
+export interface RecoverAnswer {
+  /** Of the site that was asked. */
+  readonly helper: Log;
+  /** Of this machine's site, the newest first. */
+  readonly logs: readonly Log[];
+  /** The newest entry of the newest log, as far as that site knows: for the next certificate. */
+  readonly head: Uint8Array | null;
+  readonly federationId: FederationId;
+  /** The whole chain, checked, for {@link Membership.enter}. */
+  readonly rosters: readonly Uint8Array[];
+}
+
+export interface AskRecoverInit {
+  readonly recovery: RecoveryKey;
+  /** This machine. */
+  readonly self: PeerKey;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Asks one site. Throws `peer-refused` when it does not know this machine's site, `peer-misbehaved` for what cannot be, `peer-unreachable`,
+ * and the signal's reason.
+ */
+export async function askRecover(channel: Channel, init: AskRecoverInit): Promise<RecoverAnswer> {
+  const { recovery, self, signal } = init;
+  try {
+    const signature = signEd25519(recovery.seed, signedBytes(recovery.publicKey, self, channel.peer));
+    await channel.send(encodeCbor({ key: recovery.publicKey, signature }));
+    const frames: Uint8Array[] = [];
+    let answerBytes = 0;
+    for (let frame = await channel.receive(signal); frame !== undefined; frame = await channel.receive(signal)) {
+      answerBytes += frame.length;
+      if (answerBytes > limits.joinAnswerBytes) throw new CostorError("peer-misbehaved", "a chain without end");
+      frames.push(frame);
+    }
+    const answer = readAnswer(frames, channel, siteIdOf(recovery.publicKey));
+    await channel.close();
+    return answer;
+  } catch (error) {
+    channel.abort();
+    throw error;
+  }
+}
+
+function readAnswer([first, ...rosters]: readonly Uint8Array[], { peer }: Channel, siteId: SiteId): RecoverAnswer {
+  if (first === undefined) throw new CostorError("peer-unreachable", "the other site says nothing");
+  const {
+    state,
+    certificate,
+    logs: certificates,
+    head = null,
+  } = readMessage(answerSchema, first, "an answer for recovery", "peer-misbehaved");
+  if (state === "refused")
+    throw new CostorError("peer-refused", "the other site knows no site with this recovery kit in its federation");
+  try {
+    if (certificate === undefined || certificates === undefined || rosters[0] === undefined)
+      throw new CostorError("bad-encoding", "a part of the answer is missing");
+    const helper = openLog(certificate);
+    const logs = certificates.map(openLog);
+    if (peerKeyOf(helper) !== peer || logs.some((log) => log.certificate.siteId !== siteId))
+      throw new CostorError("signature-invalid", "the certificates are others'");
+    if (head !== null && logs[0] !== undefined) verifyEntry(parseEntry(head), logs[0]);
+    const federationId = parseFederationId(parseRoster(rosters[0]).hash);
+    checkedChain(rosters, federationId);
+    return { helper, logs, head: logs[0] === undefined ? null : head, federationId, rosters };
+  } catch (cause) {
+    throw new CostorError("peer-misbehaved", "the other site answers what cannot be", { cause });
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * The composition root of `costor site recover`: on an empty machine it makes the site's identity anew from the recovery kit, the other sites
+ * and their ledger, and then runs the site, to which its primes come back while it serves.
+ *
+ * Until `site/` exists nothing but the ledger and records of it is in the data directory, so that a stop anywhere is followed by the same
+ * command again.
+ */
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { hostname } from "node:os";
+import { resolve } from "node:path";
+import { type MemberAddress, openEpoch } from "#node/federation/epoch-opening.ts";
+import { type Recovered, recoverRecords } from "#node/federation/recovered-records.ts";
+import type { Transport } from "#node/federation/transport.ts";
+import { makeCa } from "#node/site/certificates.ts";
+import { placeIdentity } from "#node/site/first-run.ts";
+import { siteDirectoryOf } from "#node/site/identity.ts";
+import { makeKitCheck } from "#node/site/kit-check.ts";
+import { openServedStore } from "#node/site/site-store.ts";
+import { systemClock } from "#node/site/system-clock.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
+import { passFailpoint } from "#protocol/failpoint.ts";
+import type { PeerKey } from "#protocol/ids.ts";
+import { deriveReadKey, deriveRecoveryKey, deriveSiteScopeSecret } from "#protocol/keys.ts";
+import { wordsOfKitRoot } from "#protocol/kit-words.ts";
+import { interruptionSignal } from "#terminal/interruption.ts";
+import { printJson, printLine } from "#terminal/output.ts";
+import { formatBytes, formatCountOf } from "#terminal/quantities.ts";
+import { parseMemberAddress } from "./kit-federation.ts";
+import { type GivenKit, readGivenKit } from "./kit-input.ts";
+import { createLog } from "./log.ts";
+import { type StartOptions, runSite } from "./running-site.ts";
+
+export interface RecoverOptions extends StartOptions {
+  /** Multiaddrs of other sites' machines with their PeerIds. */
+  readonly member?: readonly string[];
+  readonly share?: readonly string[] | true;
+}
+
+export async function recoverSite(options: RecoverOptions): Promise<void> {
+  const dataDirectory = resolve(options.data);
+  if (existsSync(siteDirectoryOf(dataDirectory)))
+    throw new CostorError(
+      "site-exists",
+      `${dataDirectory} holds a site already: costor site start --data ${options.data} goes on with it`,
+    );
+  process.umask(0o077);
+  await mkdir(dataDirectory, { recursive: true, mode: 0o700 });
+  {
+    using kit = await readGivenKit(options);
+    await becomeSite(dataDirectory, kit, options);
+  }
+  const { kit: _, ...start } = options;
+  await runSite(start);
+}
+
+async function becomeSite(dataDirectory: string, kit: GivenKit, options: RecoverOptions): Promise<void> {
+  const signal = interruptionSignal();
+  const log = createLog(options.logLevel);
+  const members = membersOf(kit, options.member ?? []);
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => undefined);
+  await using stack = new AsyncDisposableStack();
+  const store = stack.use(
+    await openServedStore(dataDirectory, {
+      onEvent: ({ event, message }) => log.info({ event }, message),
+      onFailure: failed.reject,
+    }),
+  );
+  const recovery = deriveRecoveryKey(kit.kitRoot);
+  const peerSeed = randomBytes(32);
+  const say = (text: string): void => void process.stderr.write(`${text}\n`);
+  const makeTransport: Parameters<typeof openEpoch>[0]["makeTransport"] = async (doorkeeper): Promise<Transport> => {
+    const { Libp2pPeers } = await import("#node/peers/libp2p-peers.ts");
+    return stack.use(await Libp2pPeers.create({ log, ...doorkeeper }, { peerSeed, listen: [], mdns: false }));
+  };
+  const onAsked = ({ addresses }: MemberAddress, error: unknown): void =>
+    say(
+      isCostorError(error)
+        ? `The site at ${addresses.join(", ")} does not help: ${error.message}`
+        : `The site at ${addresses.join(", ")} knows this one.`,
+    );
+  say(`Asking ${formatCountOf(members.length, "other site")} …`);
+  const { log: epoch, ledger } = await openEpoch(
+    { store, clock: systemClock, makeTransport, onAsked },
+    { recovery, peerSeed, members, federationId: kit.federation?.federationId, signal },
+  );
+  passFailpoint("recover.known");
+  const { siteId } = kit;
+  const recovered = await recoverRecords({ store, ledger, now: Date.now }, { siteId, kitRoot: kit.kitRoot });
+  passFailpoint("recover.records-here");
+  await place(dataDirectory, { kit, recovered, epochCertificate: epoch.bytes, peerSeed, name: options.name });
+  tell(recovered, epoch.certificate.epoch, await freeBytesOf(store), options.json === true);
+}
+
+interface Placed {
+  readonly kit: GivenKit;
+  readonly recovered: Recovered;
+  readonly epochCertificate: Uint8Array;
+  readonly peerSeed: Uint8Array;
+  readonly name: string | undefined;
+}
+
+async function place(
+  dataDirectory: string,
+  { kit, recovered, epochCertificate, peerSeed, name }: Placed,
+): Promise<void> {
+  const { kitRoot, siteId } = kit;
+  const read = deriveReadKey(kitRoot, recovered.readGeneration);
+  const nowMs = Date.now();
+  const { identityState: state } = recovered;
+  const ca = state ? undefined : await makeCa(`CoStor site ${siteId.slice(0, 16)}`, nowMs);
+  const recovery = deriveRecoveryKey(kitRoot);
+  await placeIdentity(dataDirectory, {
+    identity: {
+      siteName: state?.siteName ?? name ?? kit.siteName ?? hostname(),
+      ...{ siteId, recoveryPublicKey: recovery.publicKey, epochCertificate },
+      caCertificate: state?.caCertificate ?? ca!.certificate,
+      madeMs: state?.madeMs ?? nowMs,
+    },
+    secrets: {
+      ...{ readPrivateKey: read.privateKey, readGeneration: read.generation, peerSeed },
+      scopeSecret: deriveSiteScopeSecret(kitRoot),
+      caKey: state?.caKey ?? ca!.key,
+    },
+    // Whoever recovers a site has its kit at hand.
+    kitCheck: { ...(await makeKitCheck(wordsOfKitRoot(kitRoot))), confirmedMs: nowMs },
+  });
+  recovery.seed.fill(0);
+}
+
+const freeBytesOf = async (store: { stats(): Promise<{ readonly freeBytes: number }> }): Promise<number> =>
+  (await store.stats()).freeBytes;
+
+function tell(recovered: Recovered, epoch: number, freeBytes: number, json: boolean): void {
+  const { agentsCount, snapshotsCount, primesBytes, brokenCount, identityState } = recovered;
+  const hasAuthority = identityState !== undefined;
+  if (json)
+    return printJson({ recovered: true, epoch, agentsCount, snapshotsCount, primesBytes, brokenCount, hasAuthority });
+  printLine(
+    `This machine is the site now: ${formatCountOf(agentsCount, "machine")} and ${formatCountOf(snapshotsCount, "snapshot")} are known, ${formatBytes(primesBytes)} come back while it runs.`,
+  );
+  if (freeBytes < primesBytes)
+    printLine(
+      `Attention: only ${formatBytes(freeBytes)} are free here. What does not fit stays at the other sites; give it a larger disk.`,
+    );
+  if (brokenCount > 0) printLine(`${formatCountOf(brokenCount, "record")} could not be opened with this kit.`);
+  if (!hasAuthority)
+    printLine("The site's certificate authority is not in the ledger: its machines have to be enrolled again.");
+}
+
+/** Those that are given, then those of the kit; one machine may have several addresses. Throws `bad-usage`. */
+function membersOf(kit: GivenKit, given: readonly string[]): MemberAddress[] {
+  const texts = [...given, ...(kit.federation?.members.flatMap(({ addresses }) => addresses.filter(hasPeerId)) ?? [])];
+  const byPeer = new Map<PeerKey, string[]>();
+  for (const text of texts) {
+    const { peer, address } = parseMemberAddress(text);
+    byPeer.set(peer, [...(byPeer.get(peer) ?? []), address]);
+  }
+  if (byPeer.size === 0)
+    throw new CostorError(
+      "bad-usage",
+      "no other site is known: the kit names none, so give one with --member; there, costor federation members --addresses shows it",
+    );
+  return [...byPeer].map(([peer, addresses]) => ({ peer, addresses: [...new Set(addresses)] }));
+}
+
+const hasPeerId = (address: string): boolean => address.includes("/p2p/");

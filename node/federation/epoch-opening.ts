@@ -1,0 +1,201 @@
+/**
+ * Makes a machine that has a site's recovery kit the one that acts as that site: asks members which machines did so before, signs the
+ * certificate of the next epoch, makes itself known by it, and takes over the ledger. docs/specs/membership.md, "A new machine"
+ *
+ * What is written is the ledger and the rosters, which are the same for everybody; a machine that is stopped anywhere begins again with
+ * another key.
+ */
+import { createHash } from "node:crypto";
+import type { Clock } from "#ledger/clock.ts";
+import { type Log, openLog, parseEntry } from "#ledger/entry.ts";
+import { helloProtocol, sayHello } from "#ledger/hello.ts";
+import { Ledger } from "#ledger/ledger.ts";
+import { Membership } from "#ledger/membership.ts";
+import type { Channel, Protocol } from "#ledger/peers.ts";
+import { type RecoverAnswer, askRecover, recoverProtocol } from "#ledger/recover.ts";
+import { pullFrom } from "#ledger/sync-pull.ts";
+import { ledgerProtocol } from "#ledger/sync.ts";
+import { LedgerFacts } from "#node/site/ledger-facts.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { signEpochCertificate } from "#protocol/epoch-certificate.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
+import type { FederationId, PeerKey } from "#protocol/ids.ts";
+import { type RecoveryKey, siteIdOf } from "#protocol/keys.ts";
+import { publicKeyOf } from "#protocol/raw-keys.ts";
+import { InviterAddress } from "./inviter-address.ts";
+import type { Doorkeeper, Transport } from "./transport.ts";
+
+export interface EpochComponents {
+  readonly store: PrimeStore;
+  readonly clock: Pick<Clock, "sleep">;
+  /** One that only dials, with the peer seed of the init; it is the caller's to end. */
+  readonly makeTransport: (doorkeeper: Doorkeeper) => Promise<Transport>;
+  /** What becomes of each member that is asked. */
+  readonly onAsked: (member: MemberAddress, error: unknown) => void;
+}
+
+/** Where another site's machine may be. */
+export interface MemberAddress {
+  readonly peer: PeerKey;
+  readonly addresses: readonly string[];
+}
+
+export interface EpochInit {
+  readonly recovery: RecoveryKey;
+  /** Of this machine, new. */
+  readonly peerSeed: Uint8Array;
+  readonly members: readonly MemberAddress[];
+  /** As the kit says; undefined for the first that answers. */
+  readonly federationId?: FederationId | undefined;
+  readonly signal: AbortSignal;
+}
+
+export interface OpenedEpoch {
+  readonly log: Log;
+  readonly ledger: Ledger;
+}
+
+/** Others may be starting just now, as after a power cut of a whole town. */
+const ASK_AGAIN_MS = 5_000;
+const ROUNDS_COUNT = 4;
+
+/**
+ * Resolves when a member knows this machine and its ledger is here. Throws `peer-unreachable` when nobody is reached, `peer-refused`,
+ * `site-superseded` when another machine takes the site's place at the same time, and the signal's reason.
+ */
+export async function openEpoch(components: EpochComponents, init: EpochInit): Promise<OpenedEpoch> {
+  const { store } = components;
+  const { recovery, peerSeed, members } = init;
+  const siteId = siteIdOf(recovery.publicKey);
+  const ledgerStore = new LedgerFacts({ store });
+  const membership = await Membership.open({ store: ledgerStore }, { siteId });
+  const ledger = await Ledger.open({ store: ledgerStore, speakers: membership });
+  const transport = await components.makeTransport({
+    mayConnect: (peer) => membership.peerMayConnect(peer),
+    members: () => [],
+    strangerProtocols: () => [],
+    addressesOf: (peer) => members.find((member) => member.peer === peer)?.addresses ?? [],
+    announcedAddresses: () => [],
+  });
+  await transport.start();
+  const answers = await askMembers(components, init, transport);
+  await takeOver(answers, { membership, ledger });
+  const former = newestOf(answers, ledger, siteId);
+  const certificate = signEpochCertificate(
+    {
+      siteId,
+      peerPublicKey: publicKeyOf("ed25519", peerSeed),
+      epoch: (former?.log.certificate.epoch ?? 0) + 1,
+      previousHead: former?.head ?? null,
+    },
+    recovery.seed,
+  );
+  const log = openLog(certificate);
+  await ledger.offer({ certificates: [certificate] });
+  await makeKnown({ transport, ledger, membership }, { ...init, log, helpers: [...answers.keys()], components });
+  const inviter = await InviterAddress.open(store);
+  const [helper] = answers.keys();
+  await inviter.keep({ peer: helper!.peer, addresses: [...helper!.addresses] });
+  return { log, ledger };
+}
+
+type Answers = ReadonlyMap<MemberAddress, RecoverAnswer>;
+
+/** All that answer in the first round in which anybody does. */
+async function askMembers(
+  { clock, onAsked }: EpochComponents,
+  { recovery, members, federationId, signal }: EpochInit,
+  transport: Transport,
+): Promise<Answers> {
+  let failure: unknown;
+  for (let round = 0; round < ROUNDS_COUNT; round++) {
+    if (round > 0) await clock.sleep(ASK_AGAIN_MS, signal);
+    const answers = new Map<MemberAddress, RecoverAnswer>();
+    for (const member of members) {
+      signal.throwIfAborted();
+      try {
+        const channel = await transport.dialStranger(member.peer, member.addresses, recoverProtocol, signal);
+        const answer = await askRecover(channel, { recovery, self: transport.self, signal });
+        const expected = federationId ?? [...answers.values()][0]?.federationId ?? answer.federationId;
+        if (answer.federationId !== expected)
+          throw new CostorError("peer-refused", "this site is in another federation than the kit");
+        answers.set(member, answer);
+        onAsked(member, undefined);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!isCostorError(error)) throw error;
+        failure = error;
+        onAsked(member, error);
+      }
+    }
+    if (answers.size > 0) return answers;
+    if (isCostorError(failure, "peer-refused")) throw failure;
+  }
+  throw new CostorError("peer-unreachable", "none of the other sites answers", { cause: failure });
+}
+
+/** Who is there, and which machines were this site before. */
+async function takeOver(
+  answers: Answers,
+  { membership, ledger }: { readonly membership: Membership; readonly ledger: Ledger },
+): Promise<void> {
+  for (const { rosters, federationId, helper, logs } of answers.values()) {
+    if (membership.roster === undefined) await membership.enter(rosters, federationId);
+    await ledger.offer({ certificates: [helper.bytes, ...logs.map(({ bytes }) => bytes)] });
+  }
+}
+
+/** The newest of the site's machines that anybody knows, and the hash of its newest entry. */
+function newestOf(
+  answers: Answers,
+  ledger: Ledger,
+  siteId: Log["certificate"]["siteId"],
+): { readonly log: Log; readonly head: Uint8Array | null } | undefined {
+  const log = ledger.currentLog(siteId)?.log;
+  if (log === undefined) return undefined;
+  const heads = [...answers.values()].flatMap(({ logs, head }) =>
+    logs[0]?.id === log.id && head !== null ? [parseEntry(head)] : [],
+  );
+  const newest = heads.sort((one, other) => other.seq - one.seq)[0];
+  return { log, head: newest === undefined ? null : createHash("sha256").update(newest.body).digest() };
+}
+
+async function makeKnown(
+  {
+    transport,
+    ledger,
+    membership,
+  }: { readonly transport: Transport; readonly ledger: Ledger; readonly membership: Membership },
+  init: Pick<EpochInit, "signal"> & {
+    readonly log: Log;
+    readonly helpers: readonly MemberAddress[];
+    readonly components: Pick<EpochComponents, "onAsked">;
+  },
+): Promise<void> {
+  const { log, helpers, signal, components } = init;
+  const open = ({ peer, addresses }: MemberAddress, protocol: Protocol): Promise<Channel> =>
+    membership.peerMayConnect(peer)
+      ? transport.open(peer, protocol, signal)
+      : transport.dialStranger(peer, addresses, protocol, signal);
+  let pulledCount = 0;
+  let failure: unknown;
+  for (const helper of helpers) {
+    try {
+      const { isKnown, newer } = await sayHello(await open(helper, helloProtocol), log, signal);
+      if (newer !== undefined || !isKnown)
+        throw new CostorError("site-superseded", "another machine has taken the site's place at this moment");
+      transport.membershipChanged();
+      await pullFrom(await open(helper, ledgerProtocol), { ledger, membership }, signal);
+      pulledCount++;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isCostorError(error) || isCostorError(error, "site-superseded")) throw error;
+      failure = error;
+      components.onAsked(helper, error);
+    }
+  }
+  if (pulledCount === 0)
+    throw new CostorError("peer-unreachable", "no other site gives its ledger", { cause: failure });
+  if (ledger.currentLog(log.certificate.siteId)?.log.id !== log.id)
+    throw new CostorError("site-superseded", "another machine has taken the site's place at this moment");
+}

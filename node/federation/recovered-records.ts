@@ -1,0 +1,110 @@
+/**
+ * A site as the ledger knows it, on a machine that has nothing yet: opened with the recovery kit, and kept as facts in an empty store. Safe to
+ * repeat after a stop anywhere. docs/specs/ledger.md, Sealed
+ */
+import type { Ledger } from "#ledger/ledger.ts";
+import { AgentRegistry } from "#node/site/agent-registry.ts";
+import { type IdentityState, parseIdentityState } from "#node/site/identity.ts";
+import { ReceivedClock } from "#node/site/received-clock.ts";
+import { regainRecord } from "#node/site/regained-records.ts";
+import { RegainedSnapshots } from "#node/site/regained-snapshots.ts";
+import { SiteChanges } from "#node/site/site-changes.ts";
+import { SitePrimes } from "#node/site/site-primes.ts";
+import { SnapshotRegistry } from "#node/site/snapshot-registry.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
+import type { SiteId } from "#protocol/ids.ts";
+import { deriveReadKey } from "#protocol/keys.ts";
+import { openWithReadKey } from "#protocol/read-sealing.ts";
+import { regainFacts } from "./regained-facts.ts";
+import { type SealedPlace, keyOfPlace } from "./sealed-statements.ts";
+import { IDENTITY_PART, SiteStatements, stateFacts } from "./site-statements.ts";
+
+export interface RecoveredComponents {
+  readonly store: PrimeStore;
+  readonly ledger: Ledger;
+  readonly now: () => number;
+}
+
+export interface RecoveredInit {
+  readonly siteId: SiteId;
+  readonly kitRoot: Uint8Array;
+}
+
+export interface Recovered {
+  /** Undefined when the ledger does not have it: then it was lost with the machine. */
+  readonly identityState: IdentityState | undefined;
+  readonly readGeneration: number;
+  readonly agentsCount: number;
+  readonly snapshotsCount: number;
+  /** Records that could not be opened. */
+  readonly brokenCount: number;
+  /** What the site's newest live sets have in all. */
+  readonly primesBytes: number;
+}
+
+/** No site takes a new read key so often. */
+const GENERATIONS_COUNT = 64;
+
+/** Throws what the store throws. */
+export async function recoverRecords(
+  { store, ledger, now }: RecoveredComponents,
+  { siteId, kitRoot }: RecoveredInit,
+): Promise<Recovered> {
+  const readGeneration = Math.min(
+    GENERATIONS_COUNT,
+    ledger.statement(siteId, "profile", "")?.statement.readGeneration ?? 1,
+  );
+  const readKeys = Array.from(
+    { length: readGeneration },
+    (_, at) => deriveReadKey(kitRoot, readGeneration - at).privateKey,
+  );
+  const open = (sealed: Uint8Array, context: Uint8Array): Promise<Uint8Array> => openWithAny(sealed, readKeys, context);
+  const changes = new SiteChanges();
+  const agents = await AgentRegistry.open(store, changes);
+  const snapshots = new SnapshotRegistry({ store, sealer: { seal: notHere, open: notHere } });
+  const primes: SitePrimes = new SitePrimes({ store, isReturning: () => true }, { siteId });
+  const regained = await RegainedSnapshots.open({ store, primes, snapshots }, { siteId });
+  const clock = await ReceivedClock.open(store, now);
+  const statements = await SiteStatements.open(
+    { store, entries: { write: notHere }, seal: notHere },
+    { siteId, identityState: Buffer.alloc(0) },
+  );
+  let identityState: IdentityState | undefined;
+  let snapshotsCount = 0;
+  let brokenCount = 0;
+  const take = async (place: SealedPlace, value: Uint8Array): Promise<void> => {
+    await statements.told(place, value);
+    if (place.kind === "state") {
+      const fact = stateFacts.find(({ kind, key }) => place.part === `${kind}/${key}`);
+      if (fact !== undefined) await store.appendFacts([{ ...fact, value }]);
+      if (place.part === IDENTITY_PART) identityState = parseIdentityState(value);
+    } else {
+      await regainRecord({ store, agents, snapshots, regained, clock, changes }, place.kind, keyOfPlace(place), value);
+      if (place.kind === "snapshot") snapshotsCount++;
+    }
+  };
+  await regainFacts({ ledger, store, open, take, onBroken: () => void brokenCount++ }, { siteId });
+  const liveSets = ledger.statements(siteId, "live-set").map(({ statement }) => statement.bytes);
+  return {
+    ...{ identityState, readGeneration, snapshotsCount, brokenCount },
+    agentsCount: agents.activeCount,
+    primesBytes: liveSets.reduce((sum, bytes) => sum + bytes, 0),
+  };
+}
+
+async function openWithAny(sealed: Uint8Array, keys: readonly Uint8Array[], context: Uint8Array): Promise<Uint8Array> {
+  let failure: unknown = new CostorError("seal-broken", "there is no key to open it");
+  for (const key of keys) {
+    try {
+      return await openWithReadKey(sealed, key, context);
+    } catch (error) {
+      if (!isCostorError(error, "seal-broken")) throw error;
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+const notHere = (): Promise<never> =>
+  Promise.reject(new CostorError("internal", "a machine that is not a site yet does not do this"));
