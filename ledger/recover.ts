@@ -11,11 +11,12 @@ import { CostorError } from "#protocol/errors.ts";
 import { type FederationId, type PeerKey, type SiteId, parseFederationId, parseSiteId } from "#protocol/ids.ts";
 import { type RecoveryKey, siteIdOf } from "#protocol/keys.ts";
 import { limits } from "#protocol/limits.ts";
+import { parseRecoveryChain } from "#protocol/recovery-chain.ts";
 import { signEd25519, verifyEd25519 } from "#protocol/raw-keys.ts";
 import { type Log, openLog, parseEntry, verifyEntry } from "./entry.ts";
 import type { Ledger } from "./ledger.ts";
 import { type Membership, checkedChain, peerKeyOf } from "./membership.ts";
-import { bytes, bytesOf, readMessage } from "./message-schema.ts";
+import { bytes, bytesOf, idOf, readMessage } from "./message-schema.ts";
 import type { Channel, Protocol } from "./peers.ts";
 import { parseRoster } from "./roster.ts";
 
@@ -26,8 +27,8 @@ export const recoverProtocol: Protocol = {
 };
 
 export interface RecoverComponents {
-  readonly membership: Pick<Membership, "roleOf" | "rosters" | "roster">;
-  readonly ledger: Pick<Ledger, "logsOf" | "keptEntry">;
+  readonly membership: Pick<Membership, "sites" | "rosters" | "roster">;
+  readonly ledger: Pick<Ledger, "logsOf" | "keptEntry" | "recoveryKeys">;
   /** This site's own. */
   readonly log: Log;
 }
@@ -39,37 +40,48 @@ const requestSchema = v.strictObject({ key: bytesOf(32), signature: bytesOf(64) 
 const answerSchema = v.object({
   state: v.picklist(["known", "refused"]),
   certificate: v.optional(bytes),
+  site: v.optional(idOf(parseSiteId)),
+  chain: v.optional(v.pipe(v.array(bytes), v.maxLength(limits.recoveryKeysCount))),
   logs: v.optional(v.pipe(v.array(bytes), v.maxLength(LOGS_COUNT))),
   head: v.optional(v.nullable(bytes)),
 });
 
-const signedBytes = (key: Uint8Array, asker: PeerKey, asked: PeerKey): Buffer =>
-  Buffer.concat([DOMAIN, Buffer.from(siteIdOf(key), "hex"), Buffer.from(asker, "hex"), Buffer.from(asked, "hex")]);
+const signedBytes = (asker: PeerKey, asked: PeerKey): Buffer =>
+  Buffer.concat([DOMAIN, Buffer.from(asker, "hex"), Buffer.from(asked, "hex")]);
 
 /** Answers one question. Throws `peer-misbehaved` for what no kit says, and `peer-unreachable`. */
 export async function answerRecover(channel: Channel, components: RecoverComponents): Promise<void> {
   const frame = await channel.receive();
   if (frame === undefined) return channel.close();
   const siteId = askingSite(frame, channel, components);
-  const { membership, log } = components;
-  const { role } = membership.roleOf(siteId);
-  if (membership.roster === undefined || (role !== "member" && role !== "guest")) {
+  const { membership, ledger, log } = components;
+  if (membership.roster === undefined || siteId === undefined) {
     await channel.send(encodeCbor({ state: "refused" }));
     return channel.close();
   }
   const { logs, head } = await machinesOf(siteId, components);
-  await channel.send(encodeCbor({ state: "known", certificate: log.bytes, logs, head: head ?? null }));
+  const chain = ledger.recoveryKeys.chainOf(siteId).map((link) => link.bytes);
+  const site = Buffer.from(siteId, "hex");
+  await channel.send(encodeCbor({ state: "known", certificate: log.bytes, site, chain, logs, head: head ?? null }));
   for await (const roster of membership.rosters()) await channel.send(roster);
   await channel.close();
 }
 
-function askingSite(frame: Uint8Array, { peer }: Channel, { log }: RecoverComponents): SiteId {
+/** The member or guest whose recovery key it is. */
+function askingSite(
+  frame: Uint8Array,
+  { peer }: Channel,
+  { log, membership, ledger }: RecoverComponents,
+): SiteId | undefined {
   if (frame.length > limits.helloFrameBytes)
     throw new CostorError("peer-misbehaved", `a machine asks in at most ${limits.helloFrameBytes} bytes`);
   const { key, signature } = readMessage(requestSchema, frame, "a question for recovery", "peer-misbehaved");
-  if (!verifyEd25519(key, signedBytes(key, peer, peerKeyOf(log)), signature))
-    throw new CostorError("peer-misbehaved", "a machine asks for recovery without the site's recovery key");
-  return parseSiteId(siteIdOf(key));
+  if (!verifyEd25519(key, signedBytes(peer, peerKeyOf(log)), signature))
+    throw new CostorError("peer-misbehaved", "a machine asks for recovery without a recovery key");
+  return membership.sites().find((site) => {
+    const newest = ledger.recoveryKeys.chainOf(site).at(-1);
+    return newest === undefined ? siteIdOf(key) === site : Buffer.compare(newest.key, key) === 0;
+  });
 }
 
 /** The newest logs, the newest first, and the newest entry of the first that has one. */
@@ -86,6 +98,9 @@ async function machinesOf(
 export interface RecoverAnswer {
   /** Of the site that was asked. */
   readonly helper: Log;
+  readonly siteId: SiteId;
+  /** From the site's first recovery key to this one; empty for the first. */
+  readonly chain: readonly Uint8Array[];
   /** Of this machine's site, the newest first. */
   readonly logs: readonly Log[];
   /** The newest entry of the newest log, as far as that site knows: for the next certificate. */
@@ -109,7 +124,7 @@ export interface AskRecoverInit {
 export async function askRecover(channel: Channel, init: AskRecoverInit): Promise<RecoverAnswer> {
   const { recovery, self, signal } = init;
   try {
-    const signature = signEd25519(recovery.seed, signedBytes(recovery.publicKey, self, channel.peer));
+    const signature = signEd25519(recovery.seed, signedBytes(self, channel.peer));
     await channel.send(encodeCbor({ key: recovery.publicKey, signature }));
     const frames: Uint8Array[] = [];
     let answerBytes = 0;
@@ -118,7 +133,7 @@ export async function askRecover(channel: Channel, init: AskRecoverInit): Promis
       if (answerBytes > limits.joinAnswerBytes) throw new CostorError("peer-misbehaved", "a chain without end");
       frames.push(frame);
     }
-    const answer = readAnswer(frames, channel, siteIdOf(recovery.publicKey));
+    const answer = readAnswer(frames, channel, recovery.publicKey);
     await channel.close();
     return answer;
   } catch (error) {
@@ -127,19 +142,24 @@ export async function askRecover(channel: Channel, init: AskRecoverInit): Promis
   }
 }
 
-function readAnswer([first, ...rosters]: readonly Uint8Array[], { peer }: Channel, siteId: SiteId): RecoverAnswer {
+function readAnswer([first, ...rosters]: readonly Uint8Array[], { peer }: Channel, key: Uint8Array): RecoverAnswer {
   if (first === undefined) throw new CostorError("peer-unreachable", "the other site says nothing");
   const {
     state,
     certificate,
+    site: siteId,
+    chain = [],
     logs: certificates,
     head = null,
   } = readMessage(answerSchema, first, "an answer for recovery", "peer-misbehaved");
   if (state === "refused")
     throw new CostorError("peer-refused", "the other site knows no site with this recovery kit in its federation");
   try {
-    if (certificate === undefined || certificates === undefined || rosters[0] === undefined)
+    if (certificate === undefined || siteId === undefined || certificates === undefined || rosters[0] === undefined)
       throw new CostorError("bad-encoding", "a part of the answer is missing");
+    const newest = parseRecoveryChain(chain, siteId).at(-1)?.key;
+    if (newest === undefined ? siteIdOf(key) !== siteId : Buffer.compare(newest, key) !== 0)
+      throw new CostorError("signature-invalid", "the recovery key is another site's");
     const helper = openLog(certificate);
     const logs = certificates.map(openLog);
     if (peerKeyOf(helper) !== peer || logs.some((log) => log.certificate.siteId !== siteId))
@@ -147,7 +167,7 @@ function readAnswer([first, ...rosters]: readonly Uint8Array[], { peer }: Channe
     if (head !== null && logs[0] !== undefined) verifyEntry(parseEntry(head), logs[0]);
     const federationId = parseFederationId(parseRoster(rosters[0]).hash);
     checkedChain(rosters, federationId);
-    return { helper, logs, head: logs[0] === undefined ? null : head, federationId, rosters };
+    return { helper, siteId, chain, logs, head: logs[0] === undefined ? null : head, federationId, rosters };
   } catch (cause) {
     throw new CostorError("peer-misbehaved", "the other site answers what cannot be", { cause });
   }

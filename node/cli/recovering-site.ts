@@ -10,6 +10,7 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
+import type { Log } from "#ledger/entry.ts";
 import { type MemberAddress, openEpoch } from "#node/federation/epoch-opening.ts";
 import { type Recovered, recoverRecords } from "#node/federation/recovered-records.ts";
 import type { Transport } from "#node/federation/transport.ts";
@@ -87,26 +88,24 @@ async function becomeSite(dataDirectory: string, kit: GivenKit, options: Recover
     { recovery, peerSeed, members, federationId: kit.federation?.federationId, signal },
   );
   passFailpoint("recover.known");
-  const { siteId } = kit;
+  const { siteId } = epoch.certificate;
   const recovered = await recoverRecords({ store, ledger, now: Date.now }, { siteId, kitRoot: kit.kitRoot });
   passFailpoint("recover.records-here");
-  await place(dataDirectory, { kit, recovered, epochCertificate: epoch.bytes, peerSeed, name: options.name });
+  await place(dataDirectory, { kit, recovered, epoch, peerSeed, name: options.name });
   tell(recovered, epoch.certificate.epoch, await freeBytesOf(store), options.json === true);
 }
 
 interface Placed {
   readonly kit: GivenKit;
   readonly recovered: Recovered;
-  readonly epochCertificate: Uint8Array;
+  readonly epoch: Log;
   readonly peerSeed: Uint8Array;
   readonly name: string | undefined;
 }
 
-async function place(
-  dataDirectory: string,
-  { kit, recovered, epochCertificate, peerSeed, name }: Placed,
-): Promise<void> {
-  const { kitRoot, siteId } = kit;
+async function place(dataDirectory: string, { kit, recovered, epoch, peerSeed, name }: Placed): Promise<void> {
+  const { kitRoot } = kit;
+  const { siteId } = epoch.certificate;
   const read = deriveReadKey(kitRoot, recovered.readGeneration);
   const nowMs = Date.now();
   const { identityState: state } = recovered;
@@ -115,13 +114,13 @@ async function place(
   await placeIdentity(dataDirectory, {
     identity: {
       siteName: state?.siteName ?? name ?? kit.siteName ?? hostname(),
-      ...{ siteId, recoveryPublicKey: recovery.publicKey, epochCertificate },
+      ...{ siteId, recoveryPublicKey: recovery.publicKey, epochCertificate: epoch.bytes },
       caCertificate: state?.caCertificate ?? ca!.certificate,
       madeMs: state?.madeMs ?? nowMs,
     },
     secrets: {
       ...{ readPrivateKey: read.privateKey, readGeneration: read.generation, peerSeed },
-      scopeSecret: deriveSiteScopeSecret(kitRoot),
+      scopeSecret: recovered.scopeSecret ?? deriveSiteScopeSecret(kitRoot),
       caKey: state?.caKey ?? ca!.key,
     },
     // Whoever recovers a site has its kit at hand.

@@ -20,7 +20,7 @@ import type { PrimeStore } from "#node/store/prime-store.ts";
 import { signEpochCertificate } from "#protocol/epoch-certificate.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { FederationId, PeerKey } from "#protocol/ids.ts";
-import { type RecoveryKey, siteIdOf } from "#protocol/keys.ts";
+import type { RecoveryKey } from "#protocol/keys.ts";
 import { publicKeyOf } from "#protocol/raw-keys.ts";
 import { InviterAddress } from "./inviter-address.ts";
 import type { Doorkeeper, Transport } from "./transport.ts";
@@ -66,12 +66,9 @@ const ROUNDS_COUNT = 4;
 export async function openEpoch(components: EpochComponents, init: EpochInit): Promise<OpenedEpoch> {
   const { store } = components;
   const { recovery, peerSeed, members } = init;
-  const siteId = siteIdOf(recovery.publicKey);
-  const ledgerStore = new LedgerFacts({ store });
-  const membership = await Membership.open({ store: ledgerStore }, { siteId });
-  const ledger = await Ledger.open({ store: ledgerStore, speakers: membership });
+  let membership: Membership | undefined;
   const transport = await components.makeTransport({
-    mayConnect: (peer) => membership.peerMayConnect(peer),
+    mayConnect: (peer) => membership?.peerMayConnect(peer) ?? false,
     members: () => [],
     strangerProtocols: () => [],
     addressesOf: (peer) => members.find((member) => member.peer === peer)?.addresses ?? [],
@@ -79,6 +76,10 @@ export async function openEpoch(components: EpochComponents, init: EpochInit): P
   });
   await transport.start();
   const answers = await askMembers(components, init, transport);
+  const [{ siteId }] = [...answers.values()] as [RecoverAnswer];
+  const ledgerStore = new LedgerFacts({ store });
+  membership = await Membership.open({ store: ledgerStore }, { siteId });
+  const ledger = await Ledger.open({ store: ledgerStore, speakers: membership });
   await takeOver(answers, { membership, ledger });
   const former = newestOf(answers, ledger, siteId);
   const certificate = signEpochCertificate(
@@ -89,6 +90,7 @@ export async function openEpoch(components: EpochComponents, init: EpochInit): P
       previousHead: former?.head ?? null,
     },
     recovery.seed,
+    longestChain(answers),
   );
   const log = openLog(certificate);
   await ledger.offer({ certificates: [certificate] });
@@ -116,8 +118,8 @@ async function askMembers(
       try {
         const channel = await transport.dialStranger(member.peer, member.addresses, recoverProtocol, signal);
         const answer = await askRecover(channel, { recovery, self: transport.self, signal });
-        const expected = federationId ?? [...answers.values()][0]?.federationId ?? answer.federationId;
-        if (answer.federationId !== expected)
+        const [first = answer] = answers.values();
+        if (answer.federationId !== (federationId ?? first.federationId) || answer.siteId !== first.siteId)
           throw new CostorError("peer-refused", "this site is in another federation than the kit");
         answers.set(member, answer);
         onAsked(member, undefined);
@@ -144,6 +146,9 @@ async function takeOver(
     await ledger.offer({ certificates: [helper.bytes, ...logs.map(({ bytes }) => bytes)] });
   }
 }
+
+const longestChain = (answers: Answers): readonly Uint8Array[] =>
+  [...answers.values()].map(({ chain }) => chain).reduce((one, other) => (other.length > one.length ? other : one));
 
 /** The newest of the site's machines that anybody knows, and the hash of its newest entry. */
 function newestOf(

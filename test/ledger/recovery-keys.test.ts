@@ -41,7 +41,7 @@ function copyOf({ values }: MemoryLedgerStore): MemoryLedgerStore {
 async function says(answerer: Replica, machine: LedgerAuthor): Promise<boolean> {
   const peers = [peerKeyOf(answerer.author.log), peerKeyOf(machine.log)] as const;
   const { channels } = channelPair(helloProtocol, { peers: [...peers] });
-  const [isKnown] = await Promise.all([sayHello(channels[0], machine.log), answerHello(channels[1], answerer)]);
+  const [{ isKnown }] = await Promise.all([sayHello(channels[0], machine.log), answerHello(channels[1], answerer)]);
   return isKnown;
 }
 
