@@ -73,7 +73,7 @@ export async function recoverRecords(
   const regained = await RegainedSnapshots.open({ store, primes, snapshots }, { siteId });
   const clock = await ReceivedClock.open(store, now);
   const statements = await SiteStatements.open(
-    { store, entries: { write: notHere }, seal: notHere },
+    { store, entries: { write: notHere, withdraw: notHere }, seal: notHere },
     { siteId, identityState: Buffer.alloc(0) },
   );
   let identityState: IdentityState | undefined;
