@@ -120,6 +120,7 @@ async function place(dataDirectory: string, { kit, recovered, epoch, peerSeed, n
     },
     secrets: {
       ...{ readPrivateKey: read.privateKey, readGeneration: read.generation, peerSeed },
+      ...(recovered.formerReadKeys.length > 0 ? { formerReadKeys: recovered.formerReadKeys } : {}),
       scopeSecret: recovered.scopeSecret ?? deriveSiteScopeSecret(kitRoot),
       caKey: state?.caKey ?? ca!.key,
     },

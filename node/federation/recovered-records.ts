@@ -2,10 +2,10 @@
  * A site as the ledger knows it, on a machine that has nothing yet: opened with the recovery kit, and kept as facts in an empty store. Safe to
  * repeat after a stop anywhere. docs/specs/ledger.md, Sealed
  */
-import * as v from "valibot";
 import type { Ledger } from "#ledger/ledger.ts";
 import { AgentRegistry } from "#node/site/agent-registry.ts";
-import { type IdentityState, parseIdentityState } from "#node/site/identity.ts";
+import { type FormerKeys, parseFormerKeys } from "#node/site/former-keys.ts";
+import { type FormerReadKey, type IdentityState, parseIdentityState } from "#node/site/identity.ts";
 import { ReceivedClock } from "#node/site/received-clock.ts";
 import { regainRecord } from "#node/site/regained-records.ts";
 import { RegainedSnapshots } from "#node/site/regained-snapshots.ts";
@@ -13,11 +13,10 @@ import { SiteChanges } from "#node/site/site-changes.ts";
 import { SitePrimes } from "#node/site/site-primes.ts";
 import { SnapshotRegistry } from "#node/site/snapshot-registry.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import { decodeCbor } from "#protocol/cbor.ts";
-import { CostorError, isCostorError } from "#protocol/errors.ts";
+import { CostorError } from "#protocol/errors.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { deriveReadKey } from "#protocol/keys.ts";
-import { openWithReadKey } from "#protocol/read-sealing.ts";
+import { openWithAnyKey } from "#protocol/read-sealing.ts";
 import { regainFacts } from "./regained-facts.ts";
 import { type SealedPlace, keyOfPlace, sealedContext } from "./sealed-statements.ts";
 import { IDENTITY_PART, SiteStatements, stateFacts } from "./site-statements.ts";
@@ -39,6 +38,8 @@ export interface Recovered {
   readonly readGeneration: number;
   /** Of a kit that came in place of a former one; undefined when it derives from the kit. */
   readonly scopeSecret: Uint8Array | undefined;
+  /** The newest first. */
+  readonly formerReadKeys: readonly FormerReadKey[];
   readonly agentsCount: number;
   readonly snapshotsCount: number;
   /** Records that could not be opened. */
@@ -59,13 +60,17 @@ export async function recoverRecords(
     GENERATIONS_COUNT,
     ledger.statement(siteId, "profile", "")?.statement.readGeneration ?? 1,
   );
-  const derived = Array.from(
-    { length: readGeneration },
-    (_, at) => deriveReadKey(kitRoot, readGeneration - at).privateKey,
+  const derived = Array.from({ length: readGeneration }, (_, at) => deriveReadKey(kitRoot, readGeneration - at));
+  const former = await formerKeysOf(
+    ledger,
+    siteId,
+    derived.map(({ privateKey }) => privateKey),
   );
-  const former = await formerKeys(ledger, siteId, derived);
-  const readKeys = [...derived, ...(former?.read ?? [])];
-  const open = (sealed: Uint8Array, context: Uint8Array): Promise<Uint8Array> => openWithAny(sealed, readKeys, context);
+  // A kit that came in place of another one derives no keys of the generations before it.
+  const formerReadKeys = former?.readKeys ?? derived.slice(1);
+  const readKeys = [...derived, ...formerReadKeys].map(({ privateKey }) => privateKey);
+  const open = (sealed: Uint8Array, context: Uint8Array): Promise<Uint8Array> =>
+    openWithAnyKey(sealed, readKeys, context);
   const changes = new SiteChanges();
   const agents = await AgentRegistry.open(store, changes);
   const snapshots = new SnapshotRegistry({ store, sealer: { seal: notHere, open: notHere } });
@@ -93,43 +98,23 @@ export async function recoverRecords(
   await regainFacts({ ledger, store, open, take, onBroken: () => void brokenCount++ }, { siteId });
   const liveSets = ledger.statements(siteId, "live-set").map(({ statement }) => statement.bytes);
   return {
-    ...{ identityState, readGeneration, snapshotsCount, brokenCount, scopeSecret: former?.scope },
+    ...{ identityState, readGeneration, snapshotsCount, brokenCount, formerReadKeys, scopeSecret: former?.scopeSecret },
     agentsCount: agents.activeCount,
     primesBytes: liveSets.reduce((sum, bytes) => sum + bytes, 0),
   };
 }
 
-const keysSchema = v.object({
-  read: v.array(v.custom<{ key: Uint8Array }>((one) => (one as { key?: unknown } | null)?.key instanceof Uint8Array)),
-  scope: v.instance(Uint8Array),
-});
-
-/** What a replaced kit cannot derive: docs/specs/keys.md, "Replacing a recovery key". */
-async function formerKeys(
+/** What a replaced kit cannot derive. */
+async function formerKeysOf(
   ledger: Ledger,
   siteId: SiteId,
   readKeys: readonly Uint8Array[],
-): Promise<{ readonly read: readonly Uint8Array[]; readonly scope: Uint8Array } | undefined> {
+): Promise<FormerKeys | undefined> {
   const stated = ledger.statement(siteId, "state", "keys");
   if (stated === undefined) return undefined;
   const [whole] = await ledger.wholeStatements(stated.logId, stated.seq);
   if (whole?.kind !== "state") return undefined;
-  const plain = decodeCbor(await openWithAny(whole.sealed, readKeys, sealedContext(siteId, whole)));
-  const { read, scope } = v.parse(keysSchema, { ...(plain as object) });
-  return { read: read.map(({ key }) => key), scope };
-}
-
-async function openWithAny(sealed: Uint8Array, keys: readonly Uint8Array[], context: Uint8Array): Promise<Uint8Array> {
-  let failure: unknown = new CostorError("seal-broken", "there is no key to open it");
-  for (const key of keys) {
-    try {
-      return await openWithReadKey(sealed, key, context);
-    } catch (error) {
-      if (!isCostorError(error, "seal-broken")) throw error;
-      failure = error;
-    }
-  }
-  throw failure;
+  return parseFormerKeys(await openWithAnyKey(whole.sealed, readKeys, sealedContext(siteId, whole)));
 }
 
 const notHere = (): Promise<never> =>
