@@ -66,9 +66,9 @@ const ROUNDS_COUNT = 4;
 export async function openEpoch(components: EpochComponents, init: EpochInit): Promise<OpenedEpoch> {
   const { store } = components;
   const { recovery, peerSeed, members } = init;
-  let membership: Membership | undefined;
+  const known: { membership?: Membership } = {};
   const transport = await components.makeTransport({
-    mayConnect: (peer) => membership?.peerMayConnect(peer) ?? false,
+    mayConnect: (peer) => known.membership?.peerMayConnect(peer) ?? false,
     members: () => [],
     strangerProtocols: () => [],
     addressesOf: (peer) => members.find((member) => member.peer === peer)?.addresses ?? [],
@@ -78,7 +78,7 @@ export async function openEpoch(components: EpochComponents, init: EpochInit): P
   const answers = await askMembers(components, init, transport);
   const [{ siteId }] = [...answers.values()] as [RecoverAnswer];
   const ledgerStore = new LedgerFacts({ store });
-  membership = await Membership.open({ store: ledgerStore }, { siteId });
+  const membership = (known.membership = await Membership.open({ store: ledgerStore }, { siteId }));
   const ledger = await Ledger.open({ store: ledgerStore, speakers: membership });
   await takeOver(answers, { membership, ledger });
   const former = newestOf(answers, ledger, siteId);
