@@ -190,7 +190,7 @@ export const limits = {
   syncRequestsCount: 20_000,
   /** Largest message that is spread: an entry and its certificate. */
   gossipBytes: 70 * KIB,
-  /** Least rate that copies to other sites can be limited to: a prime in twenty minutes. */
+  /** Least rate that copies to other sites, and the scrub, can be limited to: a prime in twenty minutes. */
   leastBytesPerSecond: 4 * KIB,
   /** Longest text of an invitation: 16 addresses of 260 characters in base32. */
   invitationCharacters: 8192,

@@ -6,6 +6,7 @@ import { printJson, printLine } from "#terminal/output.ts";
 import { formatBytes } from "#terminal/quantities.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { callOn } from "./site-access.ts";
+import { parseSize } from "./size-option.ts";
 
 interface SettingsOptions extends DataOptions {
   readonly place?: string;
@@ -57,27 +58,6 @@ function changeOf(options: SettingsOptions): SettingsChange {
     ...(rate === undefined ? {} : { bytesPerSecond: rate === "unlimited" ? null : parseSize("--rate", rate) }),
     ...(announce === undefined ? {} : { announcedAddresses: announce[0] === "none" ? [] : announce }),
   };
-}
-
-const UNITS: Record<string, number> = {
-  "": 1,
-  B: 1,
-  KB: 1e3,
-  MB: 1e6,
-  GB: 1e9,
-  TB: 1e12,
-  KIB: 2 ** 10,
-  MIB: 2 ** 20,
-  GIB: 2 ** 30,
-  TIB: 2 ** 40,
-};
-
-function parseSize(option: string, text: string): number {
-  const parts = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim());
-  const unit = UNITS[parts?.[2]?.toUpperCase() ?? ""];
-  if (!parts || unit === undefined)
-    throw new CostorError("bad-usage", `${option} ${text}: a size such as 500GB or 2TB is expected`);
-  return Math.round(Number(parts[1]) * unit);
 }
 
 function parseWindow(text: string): { begins: string; ends: string } {

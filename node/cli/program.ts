@@ -14,6 +14,7 @@ import { addDrillCommands } from "./drill-commands.ts";
 import { addKitCommands } from "./kit-commands.ts";
 import { kitReminderOnce } from "./kit-text.ts";
 import { addRetentionCommands } from "./retention-commands.ts";
+import { addScrubCommand, scrubLines } from "./scrub-command.ts";
 import { callOn } from "./site-access.ts";
 import { addRecoverCommand } from "./recover.ts";
 import { addSnapshotCommands } from "./snapshot-commands.ts";
@@ -93,6 +94,9 @@ function addStoreCommands(site: Command): void {
     printLine(`Free: ${formatBytes(store.freeBytes)}, of which ${formatBytes(store.reserveBytes)} are kept in reserve`);
     if (store.quarantinedCount > 0)
       printLine(`Damaged stretches: ${store.quarantinedCount}; run costor site check --data ${data}`);
+    if (stats.lostPrimesCount > 0)
+      printLine(`Missing of this site's own data: ${formatCountOf(stats.lostPrimesCount, "prime")}, not back yet`);
+    for (const line of scrubLines(stats.scrub)) printLine(line);
     if (stats.standingAlarmsCount > 0)
       printLine(
         `ATTENTION: ${formatCountOf(stats.standingAlarmsCount, "backup")} may be the work of ransomware; costor site alarms list --data ${data}`,
@@ -105,6 +109,7 @@ function addStoreCommands(site: Command): void {
     .action(async ({ data, json, readData }: DataOptions & { readData?: true }) =>
       check(data, json === true, readData === true),
     );
+  addScrubCommand(site);
   onData(site, "rebuild-index", "make the index anew from the segments").action(async ({ data, json }: DataOptions) => {
     const done = await callOn(data, "rebuildIndex", {});
     if (json) return printJson(done);

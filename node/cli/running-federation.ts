@@ -36,6 +36,8 @@ export interface RunningFederation extends AsyncDisposable {
   readonly forRetention: Pick<RetentionComponents, "heldClock" | "timeZone" | "doubt" | "withdraw">;
   /** For {@link FacadeComponents.copiesOf}. */
   copiesOf(receivedMs: number): { readonly count: number; readonly isSafe: boolean } | undefined;
+  /** As `Replication.damageFound`. */
+  damageFound(): void;
 }
 
 /** Throws `listen-failed` when the site is in a federation and cannot listen. */
@@ -114,6 +116,7 @@ export async function startFederation(
       doubt: (known) => deletionDoubt(federation, known),
       withdraw: (keys) => federation.parts.siteStatements.withdrawSnapshots(keys),
     },
+    damageFound: () => federation.parts.replication.damageFound(),
     copiesOf: (receivedMs) => (membership.roster === undefined ? undefined : copies.of(receivedMs)),
     [Symbol.asyncDispose]: stop,
   };

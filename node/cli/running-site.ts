@@ -19,6 +19,7 @@ import { startBrake } from "./running-brake.ts";
 import { startDrills } from "./running-drills.ts";
 import { type FederationOptions, startFederation } from "./running-federation.ts";
 import { startRetention } from "./running-retention.ts";
+import { startScrub } from "./running-scrub.ts";
 
 export interface StartOptions extends FederationOptions {
   readonly data: string;
@@ -51,11 +52,14 @@ export async function runSite(options: StartOptions): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined);
+  const damage = { onFound: (): void => undefined };
   const store = stack.use(
     await openServedStore(dataDirectory, {
       // Every store begins with a generation of its own.
-      onEvent: ({ event, message }) =>
-        isFirstStart && event === "new-generation" ? log.info({ event }, message) : log.warn({ event }, message),
+      onEvent: ({ event, message }) => {
+        log[isFirstStart && event === "new-generation" ? "info" : "warn"]({ event }, message);
+        if (event === "damage-found") damage.onFound();
+      },
       onFailure: failed.reject,
     }),
   );
@@ -79,23 +83,15 @@ export async function runSite(options: StartOptions): Promise<void> {
 
   stack.use(startBrake({ site, log, retention }));
 
-  const keeping = new AbortController();
-  const keepSnapshots = async (): Promise<void> => {
-    try {
-      await site.snapshotKeeps.run(
-        ({ key, error }) => log.warn({ err: error, snapshot: key }, "a part of a snapshot cannot be read"),
-        keeping.signal,
-      );
-    } catch (error) {
-      if (!keeping.signal.aborted) log.error({ err: error }, "what the snapshots reach could not be kept");
-    }
+  const scrub = stack.use(startScrub({ site, log }));
+  site.regainedSnapshots.onSettled(() => scrub.keepSnapshots());
+  damage.onFound = () => {
+    running.damageFound();
+    scrub.keepSnapshots();
   };
-  let kept = keepSnapshots();
-  site.regainedSnapshots.onSettled(() => void (kept = kept.then(keepSnapshots)));
-  stack.defer(() => (keeping.abort(), kept));
 
   const upkeep = setInterval(async () => {
-    kept = kept.then(keepSnapshots);
+    scrub.keepSnapshots();
     try {
       const reachable = hostsFor(facade.address.port);
       facade.useCredentials(await site.credentials(reachable.map(({ host }) => host)));

@@ -17,6 +17,7 @@ import { type FederationResults, federationHandlers, federationSchemas } from ".
 import { personalName } from "./personal-name.ts";
 import { type RetentionResults, retentionHandlers, retentionSchemas } from "./retention-calls.ts";
 import { type RestoreResults, restoreHandlers, restoreSchemas } from "./restore-calls.ts";
+import { type ScrubResults, scrubHandlers, scrubSchemas } from "./scrub-calls.ts";
 
 export interface CallContext {
   readonly site: Site;
@@ -54,6 +55,7 @@ const argumentSchemas = {
   stats: v.strictObject({}),
   check: v.strictObject({ readData: v.boolean() }),
   rebuildIndex: v.strictObject({}),
+  ...scrubSchemas,
   ...federationSchemas,
   ...retentionSchemas,
   ...restoreSchemas,
@@ -72,7 +74,7 @@ export interface KitState {
   readonly confirmedMs?: number;
 }
 
-export interface CallResults extends FederationResults, RestoreResults, RetentionResults {
+export interface CallResults extends FederationResults, RestoreResults, RetentionResults, ScrubResults {
   enrolToken: { token: string; name: string; expiresMs: number; addresses: readonly string[] };
   agents: { agents: AgentRecord[] };
   revoke: { revoked: string };
@@ -98,6 +100,9 @@ export interface SiteStats {
   /** Alarms of the ransomware brake that nobody has settled. */
   readonly standingAlarmsCount: number;
   readonly store: Awaited<ReturnType<Site["store"]["stats"]>>;
+  /** Primes of the site's own snapshots that are not here. */
+  readonly lostPrimesCount: number;
+  readonly scrub: ScrubResults["scrub"];
 }
 
 const kitStateOf = async ({ identity, kitCheck }: Site): Promise<KitState> => {
@@ -136,6 +141,9 @@ function chooseAgent(agents: readonly AgentRecord[], text: string): AgentRecord 
   return fitting[0]!;
 }
 
+const lostPrimesCountOf = async ({ store, identity }: Site): Promise<number> =>
+  (await store.keptTotals()).find(({ site }) => site === identity.siteId)?.lostCount ?? 0;
+
 const handlers: Handlers = {
   enrolToken: async (args, { site }) => {
     const addresses = args.addresses?.length ? args.addresses : await site.addresses();
@@ -172,12 +180,15 @@ const handlers: Handlers = {
     standingAlarmsCount: site.brakeAlarms.standing().length,
     kitConfirmed: await isKitConfirmed(site),
     store: await site.store.stats(),
+    lostPrimesCount: await lostPrimesCountOf(site),
+    scrub: await site.scrubber.status(),
   }),
   check: ({ readData }, { site, signal, onProgress }) => site.store.check({ readData, signal, onProgress }),
   rebuildIndex: async (_, { site }) => {
     await site.store.rebuildIndex();
     return { rebuilt: true };
   },
+  ...scrubHandlers,
   ...federationHandlers,
   ...retentionHandlers,
   ...restoreHandlers,

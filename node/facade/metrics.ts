@@ -1,4 +1,5 @@
 /** Counters of the facade, and the page of them in the Prometheus text format. Names and meanings: docs/metrics.md. */
+import type { ScrubStatus } from "#node/site/scrubber.ts";
 import type { Site } from "#node/site/site.ts";
 
 export interface FacadeCounts {
@@ -17,6 +18,8 @@ export const metricsContentType = "text/plain; version=0.0.4; charset=utf-8";
 
 export async function metricsPage(site: Site, counts: FacadeCounts, startedMs: number): Promise<string> {
   const store = await site.store.stats();
+  const scrub = await site.scrubber.status();
+  const lostCount = (await site.store.keptTotals()).reduce((sum, total) => sum + total.lostCount, 0);
   const gauge = (name: string, help: string, value: number): Metric => ({
     name,
     type: "gauge",
@@ -32,6 +35,21 @@ export async function metricsPage(site: Site, counts: FacadeCounts, startedMs: n
     gauge("costor_store_free_bytes", "Free bytes of the file system.", store.freeBytes),
     gauge("costor_store_reserve_bytes", "New data is refused when less would stay free.", store.reserveBytes),
     gauge("costor_store_damaged_stretches", "Damage that no later copy has healed.", store.quarantinedCount),
+    gauge(
+      "costor_store_damage_healed",
+      "Stretches of damage that a later copy has healed.",
+      store.damagedCount - store.quarantinedCount,
+    ),
+    gauge("costor_store_lost_primes", "Primes that are kept, for the site or for others, and are not here.", lostCount),
+    gauge("costor_scrub_read_ratio", "How much of the store the present pass has read.", ratioOf(scrub)),
+    gauge("costor_scrub_findings", "What the present pass has found damaged.", scrub.findingsCount),
+    gauge(
+      "costor_scrub_last_pass_seconds",
+      "When the last full pass ended; 0 before the first.",
+      (scrub.last?.endedMs ?? 0) / 1000,
+    ),
+    gauge("costor_scrub_paused", "1 while a person has paused the scrub.", Number(scrub.state === "paused")),
+    gauge("costor_snapshots_broken", "Snapshots that cannot be restored in full from here.", scrub.broken.length),
     gauge("costor_store_failed", "1 while the store refuses all writes.", Number(store.isFailed)),
     {
       name: "costor_http_requests_total",
@@ -50,6 +68,9 @@ export async function metricsPage(site: Site, counts: FacadeCounts, startedMs: n
   ];
   return metrics.map(render).join("");
 }
+
+const ratioOf = ({ readBytes, totalBytes }: ScrubStatus): number =>
+  totalBytes === 0 ? 0 : Math.min(1, readBytes / totalBytes);
 
 function render({ name, type, help, values }: Metric): string {
   const lines = values.map(({ labels, value }) => `${name}${labels ? `{${labels}}` : ""} ${value}\n`);

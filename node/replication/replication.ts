@@ -101,6 +101,7 @@ export class Replication implements AsyncDisposable {
   readonly #owner: RegularWork;
   readonly #healing: RegularWork;
   readonly #regaining: RegularWork;
+  readonly #keeping: RegularWork;
   readonly #liveSets: LiveSets;
   readonly #replicator: Replicator;
   readonly #works: readonly RegularWork[];
@@ -179,6 +180,11 @@ export class Replication implements AsyncDisposable {
       this.soon();
     };
     this.#regaining = this.#work("regaining", 5 * MINUTE_MS, inFederation(regain));
+    this.#keeping = this.#work(
+      "keeping",
+      HOUR_MS,
+      inFederation((signal) => this.#keep(parts, dropping, signal)),
+    );
     this.#works = [
       this.#healing,
       this.#regaining,
@@ -188,11 +194,7 @@ export class Replication implements AsyncDisposable {
         HOUR_MS,
         inFederation((signal) => steward.turn(signal)),
       ),
-      this.#work(
-        "keeping",
-        HOUR_MS,
-        inFederation((signal) => this.#keep(parts, dropping, signal)),
-      ),
+      this.#keeping,
       this.#work("silence", 5 * MINUTE_MS, async () => silence.count()),
     ];
   }
@@ -230,6 +232,12 @@ export class Replication implements AsyncDisposable {
   regainSoon(): void {
     this.#regaining.soon();
     this.#healing.soon();
+  }
+
+  /** The store has found damage: what is lost comes back from holders, and owners are told what is lost of theirs. */
+  damageFound(): void {
+    this.#healing.soon();
+    this.#keeping.soon();
   }
 
   /** People want to know now whether holders have what they say. Throws as {@link Replicator.audit}. */

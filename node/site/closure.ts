@@ -314,6 +314,19 @@ export async function reachTree(
   await new ClosureWalk({ store, keep }, { name: "reach", areHere, signal }).run(root);
 }
 
+/** How many primes that `root` reaches were met that are not here or cannot be read; 0 when all of it is here. */
+export async function missingFromTree(
+  store: ClosureComponents["store"] & Pick<PrimeStore, "has">,
+  root: NodePointer,
+  signal: AbortSignal,
+): Promise<number> {
+  let unreadableCount = 0;
+  const onUnreadable = (): void => void unreadableCount++;
+  const areHere = (ids: readonly PrimeId[]): Promise<boolean[]> => store.has(ids);
+  const walk = new ClosureWalk({ store, keep: async () => undefined }, { name: "here", areHere, onUnreadable, signal });
+  return (await walk.run(root)).length + unreadableCount;
+}
+
 const isUnreadable = (error: unknown): boolean =>
   isCostorError(error, "prime-missing") ||
   isCostorError(error, "prime-corrupt") ||

@@ -25,11 +25,14 @@ import { ReceivedClock } from "./received-clock.ts";
 import { makeRootSealer, readKeysOf } from "./root-sealer.ts";
 import { regainRecord } from "./regained-records.ts";
 import { RegainedSnapshots } from "./regained-snapshots.ts";
+import { Scrubber } from "./scrubber.ts";
 import { SiteChanges } from "./site-changes.ts";
 import { readFactValue } from "./site-facts.ts";
 import { SitePrimes } from "./site-primes.ts";
 import { SnapshotKeeps } from "./snapshot-keeps.ts";
 import { SnapshotRegistry } from "./snapshot-registry.ts";
+import { systemClock } from "./system-clock.ts";
+import { systemRng } from "./system-rng.ts";
 import { UploadSessions } from "./upload-sessions.ts";
 
 export interface SiteComponents {
@@ -69,6 +72,7 @@ export interface Site {
   readonly regainedSnapshots: RegainedSnapshots;
   /** As `SiteRecords.fetchFirst`. */
   fetchFirst(fetch: (ids: readonly PrimeId[]) => Promise<void>, signal?: AbortSignal): Promise<void>;
+  readonly scrubber: Scrubber;
   readonly changes: SiteChanges;
   readonly brakeAlarms: BrakeAlarms;
   /** An agent, or a snapshot that is not here, as another machine of this site has told the ledger. Durable when it resolves. */
@@ -129,6 +133,7 @@ export async function openSite(dataDirectory: string, { store, now }: SiteCompon
     primes,
     regainedSnapshots: regained,
     fetchFirst: (fetch, signal) => fetchFirstNeeded({ snapshots, primes, regained }, fetch, signal),
+    scrubber: new Scrubber({ store, snapshots, clock: systemClock, rng: systemRng }),
     changes,
     brakeAlarms: await BrakeAlarms.open({ store, now }),
     regain: (kind, key, value) =>

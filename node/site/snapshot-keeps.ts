@@ -1,7 +1,7 @@
 /**
  * Keeps for the site what its snapshots reach, and notes that their agents have sent it, once for each generation of the store: commits do that
  * as they come, but damage may have taken such notes along, stores are older than keeps, and snapshots may come back from the ledger. Goes
- * on where it was stopped.
+ * on where it was stopped. While a part of a tree cannot be read it begins anew each time: what is below is known only when that part is back.
  */
 import * as v from "valibot";
 import type { PrimeStore } from "#node/store/prime-store.ts";
@@ -53,9 +53,15 @@ export class SnapshotKeeps {
       const progress = await this.#progress();
       const isSame = progress?.generation === generation;
       if (isSame && progress.isDone) return;
-      const last = await this.#walk(generation, isSame ? progress.after : "", onUnreadable, signal);
-      await this.#note({ generation, after: last, isDone: true });
+      let hasUnreadable = false;
+      const tell = (unreadable: UnreadableTree): void => {
+        hasUnreadable = true;
+        onUnreadable(unreadable);
+      };
+      const last = await this.#walk(generation, isSame ? progress.after : "", tell, signal);
+      await this.#note({ generation, after: hasUnreadable ? "" : last, isDone: !hasUnreadable });
       await regained.clear();
+      if (hasUnreadable && store.generation === generation) return;
     }
   }
 
@@ -67,10 +73,14 @@ export class SnapshotKeeps {
   ): Promise<string> {
     const { store, primes, snapshots, keep } = this.#components;
     let last = after;
+    let wasRead = true;
     for await (const { key, agent, snapshot } of snapshots.keys()) {
       if (key <= after) continue;
       signal?.throwIfAborted();
-      const tell = (error: unknown): void => onUnreadable({ key, error });
+      const tell = (error: unknown): void => {
+        wasRead = false;
+        onUnreadable({ key, error });
+      };
       try {
         const root = nodePointerFromWire(await snapshots.root(agent, snapshot));
         const components = {
@@ -88,7 +98,7 @@ export class SnapshotKeeps {
         tell(error);
       }
       last = key;
-      await this.#note({ generation, after: last, isDone: false });
+      if (wasRead) await this.#note({ generation, after: last, isDone: false });
     }
     return last;
   }

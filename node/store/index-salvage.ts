@@ -1,11 +1,12 @@
 /**
- * Saves facts and keeps when segments are damaged and the index is not. Up to its position the index knows what a rebuild from what is
+ * Saves facts, keeps and damage on record when segments are damaged and the index is not. Up to its position the index knows what a rebuild from what is
  * left would lose, and what it would bring back; of what comes after it only the segments tell, and they are believed.
  */
 import type { Disk } from "./disk.ts";
 import { FactReplay } from "./fact-salvage.ts";
 import { KeepReplay } from "./keep-salvage.ts";
 import type { PlacedRecord } from "./projection.ts";
+import { QuarantineReplay } from "./quarantine-salvage.ts";
 import { decodeSegmentRemoval } from "./record-body.ts";
 import { type NewRecord, recordKind } from "./record.ts";
 import { type FoldInit, foldSegments, type FoldTarget } from "./segment-fold.ts";
@@ -37,7 +38,7 @@ export async function salvageIndex(
   const { disk, index } = components;
   const replays: IndexReplay[] = [];
   if (await index.verify("facts")) replays.push(new FactReplay(index));
-  if (await index.verify("rest")) replays.push(new KeepReplay(index));
+  if (await index.verify("rest")) replays.push(new KeepReplay(index), new QuarantineReplay(index));
   if (replays.length === 0) return undefined;
   const removed = new Set<number>();
   const target: FoldTarget = {

@@ -227,7 +227,7 @@ export class LiveIndex {
   /** What a rebuild from damaged segments would get wrong, to be made durable before it. */
   async salvageInTurn(): Promise<readonly NewRecord[]> {
     const segments = await findSegments(this.#disk);
-    const init = { salt: this.#init.salt, segments, provenEnds: this.#provenEnds() };
+    const init = { salt: this.#init.salt, segments, provenEnds: await this.#trustedEnds() };
     return (await this.readInTurn((index) => salvageIndex({ disk: this.#disk, index }, init)))?.records ?? [];
   }
 
@@ -242,12 +242,24 @@ export class LiveIndex {
    */
   async rebuildInTurn(reason: string): Promise<void> {
     await this.mendInTurn();
-    await this.#rebuild(reason);
+    await this.#rebuild(reason, await this.#trustedEnds());
   }
 
-  async #rebuild(reason: string): Promise<void> {
+  /** Where segments end, as the index says if it is right: the header that states it may be damaged. */
+  async #trustedEnds(): Promise<Map<number, number>> {
+    const ends = this.#provenEnds();
+    try {
+      if (!(await this.#index.verify("rest"))) return ends;
+      for (const [segment, endBytes] of await this.#index.segments())
+        if (endBytes !== undefined && !ends.has(segment)) ends.set(segment, endBytes);
+    } catch (error) {
+      if (!(error instanceof IndexFault)) throw error;
+    }
+    return ends;
+  }
+
+  async #rebuild(reason: string, provenEnds: ReadonlyMap<number, number> = this.#provenEnds()): Promise<void> {
     const { location, salt, onRebuilt } = this.#init;
-    const provenEnds = this.#provenEnds();
     try {
       const damage = await this.#pausing(async () => {
         await this.#index.close();

@@ -210,10 +210,12 @@ export class Projection {
 
   #quarantine(body: Buffer): void {
     for (const stretch of decodeQuarantine(body)) {
-      this.#set(quarantineKey(stretch), encodeNumber(stretch.lengthBytes));
+      const length = encodeNumber(stretch.lengthBytes);
+      const isNew = this.#get(quarantineKey(stretch))?.equals(length) !== true;
+      this.#set(quarantineKey(stretch), length);
       if (stretch.id === undefined) {
-        // What was there is not known, so an index that has it is not what the segments say any more.
-        this.#meta.isComplete = false;
+        // What was there is not known, so an index that has it is not what the segments say any more. A record that was moved says nothing new.
+        if (isNew) this.#meta.isComplete = false;
         continue;
       }
       const key = primeKey(primeIdToBytes(stretch.id));

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import type { ScrubStatus } from "#node/site/scrubber.ts";
 import { parseEnrolToken } from "#protocol/enrol-token.ts";
+import { limits } from "#protocol/limits.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { type SiteProcess, runCommand, startCommand, startSiteProcess } from "#test/support/site-process.ts";
 import { suite } from "#test/support/suite.ts";
@@ -70,6 +72,29 @@ test("a token is made beside the running site, and without it", async () => {
     assert.deepEqual(parseEnrolToken(alone.json<{ token: string }>().token).addresses, ["backup.example:443"]);
     const plain = await runCommand("site", "enrol-token", "--data", data, "--name", "office");
     assert.deepEqual(parseEnrolToken(plain.stdout).addresses, site.ready.addresses);
+  });
+});
+
+test("the scrub tells how far it is, reads all when asked, takes a pace and a pause, beside the running site and without it", async () => {
+  await withSite(async (site, data) => {
+    const scrub = (...args: string[]) => runCommand("site", "scrub", "--data", data, "--json", ...args);
+    const now = (await scrub("--now")).json<ScrubStatus>();
+    assert.equal(now.last!.findingsCount, 0);
+    assert.ok(now.last!.wasIndexRight && now.last!.readBytes > 0);
+    assert.equal((await scrub("--rate", "20MB")).json<ScrubStatus>().rate, 20e6);
+    assert.equal((await scrub("--pause", "8")).json<ScrubStatus>().state, "paused");
+    await site.stop();
+    assert.equal((await scrub("--status")).json<ScrubStatus>().state, "paused");
+    assert.equal((await scrub("--resume")).json<ScrubStatus>().state, "waiting");
+    const slow = `${limits.leastBytesPerSecond - 1}`;
+    for (const wrong of [
+      ["--now", "--status"],
+      ["--pause", "25"],
+      ["--rate", slow],
+    ])
+      assert.equal(codeOf((await scrub(...wrong)).stderr), "bad-usage", wrong.join(" "));
+    const plain = await runCommand("site", "scrub", "--data", data);
+    assert.match(plain.stdout, /^Scrub: the next pass begins at .*\nLast full pass: ended .*, no damage$/m);
   });
 });
 
