@@ -4,10 +4,14 @@
  */
 import { entropyToMnemonic, mnemonicToEntropy } from "@scure/bip39";
 import { wordlist } from "@scure/bip39/wordlists/english.js";
+import { hash } from "node:crypto";
 import { kitInvalid as invalid } from "./kit-fields.ts";
+import { kitRootBytes } from "./keys.ts";
 
 export const kitWordsCount = 24;
 const WORD_BITS = 11;
+const CHECKSUM_BITS = 8n;
+const CHECKSUM_MASK = 255n;
 const PREFIX_LETTERS = 4;
 const LONGEST_TYPED_LETTERS = 16;
 const SUGGESTIONS_COUNT = 3;
@@ -71,20 +75,48 @@ export function describeMistyped({ position, word, suggestions }: MistypedWord):
   return `word ${position}, "${word}", is not in the list; perhaps ${meant} is meant`;
 }
 
-/** The kit root of 24 words. Throws `kit-invalid`, see {@link readWords}. */
-export function kitRootOfWords(text: string): Uint8Array {
+/**
+ * The kit root of 24 words. `isRight` knows the key that they should make, as the kit's file or the site does: then a single word that is
+ * wrong, and two that have changed places, are named by their numbers. Without it nothing can be said: some 190 other words would do.
+ * Throws `kit-invalid`, see {@link readWords}.
+ */
+export function kitRootOfWords(text: string, isRight?: (kitRoot: Uint8Array) => boolean): Uint8Array {
   const words = readWords(text);
   if (words.length !== kitWordsCount)
     throw invalid(`${kitWordsCount} words are expected, not ${words.length}`, { count: words.length });
   try {
     return mnemonicToEntropy(words.join(" "), wordlist);
   } catch (cause) {
+    const positions = isRight && wrongPositions(words, isRight);
+    const found =
+      positions?.length === 1
+        ? `word ${positions[0]} is wrong`
+        : `words ${positions?.join(" and ")} have changed places`;
     throw invalid(
-      "each word is in the list, but together they are not a kit: one is wrong, or two have changed places",
-      {},
+      `each word is in the list, but together they are not a kit: ${positions ? found : "one is wrong, or two have changed places"}`,
+      positions && { positions },
       cause,
     );
   }
+}
+
+/** Of the one word that is wrong, or of the two that have changed places; undefined when it is neither. */
+function wrongPositions(words: readonly string[], isRight: (kitRoot: Uint8Array) => boolean): number[] | undefined {
+  const numbers = words.map((word) => BigInt(wordlist.indexOf(word)));
+  const shifts = words.map((_, index) => BigInt((words.length - 1 - index) * WORD_BITS));
+  const all = numbers.reduce((sum, number, index) => sum | (number << shifts[index]!), 0n);
+  const changed = (from: bigint, index: number, number: bigint): bigint =>
+    from - (numbers[index]! << shifts[index]!) + (number << shifts[index]!);
+  const makesIt = (bits: bigint): boolean => {
+    const kitRoot = Buffer.from((bits >> CHECKSUM_BITS).toString(16).padStart(kitRootBytes * 2, "0"), "hex");
+    return BigInt(hash("sha256", kitRoot, "buffer")[0]!) === (bits & CHECKSUM_MASK) && isRight(kitRoot);
+  };
+  for (const one of words.keys())
+    for (let other = one + 1; other < words.length; other++)
+      if (makesIt(changed(changed(all, one, numbers[other]!), other, numbers[one]!))) return [one + 1, other + 1];
+  for (const index of words.keys())
+    for (const number of wordlist.keys()) if (makesIt(changed(all, index, BigInt(number)))) return [index + 1];
+  return undefined;
 }
 
 /** Bytes as words, 11 bits a word, most significant first; bits that are left over are zero. */

@@ -79,7 +79,10 @@ export function parseKit(text: string): RecoveryKit {
   if (field("version") !== String(VERSION))
     throw invalid(`version ${field("version")} is unknown here; version ${VERSION} is expected`);
   const siteName = parseName("site", field("site"));
-  const kitRoot = kitRootOfWords(field("words"));
+  const kitRoot = kitRootOfWords(
+    field("words"),
+    (root) => fingerprintOf(deriveRecoveryKey(root).publicKey) === field("fingerprint"),
+  );
   const { publicKey } = deriveRecoveryKey(kitRoot);
   const siteId = fields.has("replaces") ? readSiteId(field("site-id")) : siteIdOf(publicKey);
   if (field("site-id") !== siteId) throw invalid(`the words are not those of site ${field("site-id")}`, { siteId });

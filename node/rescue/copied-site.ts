@@ -4,7 +4,7 @@
  */
 import { Ledger } from "#ledger/ledger.ts";
 import { toldFormerKeys } from "#node/federation/told-former-keys.ts";
-import { type FormerKeys, readFormerKeys } from "#node/site/former-keys.ts";
+import { privateKeysOf, readFormerKeys } from "#node/site/former-keys.ts";
 import { siteDirectoryOf } from "#node/site/identity.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
 import { storeDirectoryOf } from "#node/site/site-store.ts";
@@ -16,9 +16,6 @@ import type { AgentId, PrimeId, SiteId, SnapshotId } from "#protocol/ids.ts";
 import { RescuedSnapshots } from "./rescued-snapshots.ts";
 import type { RescuedSite } from "./rescued-site.ts";
 import { openSealedFacts } from "./sealed-facts.ts";
-
-const privateKeysOf = (former: FormerKeys | undefined): Uint8Array[] =>
-  former?.readKeys.map(({ privateKey }) => privateKey) ?? [];
 
 export interface CopiedSiteInit extends CopiedStoreInit {
   readonly dataDirectory: string;

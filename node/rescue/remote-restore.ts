@@ -7,7 +7,9 @@ import type { Ledger } from "#ledger/ledger.ts";
 import type { Peers } from "#ledger/peers.ts";
 import type { StatementOf } from "#ledger/statements.ts";
 import type { OwnEntries, Sites } from "#node/replication/replication-ports.ts";
+import { toldFormerKeys } from "#node/federation/told-former-keys.ts";
 import { requireNewestKey } from "#node/replication/tickets.ts";
+import { privateKeysOf } from "#node/site/former-keys.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { StoredPrime } from "#protocol/batch.ts";
 import { CostorError } from "#protocol/errors.ts";
@@ -72,6 +74,8 @@ export class RemoteRestore implements RescuedSite {
   readonly #failures = new Map<SiteId, HolderFailure>();
   readonly #sinceMs: number;
   #snapshots: RescuedSnapshots | undefined;
+  /** Of kits that the owner has replaced. */
+  #formerKeys: readonly Uint8Array[] = [];
 
   private constructor(components: RemoteRestoreComponents, init: RemoteRestoreInit, ticket: RestoreTicket) {
     const { clock, onEvent } = components;
@@ -105,7 +109,10 @@ export class RemoteRestore implements RescuedSite {
     try {
       components.onEvent({ event: "helping", owner: restore.owner, ticket: restore.#ticketText });
       await restore.#tell(ticket.expiresMs);
-      const keys = { siteId: restore.owner, readKeys: init.readKeys, signal: restore.#end.signal };
+      const former = await toldFormerKeys({ ledger }, { siteId: restore.owner, readKeys: init.readKeys });
+      restore.#formerKeys = privateKeysOf(former);
+      const readKeys = [...init.readKeys, ...restore.#formerKeys];
+      const keys = { siteId: restore.owner, readKeys, signal: restore.#end.signal };
       const snapshots = new RescuedSnapshots({ facts: await openSealedFacts({ ledger }, keys) }, keys);
       if (!(await snapshots.opensAny()))
         throw new CostorError("snapshot-unknown", "the ledger here has no snapshot of that site that the kit opens");
@@ -164,7 +171,7 @@ export class RemoteRestore implements RescuedSite {
     await this.#gathering.cancel(late.signal);
     done.abort();
     await this.#tell(clock.now());
-    for (const key of this.#init.readKeys) key.fill(0);
+    for (const key of [...this.#init.readKeys, ...this.#formerKeys]) key.fill(0);
   }
 
   async #tell(untilMs: number): Promise<void> {

@@ -19,6 +19,9 @@ export interface FormerKeys {
   readonly readKeys: readonly FormerReadKey[];
 }
 
+export const privateKeysOf = (former: FormerKeys | undefined): Uint8Array[] =>
+  former?.readKeys.map(({ privateKey }) => privateKey) ?? [];
+
 const FORMAT = "costor/former-keys/1";
 const bytes32 = v.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === 32);
 const schema = v.strictObject({

@@ -31,6 +31,15 @@ const says =
     return true;
   };
 
+const throwsFor = (action: () => unknown, text: string): boolean => {
+  try {
+    action();
+    return false;
+  } catch (error) {
+    return String(error).includes(text);
+  }
+};
+
 const test = suite("recovery kit");
 
 for (const { comment, kitRoot, words } of readVectors<Case>("keys")) {
@@ -132,6 +141,24 @@ test("a word exchanged for another of the list is noticed: by the checksum, or i
     noticed++;
   }
   assert.ok(noticed > 10);
+});
+
+test("with a file's fingerprint the wrong word is named by its number, and so are two that changed places", () => {
+  const words = wordsOfKitRoot(root);
+  const lines = formatKit(kitOf("Hill School", root));
+  const withWords = (changed: readonly string[]) =>
+    lines.replace(/words:[^]*(?=checksum)/, `words:\n${changed.join(" ")}\n`);
+  const failing = (changed: readonly string[]) =>
+    throwsFor(() => kitRootOfWords(changed.join(" ")), "one is wrong, or two have changed places");
+  for (const index of [0, 11, 23]) {
+    const changed = ["zoo", "abandon", "letter"].map((word) => words.with(index, word)).find(failing)!;
+    assert.throws(() => parseKit(withWords(changed)), says(`not a kit: word ${index + 1} is wrong`));
+  }
+  const swapped = [1, 2, 3, 4].map((at) => words.with(at, words[20]!).with(20, words[at]!)).find(failing)!;
+  const at = swapped.findIndex((word, index) => word !== words[index]);
+  assert.throws(() => parseKit(withWords(swapped)), says(`words ${at + 1} and 21 have changed places`));
+  const two = words.with(2, "zoo").with(9, "abandon");
+  assert.throws(() => parseKit(withWords(two)), says(/one is wrong, or two|not those of site|fingerprint/));
 });
 
 test("each changed, missing or repeated line is named", () => {
