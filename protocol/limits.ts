@@ -332,6 +332,8 @@ export const limits = {
   exportZipPathBytes: 32 * KIB,
   /** Plaintext that one export keeps opened: two of the largest primes read ahead, one in use. */
   exportOpenedBytes: 12 * MIB,
+  /** Plaintext that an archive of a remote restore has fetched before it needs it: a second of a fast line, with four questions under way. */
+  rescueAheadBytes: 32 * MIB,
   /** Exports that a site serves at once, about 50 MB of memory each; more are asked to come again. Small files and ranges are none. */
   exportsAtOnceCount: 4,
   /** Those of one agent, so that others find room. */

@@ -3,16 +3,18 @@ import { printListing, printSnapshots } from "#agent/cli/queries.ts";
 import { formatTime } from "#agent/cli/presentation.ts";
 import { restoreFrom } from "#agent/cli/restore.ts";
 import { chooseSnapshot, namesOfPath } from "#agent/query/snapshot-tree.ts";
-import { type ExportSource, findExportStart } from "#node/export/export-source.ts";
+import { findExportStart } from "#node/export/export-source.ts";
 import { OpenedPrimes } from "#node/export/opened-primes.ts";
 import { createTarStream } from "#node/export/tar.ts";
 import { createZipStream } from "#node/export/zip.ts";
+import { ReadAhead } from "#node/rescue/read-ahead.ts";
 import type { RescuedAgent, RescuedSite } from "#node/rescue/rescued-site.ts";
 import { type ByteString, byteStringFromText, displayName } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { type PrimeId, parseSnapshotId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { nodePointerFromWire } from "#protocol/node-pointer.ts";
+import type { ContentSlice } from "#protocol/tree.ts";
 import { TreeReader } from "#protocol/tree-reader.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { createProgress } from "#terminal/progress.ts";
@@ -46,29 +48,27 @@ export async function runRescue(site: RescuedSite, request: RescueRequest, signa
   }
   const { root: wire, startedMs } = await client.snapshot();
   const root = nodePointerFromWire(wire);
-  const source = sourceOf(site, signal);
+  const reader = new TreeReader({ fetchPrime: (prime) => readOne(site, prime, signal) });
+  const path = paths[0] ?? ("/" as ByteString);
   if (action.does === "list") {
     const tree = { id, startedMs, root };
-    const path = paths[0] ?? ("/" as ByteString);
-    return printListing(source.reader, tree, { path, isRecursive: action.isRecursive, json, signal });
+    return printListing(reader, tree, { path, isRecursive: action.isRecursive, json, signal });
   }
-  const start = await findExportStart(source.exports, root, namesOfPath(paths[0] ?? ("/" as ByteString)));
+  const start = await findExportStart({ tree: reader }, root, namesOfPath(path));
+  using ahead = new ReadAhead({ site, tree: reader }, { start, limitBytes: limits.rescueAheadBytes });
+  const opened = new OpenedPrimes(ahead, { limitBytes: limits.exportOpenedBytes });
+  const source = { tree: reader, openSlice: (slice: ContentSlice) => opened.openSlice(slice) };
   const create = action.format === "tar" ? createTarStream : createZipStream;
   using progress = await createProgress({ title: "Writing", json });
-  const stream = create(source.exports, start, { signal });
+  const stream = create(source, start, { signal });
   const written = await writeArchive(stream, action.file, (doneBytes) => progress.update({ doneBytes }));
   progress.end();
   reportArchive(action, written, json);
 }
 
-function sourceOf(site: RescuedSite, signal: AbortSignal): { reader: TreeReader; exports: ExportSource } {
-  const fetchPrime = async (id: PrimeId): Promise<Uint8Array> => {
-    for await (const { stored } of site.readPrimes([id], signal)) return stored;
-    throw new CostorError("prime-missing", `prime ${id} is not here`);
-  };
-  const reader = new TreeReader({ fetchPrime });
-  const opened = new OpenedPrimes({ fetchPrime }, { limitBytes: limits.exportOpenedBytes });
-  return { reader, exports: { tree: reader, openSlice: (slice) => opened.openSlice(slice) } };
+async function readOne(site: RescuedSite, id: PrimeId, signal: AbortSignal): Promise<Uint8Array> {
+  for await (const { stored } of site.readPrimes([id], signal)) return stored;
+  throw new CostorError("prime-missing", `prime ${id} is not here`);
 }
 
 function chooseAgent(agents: readonly RescuedAgent[], text: string | undefined): RescuedAgent {

@@ -30,7 +30,7 @@ export interface ExportStream {
 
 /** Where an export of `path` below a snapshot's root begins; an empty path is the root. Throws `path-unknown`. */
 export async function findExportStart(
-  source: ExportSource,
+  source: { readonly tree: Pick<ExportSource["tree"], "find"> },
   root: NodePointer,
   path: readonly ByteString[],
 ): Promise<ExportStart> {

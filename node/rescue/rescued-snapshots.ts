@@ -54,11 +54,11 @@ export class RescuedSnapshots {
     return this.#registry.get(agent, snapshot);
   }
 
-  /** Whether there is any snapshot, and the keys open it. */
+  /** Whether there is any snapshot, also one that is to go, and the keys open it. */
   async opensAny(): Promise<boolean> {
     for await (const { agent, snapshot } of this.#registry.keys()) {
       try {
-        await this.#registry.get(agent, snapshot);
+        await this.#registry.root(agent, snapshot);
         return true;
       } catch (error) {
         if (!isCostorError(error, "seal-broken")) throw error;

@@ -11,6 +11,7 @@ import { recordHeaderBytes } from "#node/store/record.ts";
 import { costor } from "#test/agent/cli/costor-process.ts";
 import { DemoSite } from "#test/demo/demo-site.ts";
 import { treeDifferences } from "#test/support/compare-trees.ts";
+import { documentedCommands } from "#test/support/documented-commands.ts";
 import { makeTree } from "#test/support/make-tree.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
@@ -78,11 +79,18 @@ function stateOf(path: string): string {
 const extract = (copy: string, ...words: string[]) =>
   costor(["site", "extract", "--data", copy, "--kit", kit, ...words]);
 
-test("everything comes back from the segments alone, and nothing is written to the copy", async () => {
+test("everything comes back from the segments alone, by the commands of the page, and nothing is written to the copy", async () => {
   const copy = copyOfSegments();
   const before = stateOf(copy);
   const target = join(directory, "all");
-  const ended = await extract(copy, "--target", target, "--json");
+  const stand = { "/mnt/old-disk/costor": copy, "kit.txt": kit, NAME: "office", "/srv/restored": target };
+  const [show, restore] = await documentedCommands(
+    "docs/restore-elsewhere.md",
+    "From its disk, or a copy of it",
+    stand,
+  );
+  assert.match((await costor(show!)).stdout, /office/);
+  const ended = await costor([...restore!, "--json"]);
   assert.equal(ended.code, 0, ended.stderr + ended.stdout.slice(0, 2000));
   assert.deepEqual(treeDifferences(source, join(target, source)), []);
   assert.equal(ended.json().failedCount, 0);
@@ -100,8 +108,6 @@ test("machines, snapshots and directories are shown", async () => {
     path: string;
   }[];
   assert.ok(listed.some(({ path }) => path === join(source, "large-3")));
-  const text = await extract(copy);
-  assert.match(text.stdout, /office/);
 });
 
 test("a path, as files or as a tar in a pipe, is what it was", async () => {

@@ -88,4 +88,25 @@ test("a site whose disk was emptied signs nothing until it has all back, and the
   }
 });
 
+test("an owner is told who has read its backups by its recovery kit", async () => {
+  const world = await FederationWorld.of(3);
+  const [owner, helper] = world.sites as [FederationSite, FederationSite];
+  await world.run(HOUR_MS);
+  const helped = { owner: owner.identity.siteId, sinceMs: 1, untilMs: 2, primesCount: 3, bytes: 4 };
+  const helpedAlarms = async (site: FederationSite) =>
+    (await site.federation.alarms()).filter(({ code }) => code === "helped");
+  await helper.federation.parts.entries.write({
+    kind: "helped",
+    ticket: Buffer.alloc(16, 1),
+    readGeneration: 1,
+    ...helped,
+  });
+  await world.run(HOUR_MS);
+  assert.equal((await helpedAlarms(owner)).length, 1);
+  assert.equal((await helpedAlarms(helper)).length, 0);
+  await helper.federation.parts.entries.withdraw("helped", `${helped.owner}/${"01".repeat(16)}`);
+  await world.run(HOUR_MS);
+  assert.equal((await helpedAlarms(owner)).length, 0);
+});
+
 test.run();
