@@ -51,6 +51,38 @@ export async function* entriesOf(level: Level, range: object): AsyncGenerator<[B
   }
 }
 
+/** Entries read on before a gap is jumped over: as cheap as a jump. */
+const readOnCount = 256;
+
+/** Keys that begin with any of some prefixes, which ascend: one walk over all of them, with jumps where they are far apart. */
+export async function* keysWithPrefixes(level: Level, prefixes: readonly Buffer[]): AsyncGenerator<Buffer> {
+  if (prefixes.length === 0) return;
+  const iterator = await guard("reading the index", async () =>
+    level.keys({ gte: prefixes[0]!, fillCache: false, highWaterMarkBytes: 64 * 1024 }),
+  );
+  const next = (): Promise<Buffer[]> => guard("reading the index", () => iterator.nextv(readOnCount));
+  try {
+    let keys = await next();
+    let at = 0;
+    for (const prefix of prefixes) {
+      while (at < keys.length && keys[at]!.compare(prefix) < 0) at++;
+      if (at === keys.length) {
+        iterator.seek(prefix);
+        keys = await next();
+        at = 0;
+      }
+      while (at < keys.length && keys[at]!.subarray(0, prefix.length).equals(prefix)) {
+        yield keys[at++]!;
+        if (at < keys.length) continue;
+        keys = await next();
+        at = 0;
+      }
+    }
+  } finally {
+    await iterator.close();
+  }
+}
+
 /**
  * What this thread has open. A second try within a process would be refused as well, but would end the first one's lock:
  * closing any descriptor of a file drops all of the process's `fcntl` locks on it.

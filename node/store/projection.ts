@@ -53,6 +53,8 @@ export interface EntryReader {
   getMany(keys: readonly Buffer[]): Promise<readonly (Buffer | undefined)[]>;
   /** Keys from `start` on that begin with `prefix`. */
   keysWith(prefix: Buffer): AsyncIterable<Buffer>;
+  /** The same for many prefixes, which ascend. */
+  keysWithEach(prefixes: readonly Buffer[]): AsyncIterable<Buffer>;
 }
 
 export interface EntryChange {
@@ -227,10 +229,11 @@ export class Projection {
   }
 
   async #delete(ids: readonly Buffer[]): Promise<void> {
-    for (const id of ids) {
-      this.#set(primeKey(id), undefined);
-      await this.#removeWith(claimKey(id, Buffer.alloc(0)));
-    }
+    const prefixes = ids.map((id) => claimKey(id, Buffer.alloc(0))).sort((one, other) => one.compare(other));
+    const claims = prefixes.flatMap((prefix) => this.#touchedClaims.get(textOf(prefix)) ?? []);
+    for await (const key of this.#reader.keysWithEach(prefixes)) claims.push(key);
+    await this.#load(claims);
+    for (const key of [...ids.map(primeKey), ...claims]) this.#set(key, undefined);
     this.#meta.closedEpoch += 1;
   }
 

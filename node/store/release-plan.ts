@@ -90,14 +90,18 @@ async function withoutRelied(
   ids: readonly Buffer[],
   { relying, claimed }: { readonly relying: ReadonlySet<string>; readonly claimed: ReadonlySet<string> },
 ): Promise<Buffer[]> {
-  const free: Buffer[] = [];
-  for (const id of ids) {
-    if (claimed.has(textOf(id))) continue;
-    const agents = relying.size === 0 ? [] : await claimsOf(index, id);
-    if (!agents.some((agent) => relying.has(textOf(agent)))) free.push(id);
+  const relied = new Set(claimed);
+  const prefixes = ids.map((id) => claimKey(id, noAgent)).sort((one, other) => one.compare(other));
+  const claims = relying.size === 0 ? [] : index.keysWithEach(prefixes);
+  for await (const key of claims) {
+    const agent = key.subarray(-agentBytes);
+    if (relying.has(textOf(agent))) relied.add(textOf(key.subarray(1, -agentBytes)));
   }
-  return free;
+  return ids.filter((id) => !relied.has(textOf(id)));
 }
+
+const noAgent = Buffer.alloc(0);
+const agentBytes = 16;
 
 /** The agents that have sent it. */
 async function claimsOf(index: StoreIndex, id: Buffer): Promise<Buffer[]> {

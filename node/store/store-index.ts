@@ -25,7 +25,16 @@ import {
   segmentOfKey,
 } from "./index-entries.ts";
 import { areSoundLevelFiles, openingBytes } from "./level-files.ts";
-import { assertNotOpenHere, closeLevel, entriesOf, guard, IndexFault, type Level, openLevel } from "./level-handle.ts";
+import {
+  assertNotOpenHere,
+  closeLevel,
+  entriesOf,
+  keysWithPrefixes,
+  guard,
+  IndexFault,
+  type Level,
+  openLevel,
+} from "./level-handle.ts";
 import { type EntryChange, Projection, type EntryReader, type PlacedRecord } from "./projection.ts";
 import type { DamagedStretch } from "./record-body.ts";
 import type { RecordPlace, StoreSalt } from "./record.ts";
@@ -172,6 +181,11 @@ export class StoreIndex implements EntryReader {
 
   async *keysWith(prefix: Buffer): AsyncGenerator<Buffer> {
     for await (const [key] of this.#entries(prefix)) yield key;
+  }
+
+  /** The same for many prefixes, which ascend. */
+  keysWithEach(prefixes: readonly Buffer[]): AsyncGenerator<Buffer> {
+    return keysWithPrefixes(this.#level, prefixes);
   }
 
   async locate(ids: readonly Buffer[]): Promise<(PrimeLocation | undefined)[]> {

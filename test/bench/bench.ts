@@ -6,6 +6,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { benchCollect } from "./collect.ts";
 import { corpusCounts } from "./corpora.ts";
 import { costorContender } from "./costor-contender.ts";
 import type { Contender } from "./contender.ts";
@@ -22,6 +23,7 @@ const usage = `Usage: npm run bench -- [options]
   --scenario NAME   one of ${scenarios.map((scenario) => scenario.name).join(", ")},
                     or reconcile, which compares two sets of ids and nothing else,
                     or replicate, which moves 1.4 GB to another site, beside libp2p alone and Syncthing,
+                    or gc, which takes 30 % of a million primes while others are sent,
                     or spread, which times an entry of the ledger on its way to 49 other sites
                     (may be repeated; default: ${scenarios
                       .filter((one) => one.isDefault)
@@ -34,6 +36,7 @@ const usage = `Usage: npm run bench -- [options]
   --json FILE       where the figures go (default DIR/bench.json)`;
 
 interface BenchOptions {
+  readonly collects: boolean;
   readonly comparesSets: boolean;
   readonly replicates: boolean;
   readonly spreads: boolean;
@@ -61,10 +64,11 @@ function parseOptions(words: readonly string[]): BenchOptions {
   });
   const comparesSets = values.scenario?.includes("reconcile") ?? false;
   const spreads = values.scenario?.includes("spread") ?? false;
+  const collects = values.scenario?.includes("gc") ?? false;
   const replicates = values.scenario?.includes("replicate") ?? false;
   const chosen =
     values.scenario?.flatMap((name) => {
-      if (["reconcile", "replicate", "spread"].includes(name)) return [];
+      if (["gc", "reconcile", "replicate", "spread"].includes(name)) return [];
       const found = scenarios.find((scenario) => scenario.name === name);
       if (found === undefined) throw new UsageError(`there is no scenario ${name}`);
       return found;
@@ -77,6 +81,7 @@ function parseOptions(words: readonly string[]): BenchOptions {
   const jsonFile = resolve(values.json ?? join(workFolder, "bench.json"));
   return {
     ...{
+      collects,
       comparesSets,
       replicates,
       spreads,
@@ -94,6 +99,7 @@ function parseOptions(words: readonly string[]): BenchOptions {
 async function bench(options: BenchOptions): Promise<number> {
   const { workFolder, isSmall, runCount } = options;
   if (options.comparesSets) await benchReconcile({ isSmall });
+  if (options.collects) await benchCollect(options);
   if (options.spreads) await benchSpread({ isSmall });
   if (options.replicates) await benchReplicate({ workFolder, isSmall, runCount });
   if (options.scenarios.length === 0) return 0;

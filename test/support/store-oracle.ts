@@ -67,6 +67,14 @@ export class StoreOracle {
     return this.#change(site, ids, "released", () => store.release(site, ids));
   }
 
+  /** Of what a relying agent has sent nothing may change. */
+  async collect(store: PrimeStore, site: SiteId, ids: readonly PrimeId[], relying: readonly AgentId[]): Promise<void> {
+    const relied = new Set([...this.#claims.values()].filter(([agent]) => relying.includes(agent)).map(([, id]) => id));
+    const free = ids.filter((id) => !relied.has(id));
+    for (const [text, [, id]] of this.#claims) if (free.includes(id)) this.#claims.delete(text);
+    await this.#change(site, free, "released", () => store.collect(site, ids, { relying }));
+  }
+
   async #change<T>(site: SiteId, ids: readonly PrimeId[], value: Kept, action: () => Promise<T>): Promise<T> {
     const asked = ids.map((id) => {
       const history = historyOf(this.#keeps, `${site} ${id}`);

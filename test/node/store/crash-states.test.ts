@@ -91,6 +91,11 @@ async function record(): Promise<Recording> {
       await note();
       await oracle.keep(store, sampleSite(1), kept.slice(0, 2));
       await note();
+      // The second agent has sent all but the first two.
+      const collected = idsOf(samplePrimes(100 + round - 1, 5, 300 + (round - 1) * 137));
+      for (const id of collected.slice(0, 2)) removed.add(id);
+      await oracle.collect(store, sampleSite(2), collected, [sampleAgent(2)]);
+      await note();
     }
     if (round % 4 === 3) {
       await store[Symbol.asyncDispose]();

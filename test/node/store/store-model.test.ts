@@ -38,6 +38,18 @@ class Model {
     if (!isKept && ![...this.claims].some((claim) => claim.endsWith(id))) this.remove(id);
   }
 
+  /** Whether the prime goes. */
+  collect(site: SiteId, id: PrimeId, relying: readonly AgentId[]): boolean {
+    if (relying.some((agent) => this.claims.has(`${agent} ${id}`))) return false;
+    this.keeps.get(site)!.delete(id);
+    const isKept = [...this.keeps.values()].some((ids) => ids.has(id));
+    // Who has sent what was lost is not looked for.
+    const isHere = this.primes.has(id);
+    if (isKept && isHere) for (const claim of this.claims) if (claim.endsWith(id)) this.claims.delete(claim);
+    if (!isKept) this.remove(id);
+    return isHere && !isKept;
+  }
+
   remove(id: PrimeId): void {
     this.primes.delete(id);
     for (const claim of this.claims) if (claim.endsWith(id)) this.claims.delete(claim);
@@ -92,6 +104,16 @@ async function runSequence(seed: number): Promise<number> {
       removedSegmentsCount += report.removedSegmentsCount;
     },
     async () => {
+      const site = pick(sites);
+      const ids = samples.filter(() => random() < 0.4).map(({ id }) => id);
+      const relying = agents.filter(() => random() < 0.3);
+      const told = await store.collect(site, ids, { relying, isDry: true });
+      const report = await store.collect(site, ids, { relying });
+      assert.deepEqual(report, told);
+      assert.equal(report.removedPrimesCount, ids.filter((id) => model.collect(site, id, relying)).length);
+      removedSegmentsCount += (await store.compact()).removedSegmentsCount;
+    },
+    async () => {
       const ids = samples.filter(() => random() < 0.4).map(({ id }) => id);
       removedSegmentsCount += (await store.remove(ids)).removedSegmentsCount;
       for (const id of ids) model.remove(id);
@@ -123,6 +145,8 @@ async function runSequence(seed: number): Promise<number> {
         samples.map(({ id }) => model.claims.has(`${agent} ${id}`)),
       );
     }
+    const sent = new Set([...model.claims].map((claim) => claim.split(" ")[1] as PrimeId));
+    assert.deepEqual((await Array.fromAsync(store.sent())).flat(), [...sent].toSorted());
     const facts = new Map<string, string>();
     for await (const { key, value } of store.facts("model")) facts.set(key, value.toString());
     assert.deepEqual(facts, new Map([...model.facts].toSorted(([a], [b]) => (a < b ? -1 : 1))));

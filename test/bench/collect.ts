@@ -1,0 +1,49 @@
+/** The scenario `gc`: what a collection of a million primes takes of which three tenths are dead, and how long others wait meanwhile. */
+import { execFile } from "node:child_process";
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+
+interface Filled {
+  readonly primesCount: number;
+  readonly segmentsBytes: number;
+}
+
+interface Collected {
+  readonly totalMs: number;
+  readonly longestPutMs: number;
+  readonly longestStartMs: number;
+  readonly beforeBytes: number;
+  readonly peakBytes: number;
+  readonly removedPrimesCount: number;
+  readonly removedSegmentsCount: number;
+  readonly freedBytes: number;
+}
+
+/** Prints a table. */
+export async function benchCollect({ workFolder, isSmall }: { workFolder: string; isSmall: boolean }): Promise<void> {
+  const directory = join(workFolder, "gc-store");
+  await rm(directory, { recursive: true, force: true });
+  await mkdir(directory, { recursive: true });
+  const start = async <Result>(step: string, count: number): Promise<Result> => {
+    const file = join(import.meta.dirname, "collecting-process.ts");
+    const args = ["--disable-warning=ExperimentalWarning", file, step, directory, `${count}`];
+    return JSON.parse((await run(process.execPath, args)).stdout) as Result;
+  };
+  const filled = await start<Filled>("fill", isSmall ? 20_000 : 1_000_000);
+  const collected = await start<Collected>("collect", 0);
+  const seconds = (ms: number): string => (ms / 1000).toFixed(2);
+  const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
+  console.log(`\ngc: ${filled.primesCount} primes in ${megabytes(filled.segmentsBytes)} MB, 30 % dead\n`);
+  const heads = ["taken", "segments removed", "freed, MB", "all, s", "a prime waited, s", "a session, s"];
+  heads.push("memory before, MB", "at most, MB");
+  console.log(`| ${heads.join(" | ")} |\n|${"---|".repeat(heads.length)}`);
+  const { removedPrimesCount, removedSegmentsCount, freedBytes, totalMs, longestPutMs, longestStartMs } = collected;
+  const columns = [removedPrimesCount, removedSegmentsCount, megabytes(freedBytes), seconds(totalMs)];
+  const waits = [longestPutMs, longestStartMs].map(seconds);
+  const memory = [collected.beforeBytes, collected.peakBytes].map(megabytes);
+  console.log(`| ${[...columns, ...waits, ...memory].join(" | ")} |`);
+  await rm(directory, { recursive: true, force: true });
+}
