@@ -13,6 +13,8 @@ export interface DiskFile {
   sync(): Promise<void>;
   truncate(lengthBytes: number): Promise<void>;
   sizeBytes(): Promise<number>;
+  /** Whether it still has a name: what is written to a file that was removed is lost with the process. */
+  hasName(): Promise<boolean>;
   close(): Promise<void>;
 }
 

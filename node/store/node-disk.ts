@@ -117,6 +117,10 @@ class NodeFile implements DiskFile {
     return (await fstat(this.#descriptor)).size;
   }
 
+  async hasName(): Promise<boolean> {
+    return (await fstat(this.#descriptor)).nlink > 0;
+  }
+
   close(): Promise<void> {
     return closeFile(this.#descriptor);
   }

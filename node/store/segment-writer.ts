@@ -173,7 +173,10 @@ export class SegmentWriter {
       () => file.truncate(endBytes),
     );
     passFailpoint("sync.written");
-    await this.#attemptSync(() => file.sync());
+    await this.#attemptSync(async () => {
+      await file.sync();
+      if (!(await file.hasName())) throw new Error(`${segmentPath(segment)} was removed`);
+    });
     passFailpoint("sync.synced");
     this.#end = { segment, endBytes: offset, isClean };
     return placed;

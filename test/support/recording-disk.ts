@@ -129,6 +129,10 @@ class RecordingFile implements DiskFile {
     return this.#disk.files.get(this.#path)!.length;
   }
 
+  async hasName(): Promise<boolean> {
+    return this.#disk.files.has(this.#path);
+  }
+
   async close(): Promise<void> {}
 }
 

@@ -11,6 +11,7 @@ import { reportLosses } from "#node/replication/losses.ts";
 import type { PrimeStore, ScrubPlace } from "#node/store/prime-store.ts";
 import { segmentHeaderBytes } from "#node/store/record.ts";
 import { SegmentStore } from "#node/store/segment-store.ts";
+import { isCostorError } from "#protocol/errors.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 import { count } from "#test/support/level.ts";
 import { seededRandom } from "#test/support/recording-disk.ts";
@@ -170,6 +171,26 @@ test("what a site has lost of its own comes back from holders", async () => {
       assert.equal((await store.fact("test", "fact"))?.toString(), "value", what);
       assert.deepEqual((await Array.fromAsync(store.kept(self))).flat(), [...primes.keys()], what);
     }
+  await machine.store[Symbol.asyncDispose]();
+});
+
+test("a store whose files are removed under it acknowledges nothing more, and is whole again after a restart", async () => {
+  const all = new ReplicatingFederation();
+  const machine = await Machine.start();
+  const owner = await all.add("owner", { store: machine.store });
+  const holder = await all.add("holder");
+  await owner.backUp("first", 100, 1500);
+  await owner.replicate(holder, await owner.slicesFor([holder]));
+  await all.spread();
+  const primes = await allOf(owner);
+  await emptySegments(machine, Math.random);
+  for (let attempt = 0; attempt < 3; attempt++)
+    await assert.rejects(owner.backUp(`lost ${attempt}`, 5), (error) => isCostorError(error, "store-failed"));
+  await machine.whileStopped(async () => undefined);
+  const { siteId: self, peers, view: sites, ledger, store } = owner;
+  await healOwn({ self, peers, sites, ledger, store, clock: neverLate });
+  await assertHas(store, primes, "all segments were removed");
+  await owner.backUp("second", 5);
   await machine.store[Symbol.asyncDispose]();
 });
 
