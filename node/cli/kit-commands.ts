@@ -3,7 +3,6 @@ import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { CostorError } from "#protocol/errors.ts";
 import { parseSiteId } from "#protocol/ids.ts";
-import { formatKit } from "#protocol/kit.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import { formatCountOf } from "#terminal/quantities.ts";
@@ -13,8 +12,6 @@ import { type KitOptions, addKitOptions, readGivenKit } from "./kit-input.ts";
 import { requireKitOf, writeSecret } from "./kit-secrets.ts";
 import { addReplaceCommand } from "./kit-replace.ts";
 import { addShareCommands } from "./kit-share-commands.ts";
-import { kitFederationOf } from "./kit-federation.ts";
-import { kitPage } from "./kit-page.ts";
 import { kitReminder } from "./kit-text.ts";
 import { callOn } from "./site-access.ts";
 
@@ -52,12 +49,14 @@ function addKitPaper(kit: Command): void {
     .action(async ({ data, json, out, ...options }: DataOptions & KitOptions & { out: string }) => {
       const { siteName, siteId: id, fingerprint } = await callOn(data, "kit", {});
       const siteId = parseSiteId(id);
+      const { kitFederationOf } = await import("./kit-federation.ts");
       const federation = await kitFederationOf(data);
       using given = await readGivenKit(options);
       requireKitOf(fingerprint, given);
       const { kitRoot } = given;
       const written = { siteName, siteId, kitRoot, ...(federation === undefined ? {} : { federation }) };
       const isPage = out.endsWith(".html");
+      const [{ kitPage }, { formatKit }] = await Promise.all([import("./kit-page.ts"), import("#protocol/kit.ts")]);
       await writeSecret(out, isPage ? kitPage(written, new Date().toISOString().slice(0, 10)) : formatKit(written));
       const membersCount = federation?.members.length ?? 0;
       if (json) return printJson({ out, membersCount });

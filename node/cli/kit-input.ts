@@ -2,18 +2,9 @@
  * The recovery kit, as a command gets it: the kit's file, a file with its 24 words, standard input, words typed on the terminal, or shares
  * of it in files or typed. What comes out exists in this process only; disposing of it overwrites the root.
  */
-import { readFile } from "node:fs/promises";
-import { text as readStream } from "node:stream/consumers";
 import type { Command } from "commander";
-import { CostorError } from "#protocol/errors.ts";
-import { type SiteId, parseSiteId } from "#protocol/ids.ts";
-import { deriveRecoveryKey, siteIdOf } from "#protocol/keys.ts";
-import { kitFileCharacters } from "#protocol/kit-fields.ts";
-import { type HeldShare, isShareText, parseShare } from "#protocol/kit-share-file.ts";
-import { type NamedShare, combineShares, nameOfShare, shareOfWords, shareWordsCount } from "#protocol/kit-share.ts";
-import { kitRootOfWords, kitWordsCount } from "#protocol/kit-words.ts";
-import { type KitFederation, parseKit } from "#protocol/kit.ts";
-import { typeWords } from "./typed-words.ts";
+import type { SiteId } from "#protocol/ids.ts";
+import type { KitFederation } from "#protocol/kit.ts";
 
 export interface KitOptions {
   readonly kit?: string;
@@ -50,71 +41,8 @@ export const addShareOption = (command: Command): Command =>
   );
 
 /** Throws `kit-invalid`, and `bad-usage` where there is nobody to ask. */
-export async function readGivenKit({ kit, share, siteId: idText }: KitOptions): Promise<GivenKit> {
-  if (share !== undefined && kit !== undefined)
-    throw new CostorError("bad-usage", "either --kit or --share is given, not both");
-  const siteId = idText === undefined ? undefined : parseSiteId(idText);
-  if (share !== undefined)
-    return readShares(share === true ? await typeShares() : await Promise.all(share.map(readShare)));
-  if (kit === undefined)
-    return givenByRoot(
-      await typeWords({ what: "the recovery kit", count: kitWordsCount, read: kitRootOfWords }),
-      siteId,
-    );
-  const text = await readText(kit);
-  if (isShareText(text)) throw new CostorError("kit-invalid", `${kit} is a share of a kit: name it with --share`);
-  return /^version:/m.test(text) ? disposable(parseKit(text)) : givenByRoot(kitRootOfWords(text), siteId);
-}
-
-/** Files tell of which site they are; then the key has to be that site's, or one that came after it. */
-async function readShares(shares: readonly (NamedShare | HeldShare)[]): Promise<GivenKit> {
-  const kitRoot = await combineShares(shares);
-  const file = shares.find((share) => "siteId" in share);
-  return file === undefined
-    ? givenByRoot(kitRoot)
-    : disposable({ kitRoot, siteId: file.siteId, siteName: file.siteName });
-}
-
-const givenByRoot = (kitRoot: Uint8Array, siteId = siteIdOf(deriveRecoveryKey(kitRoot).publicKey)): GivenKit =>
-  disposable({ kitRoot, siteId });
-
-const disposable = (kit: Omit<GivenKit, keyof Disposable>): GivenKit => ({
-  ...kit,
-  [Symbol.dispose]: () => void kit.kitRoot.fill(0),
-});
-
-/** A share's file, or words alone; a mistake is told with the file's name. */
-async function readShare(path: string): Promise<NamedShare | HeldShare> {
-  const text = await readText(path);
-  try {
-    return isShareText(text) ? parseShare(text) : { share: shareOfWords(text) };
-  } catch (cause) {
-    if (!(cause instanceof CostorError)) throw cause;
-    throw new CostorError(cause.code, `${path}: ${cause.message}`, { details: cause.details, cause });
-  }
-}
-
-/** As many as are needed. */
-async function typeShares(): Promise<NamedShare[]> {
-  const shares = new Map<string, NamedShare>();
-  for (let needed = 1; shares.size < needed;) {
-    const what = shares.size === 0 ? "a share" : "another share";
-    const share = await typeWords({ what, count: shareWordsCount, read: shareOfWords });
-    shares.set(`${share.setId}/${share.number}`, { share });
-    needed = share.threshold;
-    process.stderr.write(
-      `  ${nameOfShare({ share })} is right; ${Math.max(0, needed - shares.size)} more are needed.\n`,
-    );
-  }
-  return [...shares.values()];
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    const text = path === "-" ? await readStream(process.stdin) : await readFile(path, "utf8");
-    if (text.length <= kitFileCharacters) return text;
-  } catch (cause) {
-    throw new CostorError("kit-invalid", `the recovery kit ${path} cannot be read`, { cause });
-  }
-  throw new CostorError("kit-invalid", `${path} is too long to be a recovery kit`);
+export async function readGivenKit(options: KitOptions): Promise<GivenKit> {
+  // Lists of words and the like, which no other command needs.
+  const { readGiven } = await import("./given-kit.ts");
+  return readGiven(options);
 }

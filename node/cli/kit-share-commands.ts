@@ -4,14 +4,10 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { CostorError } from "#protocol/errors.ts";
 import { parseSiteId } from "#protocol/ids.ts";
-import { formatKit } from "#protocol/kit.ts";
-import { formatShare } from "#protocol/kit-share-file.ts";
-import { splitKitRoot } from "#protocol/kit-share.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { type KitOptions, addKitOptions, addShareOption, readGivenKit } from "./kit-input.ts";
 import { requireKitOf, writeSecret } from "./kit-secrets.ts";
-import { sharePage } from "./kit-share-page.ts";
 import { callOn } from "./site-access.ts";
 
 export function addShareCommands(kit: Command): void {
@@ -28,6 +24,7 @@ export function addShareCommands(kit: Command): void {
       using given = await readGivenKit({ share });
       const siteName = given.siteName ?? site;
       if (siteName === undefined) throw new CostorError("bad-usage", "words alone do not tell the site's name: --site");
+      const { formatKit } = await import("#protocol/kit.ts");
       await writeSecret(out, formatKit({ ...given, siteName }));
       if (json) return printJson({ out, site: given.siteId });
       printLine(`${out} has the kit of ${siteName}. Delete it when it has served, and make a new kit then.`);
@@ -52,6 +49,11 @@ async function split({ data, json, shares: text, holder: holders, out, ...option
   const { siteName, siteId, fingerprint } = await callOn(data, "kit", {});
   using given = await readGivenKit(options);
   requireKitOf(fingerprint, given);
+  const [{ splitKitRoot }, { formatShare }, { sharePage }] = await Promise.all([
+    import("#protocol/kit-share.ts"),
+    import("#protocol/kit-share-file.ts"),
+    import("./kit-share-page.ts"),
+  ]);
   const shares = await splitKitRoot(given.kitRoot, threshold, count);
   await mkdir(out, { recursive: true, mode: 0o700 });
   if ((await readdir(out)).length > 0) throw new CostorError("kit-file-exists", `${out} is not empty`);
