@@ -36,15 +36,22 @@ export class RemoteRestores {
     };
   }
 
-  /** Throws as {@link RemoteRestore.open}, and `too-many-requests`. */
+  /** The read keys are overwritten also when it fails. Throws as {@link RemoteRestore.open}, and `too-many-requests`. */
   async open(init: RemoteRestoreInit): Promise<{ name: string; restore: RemoteRestore }> {
-    if (this.#open.size >= limits.remoteRestoresCount)
-      throw new CostorError("too-many-requests", `${this.#open.size} remote restores go on here already`);
-    const restore = await RemoteRestore.open(this.#components, init);
+    const restore = await this.#tryToOpen(init).catch((error: unknown) => {
+      for (const key of init.readKeys) key.fill(0);
+      throw error;
+    });
     const name = this.#components.rng.bytes(NAME_BYTES).toString("hex");
     this.#open.set(name, restore);
     restore.signal.addEventListener("abort", () => this.#open.delete(name), { once: true });
     return { name, restore };
+  }
+
+  async #tryToOpen(init: RemoteRestoreInit): Promise<RemoteRestore> {
+    if (this.#open.size >= limits.remoteRestoresCount)
+      throw new CostorError("too-many-requests", `${this.#open.size} remote restores go on here already`);
+    return RemoteRestore.open(this.#components, init);
   }
 
   /** Resolves when the ticket has expired, or when it is ended otherwise; it is closed then. */

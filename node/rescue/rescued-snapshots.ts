@@ -3,6 +3,7 @@ import { readAgents } from "#node/site/agent-registry.ts";
 import { makeRootSealer } from "#node/site/root-sealer.ts";
 import { SnapshotRegistry } from "#node/site/snapshot-registry.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
+import { type CborMap, decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import type { SnapshotResponse, SnapshotSummary } from "#protocol/http.ts";
 import type { AgentId, SiteId, SnapshotId } from "#protocol/ids.ts";
@@ -20,7 +21,8 @@ export class RescuedSnapshots {
   readonly #facts: FactReader;
   readonly #registry: SnapshotRegistry;
 
-  constructor({ facts }: { facts: FactReader }, { siteId, readKeys }: RescuedSnapshotsInit) {
+  constructor({ facts: told }: { facts: FactReader }, { siteId, readKeys }: RescuedSnapshotsInit) {
+    const facts = withoutExpiry(told);
     this.#facts = facts;
     const sealers = readKeys.map((readPrivateKey) => makeRootSealer({ siteId }, { readPrivateKey }));
     this.#registry = new SnapshotRegistry({
@@ -66,6 +68,23 @@ export class RescuedSnapshots {
     }
     return false;
   }
+}
+
+/** A snapshot that is to go is shown as any other: whoever has had the site may have wanted that, and it is still there. */
+const withoutExpiry = (facts: FactReader): FactReader => ({
+  fact: async (kind, key) => {
+    const value = await facts.fact(kind, key);
+    return value && kind === "snapshot" ? unexpired(value) : value;
+  },
+  async *facts(kind, prefix) {
+    for await (const { key, value } of facts.facts(kind, prefix))
+      yield { key, value: kind === "snapshot" ? unexpired(value) : value };
+  },
+});
+
+function unexpired(value: Buffer): Buffer {
+  const { expiry, ...fields } = { ...(decodeCbor(value) as CborMap) };
+  return expiry === undefined ? value : encodeCbor(fields);
 }
 
 /** Throws what the first one throws when none opens it. */

@@ -8,7 +8,7 @@ import { RemoteRestores } from "#node/rescue/remote-restores.ts";
 import type { RemoteRestoreEvent } from "#node/rescue/remote-restore.ts";
 import { makeRootSealer } from "#node/site/root-sealer.ts";
 import { SnapshotRegistry } from "#node/site/snapshot-registry.ts";
-import { encodeCbor } from "#protocol/cbor.ts";
+import { type CborMap, decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { type ErrorCode, isCostorError } from "#protocol/errors.ts";
 import { type AgentId, type SessionId, type SnapshotId, makeUuidV7 } from "#protocol/ids.ts";
 import { deriveReadKey } from "#protocol/keys.ts";
@@ -25,7 +25,7 @@ const root = Buffer.alloc(32, 7);
 const readKey = (generation = 1) => deriveReadKey(root, generation);
 
 /** The owner's one agent, and one snapshot of it, in the ledger of all. */
-async function toldOwner() {
+async function toldOwner(expiry?: CborMap) {
   const sites = await ownerAndHelper();
   const { all, owner } = sites;
   const { siteId } = owner;
@@ -44,7 +44,8 @@ async function toldOwner() {
   const record = encodeCbor({ name: "office", hostName: "pc", enrolledMs: 1, tokenHash: Buffer.alloc(32) });
   await owner.say({ kind: "agent", agent, sealed: await seal(record, { kind: "agent", agent }) });
   const place = { kind: "snapshot", agent, snapshot } as const;
-  await owner.say({ ...place, sealed: await seal(fact.value!, place) });
+  const fields = { ...(decodeCbor(fact.value!) as CborMap), ...(expiry && { expiry }) };
+  await owner.say({ ...place, sealed: await seal(encodeCbor(fields), place) });
   await all.spread();
   return { ...sites, agent, snapshot };
 }
@@ -125,6 +126,7 @@ test("a ticket for another site, an expired one, and one of another key open not
   const forged = ticketFor(one, helper, { siteId: owner.siteId });
   await isRefused(restores.open({ ticket: forged, readKeys }), "signature-invalid");
   assert.deepEqual([helpedBy(helper), events], [[], []]);
+  assert.ok(readKeys.flat().every((key) => key.every((byte) => byte === 0)));
 });
 
 test("read keys that open nothing are told, and so that it was tried", async () => {
@@ -134,6 +136,18 @@ test("read keys that open nothing are told, and so that it was tried", async () 
   await isRefused(restores.open({ ticket: ticketFor(owner, helper), readKeys }), "snapshot-unknown");
   assert.equal(helpedBy(helper).length, 1);
   assert.ok(readKeys[0]!.every((byte) => byte === 0));
+});
+
+test("a snapshot that somebody has let expire is there until it has gone", async () => {
+  const { owner, helper, agent, snapshot } = await toldOwner({ cause: "person", sinceMs: 1, dueHeldMs: 2 });
+  const { restores } = restoresAt(helper);
+  const readKeys = [Buffer.from(readKey().privateKey)];
+  const { restore } = await restores.open({ ticket: ticketFor(owner, helper), readKeys });
+  assert.deepEqual(
+    (await restore.snapshots(agent)).map(({ id }) => id),
+    [snapshot],
+  );
+  assert.ok((await restore.snapshot(agent, snapshot)).root);
 });
 
 test("it ends when its opener goes, when the site stops, and what is read then fails", async () => {
