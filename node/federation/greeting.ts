@@ -28,6 +28,9 @@ export interface GreetingComponents {
 }
 
 const MINUTE_MS = 60_000;
+/** Pauses grow while nobody listens: a machine whose site has left may say hello for ever. */
+const MOST_PAUSE_MS = 15 * MINUTE_MS;
+const PAUSE_GROWTH = 1.2;
 /** Sites that are told in one round. */
 const AT_ONCE_COUNT = 12;
 
@@ -56,25 +59,34 @@ export class Greeting {
     const { clock, rng, transport, membership, onEvent } = this.#components;
     const isFirst = this.#log.certificate.epoch === 1 && this.#log.certificate.chain.length === 0;
     try {
+      let pauseMs = MINUTE_MS;
       for (let isStart = true; ; isStart = false) {
         const isIn = isStart || membership.roster === undefined || transport.connected().length > 0;
-        if (!(isFirst && isIn)) await this.#round(signal);
-        await clock.sleep(MINUTE_MS * (0.5 + rng.fraction()), signal);
+        const knownCount = this.#knownBy.size;
+        const isHeard = (isFirst && isIn) || !(await this.#round(signal)) || this.#knownBy.size > knownCount;
+        pauseMs = isHeard ? MINUTE_MS : Math.min(PAUSE_GROWTH * pauseMs, MOST_PAUSE_MS);
+        await clock.sleep(pauseMs * (0.5 + rng.fraction()), signal);
       }
     } catch (error) {
       if (!signal.aborted) onEvent({ event: "fault", error });
     }
   }
 
-  /** All sites, until one of them knows this machine: what it says then spreads. Afterwards those that are connected. */
-  async #round(signal: AbortSignal): Promise<void> {
+  /**
+   * All sites, until one of them knows this machine: what it says then spreads. Afterwards those that are connected. Whether there was
+   * anybody to greet.
+   */
+  async #round(signal: AbortSignal): Promise<boolean> {
     const { transport, membership, rng } = this.#components;
     const all = this.#knownBy.size > 0 ? transport.connected() : this.#others();
     const waiting = all.filter((peer) => !this.#knownBy.has(peer) && membership.peerMayConnect(peer));
+    let hasGreeted = false;
     for (let count = 0; count < AT_ONCE_COUNT && waiting.length > 0; count++) {
       const [peer] = waiting.splice(Math.floor(rng.fraction() * waiting.length), 1);
       await this.#greet(peer!, signal);
+      hasGreeted = true;
     }
+    return hasGreeted;
   }
 
   #others(): PeerKey[] {

@@ -30,6 +30,8 @@ const CLOSELY_MS = 10 * MINUTE_MS;
 /** Of honest sites: an owner and two others. */
 const LEAST_PLACES_COUNT = 3;
 const QUIET_STEP_MS = 6 * HOUR_MS;
+/** Node's own. */
+const DEFAULT_STACK_COUNT = 10;
 
 export interface SimPrograms {
   readonly honest: StartProgram;
@@ -52,6 +54,8 @@ export interface SimOutcome {
 
 /** Nothing else may run in this process meanwhile. */
 export async function simulate(plan: SimPlan, programs: SimPrograms): Promise<SimOutcome> {
+  using stacks = new NoStacks();
+  void stacks;
   using remembered = new RememberedCrypto();
   using ban = new AmbientBan();
   using faults = new ProgramFaults();
@@ -67,6 +71,19 @@ export async function simulate(plan: SimPlan, programs: SimPrograms): Promise<Si
     failure = error instanceof InvariantViolation ? error : new InvariantViolation("unexpected", String(error), error);
   }
   return sim.outcome(failure);
+}
+
+/** Sites meet errors all the time; where each was made costs more than most of what they do. `--stack-trace-limit` brings stacks back. */
+class NoStacks implements Disposable {
+  readonly #limitCount = Error.stackTraceLimit;
+
+  constructor() {
+    if (this.#limitCount === DEFAULT_STACK_COUNT) Error.stackTraceLimit = 0;
+  }
+
+  [Symbol.dispose](): void {
+    Error.stackTraceLimit = this.#limitCount;
+  }
 }
 
 class FederationSim {

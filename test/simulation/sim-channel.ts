@@ -35,7 +35,8 @@ export class SimChannel implements Channel {
   #reader: (() => void) | undefined;
   /** Writers of the other end that wait for this one's reader. */
   #writers: (() => void)[] = [];
-  #failure: CostorError | undefined;
+  /** Its connection is lost. */
+  #isBroken = false;
   #isClosed = false;
   #isDeaf = false;
   /** Of a machine that has crashed: its code waits for ever. */
@@ -60,24 +61,24 @@ export class SimChannel implements Channel {
     const frame = wholeFrame(sent);
     if (frame.length > this.#init.maxFrameBytes)
       throw new CostorError("limit-exceeded", `a frame has at most ${this.#init.maxFrameBytes} bytes`);
-    if (this.#failure) throw this.#failure;
+    if (this.#isBroken) throw ended(this.peer);
     const other = this.#other;
     if (this.#isClosed || other.#isDeaf) throw ended(this.peer);
     this.#pass(frame);
-    while (other.#untakenBytes > WINDOW_BYTES && !this.#failure) {
+    while (other.#untakenBytes > WINDOW_BYTES && !this.#isBroken) {
       const { promise, resolve } = Promise.withResolvers<void>();
       other.#writers.push(resolve);
       await promise;
     }
     if (this.#isDead) await never();
-    if (this.#failure) throw this.#failure;
+    if (this.#isBroken) throw ended(this.peer);
   }
 
   async receive(signal?: AbortSignal): Promise<Uint8Array | undefined> {
     signal?.throwIfAborted();
-    while (this.#arrived.length === 0 && !this.#failure) await this.#arrival(signal);
+    while (this.#arrived.length === 0 && !this.#isBroken) await this.#arrival(signal);
     if (this.#isDead) await never();
-    if (this.#failure) throw this.#failure;
+    if (this.#isBroken) throw ended(this.peer);
     const item = this.#arrived[0];
     // The end stays the end, however often it is asked for.
     if (item === undefined) return undefined;
@@ -93,7 +94,7 @@ export class SimChannel implements Channel {
   }
 
   async close(): Promise<void> {
-    if (this.#isClosed || this.#failure) return;
+    if (this.#isClosed || this.#isBroken) return;
     this.#isClosed = true;
     this.#pass(undefined);
     this.#endIfDone();
@@ -125,8 +126,8 @@ export class SimChannel implements Channel {
   /** Ends this side, as when the connection is lost. */
   break(): void {
     // Who had all there is to have, and said all, misses nothing.
-    if (this.#failure || (this.#isClosed && this.#hasEnd)) return;
-    this.#failure = ended(this.peer);
+    if (this.#isBroken || (this.#isClosed && this.#hasEnd)) return;
+    this.#isBroken = true;
     this.#coming.length = 0;
     this.#arrived.length = 0;
     this.#untakenBytes = 0;
@@ -151,7 +152,7 @@ export class SimChannel implements Channel {
   }
 
   #arrive(): void {
-    if (this.#failure || this.#coming.length === 0) return;
+    if (this.#isBroken || this.#coming.length === 0) return;
     this.#arrived.push(this.#coming.shift());
     this.#reader?.();
     this.#endIfDone();
