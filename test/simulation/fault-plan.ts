@@ -65,6 +65,8 @@ export interface SimPlan {
   readonly faults: readonly Fault[];
   readonly hasLasting: boolean;
   readonly intensity: number;
+  /** Mean time between two backups of an agent; 0 for a single one, at the beginning. */
+  readonly backupEveryHours: number;
   /** Of all hostile sites; undefined when each has one of chance. */
   readonly vice: Vice | undefined;
   /** So long it goes on once all is in order. */

@@ -38,6 +38,14 @@ export interface SimPrograms {
   readonly hostile: (vice: Vice, onDeed: () => void) => StartProgram;
 }
 
+/** What a time has cost. */
+export interface DayCost {
+  readonly sentBytes: number;
+  readonly framesCount: number;
+  /** Of the real processor, with what the simulator takes. */
+  readonly usedMs: number;
+}
+
 export interface SimOutcome {
   readonly hash: string;
   readonly eventsCount: number;
@@ -47,6 +55,8 @@ export interface SimOutcome {
   readonly snapshotsCount: number;
   /** How long after the last fault all ledgers were equal, to the minute. */
   readonly equalAfterMs: number;
+  /** Of the last day before all came to an end, of all sites. */
+  readonly lastDay: DayCost;
   readonly failure: InvariantViolation | undefined;
   /** What happened last. */
   readonly lastLines: readonly string[];
@@ -97,7 +107,9 @@ class FederationSim {
   readonly #effects: FaultEffects;
   readonly #checkers: Checkers;
   readonly #struck = new Struck();
+  readonly #network: SimNetwork;
   #equalAfterMs = Infinity;
+  #lastDay: DayCost = { sentBytes: 0, framesCount: 0, usedMs: 0 };
 
   constructor(plan: SimPlan, programs: SimPrograms, faults: ProgramFaults) {
     this.#plan = plan;
@@ -120,6 +132,7 @@ class FederationSim {
         },
       },
     );
+    this.#network = network;
     network.line = { ...network.line, latencyMs: 20, jitterMs: 40 };
     const places = makePlaces(plan, rng.fork("places"));
     const viceOf = (number: number): Vice | undefined => plan.hostile.find((site) => site.number === number)?.vice;
@@ -151,7 +164,7 @@ class FederationSim {
     const honest = this.#sites.filter(({ number }) => viceOf(number) === undefined);
     this.#workload = new Workload(
       { ...shared, rng: rng.fork("workload") },
-      { agentsPerSiteCount: plan.sitesCount > 50 ? 1 : 2, snapshotEveryMs: 8 * HOUR_MS },
+      { agentsPerSiteCount: plan.sitesCount > 50 ? 1 : 2, snapshotEveryMs: plan.backupEveryHours * HOUR_MS },
     );
     const people = new People({
       ...{ ...shared, honest, rng: rng.fork("people"), onFault: (error) => faults.caught(error) },
@@ -190,11 +203,19 @@ class FederationSim {
     this.#workload.begin([...this.#honest.filter((site) => this.#founders.includes(site)), ...omitting]);
     this.#effects.arm(this.#plan.faults);
     const endMs = this.#plan.hoursCount * HOUR_MS;
+    let dayBegins = this.#spent();
     for (let atMs = HOUR_MS; atMs < endMs + HOUR_MS; atMs += HOUR_MS) {
+      if (atMs <= endMs - 23 * HOUR_MS) dayBegins = this.#spent();
       await this.#time.run(Math.min(atMs, endMs), afterEvent);
       await this.#askWhatIsSafe();
       this.#checkers.hourly();
     }
+    const spent = this.#spent();
+    this.#lastDay = {
+      sentBytes: spent.sentBytes - dayBegins.sentBytes,
+      framesCount: spent.framesCount - dayBegins.framesCount,
+      usedMs: spent.usedMs - dayBegins.usedMs,
+    };
     this.#workload.end();
     this.#effects.end();
     for (const site of this.#sites) if (site.hasBegun) void site.start();
@@ -221,9 +242,16 @@ class FederationSim {
       struck: this.#struck,
       snapshotsCount: this.#witness.acknowledgedCount,
       equalAfterMs: this.#equalAfterMs,
+      lastDay: this.#lastDay,
       failure,
       lastLines: this.#log.lastLines(),
     };
+  }
+
+  /** Since the beginning. */
+  #spent(): DayCost {
+    const { user, system } = process.cpuUsage();
+    return { ...this.#network.sent(), usedMs: (user + system) / 1000 };
   }
 
   async #askWhatIsSafe(): Promise<void> {

@@ -24,6 +24,8 @@ interface Kept {
 
 /** The facts of one kind. */
 interface Facts {
+  /** Keys that were there, and are not any more or were not for a while. */
+  readonly removed: string[];
   readonly values: Map<string, Buffer>;
   /** In the order of the keys' bytes; undefined until somebody asks for it. */
   sorted: string[] | undefined;
@@ -74,7 +76,8 @@ export class SimDisk {
     for (const [id, senders] of this.#claims) copy.#claims.set(id, new Set(senders));
     for (const [site, kept] of this.#keeps) copy.#keeps.set(site, { ...kept, ids: new Set(kept.ids) });
     for (const [id, count] of this.#keepersCounts) copy.#keepersCounts.set(id, count);
-    for (const [kind, { values }] of this.#facts) copy.#facts.set(kind, { values: new Map(values), sorted: undefined });
+    for (const [kind, { values }] of this.#facts)
+      copy.#facts.set(kind, { values: new Map(values), sorted: undefined, removed: [] });
     copy.usedBytes = this.usedBytes;
     copy.#primesBytes = this.#primesBytes;
     return copy;
@@ -247,13 +250,14 @@ export class SimDisk {
 
   setFact({ kind, key, value }: Fact): void {
     let facts = this.#facts.get(kind);
-    if (!facts) this.#facts.set(kind, (facts = { values: new Map(), sorted: undefined }));
+    if (!facts) this.#facts.set(kind, (facts = { values: new Map(), sorted: undefined, removed: [] }));
     const { values, sorted } = facts;
     const place = placeOf(key);
     const former = values.get(place);
     this.usedBytes += (value?.length ?? 0) - (former?.length ?? 0);
     if (sorted && former === undefined && value !== undefined) sorted.splice(firstFrom(sorted, place), 0, place);
     if (sorted && former !== undefined && value === undefined) sorted.splice(firstFrom(sorted, place), 1);
+    if (value === undefined && former !== undefined) facts.removed.push(key);
     if (value === undefined) values.delete(place);
     // What ledgers hand over nobody changes, and hundreds of sites hand over the same.
     else values.set(place, kind === "ledger" ? (value as Buffer) : Buffer.from(value));
@@ -269,6 +273,11 @@ export class SimDisk {
       key: keyAt(place),
       value: this.#facts.get(kind)!.values.get(place)!,
     }));
+  }
+
+  /** All that were ever taken away. */
+  removedKeys(kind: string): readonly string[] {
+    return this.#facts.get(kind)?.removed ?? [];
   }
 
   factKeys(kind: string, prefix = ""): string[] {

@@ -142,6 +142,15 @@ export class SimNetwork {
     return traffic;
   }
 
+  /** Of all sites, whatever became of it. */
+  sent(): { sentBytes: number; framesCount: number } {
+    const all = [...this.#traffic.values()].flatMap((protocols) => [...protocols.values()]);
+    return {
+      sentBytes: all.reduce((sum, { sentBytes }) => sum + sentBytes, 0),
+      framesCount: all.reduce((sum, { framesCount }) => sum + framesCount, 0),
+    };
+  }
+
   enter(peers: SimPeers): void {
     assertInvariant(!this.#up.has(peers.self), "a machine is on the net once", { self: peers.self });
     this.#up.set(peers.self, peers);

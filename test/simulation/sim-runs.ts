@@ -25,23 +25,26 @@ export interface RunInit {
   readonly intensity?: number;
   /** So long it goes on once all is in order: none when it is left out. */
   readonly quietDaysCount?: number;
+  /** As in a plan; 8 when it is left out. */
+  readonly backupEveryHours?: number;
   /** By their numbers: the others do not strike. */
   readonly onlyFaults?: readonly number[];
 }
 
 const HOUR_MS = 3600_000;
 const NEWCOMERS_COUNT = 2;
+const BACKUP_EVERY_HOURS = 8;
 /** More than the lock. */
 const BACKDATED_MS = 60 * 24 * HOUR_MS;
 
 export function makePlan(init: RunInit): SimPlan {
   const { seed, sitesCount, hoursCount, hostileCount = 0, hasLasting = true, intensity = 1, vice, onlyFaults } = init;
-  const { quietDaysCount = 0 } = init;
+  const { quietDaysCount = 0, backupEveryHours = BACKUP_EVERY_HOURS } = init;
   const rng = new SeededRng(String(seed));
   const faults = planFaults(rng.fork("faults"), { sitesCount, hoursCount, hasLasting, intensity });
   const numbers = Array.from({ length: sitesCount }, (_, number) => number);
   return {
-    ...{ seed, sitesCount, hoursCount, hasLasting, intensity, vice, quietDaysCount },
+    ...{ seed, sitesCount, hoursCount, hasLasting, intensity, vice, quietDaysCount, backupEveryHours },
     faults: onlyFaults ? onlyFaults.flatMap((number) => faults[number] ?? []) : faults,
     newcomersCount: hasLasting && sitesCount <= MOST_GROWN_COUNT ? NEWCOMERS_COUNT : 0,
     hostile: rng
@@ -71,7 +74,18 @@ export function makeHealingPlan(seed: number, sitesCount: number): SimPlan {
 
 /** The command that repeats a plan. */
 export function replayCommand(
-  { seed, sitesCount, hoursCount, faults, hostile, vice, hasLasting, intensity, quietDaysCount }: SimPlan,
+  {
+    seed,
+    sitesCount,
+    hoursCount,
+    faults,
+    hostile,
+    vice,
+    hasLasting,
+    intensity,
+    quietDaysCount,
+    backupEveryHours,
+  }: SimPlan,
   program: ProgramName,
 ): string {
   const numbers = faults.map(numberOf).join() || "none";
@@ -81,6 +95,7 @@ export function replayCommand(
     hours: hoursCount,
     hostile: hostile.length,
     program,
+    "backup-every": backupEveryHours,
     only: numbers,
   };
   const words = Object.entries(options).map(([name, value]) => `--${name} ${value}`);

@@ -4,7 +4,7 @@
  */
 import { Command, Option, InvalidArgumentError } from "commander";
 import { type SimPlan, type Vice, vices } from "./fault-plan.ts";
-import type { SimOutcome } from "./federation-sim.ts";
+import type { DayCost, SimOutcome } from "./federation-sim.ts";
 import { shrink } from "./shrink.ts";
 import type { ToldSeed } from "./sim-soak.ts";
 import { Struck } from "./struck.ts";
@@ -20,6 +20,9 @@ import {
 } from "./sim-runs.ts";
 
 const SHRINK_RUNS_COUNT = 200;
+/** In three nights everything has found its place. */
+const IDLE_HOURS_COUNT = 96;
+const HOURS_COUNT = 48;
 const DAY_MS = 24 * 3600 * 1000;
 const MINUTE_MS = 60 * 1000;
 /** Of the processor, so that what else the machine does counts for nothing. */
@@ -40,11 +43,21 @@ const options = new Command("sim")
   .option("--seed <number>", "the first seed", parseCount, 1)
   .option("--seeds <count>", "how many seeds, one after the other", parseCount, 1)
   .option("--sites <count>", "sites of the federation", parseCount, 5)
-  .option("--hours <count>", "simulated hours under faults", parseCount, 48)
+  .option("--hours <count>", "simulated hours under faults; 48 when it is left out", parseCount)
   .option("--hostile <count>", "sites among them that lie", parseCount, 0)
   .addOption(new Option("--vice <name>", "what hostile sites do; of chance when it is left out").choices(vices))
   .option("--intensity <factor>", "how many times as many faults", parseCount, 1)
   .option("--quiet-days <count>", "days that it goes on once all is in order", parseCount, 0)
+  .option(
+    "--backup-every <hours>",
+    "between two backups of an agent, of which a site has two; 0: one at the beginning",
+    parseCount,
+    8,
+  )
+  .option(
+    "--idle",
+    "neither backups after the first nor faults, and what the last day costs; 96 hours when they are left out",
+  )
   .option("--no-lasting", "without what a federation has to live with: copies of machines, sites that join and leave")
   .addOption(new Option("--program <name>", "what the sites run").choices(Object.keys(programs)).default("federation"))
   .option("--only <numbers>", "faults of the plan that strike, by their numbers, or none", parseNumbers)
@@ -57,10 +70,12 @@ const options = new Command("sim")
     seed: number;
     seeds: number;
     sites: number;
-    hours: number;
+    hours?: number;
     hostile: number;
     vice?: Vice;
     lasting: boolean;
+    backupEvery: number;
+    idle?: boolean;
     intensity: number;
     quietDays: number;
     program: ProgramName;
@@ -84,8 +99,9 @@ for (let seed = options.seed; seed < options.seed + options.seeds; seed++) {
     seed,
     intensity: options.intensity,
     sitesCount: options.sites,
-    hoursCount: options.hours,
+    hoursCount: options.hours ?? (options.idle ? IDLE_HOURS_COUNT : HOURS_COUNT),
     hostileCount: options.hostile,
+    backupEveryHours: options.idle ? 0 : options.backupEvery,
   };
   const plan = makePlan({
     ...(options.mixed ? mixedInit(seed) : given),
@@ -93,6 +109,7 @@ for (let seed = options.seed; seed < options.seed + options.seeds; seed++) {
     quietDaysCount: options.quietDays,
     ...(options.vice && { vice: options.vice }),
     ...(options.only && { onlyFaults: options.only }),
+    ...(options.idle && { onlyFaults: [] }),
   });
   const startMs = processorMs();
   const outcome = await run(plan);
@@ -102,6 +119,7 @@ for (let seed = options.seed; seed < options.seed + options.seeds; seed++) {
     continue;
   }
   note(seed, outcome, usedMs);
+  if (options.idle) say(`  the last day, a site: ${costText(outcome.lastDay, plan.sitesCount)}`);
   if (!outcome.failure) continue;
   total.failedCount++;
   say(`  ${outcome.failure.message}\n  again: ${replayCommand(plan, program)}`);
@@ -136,6 +154,11 @@ function note(seed: number, outcome: SimOutcome, usedMs: number): void {
 
 function daysPerMinute(simulatedMs: number, usedMs: number): string {
   return (simulatedMs / DAY_MS / (usedMs / MINUTE_MS)).toFixed(0);
+}
+
+function costText({ sentBytes, framesCount, usedMs }: DayCost, sitesCount: number): string {
+  const [kilobytes, frames, processorMs] = [sentBytes / 1000, framesCount, usedMs].map((sum) => sum / sitesCount);
+  return `${kilobytes!.toFixed(0)} kB sent, in ${frames!.toFixed(0)} frames; ${processorMs!.toFixed(0)} ms of processor time`;
 }
 
 const { never } = total.struck;

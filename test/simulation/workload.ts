@@ -24,13 +24,14 @@ export interface SimSnapshot {
 
 export interface WorkloadInit {
   readonly agentsPerSiteCount: number;
-  /** Mean time between two snapshots of an agent. */
+  /** Mean time between two snapshots of an agent; 0 for a single one, within the first hour. */
   readonly snapshotEveryMs: number;
 }
 
 /** Of the snapshots of an agent so many stay, and then now and then the oldest goes. */
 const STAYING_COUNT = 2;
 const EXPIRING_RATIO = 0.7;
+const HOUR_MS = 3600 * 1000;
 const NEW_PRIMES_COUNT = 8;
 const OLD_PRIMES_COUNT = 40;
 const SHARED_PRIMES_COUNT = 30;
@@ -71,10 +72,12 @@ export class Workload {
   }
 
   #wait(site: SimSite, rng: SeededRng, agent: AgentId, old: StoredPrime[]): void {
-    this.#components.time.after(rng.waitMs(this.#init.snapshotEveryMs), () => {
+    const { snapshotEveryMs } = this.#init;
+    const isOnce = snapshotEveryMs === 0;
+    this.#components.time.after(isOnce ? rng.between(0, HOUR_MS) : rng.waitMs(snapshotEveryMs), () => {
       if (this.#isOver) return;
       void this.#backUp(site, rng, agent, old).then(() => this.#expire(site, rng, agent));
-      this.#wait(site, rng, agent, old);
+      if (!isOnce) this.#wait(site, rng, agent, old);
     });
   }
 
