@@ -16,9 +16,9 @@ export async function kitFederationOf(data: string): Promise<KitFederation | und
       name,
       members: others.map((member) => ({
         name: member.name,
-        addresses: member.addresses.map((address) =>
-          member.peer === undefined ? address : memberAddress(address, member.peer),
-        ),
+        addresses: member.addresses
+          .filter(isDirect)
+          .map((address) => (member.peer === undefined ? address : memberAddress(address, member.peer))),
       })),
     };
   } catch (error) {
@@ -26,6 +26,9 @@ export async function kitFederationOf(data: string): Promise<KitFederation | und
     throw error;
   }
 }
+
+/** A relay may be the very site that is gone. */
+const isDirect = (address: string): boolean => !address.includes("/p2p-circuit");
 
 /** The multihash `identity` of the protobuf of an Ed25519 key, in base 58. */
 export const peerIdText = (peer: PeerKey): string =>
