@@ -5,7 +5,6 @@
 import assert from "node:assert/strict";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { SnapshotId } from "#protocol/ids.ts";
-import { createMemoryStore } from "#test/support/memory-store.ts";
 import { suite } from "#test/support/suite.ts";
 import { DAY_MS, RetainedSite } from "./retained-site.ts";
 
