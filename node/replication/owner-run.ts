@@ -138,8 +138,7 @@ export class OwnerRun {
       if (lacking.size > 0) return { slice, end: "lacking", lacking: [...lacking] };
       const answer = await this.#holder.ask({ kind: "finish", entry, extras: idsToBytes(extras) });
       if (answer.kind === "differs") continue;
-      // A newer live set was signed meanwhile: the next run brings it.
-      if (answer.kind === "refused") return { slice, end: "refused", refusal: refusalError(answer) };
+      // Who refuses this ends the run: it may not write, or a newer live set was signed meanwhile, which the next run brings.
       expectAnswer(answer, "received");
       return { slice, end: "received" };
     }

@@ -130,7 +130,9 @@ class FederationProgram implements SiteProgram {
 
   async expire({ id, agent }: SimSnapshot, unreached: () => readonly PrimeId[]): Promise<void> {
     const { store, identity } = this.#machine;
-    await store.appendFacts([{ kind: "snapshot", key: `${agent}/${id}`, value: undefined }]);
+    const key = `${agent}/${id}`;
+    await this.#federation.parts.siteStatements.withdrawSnapshots([key]);
+    await store.appendFacts([{ kind: "snapshot", key, value: undefined }]);
     await store.release(identity.siteId, unreached());
     this.#federation.parts.own.received(this.#newest.number);
     void this.#federation.siteChanged();
