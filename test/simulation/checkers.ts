@@ -133,7 +133,15 @@ export class Checkers {
       for (const key of disk.factKeys("snapshot")) {
         if (this.#isSeen(disk, key)) continue;
         const snapshot = witness.begunSnapshots.get(parseSnapshotId(key.slice(key.indexOf("/") + 1)));
-        const missing = snapshot?.primes.find(({ id }) => !disk.primes.has(id) && !witness.isDamaged(disk, id));
+        // Of what a former machine had, only what others have can be here.
+        const isHad = (id: PrimeId): boolean =>
+          witness.promised.get(snapshot!.id)?.disk === disk ||
+          honest.some(
+            (other) => other.disk !== disk && other.disk.hasKept(identity.siteId, id) && isSound(other.disk, id),
+          );
+        const missing = snapshot?.primes.find(
+          ({ id }) => !disk.primes.has(id) && !witness.isDamaged(disk, id) && isHad(id),
+        );
         if (!snapshot || missing)
           throw new InvariantViolation("I4-partial", `${name} shows snapshot ${key} without ${missing?.id}`);
       }

@@ -174,7 +174,10 @@ class FederationProgram implements SiteProgram {
     const { membership, ownLog } = this.#federation.parts;
     if (membership.roster === undefined) return "is in no federation";
     // From here on it is for people to say which machine is the site.
-    if (ownLog.suspicion !== undefined) return undefined;
+    if (ownLog.suspicion !== undefined) {
+      this.#signs = false;
+      return undefined;
+    }
     const untoldCount = (await countOf("snapshot")) - (await countOf("published", "snapshot/"));
     if (untoldCount > 0) return `has not told the ledger of ${untoldCount} snapshots`;
     const safeNumber = (await this.#safeNumber()) ?? Infinity;

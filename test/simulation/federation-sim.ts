@@ -258,6 +258,7 @@ class FederationSim {
     this.#checkers.noteKeepers();
     for (const { program } of this.#honest)
       for (const id of (await program?.safeSnapshots()) ?? []) {
+        if (this.#witness.isBroken(id)) continue;
         const promised = this.#witness.saidSafe(id);
         if (promised) this.#checkers.saidSafe(promised.site, promised.snapshot);
       }

@@ -76,6 +76,13 @@ export class Witness {
     return this.#keepers.get(`${owner} ${id}`) ?? new Set();
   }
 
+  /** Of a former machine, and not all of it could be had again: a site finds that out by its trees, which are not simulated. */
+  isBroken(id: SnapshotId): boolean {
+    const { site, disk, snapshot } = this.promised.get(id) ?? {};
+    if (site === undefined || site.disk === disk) return false;
+    return snapshot!.primes.some((prime) => !site.disk.hasKept(site.identity.siteId, prime.id));
+  }
+
   /** A site says that a snapshot is safe, in the meaning of docs/specs/replication.md. What was promised, when it says so first. */
   saidSafe(id: SnapshotId): Promised | undefined {
     const promised = this.promised.get(id);
