@@ -65,4 +65,15 @@ export const failedSeeds: readonly FailedSeed[] = [
     program: "federation",
     reason: "a holder with rotten bits, found by an audit before it knew of them, was drawn by nobody for thirty days",
   },
+  {
+    ...mixedInit(2028),
+    program: "federation",
+    reason:
+      "a holder that could not write refused a slice at its end, and the owner met only a channel that had ended, night after night",
+  },
+  {
+    ...mixedInit(1041),
+    program: "federation",
+    reason: "a guest was left alone when its inviter was expelled before it was a member",
+  },
 ];

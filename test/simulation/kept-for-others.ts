@@ -59,7 +59,8 @@ export class KeptForOthers {
   /** The newest live set of a slice, where it has come, has ended all notes of what it has not left out. */
   afterAll(): void {
     const { honest, witness } = this.#world;
-    for (const owner of honest.filter(({ program }) => program?.signs === true)) {
+    // What another machine has signed in its place counts for a site too, and trees, which would tell, are not simulated.
+    for (const owner of honest.filter(({ program, isCloned }) => program?.signs === true && !isCloned)) {
       const { siteId } = owner.identity;
       const live = witness.liveOf(siteId);
       for (const { name, disk, identity, program } of honest)

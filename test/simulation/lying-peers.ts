@@ -6,6 +6,10 @@ import type { SeededRng } from "./seeded-rng.ts";
 import { wholeFrame } from "#test/support/whole-frame.ts";
 
 const LIE_RATIO = 0.1;
+/** Of primes that are sent or given back: there are few of them. */
+const DATA_LIE_RATIO = 0.3;
+/** docs/specs/replication.md, A run. */
+const BATCH_BYTE = 0xff;
 const REMEMBERED_COUNT = 50;
 
 export class LyingPeers implements Transport {
@@ -92,6 +96,12 @@ export class LyingPeers implements Transport {
   #lies(truth: Uint8Array): Uint8Array[] {
     const rng = this.#rng;
     this.#remember(truth);
+    if (truth[0] === BATCH_BYTE && rng.happens(DATA_LIE_RATIO)) {
+      this.#onLie();
+      const wrong = Buffer.from(truth);
+      wrong[wrong.length - 1]! ^= 1;
+      return [wrong];
+    }
     if (!rng.happens(LIE_RATIO)) return [truth];
     this.#onLie();
     const lie = Buffer.from(truth);

@@ -245,4 +245,19 @@ test("a machine of a new epoch signs in its own log what the former one has sign
   }
 });
 
+test("a holder that may not write, and is told of what was left out, is known to hold no more", async () => {
+  const { all, owner, holders, program } = await federationOf("one", "two", "three");
+  const ids = await owner.backUp("first", 60);
+  await program.turn();
+  await all.spread();
+  await owner.expire(ids.slice(0, 30));
+  owner.clock.pass(2 * 3_600_000);
+  const [holder] = holders;
+  holder!.hasWriteFailure = true;
+  await program.turn();
+  const failed = program.events.find((event) => event.event === "run-failed" && event.holder === holder!.siteId);
+  assert.ok(failed?.event === "run-failed" && isCostorError(failed.error, "ledger-refused"));
+  assert.ok(program.refusals.refuses(holder!.siteId));
+});
+
 test.run();
