@@ -110,6 +110,7 @@ class FederationSim {
   readonly #network: SimNetwork;
   #equalAfterMs = Infinity;
   #lastDay: DayCost = { sentBytes: 0, framesCount: 0, usedMs: 0 };
+  #violation: unknown;
 
   constructor(plan: SimPlan, programs: SimPrograms, faults: ProgramFaults) {
     this.#plan = plan;
@@ -150,7 +151,7 @@ class FederationSim {
         onFault,
         onStarting: (site: SimSite): void => this.#checkers.starting(site),
         onStarted: (site: SimSite): void => this.#introduce(site),
-        onHearing: (site: SimSite): void => this.#checkers.hearing(site),
+        onHearing: (site: SimSite): void => this.#hearing(site),
       };
       const disk = { capacityBytes: 2 ** 30, writeMs: 5 };
       return new SimSite(components, { number, seed: plan.seed, disk, place: places[number]! });
@@ -194,13 +195,26 @@ class FederationSim {
     return this.#sites.slice(0, this.#plan.sitesCount);
   }
 
-  async run(afterEvent: () => void): Promise<void> {
+  /** In the midst of an event, in which nothing may be thrown. */
+  #hearing(site: SimSite): void {
+    try {
+      this.#checkers.hearing(site);
+    } catch (error) {
+      this.#violation ??= error;
+    }
+  }
+
+  async run(checkProgram: () => void): Promise<void> {
+    const afterEvent = (): void => {
+      checkProgram();
+      if (this.#violation !== undefined) throw this.#violation;
+    };
     for (const site of this.#founders) void site.start();
-    // Of what a site leaves out others have to take care too.
-    const omitting = this.#plan.hostile
-      .filter(({ vice }) => vice === "omits")
+    // Of what a site leaves out others have to take care too, and of what it sends.
+    const sending = this.#plan.hostile
+      .filter(({ vice }) => vice === "omits" || vice === "lies")
       .map(({ number }) => this.#sites[number]!);
-    this.#workload.begin([...this.#honest.filter((site) => this.#founders.includes(site)), ...omitting]);
+    this.#workload.begin([...this.#honest.filter((site) => this.#founders.includes(site)), ...sending]);
     this.#effects.arm(this.#plan.faults);
     const endMs = this.#plan.hoursCount * HOUR_MS;
     let dayBegins = this.#spent();

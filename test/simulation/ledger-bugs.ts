@@ -146,7 +146,7 @@ export const ledgerBugs: readonly ProductBug[] = [
       },
     ],
     invariants: ["I1-places"],
-    seed: 1,
+    seed: 8,
     words: plain,
   },
   {
@@ -159,7 +159,7 @@ export const ledgerBugs: readonly ProductBug[] = [
       },
     ],
     invariants: ["I3-unasked"],
-    seed: 1,
+    seed: 6,
     words: ["--sites", "5", "--hours", "12", "--intensity", "3"],
   },
   {
