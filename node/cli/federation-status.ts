@@ -52,6 +52,11 @@ function auditText({ isReached, askedCount, wrongCount, silentCount }: AuditedHo
   return silentCount > 0 ? `${formatCount(silentCount)} without an answer` : "has all that was asked for";
 }
 
+function comingBackText({ count, lackingCount, doneAtMs }: NonNullable<FederationStatus["comesBack"]>): string {
+  const until = doneAtMs === undefined ? "" : `, all of it about ${formatMinute(doneAtMs)} (UTC)`;
+  return `Coming back from other sites: ${formatCount(count - lackingCount)} of ${formatCountOf(count, "prime")} are here${until}`;
+}
+
 function printStatus(status: FederationStatus): void {
   const { snapshots } = status;
   printLine(
@@ -63,6 +68,7 @@ function printStatus(status: FederationStatus): void {
       ? `Snapshots: ${formatCount(snapshots.storedCount)} stored, all safe: each is held at two other sites`
       : `Snapshots: ${formatCount(snapshots.storedCount)} stored, ${formatCount(snapshots.safeCount)} safe (at two other sites), ${formatCount(snapshots.onceCount)} at one or more`,
   );
+  if (status.comesBack !== undefined) printLine(comingBackText(status.comesBack));
   if (snapshots.unsafeSinceMs !== undefined)
     printLine(
       `Not safe yet: since ${formatMinute(snapshots.unsafeSinceMs)} (UTC); ${formatBytes(status.behindBytes)} are to be sent${status.doneAtMs === undefined ? "" : `, until about ${formatMinute(status.doneAtMs)}`}`,

@@ -16,14 +16,14 @@ import { kitReminderOnce } from "./kit-text.ts";
 import { addRetentionCommands } from "./retention-commands.ts";
 import { addScrubCommand, scrubLines } from "./scrub-command.ts";
 import { callOn } from "./site-access.ts";
-import { addRecoverCommand } from "./recover.ts";
+import { addRecoverCommands } from "./recover.ts";
 import { addSnapshotCommands } from "./snapshot-commands.ts";
 import { addStartCommand } from "./start.ts";
 
 export function addSiteCommands(program: Command): Command {
   const site = program.command("site").description("run and look after a site");
   addStartCommand(site);
-  addRecoverCommand(site);
+  addRecoverCommands(site);
   addEnrolCommands(site);
   addKitCommands(site);
   addStoreCommands(site);

@@ -1,10 +1,12 @@
-/** `costor site recover`: its options. */
+/** `costor site recover` and `costor site adopt`: their options. */
 import type { Command } from "commander";
+import type { AdoptOptions } from "./adopting-site.ts";
+import { onData } from "./data-command.ts";
 import { addKitOptions } from "./kit-input.ts";
 import type { RecoverOptions } from "./recovering-site.ts";
 import { addServingOptions } from "./start.ts";
 
-export function addRecoverCommand(site: Command): void {
+export function addRecoverCommands(site: Command): void {
   addKitOptions(
     addServingOptions(
       site
@@ -14,12 +16,27 @@ export function addRecoverCommand(site: Command): void {
         ),
     ),
   )
-    .option(
-      "--member <address...>",
-      "where another site is, when the kit does not tell or tells it no more: there, costor federation members --addresses",
-    )
+    .option(...memberOption)
     .action(async (options: RecoverOptions) => {
       const { recoverSite } = await import("./recovering-site.ts");
       await recoverSite(options);
     });
+  addKitOptions(
+    onData(
+      site,
+      "adopt",
+      "make this machine the site, with its recovery kit, when another one acts as it or may: a copy, an older disk, the one before a recovery",
+    ),
+  )
+    .option(...memberOption)
+    .option("--log-level <level>", "trace, debug, info, warn, error or silent", "warn")
+    .action(async (options: AdoptOptions) => {
+      const { adoptSite } = await import("./adopting-site.ts");
+      await adoptSite(options);
+    });
 }
+
+const memberOption = [
+  "--member <address...>",
+  "where another site is, when the kit does not tell or tells it no more: there, costor federation members --addresses",
+] as const;

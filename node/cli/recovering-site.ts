@@ -11,7 +11,7 @@ import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import type { Log } from "#ledger/entry.ts";
-import { type MemberAddress, openEpoch } from "#node/federation/epoch-opening.ts";
+import { openEpoch } from "#node/federation/epoch-opening.ts";
 import { type Recovered, recoverRecords } from "#node/federation/recovered-records.ts";
 import type { Transport } from "#node/federation/transport.ts";
 import { makeCa } from "#node/site/certificates.ts";
@@ -20,22 +20,19 @@ import { siteDirectoryOf } from "#node/site/identity.ts";
 import { makeKitCheck } from "#node/site/kit-check.ts";
 import { openServedStore } from "#node/site/site-store.ts";
 import { systemClock } from "#node/site/system-clock.ts";
-import { CostorError, isCostorError } from "#protocol/errors.ts";
+import { CostorError } from "#protocol/errors.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
-import type { PeerKey } from "#protocol/ids.ts";
 import { deriveReadKey, deriveRecoveryKey, deriveSiteScopeSecret } from "#protocol/keys.ts";
 import { wordsOfKitRoot } from "#protocol/kit-words.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import { formatBytes, formatCountOf } from "#terminal/quantities.ts";
-import { parseMemberAddress } from "./kit-federation.ts";
 import { type GivenKit, readGivenKit } from "./kit-input.ts";
 import { createLog } from "./log.ts";
+import { type GivenMembers, membersOf, tellAsked } from "./member-addresses.ts";
 import { type StartOptions, runSite } from "./running-site.ts";
 
-export interface RecoverOptions extends StartOptions {
-  /** Multiaddrs of other sites' machines with their PeerIds. */
-  readonly member?: readonly string[];
+export interface RecoverOptions extends StartOptions, GivenMembers {
   readonly share?: readonly string[] | true;
 }
 
@@ -71,20 +68,13 @@ async function becomeSite(dataDirectory: string, kit: GivenKit, options: Recover
   );
   const recovery = deriveRecoveryKey(kit.kitRoot);
   const peerSeed = randomBytes(32);
-  const say = (text: string): void => void process.stderr.write(`${text}\n`);
   const makeTransport: Parameters<typeof openEpoch>[0]["makeTransport"] = async (doorkeeper): Promise<Transport> => {
     const { Libp2pPeers } = await import("#node/peers/libp2p-peers.ts");
     return stack.use(await Libp2pPeers.create({ log, ...doorkeeper }, { peerSeed, listen: [], mdns: false }));
   };
-  const onAsked = ({ addresses }: MemberAddress, error: unknown): void =>
-    say(
-      isCostorError(error)
-        ? `The site at ${addresses.join(", ")} does not help: ${error.message}`
-        : `The site at ${addresses.join(", ")} knows this one.`,
-    );
-  say(`Asking ${formatCountOf(members.length, "other site")} …`);
+  process.stderr.write(`Asking ${formatCountOf(members.length, "other site")} …\n`);
   const { log: epoch, ledger } = await openEpoch(
-    { store, clock: systemClock, makeTransport, onAsked },
+    { store, clock: systemClock, makeTransport, onAsked: tellAsked },
     { recovery, peerSeed, members, federationId: kit.federation?.federationId, signal },
   );
   passFailpoint("recover.known");
@@ -149,21 +139,3 @@ function tell(recovered: Recovered, epoch: number, freeBytes: number, json: bool
   if (!hasAuthority)
     printLine("The site's certificate authority is not in the ledger: its machines have to be enrolled again.");
 }
-
-/** Those that are given, then those of the kit; one machine may have several addresses. Throws `bad-usage`. */
-function membersOf(kit: GivenKit, given: readonly string[]): MemberAddress[] {
-  const texts = [...given, ...(kit.federation?.members.flatMap(({ addresses }) => addresses.filter(hasPeerId)) ?? [])];
-  const byPeer = new Map<PeerKey, string[]>();
-  for (const text of texts) {
-    const { peer, address } = parseMemberAddress(text);
-    byPeer.set(peer, [...(byPeer.get(peer) ?? []), address]);
-  }
-  if (byPeer.size === 0)
-    throw new CostorError(
-      "bad-usage",
-      "no other site is known: the kit names none, so give one with --member; there, costor federation members --addresses shows it",
-    );
-  return [...byPeer].map(([peer, addresses]) => ({ peer, addresses: [...new Set(addresses)] }));
-}
-
-const hasPeerId = (address: string): boolean => address.includes("/p2p/");

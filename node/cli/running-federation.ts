@@ -34,6 +34,8 @@ export interface RunningFederation extends AsyncDisposable {
   /** Tells the other sites, if there are any. */
   tellDrill(result: DrillResult): Promise<void>;
   readonly forRetention: Pick<RetentionComponents, "heldClock" | "timeZone" | "doubt" | "withdraw">;
+  /** For {@link FacadeComponents.isSuperseded}. */
+  isSuperseded(): boolean;
   /** For {@link FacadeComponents.copiesOf}. */
   copiesOf(receivedMs: number): { readonly count: number; readonly isSafe: boolean } | undefined;
   /** As `Replication.damageFound`. */
@@ -72,14 +74,14 @@ export async function startFederation(
         take: async (place, value) => {
           if (place.kind !== "state") await site.regain(place.kind, keyOfPlace(place), value);
         },
-        settle: (snapshotsNumber) => site.regainedSnapshots.settle(snapshotsNumber),
+        settle: (isWhole) => site.regainedSnapshots.settle(isWhole),
         fetchFirst: site.fetchFirst,
       },
       onEvent: (event) => told.tell(event),
     },
     { siteName, epochCertificate, ...site.machine },
   );
-  const { own, copies, membership, replication } = federation.parts;
+  const { own, copies, membership, ownLog, replication } = federation.parts;
   site.primes.fetchBy((ids) => replication.wanted.fetch(ids));
   own.received(site.receivedMs());
   site.changes.onChange((change) => {
@@ -117,6 +119,7 @@ export async function startFederation(
       withdraw: (keys) => federation.parts.siteStatements.withdrawSnapshots(keys),
     },
     damageFound: () => federation.parts.replication.damageFound(),
+    isSuperseded: () => ownLog.suspicion === "newer-log",
     copiesOf: (receivedMs) => (membership.roster === undefined ? undefined : copies.of(receivedMs)),
     [Symbol.asyncDispose]: stop,
   };

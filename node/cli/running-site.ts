@@ -73,7 +73,12 @@ export async function runSite(options: StartOptions): Promise<void> {
   const hostsFor = (port: number) => reachableAddresses({ host: listen.host, port }, options.address ?? []);
   const credentials = await site.credentials(hostsFor(listen.port).map(({ host }) => host));
   const running = stack.use(await startFederation({ site, log }, options));
-  const facade = stack.use(await startFacade({ site, log, copiesOf: running.copiesOf }, { ...listen, credentials }));
+  const facade = stack.use(
+    await startFacade(
+      { site, log, copiesOf: running.copiesOf, isSuperseded: running.isSuperseded },
+      { ...listen, credentials },
+    ),
+  );
   const addresses = hostsFor(facade.address.port).map(formatAddress);
   await site.announce(addresses);
   const { drills } = stack.use(await startDrills({ site, log, federation: running }, { dataDirectory }));

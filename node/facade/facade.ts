@@ -10,7 +10,7 @@ import type { AddressInfo, Socket } from "node:net";
 import type { ServerCredentials } from "#node/site/leaf.ts";
 import type { Site } from "#node/site/site.ts";
 import { CostorError } from "#protocol/errors.ts";
-import { contentTypes } from "#protocol/http.ts";
+import { contentTypes, paths } from "#protocol/http.ts";
 import { limits } from "#protocol/limits.ts";
 import { type CopiesOf, addAgentRoutes } from "./agent-routes.ts";
 import { authenticate, makeFailureCounter } from "./authentication.ts";
@@ -28,6 +28,8 @@ export interface FacadeComponents {
   readonly site: Site;
   /** Left out where there is no federation. */
   readonly copiesOf?: CopiesOf;
+  /** Whether another machine has taken the site's place: what is backed up here would be nowhere else. */
+  readonly isSuperseded?: () => boolean;
   readonly log: FastifyBaseLogger;
 }
 
@@ -64,7 +66,7 @@ export interface Facade extends AsyncDisposable {
 
 /** Listens when it returns. Throws `listen-failed`. Disposing it answers what is under way and closes every connection. */
 export async function startFacade(components: FacadeComponents, init: FacadeInit): Promise<Facade> {
-  const { site, log, copiesOf = () => undefined } = components;
+  const { site, log, copiesOf = () => undefined, isSuperseded = () => false } = components;
   const patience = init.patience ?? usualPatience;
   const https = {
     ...tlsOptions(init.credentials),
@@ -87,7 +89,11 @@ export async function startFacade(components: FacadeComponents, init: FacadeInit
     clientErrorHandler: answerBrokenRequest,
   });
   capConnections(server.server);
-  await addRoutes(server as unknown as FastifyInstance, { site, copiesOf }, new BodyReader(patience.bodyWatchMs));
+  await addRoutes(
+    server as unknown as FastifyInstance,
+    { site, copiesOf, isSuperseded },
+    new BodyReader(patience.bodyWatchMs),
+  );
   try {
     await server.listen({ host: init.host, port: init.port });
   } catch (cause) {
@@ -116,7 +122,7 @@ async function closeServer(server: FastifyInstance, raw: Server): Promise<void> 
 
 async function addRoutes(
   server: FastifyInstance,
-  { site, copiesOf }: { site: Site; copiesOf: CopiesOf },
+  { site, copiesOf, isSuperseded }: { site: Site; copiesOf: CopiesOf; isSuperseded: () => boolean },
   bodies: BodyReader,
 ): Promise<void> {
   const counts: FacadeCounts = { requestsByStatus: new Map(), receivedBytes: 0 };
@@ -129,6 +135,10 @@ async function addRoutes(
     reply.header("cache-control", "no-store").header("x-content-type-options", "nosniff");
     if (request.is404 || publicPaths.has(request.routeOptions.url ?? "")) return;
     await authenticate(request, site.agents, countFailure);
+  });
+  server.addHook("onRequest", async (request) => {
+    if (backupPaths.has(request.routeOptions.url ?? "") && isSuperseded())
+      throw new CostorError("site-superseded", "this machine is not the site any more");
   });
   server.addHook("onResponse", async (request, reply) => {
     const status = `${Math.floor(reply.statusCode / 100)}xx`;
@@ -169,6 +179,15 @@ async function addRoutes(
   addPrimeRoutes(server, site, bodies, answers);
   addExportRoutes(server, site, answers);
 }
+
+/** What a machine does not do for a site whose place another one has taken. */
+const backupPaths: ReadonlySet<string> = new Set([
+  paths.enrol,
+  paths.sessions,
+  paths.missing(":id"),
+  paths.primes(":id"),
+  paths.commit(":id"),
+]);
 
 function parseJson(body: Buffer): unknown {
   try {

@@ -1,5 +1,6 @@
 /** How the federation is, as this site sees it. Shapes only; `status-report.ts` makes it. */
 import type { SiteId } from "#protocol/ids.ts";
+import type { ComingBackStatus } from "./coming-back.ts";
 import type { LeavingStatus } from "./leaving.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 
@@ -56,6 +57,8 @@ export interface FederationStatus {
   readonly doneAtMs?: number;
   /** Why nothing is sent now: paused, outside of the window, nobody there. */
   readonly waiting?: string;
+  /** Of this site's own primes, while not all of them are here. */
+  readonly comesBack?: ComingBackStatus;
   /** What is kept here for others. */
   readonly kept: readonly { readonly owner: SiteId; readonly count: number; readonly bytes: number }[];
   readonly offeredBytes: number;

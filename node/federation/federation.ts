@@ -4,9 +4,11 @@
  */
 import { LOCK_MS } from "#ledger/drop-plan.ts";
 import { forgetWithdrawn } from "#ledger/forgetting.ts";
+import type { Suspicion } from "#ledger/own-log.ts";
 import { RegularWork } from "#node/replication/regular-work.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { type Alarm, Alarms } from "./alarms.ts";
+import { ComingBack } from "./coming-back.ts";
 import { type FederationComponents, type FederationInit, type FederationParts, openParts } from "./federation-parts.ts";
 import { Leaving } from "./leaving.ts";
 import { suspicionText } from "./keeping.ts";
@@ -26,6 +28,7 @@ export class Federation {
   readonly siteName: string;
   readonly parts: FederationParts;
   readonly rosterUpkeep: RosterUpkeep;
+  readonly comingBack: ComingBack;
   readonly leaving: Leaving;
   readonly #profile: ProfileUpkeep;
   readonly #forgetting: RegularWork;
@@ -40,6 +43,7 @@ export class Federation {
     this.#init = init;
     this.parts = parts;
     this.#alarms = new Alarms(components);
+    this.comingBack = new ComingBack(components);
     const { ledger, membership, ownLog, transport, entries, wishes } = parts;
     this.siteId = ownLog.log.certificate.siteId;
     this.siteName = init.siteName;
@@ -234,7 +238,7 @@ export class Federation {
     const own =
       suspicion === undefined
         ? blocking.map((text) => ({ code: "nothing-signed", text: `${text}; no copies are brought up to date` }))
-        : [{ code: "other-machine", text: `another machine may act as this site (${suspicion}); it writes no more` }];
+        : [otherMachine(suspicion)];
     return this.#alarms.list([...own, ...forks, ...rivals, ...failing, ...helped]);
   }
 
@@ -249,3 +253,11 @@ export class Federation {
     return roomFor({ store: this.#components.store, settings: this.parts.settings, siteId: this.siteId });
   }
 }
+
+const otherMachine = (suspicion: Suspicion): { code: string; text: string } =>
+  suspicion === "newer-log"
+    ? {
+        code: "superseded",
+        text: "another machine has taken this site's place, and this one takes no backups any more: use that one, or stop it and run costor site adopt here",
+      }
+    : { code: "other-machine", text: `another machine may act as this site (${suspicion}); it writes no more` };

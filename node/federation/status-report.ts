@@ -29,6 +29,8 @@ export async function reportStatus(components: StatusComponents): Promise<Federa
       sum + bytes * all.filter((copy) => copy.generation < generation).length,
     0,
   );
+  const totals = await store.keptTotals();
+  const comesBack = federation.comingBack.look(totals.find(({ site }) => site === federation.siteId));
   const [blocking] = await federation.blocking();
   const waiting = blocking ?? waitingText(federation);
   return {
@@ -51,7 +53,8 @@ export async function reportStatus(components: StatusComponents): Promise<Federa
     behindBytes,
     ...doneAt(sending.list(), behindBytes, components.nowMs()),
     ...(waiting === undefined ? {} : { waiting }),
-    kept: (await store.keptTotals())
+    ...(comesBack === undefined ? {} : { comesBack }),
+    kept: totals
       .filter(({ site }) => site !== federation.siteId)
       .map(({ site, count, bytes }) => ({ owner: site, count, bytes })),
     offeredBytes,

@@ -8,7 +8,7 @@ import type { Rng } from "#ledger/rng.ts";
 import type { StatementOf } from "#ledger/statements.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CostorError } from "#protocol/errors.ts";
-import type { PrimeId, SiteId } from "#protocol/ids.ts";
+import type { LogId, PrimeId, SiteId } from "#protocol/ids.ts";
 import { type FetchedComponents, fetchOwn, isPeersFault } from "./fetch-own.ts";
 import { HolderChannel, expectAnswer } from "./holder-channel.ts";
 import type { OwnPrimes } from "./live-sets.ts";
@@ -26,11 +26,21 @@ export interface RegainingComponents extends FetchedComponents {
   readonly store: Pick<PrimeStore, "keep" | "putFor">;
   readonly own: Pick<OwnPrimes, "slice">;
   readonly rng: Rng;
-  /** All is here again that can be had: every snapshot up to that number is whole, and of later ones what others had of them. */
-  readonly regained: (snapshotsNumber: number) => Promise<void>;
+  /** All is here again that can be had. */
+  readonly regained: (whole: WholeSnapshots) => Promise<void>;
 }
 
-type LiveSet = StatementOf<"live-set">;
+/**
+ * Snapshots of which everything is here, or known to be lost here only: those that the machine of this log has told, up to the number. Of all
+ * others there is what holders had. What a machine has not told, its live sets say nothing about.
+ */
+export interface WholeSnapshots {
+  /** Undefined when live sets of several machines are in force: then none is known to be whole. */
+  readonly logId: LogId | undefined;
+  readonly number: number;
+}
+
+type LiveSet = StatementOf<"live-set"> & { readonly logId: LogId };
 
 /** What a holder has of a slice. */
 interface HeldSlice {
@@ -44,7 +54,7 @@ interface HeldSlice {
 export class Regaining {
   readonly #components: RegainingComponents;
   /** Live sets of which all is here again that can be had, by slice, and up to which snapshot that is everything. */
-  readonly #here = new Map<number, { readonly hash: string; readonly snapshots: number }>();
+  readonly #here = new Map<number, Pick<LiveSet, "hash" | "snapshots" | "logId">>();
 
   constructor(components: RegainingComponents) {
     this.#components = components;
@@ -70,23 +80,27 @@ export class Regaining {
   }
 
   #liveSet(slice: number): LiveSet | undefined {
-    return this.#components.ledger.statement(this.#components.self, "live-set", `${slice}`)?.statement;
-  }
-
-  #isRegained({ slice, hash, snapshots }: LiveSet): void {
-    this.#here.set(slice, { hash, snapshots });
-  }
-
-  /** Nobody had it whole. What those that were asked had whole before is here. */
-  #isExhausted({ slice, hash }: LiveSet): void {
     const { self, ledger } = this.#components;
-    const receipts = this.#holdersOf(slice).map((site) => ledger.statement(site, "receipt", `${self}/${slice}`));
-    const snapshots = Math.max(0, ...receipts.map((receipt) => receipt?.statement.snapshots ?? 0));
-    this.#here.set(slice, { hash, snapshots });
+    const stated = ledger.statement(self, "live-set", `${slice}`);
+    return stated && { ...stated.statement, logId: stated.logId };
   }
 
-  #wholeSnapshots(): number {
-    return Math.min(...allSlices.map((slice) => this.#here.get(slice)?.snapshots ?? 0));
+  #isRegained({ slice, hash, snapshots, logId }: LiveSet): void {
+    this.#here.set(slice, { hash, snapshots, logId });
+  }
+
+  /** Nobody had it whole. */
+  #isExhausted({ slice, hash, logId }: LiveSet): void {
+    this.#here.set(slice, { hash, snapshots: 0, logId });
+  }
+
+  #wholeSnapshots(): WholeSnapshots {
+    const here = allSlices.map((slice) => this.#here.get(slice));
+    const [logId, ...others] = new Set(here.map((one) => one?.logId));
+    return {
+      logId: others.length === 0 ? logId : undefined,
+      number: Math.min(...here.map((one) => one?.snapshots ?? 0)),
+    };
   }
 
   #missing(): number[] {

@@ -63,13 +63,13 @@ export class RegainedSnapshots {
   }
 
   /** As `SiteRecords.settle`. */
-  async settle(snapshotsNumber: number): Promise<readonly string[]> {
+  async settle(isKnownWhole: (key: string, number: number) => boolean): Promise<readonly string[]> {
     const { store, snapshots } = this.#components;
     for await (const { key, agent, snapshot } of snapshots.keys()) {
       const value = await store.fact(KIND, key);
       const mark = value && readFactValue(value, schema, KIND);
       if (mark === undefined || mark.isSettled) continue;
-      const isWhole = mark.receivedMs <= snapshotsNumber || (await this.#isWhole(agent, snapshot));
+      const isWhole = isKnownWhole(key, mark.receivedMs) || (await this.#isWhole(agent, snapshot));
       if (isWhole) await store.appendFacts([factOf(key, { ...mark, isSettled: true })]);
       else {
         const partial = await store.fact("snapshot", key);

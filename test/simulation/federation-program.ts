@@ -66,9 +66,9 @@ function recordsOn(store: Machine["store"], onSnapshot: (number: number) => void
       if (kind === "snapshot") onSnapshot(numberOf(value));
     },
     fetchFirst: async () => {},
-    settle: async (snapshotsNumber) => {
+    settle: async (isWhole) => {
       for await (const { key, value } of store.facts(REGAINED)) {
-        const isPartial = numberOf(value) > snapshotsNumber;
+        const isPartial = !isWhole(key, numberOf(value));
         await store.appendFacts([
           ...(isPartial
             ? [
