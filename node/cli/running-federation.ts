@@ -74,7 +74,7 @@ export async function startFederation(
         take: async (place, value) => {
           if (place.kind !== "state") await site.regain(place.kind, keyOfPlace(place), value);
         },
-        settle: (isWhole) => site.regainedSnapshots.settle(isWhole),
+        settle: () => site.regainedSnapshots.settle(),
         fetchFirst: site.fetchFirst,
       },
       onEvent: (event) => told.tell(event),

@@ -8,7 +8,6 @@ import { Membership } from "#ledger/membership.ts";
 import { OwnLog } from "#ledger/own-log.ts";
 import { recoverProtocol } from "#ledger/recover.ts";
 import type { Rng } from "#ledger/rng.ts";
-import type { WholeSnapshots } from "#node/replication/regaining.ts";
 import type { Replication } from "#node/replication/replication.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
@@ -133,14 +132,11 @@ export async function openParts(components: FederationComponents, init: Federati
   const regainAll = (): Promise<void> => regainFacts(regainedComponents, { siteId });
   // What was settled must not come back by a turn that began before.
   const regainNow = (): Promise<void> => queue.run(async () => (ownLog.wasLedBack ? regainAll() : undefined));
-  const regained = (whole: WholeSnapshots): Promise<void> =>
+  const regained = (): Promise<void> =>
     queue.run(async () => {
       await regainAll();
-      const partial = await records.settle((key, number) => {
-        const stated = ledger.statement(siteId, "snapshot", key);
-        return stated !== undefined && stated.logId === whole.logId && number <= whole.number;
-      });
-      // Or the next machine would take the live sets of this one for theirs too.
+      const partial = await records.settle();
+      // What expired is in the ledger for a while, and what was never whole elsewhere would come back to each new machine.
       const also = partial.flatMap((key) => ledger.statement(siteId, "snapshot", key) ?? []);
       if (also.length > 0) await entries.withdrawIdle({ also, leastCount: 1 });
       await ownLog.regained();

@@ -7,7 +7,7 @@ import type { Peers } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
 import type { HoldingLimits } from "#node/replication/holder-quota.ts";
 import { KeptSets } from "#node/replication/kept-sets.ts";
-import { LED_BACK, type WholeSnapshots } from "#node/replication/regaining.ts";
+import { LED_BACK } from "#node/replication/regaining.ts";
 import { COPIES_COUNT, Replication, type ReplicationSettings } from "#node/replication/replication.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CopiesReport } from "./copies-report.ts";
@@ -32,7 +32,7 @@ export interface KeepingComponents {
   /** For other sites, in all. */
   readonly room: () => Promise<{ readonly offeredBytes: number }>;
   /** As `RegainingComponents.regained`. */
-  readonly regained: (whole: WholeSnapshots) => Promise<void>;
+  readonly regained: () => Promise<void>;
   readonly records: Pick<SiteRecords, "fetchFirst">;
   readonly onEvent: (event: FederationEvent) => void;
 }

@@ -19,10 +19,10 @@ export interface SiteRecords {
    */
   take(place: SealedPlace, value: Uint8Array): Promise<void>;
   /**
-   * All primes that others have of this site are known. `isWhole` knows of a snapshot that came back, by its key and number, that it is
-   * whole; others have to be looked at. Those that are not whole are shown no more: resolves with the keys of all such. Safe to repeat.
+   * All primes that others have of this site are known. Of the snapshots that came back those that are not whole by that are shown no more:
+   * resolves with the keys of all such. Safe to repeat.
    */
-  settle(isWhole: (key: string, number: number) => boolean): Promise<readonly string[]>;
+  settle(): Promise<readonly string[]>;
   /** While much is coming back: what people need first. */
   readonly fetchFirst: FetchFirst;
 }

@@ -8,7 +8,7 @@ import type { Rng } from "#ledger/rng.ts";
 import type { StatementOf } from "#ledger/statements.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CostorError } from "#protocol/errors.ts";
-import type { LogId, PrimeId, SiteId } from "#protocol/ids.ts";
+import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { type FetchedComponents, fetchOwn, isPeersFault } from "./fetch-own.ts";
 import { HolderChannel, expectAnswer } from "./holder-channel.ts";
 import type { OwnPrimes } from "./live-sets.ts";
@@ -27,20 +27,10 @@ export interface RegainingComponents extends FetchedComponents {
   readonly own: Pick<OwnPrimes, "slice">;
   readonly rng: Rng;
   /** All is here again that can be had. */
-  readonly regained: (whole: WholeSnapshots) => Promise<void>;
+  readonly regained: () => Promise<void>;
 }
 
-/**
- * Snapshots of which everything is here, or known to be lost here only: those that the machine of this log has told, up to the number. Of all
- * others there is what holders had. What a machine has not told, its live sets say nothing about.
- */
-export interface WholeSnapshots {
-  /** Undefined when live sets of several machines are in force: then none is known to be whole. */
-  readonly logId: LogId | undefined;
-  readonly number: number;
-}
-
-type LiveSet = StatementOf<"live-set"> & { readonly logId: LogId };
+type LiveSet = StatementOf<"live-set">;
 
 /** What a holder has of a slice. */
 interface HeldSlice {
@@ -53,8 +43,8 @@ interface HeldSlice {
 
 export class Regaining {
   readonly #components: RegainingComponents;
-  /** Live sets of which all is here again that can be had, by slice, and up to which snapshot that is everything. */
-  readonly #here = new Map<number, Pick<LiveSet, "hash" | "snapshots" | "logId">>();
+  /** Hashes of live sets of which all is here again that can be had, by slice. */
+  readonly #here = new Map<number, string>();
 
   constructor(components: RegainingComponents) {
     this.#components = components;
@@ -68,45 +58,29 @@ export class Regaining {
       if (liveSet !== undefined && hashOfSet((await own.slice(slice)).ids) === liveSet.hash) this.#isRegained(liveSet);
     }
     const waiting = new Map(this.#missing().map((slice) => [slice, new Set(this.#holdersOf(slice))]));
-    for (const [slice, holders] of waiting) if (holders.size === 0) this.#isExhausted(this.#liveSet(slice)!);
+    for (const [slice, holders] of waiting) if (holders.size === 0) this.#isRegained(this.#liveSet(slice)!);
     for (const holder of new Set([...waiting.values()].flatMap((holders) => [...holders]))) {
       const slices = [...waiting].filter(([slice, holders]) => holders.has(holder) && this.#missing().includes(slice));
       if (slices.length > 0) await this.#askFor(holder, new Map(slices), signal);
     }
     // What the ledger has learnt meanwhile counts too.
     if (this.#missing().length > 0) return false;
-    await regained(this.#wholeSnapshots());
+    await regained();
     return true;
   }
 
   #liveSet(slice: number): LiveSet | undefined {
-    const { self, ledger } = this.#components;
-    const stated = ledger.statement(self, "live-set", `${slice}`);
-    return stated && { ...stated.statement, logId: stated.logId };
+    return this.#components.ledger.statement(this.#components.self, "live-set", `${slice}`)?.statement;
   }
 
-  #isRegained({ slice, hash, snapshots, logId }: LiveSet): void {
-    this.#here.set(slice, { hash, snapshots, logId });
-  }
-
-  /** Nobody had it whole. */
-  #isExhausted({ slice, hash, logId }: LiveSet): void {
-    this.#here.set(slice, { hash, snapshots: 0, logId });
-  }
-
-  #wholeSnapshots(): WholeSnapshots {
-    const here = allSlices.map((slice) => this.#here.get(slice));
-    const [logId, ...others] = new Set(here.map((one) => one?.logId));
-    return {
-      logId: others.length === 0 ? logId : undefined,
-      number: Math.min(...here.map((one) => one?.snapshots ?? 0)),
-    };
+  #isRegained({ slice, hash }: LiveSet): void {
+    this.#here.set(slice, hash);
   }
 
   #missing(): number[] {
     return allSlices.filter((slice) => {
       const liveSet = this.#liveSet(slice);
-      return liveSet !== undefined && this.#here.get(slice)?.hash !== liveSet.hash;
+      return liveSet !== undefined && this.#here.get(slice) !== liveSet.hash;
     });
   }
 
@@ -140,7 +114,7 @@ export class Regaining {
           if (this.#hasReceipt(holder, slice)) await this.#keepVerified(held, liveSet);
           else if (await this.#fetchUnverified(held, holder, liveSet, signal)) {
             holders.delete(holder);
-            if (holders.size === 0) this.#isExhausted(liveSet);
+            if (holders.size === 0) this.#isRegained(liveSet);
           }
         }
         await channel.close();

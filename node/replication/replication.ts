@@ -25,7 +25,7 @@ import { Omissions } from "./omissions.ts";
 import { OwnerTurns } from "./owner-turns.ts";
 import { PlacementKeeper } from "./placement-keeper.ts";
 import { servePrimes } from "./primes-service.ts";
-import { LED_BACK, Regaining, type WholeSnapshots } from "./regaining.ts";
+import { LED_BACK, Regaining } from "./regaining.ts";
 import { Refusals } from "./refusals.ts";
 import { RegularWork } from "./regular-work.ts";
 import type { KeptPrimes, LedgerReader, OnRefused, OwnEntries, Sites } from "./replication-ports.ts";
@@ -56,7 +56,7 @@ export interface ReplicationComponents {
   /** Whether this disk is older than what the site has told others, and it may say so: the ledger takes its entries. */
   readonly wasLedBack: () => boolean;
   /** As `RegainingComponents.regained`. */
-  readonly regained: (whole: WholeSnapshots) => Promise<void>;
+  readonly regained: () => Promise<void>;
   readonly onEvent: (event: ReplicationEvent) => void;
 }
 

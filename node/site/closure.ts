@@ -229,7 +229,7 @@ export async function keepTree(
   await new ClosureWalk(components, { name: `site ${agent}`, areHere, onUnreadable, signal }).run(root);
 }
 
-/** Whether all that `root` reaches counts as here. Throws `tree-invalid` for a tree too large to be walked. */
+/** Whether all that `root` is seen to reach counts as here. Throws `tree-invalid` for a tree too large to be walked. */
 export async function isWholeTree(
   components: {
     readonly store: Pick<ClosureComponents["store"], "hasSent" | "areClosed" | "markClosed" | "closedEpoch">;
@@ -240,12 +240,11 @@ export async function isWholeTree(
   root: NodePointer,
 ): Promise<boolean> {
   const { store, primes, areHere } = components;
-  let isReadable = true;
   const walk = new ClosureWalk(
     { store: readingBy(store, primes), keep: async () => undefined },
-    { name: `whole ${agent}`, areHere, onUnreadable: () => (isReadable = false) },
+    { name: `whole ${agent}`, areHere, onUnreadable: () => undefined },
   );
-  return (await walk.run(root)).length === 0 && isReadable;
+  return (await walk.run(root)).length === 0;
 }
 
 /** Tells of all that `root` reaches, as far as it can be read. Throws `tree-invalid` for a tree too large to be walked. */

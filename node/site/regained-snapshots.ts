@@ -63,13 +63,13 @@ export class RegainedSnapshots {
   }
 
   /** As `SiteRecords.settle`. */
-  async settle(isKnownWhole: (key: string, number: number) => boolean): Promise<readonly string[]> {
+  async settle(): Promise<readonly string[]> {
     const { store, snapshots } = this.#components;
     for await (const { key, agent, snapshot } of snapshots.keys()) {
       const value = await store.fact(KIND, key);
       const mark = value && readFactValue(value, schema, KIND);
       if (mark === undefined || mark.isSettled) continue;
-      const isWhole = isKnownWhole(key, mark.receivedMs) || (await this.#isWhole(agent, snapshot));
+      const isWhole = await this.#isWhole(agent, snapshot);
       if (isWhole) await store.appendFacts([factOf(key, { ...mark, isSettled: true })]);
       else {
         const partial = await store.fact("snapshot", key);
@@ -105,7 +105,7 @@ export class RegainedSnapshots {
     return (await Array.fromAsync(this.#components.store.facts(PARTIAL))).length;
   }
 
-  /** What it reaches was kept for the site by its last machine, as far as others have it, or was sent here again. */
+  /** What it reaches was kept for the site by its last machine, and so is known here, or was sent here again. What cannot be read now is not held against it. */
   async #isWhole(agent: AgentId, snapshot: SnapshotId): Promise<boolean> {
     const { store, primes, snapshots } = this.#components;
     const areHere = async (ids: readonly PrimeId[]): Promise<boolean[]> => {

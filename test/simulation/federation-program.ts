@@ -23,7 +23,7 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
       makeTransport: async (doorkeeper) => makeTransport(doorkeeper),
       // What is sealed would be sealed in another thread; what it holds is of no interest here.
       seal: async (plain) => Buffer.from(plain),
-      records: recordsOn(store, (number) => onRegained(number)),
+      records: recordsOn(machine, (number) => onRegained(number)),
       onEvent: (event) => {
         if (hasError(event)) onFault(event.error);
       },
@@ -39,7 +39,7 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
   );
   const { settings } = federation.parts;
   if (settings.current.window === null) await settings.change({ ...SETTINGS, place: machine.place });
-  const numbers = (await Array.fromAsync(store.facts("snapshot"))).map(({ value }) => Number(value.toString()));
+  const numbers = (await Array.fromAsync(store.facts("snapshot"))).map(({ value }) => numberOf(value));
   newest.number = Math.max(0, ...numbers);
   onRegained = (number) => {
     newest.number = Math.max(newest.number, number);
@@ -55,8 +55,8 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
   return program;
 }
 
-/** Snapshots that came back from the ledger: what they reach is not known here, so those that nobody else had whole are given up. */
-function recordsOn(store: Machine["store"], onSnapshot: (number: number) => void): SiteRecords {
+/** Snapshots that came back from the ledger: those that nobody else had whole are given up. */
+function recordsOn({ store, identity }: Machine, onSnapshot: (number: number) => void): SiteRecords {
   return {
     open: async (sealed) => sealed,
     take: async (place, value) => {
@@ -66,9 +66,9 @@ function recordsOn(store: Machine["store"], onSnapshot: (number: number) => void
       if (kind === "snapshot") onSnapshot(numberOf(value));
     },
     fetchFirst: async () => {},
-    settle: async (isWhole) => {
+    settle: async () => {
       for await (const { key, value } of store.facts(REGAINED)) {
-        const isPartial = !isWhole(key, numberOf(value));
+        const isPartial = (await store.hasKept(identity.siteId, idsOf(value))).includes(false);
         await store.appendFacts([
           ...(isPartial
             ? [
@@ -86,7 +86,11 @@ function recordsOn(store: Machine["store"], onSnapshot: (number: number) => void
 
 const REGAINED = "regained";
 const PARTIAL = "partial-snapshot";
-const numberOf = (value: Uint8Array): number => Number(Buffer.from(value).toString());
+/** A snapshot's number, and the primes that it reaches. */
+const factOf = (number: number, ids: readonly PrimeId[]): Buffer => Buffer.from([number, ...ids].join(" "));
+const partsOf = (value: Uint8Array): string[] => Buffer.from(value).toString().split(" ");
+const numberOf = (value: Uint8Array): number => Number(partsOf(value)[0]);
+const idsOf = (value: Uint8Array): PrimeId[] => partsOf(value).slice(1) as PrimeId[];
 
 interface FederationProgramComponents {
   readonly machine: Machine;
@@ -147,7 +151,10 @@ class FederationProgram implements SiteProgram {
     );
     const key = `${agent}/${id}`;
     const number = (this.#newest.number = Math.max(this.#newest.number + 1, this.#machine.clock.elapsedMs()));
-    const value = Buffer.from(`${number}`);
+    const value = factOf(
+      number,
+      primes.map((prime) => prime.id),
+    );
     await store.appendFacts([
       { kind: "agent", key: agent, value: Buffer.from(agent) },
       { kind: "snapshot", key, value },
@@ -163,7 +170,7 @@ class FederationProgram implements SiteProgram {
     const safeNumber = (await this.#safeNumber()) ?? 0;
     const facts = await Array.fromAsync(this.#machine.store.facts("snapshot"));
     return facts
-      .filter(({ value }) => Number(value.toString()) <= safeNumber)
+      .filter(({ value }) => numberOf(value) <= safeNumber)
       .map(({ key }) => parseSnapshotId(key.slice(key.indexOf("/") + 1)));
   }
 
@@ -182,7 +189,7 @@ class FederationProgram implements SiteProgram {
     if (untoldCount > 0) return `has not told the ledger of ${untoldCount} snapshots`;
     const safeNumber = (await this.#safeNumber()) ?? Infinity;
     const facts = await Array.fromAsync(store.facts("snapshot"));
-    const unsafeCount = facts.filter(({ value }) => Number(value.toString()) > safeNumber).length;
+    const unsafeCount = facts.filter(({ value }) => numberOf(value) > safeNumber).length;
     return unsafeCount > 0 ? `has ${unsafeCount} snapshots that are not safe` : undefined;
   }
 
