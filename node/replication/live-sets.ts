@@ -63,24 +63,26 @@ export class LiveSets {
    */
   sign(slice: number): Promise<SignedSlice> {
     return this.#queue.run(async () => {
-      const { own } = this.#components;
-      const snapshots = own.snapshotsCount();
-      const set = await own.slice(slice);
-      const hash = hashOfSet(set.ids);
-      if (!this.#isSigned(slice, hash)) await this.#signAll(snapshots);
-      const { self, ledger } = this.#components;
-      const signed = ledger.statement(self, "live-set", `${slice}`)!;
-      // A backup has come between: what was just signed is read again.
-      const { ids, bytes } = signed.statement.hash === hash ? set : await own.slice(slice);
-      const entry = await ledger.entry(signed.logId, signed.seq);
-      if (entry === undefined || hashOfSet(ids) !== signed.statement.hash)
-        throw new CostorError("too-many-requests", "backups change the slice faster than it is signed");
-      return { slice, ids, bytes, hash: signed.statement.hash, generation: signed.statement.generation, entry };
+      const { ledger, own } = this.#components;
+      const known = { snapshots: own.snapshotsCount(), revisions: allSlices.map((each) => own.revision(each)) };
+      const set = await this.#read(slice);
+      if (!this.#isSigned(set)) await this.#signAll(known, set);
+      const { logId, seq, statement } = this.#newest(slice)!;
+      const entry = await ledger.entry(logId, seq);
+      // Another machine that writes as this site may come between.
+      if (entry === undefined || statement.hash !== set.hash)
+        throw new CostorError("too-many-requests", "the slice is signed otherwise than it was read");
+      return { ...set, generation: statement.generation, entry };
     });
   }
 
+  async #read(slice: number): Promise<ReadSlice> {
+    const { ids, bytes } = await this.#components.own.slice(slice);
+    return { slice, ids, bytes, hash: hashOfSet(ids) };
+  }
+
   /** Whether a live set in force says so, and covers the newest snapshot or is too young to be followed by another one. */
-  #isSigned(slice: number, hash: string): boolean {
+  #isSigned({ slice, hash }: ReadSlice): boolean {
     const newest = this.#newest(slice);
     return newest?.statement.hash === hash && this.#isOwn(newest) && this.isCurrent(slice);
   }
@@ -96,14 +98,12 @@ export class LiveSets {
     return ledger.currentLog(self)?.log.id === logId;
   }
 
-  /** In one entry, those that are as they were left out. `snapshots` was read before any slice: what it counts is in them. */
-  async #signAll(snapshots: number): Promise<void> {
-    const { entries, own, clock } = this.#components;
+  /** In one entry, those that are as they were left out. `known` was there before any slice was read: what it counts is in them. */
+  async #signAll({ snapshots, revisions }: Known, read: ReadSlice): Promise<void> {
+    const { entries, clock } = this.#components;
     const changed: StatementOf<"live-set">[] = [];
-    const revisions = allSlices.map((slice) => own.revision(slice));
     for (const slice of allSlices) {
-      const { ids, bytes } = await own.slice(slice);
-      const hash = hashOfSet(ids);
+      const { ids, bytes, hash } = slice === read.slice ? read : await this.#read(slice);
       const newest = this.#newest(slice);
       const said = newest?.statement;
       if (newest !== undefined && said?.hash === hash && said.snapshots === snapshots && this.#isOwn(newest)) continue;
@@ -114,4 +114,13 @@ export class LiveSets {
     const elapsedMs = clock.elapsedMs();
     for (const slice of allSlices) this.#signed.set(slice, { revision: revisions[slice]!, snapshots, elapsedMs });
   }
+}
+
+/** A slice as it is now. */
+type ReadSlice = Pick<SignedSlice, "slice" | "ids" | "bytes" | "hash">;
+
+/** What {@link OwnPrimes} said of all slices. */
+interface Known {
+  readonly snapshots: number;
+  readonly revisions: readonly number[];
 }

@@ -1,5 +1,6 @@
 /** What owner and holder say to each other. docs/specs/replication.md, A run. */
 import * as v from "valibot";
+import { bytes, bytesOf, idOf, natural } from "#ledger/message-schema.ts";
 import type { Protocol } from "#ledger/peers.ts";
 import { SLICES_COUNT } from "#ledger/slice.ts";
 import { type ErrorCode, CostorError, errorRegistry, isCostorError } from "#protocol/errors.ts";
@@ -15,22 +16,11 @@ export const replicateProtocol: Protocol = {
 
 const HASH_BYTES = 32;
 
-const natural = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const bytes = v.custom<Uint8Array>((value) => value instanceof Uint8Array);
-const bytesOf = (lengthBytes: number) =>
-  v.pipe(
-    bytes,
-    v.check((value) => value.length === lengthBytes, `${lengthBytes} bytes are expected`),
-  );
 const entry = v.pipe(
   bytes,
   v.check((value) => value.length <= limits.ledgerEntryBytes, "an entry is too large"),
 );
-const hexOf = (value: Uint8Array): string => Buffer.from(value.buffer, value.byteOffset, value.length).toString("hex");
-export const siteField = v.pipe(
-  bytesOf(HASH_BYTES),
-  v.transform((value) => parseSiteId(hexOf(value))),
-);
+export const siteField = idOf(parseSiteId);
 
 /** Ids end to end. */
 export const idsField = (mostCount: number) =>

@@ -17,7 +17,7 @@ import { startProgram } from "#test/faults/command.ts";
 import { level } from "#test/support/level.ts";
 import { runtimeFlags } from "#test/support/runtime-flags.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
-import { seededRng } from "#test/support/seeded-rng.ts";
+import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("losses of a federation", { timeoutMs: 3_000_000 });
@@ -39,7 +39,7 @@ test("whichever two of five are lost, the other three have all that was acknowle
   if (level !== "full") skip("takes minutes: in the full run only");
   const seed = process.env["COSTOR_LOSS_SEED"] ?? `${Math.floor(Math.random() * 2 ** 31)}`;
   process.stdout.write(`\nseed ${seed}; again: COSTOR_LOSS_SEED=${seed}\n`);
-  const rng = seededRng(seed);
+  const rng = new SeededRng(seed);
   const directory = await scratchDirectory("losses");
   using view = new LiveView({ stream: process.stdout, nowMs: () => performance.now() });
   await using federation = new DemoFederation({ view }, { names: NAMES, directory, signal });

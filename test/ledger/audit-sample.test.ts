@@ -2,14 +2,14 @@
 import assert from "node:assert/strict";
 import { addAudit, auditAnswer, countAnswers, drawIndexes, failsAudit } from "#ledger/audit-sample.ts";
 import { sampleSiteId } from "#test/support/sample-sites.ts";
-import { seededRng } from "#test/support/seeded-rng.ts";
+import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("audit-sample");
 const holder = sampleSiteId("holder");
 
 test("so many distinct indexes are drawn, ascending, and all of a small set", () => {
-  const rng = seededRng(1);
+  const rng = new SeededRng(1);
   for (const count of [0, 1, 63, 64, 65, 1000]) {
     const drawn = drawIndexes(count, 64, rng);
     assert.equal(new Set(drawn).size, Math.min(count, 64));
@@ -18,7 +18,7 @@ test("so many distinct indexes are drawn, ascending, and all of a small set", ()
 });
 
 test("every index is drawn as often as any other", () => {
-  const rng = seededRng(2);
+  const rng = new SeededRng(2);
   const counts = new Array<number>(100).fill(0);
   const draws = 4000;
   for (let draw = 0; draw < draws; draw++) for (const index of drawIndexes(100, 10, rng)) counts[index]!++;
@@ -32,7 +32,7 @@ test("a holder that dropped 1 % is found within seven nights in 98 of 100 cases"
   const [count, trials] = [10_000, 4000];
   let found = 0;
   for (let trial = 0; trial < trials; trial++) {
-    const rng = seededRng(trial);
+    const rng = new SeededRng(trial);
     const dropped = new Set(drawIndexes(count, count / 100, rng));
     const nights = Array.from({ length: 7 }, () => drawIndexes(count, 64, rng));
     if (nights.some((night) => night.some((index) => dropped.has(index)))) found++;

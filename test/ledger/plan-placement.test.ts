@@ -8,7 +8,7 @@ import { type Candidate, type PlacementInput, type SliceToPlace, planPlacement }
 import { SLICES_COUNT } from "#ledger/slice.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { sampleSiteId } from "#test/support/sample-sites.ts";
-import { seededRng } from "#test/support/seeded-rng.ts";
+import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("plan-placement");
@@ -32,7 +32,7 @@ const empty: SliceToPlace = { bytes: 1000, holders: [], stored: new Set() };
 
 function plan(candidates: readonly Candidate[], init: Partial<PlacementInput> & { seed?: number } = {}) {
   const slices = init.slices ?? Array.from({ length: SLICES_COUNT }, () => empty);
-  return planPlacement({ owner, candidates, copiesCount: 2, ...init, slices }, seededRng(init.seed ?? 1));
+  return planPlacement({ owner, candidates, copiesCount: 2, ...init, slices }, new SeededRng(init.seed ?? 1));
 }
 
 /** What a plan becomes when every holder of it has given its receipts. */

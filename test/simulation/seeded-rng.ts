@@ -13,9 +13,9 @@ export class SeededRng implements Rng {
   #c: number;
   #counter = 1;
 
-  constructor(origin: string) {
-    this.#origin = origin;
-    const digest = createHash("sha256").update(origin).digest();
+  constructor(origin: string | number) {
+    this.#origin = `${origin}`;
+    const digest = createHash("sha256").update(this.#origin).digest();
     this.#a = digest.readInt32LE(0);
     this.#b = digest.readInt32LE(4);
     this.#c = digest.readInt32LE(8);

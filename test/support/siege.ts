@@ -16,7 +16,7 @@ import { HostileMember, type Target } from "#test/support/hostile-member.ts";
 import { LedgerAuthor } from "#test/support/ledger-author.ts";
 import { noise } from "#test/support/noise.ts";
 import { firstRoster, signedRoster } from "#test/support/replica.ts";
-import { seededRng } from "#test/support/seeded-rng.ts";
+import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { wireBatch } from "#test/support/store-samples.ts";
 
 /** Sealed bytes, as far as a holder can tell. */
@@ -153,7 +153,7 @@ export class Siege implements AsyncDisposable {
     const channel = await transport.open(victim.key, replicateProtocol);
     const limit = new BandwidthLimit({ clock: honest.clock }, { bytesPerSecond: () => undefined });
     const run = new OwnerRun(
-      { channel, ledger, store: honest.store, limit, clock: honest.clock, rng: seededRng("honest") },
+      { channel, ledger, store: honest.store, limit, clock: honest.clock, rng: new SeededRng("honest") },
       { owner: honest.siteId, holder: victim.siteId },
     );
     const [report] = await run.run([{ ...set, ids, entry, namingEntry }]);

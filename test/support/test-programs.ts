@@ -22,7 +22,8 @@ const packages: Readonly<Record<string, string>> = {
   "/usr/lib/*/faketime/libfaketimeMT.so.1": "faketime",
 };
 
-function isThere(wanted: string): boolean {
+/** A program by its name, or a file by its path, in which `*` stands for any part. */
+export function isThere(wanted: string): boolean {
   if (wanted.includes("/")) return globSync(wanted).length > 0;
   return spawnSync("sh", ["-c", `command -v ${wanted}`], { stdio: "ignore" }).status === 0;
 }

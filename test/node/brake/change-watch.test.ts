@@ -12,7 +12,7 @@ import { type AgentId, type SnapshotId, makeUuidV7, parseAgentId, parseSnapshotI
 import { nodePointerToWire } from "#protocol/node-pointer.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
 import { noise } from "#test/support/noise.ts";
-import { seededRng } from "#test/support/seeded-rng.ts";
+import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { suite } from "#test/support/suite.ts";
 import { TreeMaker } from "#test/support/trees.ts";
 
@@ -72,7 +72,7 @@ class WatchedSite {
         list: async () => this.#snapshots,
         get: async (_, id) => this.#snapshots.find((one) => one.id === id)!,
       },
-      ...{ alarms, rng: seededRng(1), onAlarm: (alarm) => void this.raised.push(alarm) },
+      ...{ alarms, rng: new SeededRng(1), onAlarm: (alarm) => void this.raised.push(alarm) },
     });
     await watch.look(this.agent, new AbortController().signal);
     return alarms.standing();

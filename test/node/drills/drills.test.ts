@@ -14,7 +14,7 @@ import { nodePointerToWire } from "#protocol/node-pointer.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
 import { noise } from "#test/support/noise.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
-import { seededRng } from "#test/support/seeded-rng.ts";
+import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { suite } from "#test/support/suite.ts";
 import { TreeMaker } from "#test/support/trees.ts";
 
@@ -63,7 +63,7 @@ class DrilledSite {
           store: { get: this.fetchPrime },
         } as never,
         record: await DrillRecord.open(this.#store),
-        ...{ clock: { now: () => this.nowMs }, rng: seededRng(++this.#seed), onResult: () => {} },
+        ...{ clock: { now: () => this.nowMs }, rng: new SeededRng(++this.#seed), onResult: () => {} },
         offsite: () => offsite,
       },
       { dataDirectory: this.directory },

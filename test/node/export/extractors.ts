@@ -10,11 +10,6 @@ export interface ToolResult {
   readonly stderr: string;
 }
 
-/** Whether `tool` can be run here. */
-export function hasTool(tool: string): boolean {
-  return spawnSync("sh", ["-c", `command -v ${tool}`], { stdio: "ignore" }).status === 0;
-}
-
 export function runTool(command: string, args: readonly string[], cwd?: string): ToolResult {
   const { status, stdout, stderr } = spawnSync(command, args, {
     cwd,

@@ -14,7 +14,8 @@ import { setRawXattr } from "#test/support/raw-files.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
 import { SealedPrimes, captureTree, collect, sampleAttributes } from "./captured-tree.ts";
-import { hasTool, pipeInto, runTool } from "./extractors.ts";
+import { isThere } from "#test/support/test-programs.ts";
+import { pipeInto, runTool } from "./extractors.ts";
 import { parseTar } from "./tar-parser.ts";
 
 const test = suite("tar export", { timeoutMs: 120_000 });
@@ -42,7 +43,7 @@ async function extractable(leavesOut: (name: string) => boolean = () => false): 
 const compareOptions = { ignoresOwners: !isRoot, excludes: (path: string) => path === "long" } as const;
 
 test("GNU tar extracts exactly what was captured", async ({ skip }) => {
-  if (!hasTool("tar") || !runTool("tar", ["--version"]).stdout.includes("GNU")) skip("GNU tar is not installed");
+  if (!isThere("tar") || !runTool("tar", ["--version"]).stdout.includes("GNU")) skip("GNU tar is not installed");
   mkdirSync(`${scratch}/gnu`);
   const stream = createTarStream(primes.source(), { object: await extractable() });
   const args = [
@@ -62,7 +63,7 @@ test("GNU tar extracts exactly what was captured", async ({ skip }) => {
 });
 
 test("bsdtar extracts what was captured, but for what it reads otherwise itself", async ({ skip }) => {
-  if (!hasTool("bsdtar")) skip("bsdtar is not installed (Debian: libarchive-tools)");
+  if (!isThere("bsdtar")) skip("bsdtar is not installed (Debian: libarchive-tools)");
   mkdirSync(`${scratch}/bsd`);
   const stream = createTarStream(primes.source(), { object: await extractable() });
   const result = await pipeInto(stream, "bsdtar", ["--acls", "--xattrs", "-xpf", "-"], `${scratch}/bsd`);
@@ -129,7 +130,7 @@ test("a path of 10,000 bytes is in the archive, and GNU tar lists it", async ({ 
   assert.ok(path.length > 10_000);
   const members = parseTar(await collect(createTarStream(primes.source(), { object: top })));
   assert.equal(members.at(-1)?.path, path);
-  if (!hasTool("tar")) skip("GNU tar is not installed; the archive was checked without it");
+  if (!isThere("tar")) skip("GNU tar is not installed; the archive was checked without it");
   const listed = await pipeInto(createTarStream(primes.source(), { object: top }), "tar", ["-tf", "-"]);
   assert.equal(listed.stdout.toString().trimEnd().split("\n").at(-1), path);
 });

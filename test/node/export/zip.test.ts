@@ -11,7 +11,8 @@ import { compareTrees } from "#test/support/compare-trees.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
 import { SealedPrimes, captureTree, collect, sampleAttributes } from "./captured-tree.ts";
-import { hasTool, pipeInto, runTool } from "./extractors.ts";
+import { isThere } from "#test/support/test-programs.ts";
+import { pipeInto, runTool } from "./extractors.ts";
 import { parseZip } from "./zip-parser.ts";
 
 const test = suite("zip export", { timeoutMs: 120_000 });
@@ -90,7 +91,7 @@ test("unzip and bsdtar extract it, from a file and from a pipe", async ({ skip }
     { name: "bsdtar", args: ["-xpf", "../a.zip"] },
     { name: "bsdtar", args: ["-xpf", "-"], isPiped: true },
   ];
-  const missing = ways.filter(({ name }) => !hasTool(name)).map(({ name }) => name);
+  const missing = ways.filter(({ name }) => !isThere(name)).map(({ name }) => name);
   const start = { node: primes.node(sampleTree()) };
   writeFileSync(`${scratch}/a.zip`, await collect(createZipStream(primes.source(), start, options)));
   mkdirSync(`${scratch}/first`);
@@ -194,8 +195,8 @@ test("more than 65,535 entries make a zip64 that unzip and Python read", async (
   assert.equal(parseZip(archive).length, 70_070);
   const scratch = await scratchDirectory("zip64");
   writeFileSync(`${scratch}/a.zip`, archive);
-  if (hasTool("unzip")) assert.match(runTool("unzip", ["-tqq", "a.zip"], scratch).stderr || "ok", /^ok$/);
-  if (!hasTool("python3")) skip("python3 is not installed; the archive was checked without it");
+  if (isThere("unzip")) assert.match(runTool("unzip", ["-tqq", "a.zip"], scratch).stderr || "ok", /^ok$/);
+  if (!isThere("python3")) skip("python3 is not installed; the archive was checked without it");
   const python = runTool(
     "python3",
     ["-c", "import zipfile; z = zipfile.ZipFile('a.zip'); print(len(z.namelist()), z.testzip())"],
@@ -220,7 +221,7 @@ test("one file of more than 4 GiB makes a zip64 that bsdtar reads from a pipe an
     parseZip(archive, false).map(({ plainBytes }) => plainBytes),
     [sizeBytes, 6],
   );
-  const missing = ["bsdtar", "python3"].filter((tool) => !hasTool(tool));
+  const missing = ["bsdtar", "python3"].filter((tool) => !isThere(tool));
   if (!missing.includes("bsdtar")) {
     const piped = {
       chunks: (async function* () {

@@ -12,7 +12,7 @@ import { setOfList } from "#node/replication/slice-comparison.ts";
 import { answerQuestion } from "#ledger/reconcile-answer.ts";
 import { sliceOf } from "#ledger/slice.ts";
 import type { PrimeId } from "#protocol/ids.ts";
-import { seededRng } from "#test/support/seeded-rng.ts";
+import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { suite } from "#test/support/suite.ts";
 import { ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
 
@@ -37,7 +37,7 @@ class Owner {
           return site.own.slice(slice);
         },
       },
-      rng: seededRng("regaining"),
+      rng: new SeededRng("regaining"),
       regained: async () => void this.regainedCount++,
     });
   }

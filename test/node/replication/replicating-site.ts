@@ -31,7 +31,7 @@ import { LedgerAuthor } from "#test/support/ledger-author.ts";
 import { MemoryLedgerStore } from "#test/support/memory-ledger-store.ts";
 import { type MemoryStore, createMemoryStore } from "#test/support/memory-store.ts";
 import { noise } from "#test/support/noise.ts";
-import { seededRng } from "#test/support/seeded-rng.ts";
+import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { keptPrimesOf } from "./kept-primes.ts";
 import { TestClock, neverLate } from "./test-clock.ts";
 
@@ -86,7 +86,7 @@ export class ReplicatingSite {
   readonly quota: HolderQuota;
   readonly peers: SimPeers;
   readonly service: HolderService | undefined;
-  readonly rng = seededRng("audits");
+  readonly rng = new SeededRng("audits");
   role: Role;
   offeredBytes: number;
   /** Backups so far. */
@@ -291,7 +291,7 @@ export class ReplicatingSite {
   runOver(channel: Channel, holder: SiteId, slices: readonly SliceToSend[], init: Partial<OwnerRunInit> = {}) {
     const { ledger, store } = this;
     const limit = new BandwidthLimit({ clock: this.clock }, { bytesPerSecond: () => undefined });
-    const components = { clock: neverLate, channel, ledger, store, limit, rng: seededRng(this.name) };
+    const components = { clock: neverLate, channel, ledger, store, limit, rng: new SeededRng(this.name) };
     return new OwnerRun(components, { owner: this.siteId, holder, ...init }).run(slices);
   }
 

@@ -8,7 +8,7 @@ import { allSlices } from "#node/replication/all-slices.ts";
 import { Replication, type ReplicationEvent, type ReplicationSettings } from "#node/replication/replication.ts";
 import { SiteClock } from "#test/simulation/site-clock.ts";
 import { VirtualTime } from "#test/simulation/virtual-time.ts";
-import { seededRng } from "#test/support/seeded-rng.ts";
+import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { suite } from "#test/support/suite.ts";
 import { ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
 import { DAY_MS } from "./test-clock.ts";
@@ -48,7 +48,7 @@ class World {
     const { siteId: self, view: sites, ledger, entries, kept, own, peers } = site;
     const replication = await Replication.open({
       ...{ self, sites, ledger, entries, kept, own, peers, clock, store: site.roomyStore },
-      rng: seededRng(name),
+      rng: new SeededRng(name),
       settings: () => this.settings,
       holdingLimits: async () => ({ offeredBytes: 1e12, ownerBytes: 1e12 }),
       suspicion: () => undefined,

@@ -8,7 +8,7 @@ import { Refusals } from "#node/replication/refusals.ts";
 import { Replicator, type ReplicatorEvent } from "#node/replication/replicator.ts";
 import { StewardDuty } from "#node/replication/steward-duty.ts";
 import type { SiteId } from "#protocol/ids.ts";
-import { seededRng } from "#test/support/seeded-rng.ts";
+import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
 
 export interface OwnerProgram {
@@ -31,7 +31,7 @@ function partsOf(site: ReplicatingSite, silentMs: ReadonlyMap<SiteId, number>) {
   const { siteId: self, view: sites, ledger, entries, store, kept, omissions, clock, peers } = site;
   // Nothing is late on it: audits and runs wait for what comes.
   const patient = site.patientClock;
-  const rng = seededRng(`${site.name} program`);
+  const rng = new SeededRng(`${site.name} program`);
   const refusals = new Refusals({ clock });
   const silence = { of: (siteId: SiteId) => silentMs.get(siteId) ?? 0 };
   const base = { self, sites, ledger, entries, store, kept, omissions, clock: patient, peers, rng, silence };

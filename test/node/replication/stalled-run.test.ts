@@ -7,7 +7,7 @@ import { replicateProtocol } from "#node/replication/replicate-messages.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import { channelPair } from "#test/support/channel-pair.ts";
 import { ManualClock } from "#test/support/manual-clock.ts";
-import { seededRng } from "#test/support/seeded-rng.ts";
+import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { suite } from "#test/support/suite.ts";
 import { ReplicatingFederation } from "./replicating-site.ts";
 
@@ -24,7 +24,7 @@ test("a run in which nothing moves for half an hour has ended, and one that goes
   const limit = new BandwidthLimit({ clock }, { bytesPerSecond: () => undefined });
   const { ledger, store, siteId } = owner;
   const run = new OwnerRun(
-    { clock, channel, ledger, store, limit, rng: seededRng("stalled") },
+    { clock, channel, ledger, store, limit, rng: new SeededRng("stalled") },
     { owner: siteId, holder: holder.siteId },
   );
   let ended = false;

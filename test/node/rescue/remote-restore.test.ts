@@ -16,7 +16,7 @@ import { limits } from "#protocol/limits.ts";
 import { sealToReadKey } from "#protocol/read-sealing.ts";
 import type { ReplicatingSite } from "#test/node/replication/replicating-site.ts";
 import { neverLate } from "#test/node/replication/test-clock.ts";
-import { seededRng } from "#test/support/seeded-rng.ts";
+import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { suite } from "#test/support/suite.ts";
 import { ownerAndHelper, ticketFor } from "./owner-and-helper.ts";
 
@@ -54,7 +54,7 @@ function restoresAt(helper: ReplicatingSite) {
   const events: RemoteRestoreEvent[] = [];
   const { siteId: self, peers, ledger, store, entries, view: sites } = helper;
   const clock = { ...neverLate, now: () => helper.clock.now() };
-  const parts = { self, clock, peers, sites, ledger, store, entries, rng: seededRng("names") };
+  const parts = { self, clock, peers, sites, ledger, store, entries, rng: new SeededRng("names") };
   return { events, restores: new RemoteRestores({ ...parts, onEvent: (event) => void events.push(event) }) };
 }
 

@@ -15,7 +15,7 @@ import { makeUuidV7 } from "#protocol/ids.ts";
 import { level } from "#test/support/level.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
-import { seededRng } from "#test/support/seeded-rng.ts";
+import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { samplePrimes, wireBatch } from "#test/support/store-samples.ts";
 import { suite } from "#test/support/suite.ts";
 import { DAY_MS, RetainedSite } from "./retained-site.ts";
@@ -44,7 +44,7 @@ function late(store: PrimeStore, rng: Rng): PrimeStore {
 const draw = (rng: Rng, count: number): number => Math.floor(rng.fraction() * count);
 
 async function run(seed: number, open: () => Promise<PrimeStore>): Promise<void> {
-  const rng = seededRng(seed);
+  const rng = new SeededRng(seed);
   await using store = await open();
   const site = await RetainedSite.open({ store: late(store, rng) });
   const agents = Array.from({ length: 3 }, () => ({ id: site.enrol(), remembered: new Set<PrimeId>() }));
@@ -135,11 +135,11 @@ test("doubt that comes while it is collected ends it", async () => {
 });
 
 test("the filter has all that was added, and few others", () => {
-  const random = seededRng(3).bytes(24);
+  const random = new SeededRng(3).bytes(24);
   const ids = (seed: number) => Array.from({ length: 20_000 }, () => rngOf(seed).bytes(32).toString("hex") as PrimeId);
   const chance = new Map<number, Rng>();
   const rngOf = (seed: number): Rng => {
-    const known = chance.get(seed) ?? seededRng(`ids ${seed}`);
+    const known = chance.get(seed) ?? new SeededRng(`ids ${seed}`);
     chance.set(seed, known);
     return known;
   };
@@ -152,7 +152,7 @@ test("the filter has all that was added, and few others", () => {
 });
 
 test("marks that were walked are a set, however many", () => {
-  const rng = seededRng(4);
+  const rng = new SeededRng(4);
   const marks = Array.from({ length: 20_000 }, () => rng.bytes(20).toString("base64url"));
   const walked = new WalkedMarks();
   for (const mark of marks.slice(0, 10_000)) walked.add(mark);

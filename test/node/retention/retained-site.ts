@@ -17,7 +17,7 @@ import { nodePointerFromWire, nodePointerToWire } from "#protocol/node-pointer.t
 import { TreeReader } from "#protocol/tree-reader.ts";
 import { ManualClock } from "#test/support/manual-clock.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
-import { seededRng } from "#test/support/seeded-rng.ts";
+import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { sampleSite, wireBatch } from "#test/support/store-samples.ts";
 import { TreeMaker } from "#test/support/trees.ts";
 
@@ -100,7 +100,7 @@ export class RetainedSite {
       ...{ regainedSnapshots: { isAny: false }, brakeAlarms: { standing: () => alarmed.map((agent) => ({ agent })) } },
     } as unknown as Site;
     const retention = await Retention.open({
-      ...{ site, heldClock, rng: seededRng(1), timeZone: () => "Europe/Rome", doubt },
+      ...{ site, heldClock, rng: new SeededRng(1), timeZone: () => "Europe/Rome", doubt },
       ...(init.withdraw && { withdraw: init.withdraw }),
     });
     return new RetainedSite({ store, clock, agents, alarmed, snapshots, sessions, retention, changes } as RetainedSite);
