@@ -155,13 +155,12 @@ export class StreamChannel implements Channel {
         const frame = this.frame;
         this.frame = undefined;
         this.filledBytes = 0;
-        noteDropped(frame.length);
         return frame;
       }
       const piece = this.source.take();
       if (piece === undefined) return undefined;
       const usedBytes = this.use(piece);
-      if (usedBytes < piece.length) this.source.putBack(piece.subarray(usedBytes));
+      if (usedBytes < piece.length) this.source.putBack(piece.length - usedBytes);
     }
   }
 

@@ -1,27 +1,35 @@
 /**
  * What a stream has received and nobody has taken yet. Its bytes are bounded: from the bound on the multiplexer gives the
- * other side no more window. Small pieces are copied together, so that memory follows the bytes and not their number.
+ * other side no more window. They are copied into blocks, which are used again and again: what libp2p delivers would outlive a few
+ * collections while it waits here, and then be memory that nobody uses for long.
  *
  * `sendPause` and `sendResume` are those of js-libp2p's streams, without `pause`: that keeps what comes piece by piece,
  * and cannot be called again while it delivers.
  */
 import type { Stream, StreamCloseEvent, StreamMessageEvent } from "@libp2p/interface";
 import type { AbstractStream } from "@libp2p/utils";
+import { freeBuffer } from "#protocol/freed-buffer.ts";
+import { noteDropped } from "#protocol/young-garbage.ts";
 
-const smallPieceBytes = 4096;
-const blockBytes = 16 * 1024;
+const blockBytes = 32 * 1024;
+/** Blocks that are kept for what comes next. */
+const spareBlocksCount = 32;
+
+/** Bytes in order, from `takenBytes` to `filledBytes`. */
+interface Block {
+  readonly bytes: Buffer;
+  takenBytes: number;
+  filledBytes: number;
+}
 
 export type PausableStream = Stream & Pick<AbstractStream, "sendPause" | "sendResume">;
 
 export class StreamSource {
   private readonly stream: PausableStream;
   private readonly unreadLimitBytes: number;
-  private pieces: Uint8Array[] = [];
+  private blocks: Block[] = [];
+  private spare: Block[] = [];
   private unreadBytes = 0;
-  /** Where small pieces are copied to; after `pieces` in order. */
-  private block: Buffer | undefined;
-  private blockTakenBytes = 0;
-  private blockUsedBytes = 0;
   private paused = false;
   private discarding = false;
   private wake: (() => void) | undefined;
@@ -54,23 +62,22 @@ export class StreamSource {
     return this.finished && this.stream.readBufferLength === 0;
   }
 
-  /** The next bytes, in order, if there are any. */
+  /** The next bytes, in order, if there are any: until the next call. */
   take(): Uint8Array | undefined {
-    let piece = this.pieces.shift();
-    if (piece === undefined && this.block !== undefined && this.blockUsedBytes > this.blockTakenBytes) {
-      piece = this.block.subarray(this.blockTakenBytes, this.blockUsedBytes);
-      this.blockTakenBytes = this.blockUsedBytes;
-    }
-    if (piece === undefined) return undefined;
+    this.leaveEmptyBlock();
+    const [block] = this.blocks;
+    if (block === undefined) return undefined;
+    const piece = block.bytes.subarray(block.takenBytes, block.filledBytes);
+    block.takenBytes = block.filledBytes;
     this.unreadBytes -= piece.length;
     if (this.paused && this.unreadBytes <= this.unreadLimitBytes / 2 && !this.discarding) this.resume();
     return piece;
   }
 
-  /** Puts back what was not used of the last piece. */
-  putBack(rest: Uint8Array): void {
-    this.pieces.unshift(rest);
-    this.unreadBytes += rest.length;
+  /** Of the bytes that were taken last, the last `count` were not used. */
+  putBack(count: number): void {
+    this.blocks[0]!.takenBytes -= count;
+    this.unreadBytes += count;
   }
 
   /** Resolves when something has changed: bytes, the end, a break. Throws the signal's reason. */
@@ -101,36 +108,39 @@ export class StreamSource {
     if (data instanceof Uint8Array) this.append(data);
     else for (const piece of data) this.append(piece);
     this.unreadBytes += data.byteLength;
+    // What was read from the socket, and what was made of it.
+    noteDropped(2 * data.byteLength);
     if (this.unreadBytes >= this.unreadLimitBytes) this.pause();
     this.wake?.();
   }
 
   private append(piece: Uint8Array): void {
-    if (piece.length >= smallPieceBytes) {
-      this.closeBlock();
-      this.pieces.push(piece);
-      return;
+    for (let at = 0; at < piece.length;) {
+      let block = this.blocks.at(-1);
+      if (block === undefined || block.filledBytes === blockBytes) {
+        block = this.spare.pop() ?? { bytes: Buffer.allocUnsafeSlow(blockBytes), takenBytes: 0, filledBytes: 0 };
+        this.blocks.push(block);
+      }
+      const takenBytes = Math.min(piece.length - at, blockBytes - block.filledBytes);
+      block.bytes.set(piece.subarray(at, at + takenBytes), block.filledBytes);
+      block.filledBytes += takenBytes;
+      at += takenBytes;
     }
-    if (this.block !== undefined && this.block.length - this.blockUsedBytes < piece.length) this.closeBlock();
-    this.block ??= Buffer.allocUnsafeSlow(blockBytes);
-    this.block.set(piece, this.blockUsedBytes);
-    this.blockUsedBytes += piece.length;
   }
 
-  private closeBlock(): void {
-    if (this.block === undefined) return;
-    if (this.blockUsedBytes > this.blockTakenBytes)
-      this.pieces.push(this.block.subarray(this.blockTakenBytes, this.blockUsedBytes));
-    this.block = undefined;
-    this.blockTakenBytes = 0;
-    this.blockUsedBytes = 0;
+  private leaveEmptyBlock(): void {
+    const [block] = this.blocks;
+    if (block === undefined || block.takenBytes < block.filledBytes) return;
+    this.blocks.shift();
+    block.takenBytes = 0;
+    block.filledBytes = 0;
+    if (this.spare.length < spareBlocksCount) this.spare.push(block);
+    else freeBuffer(block.bytes);
   }
 
   private drop(): void {
-    this.pieces = [];
-    this.block = undefined;
-    this.blockTakenBytes = 0;
-    this.blockUsedBytes = 0;
+    this.blocks = [];
+    this.spare = [];
     this.unreadBytes = 0;
   }
 
