@@ -94,26 +94,6 @@ export const ledgerBugs: readonly ProductBug[] = [
     words: plain,
   },
   {
-    what: "the lock is a day too short",
-    patches: [{ file: "ledger/drop-plan.ts", from: "LOCK_MS = 45 *", to: "LOCK_MS = 44 *" }],
-    invariants: ["I5-early"],
-    seed: 1,
-    words: [
-      "--sites",
-      "5",
-      "--hours",
-      "12",
-      "--hostile",
-      "1",
-      "--vice",
-      "omits",
-      "--only",
-      "none",
-      "--quiet-days",
-      "46",
-    ],
-  },
-  {
     what: "nobody looks whether bytes are those of their id",
     patches: [
       {
@@ -161,31 +141,5 @@ export const ledgerBugs: readonly ProductBug[] = [
     invariants: ["I3-unasked"],
     seed: 6,
     words: ["--sites", "5", "--hours", "12", "--intensity", "3"],
-  },
-  {
-    what: "receipts of a machine that is gone count for the next one",
-    patches: [
-      {
-        file: "ledger/site-state.ts",
-        from: 'new Set(["receipt", "loss"])',
-        to: "new Set()",
-      },
-    ],
-    invariants: ["I6-convergence"],
-    seed: 1,
-    words: ["--sites", "4", "--hours", "10", "--intensity", "3"],
-  },
-  {
-    what: "a copy counts though its holder has lost some of it",
-    patches: [
-      {
-        file: "ledger/copies.ts",
-        from: "if (receipt === undefined || hasLoss || failsAudits",
-        to: "if (receipt === undefined || (hasLoss && !failsAudits) === undefined || failsAudits",
-      },
-    ],
-    invariants: ["I6-convergence", "I1-copies"],
-    seed: 1,
-    words: ["--mixed"],
   },
 ];
