@@ -10,17 +10,24 @@ export interface RunningRetention extends AsyncDisposable {
 }
 
 const LOOK_EVERY_MS = 3_600_000;
+/** A site that starts has more urgent things to do than to walk all trees. */
+const FIRST_AFTER_MS = 10 * 60_000;
 
 export async function startRetention(
   components: Omit<RetentionComponents, "rng"> & { readonly log: Logger },
 ): Promise<RunningRetention> {
   const { log } = components;
   const retention = await Retention.open({ ...components, rng: systemRng });
+  let isFirst = true;
   const work = new RegularWork(
     { clock: systemClock },
     {
       everyMs: LOOK_EVERY_MS,
-      work: (signal) => retention.turn(signal),
+      work: async (signal) => {
+        if (isFirst) await systemClock.sleep(FIRST_AFTER_MS, signal);
+        isFirst = false;
+        await retention.turn(signal);
+      },
       onFailure: (error) => log.error({ err: error }, "nothing was taken of what no snapshot reaches any more"),
     },
   );
