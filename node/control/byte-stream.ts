@@ -14,23 +14,21 @@ const LINE_BYTES = 64 * 1024;
 
 /** Resolves when the socket takes more. Throws what `pieces` throws, once all before is written, with the end marked. */
 export async function writePieces(socket: Socket, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+  const gone = new AbortController();
+  const onClose = (): void => gone.abort();
+  if (socket.destroyed) gone.abort();
+  socket.once("close", onClose);
   try {
     for await (const piece of pieces) {
       const head = Buffer.alloc(LENGTH_BYTES);
       head.writeUInt32BE(piece.length);
       socket.write(head);
-      if (!socket.write(piece)) await once(socket, "drain", { signal: closing(socket) });
+      if (!socket.write(piece)) await once(socket, "drain", { signal: gone.signal });
     }
   } finally {
+    socket.off("close", onClose);
     socket.write(END);
   }
-}
-
-function closing(socket: Socket): AbortSignal {
-  const gone = new AbortController();
-  if (socket.destroyed) gone.abort();
-  else socket.once("close", () => gone.abort());
-  return gone.signal;
 }
 
 /** The pieces, each in memory of its own; then `onEnd` gets the line. Throws `site-unreachable` when it breaks off. */

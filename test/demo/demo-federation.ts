@@ -39,6 +39,7 @@ export class DemoFederation implements AsyncDisposable {
   readonly doors = new Map<DemoSite, number>();
   readonly statuses = new Map<DemoSite, FederationStatus>();
   readonly signal: AbortSignal;
+  readonly directory: string;
   readonly view: LiveView;
   readonly #wiped = new Set<DemoSite>();
   /** Last lines of the sites' logs. */
@@ -47,6 +48,7 @@ export class DemoFederation implements AsyncDisposable {
   constructor({ view }: { view: LiveView }, { names, directory, signal }: DemoFederationInit) {
     this.view = view;
     this.signal = signal;
+    this.directory = directory;
     const onLog = (name: string) => (line: string) => {
       this.log.push(`${name}: ${line}`);
       if (this.log.length > 40) this.log.shift();
@@ -60,6 +62,12 @@ export class DemoFederation implements AsyncDisposable {
   async start(site: DemoSite): Promise<void> {
     if (!this.doors.has(site)) this.doors.set(site, await this.links.open(site.name));
     await site.start();
+    this.links.place({ name: site.name, pid: site.pid!, port: site.peerPort! });
+  }
+
+  /** On a new disk, by its kit and where others are. */
+  async recover(site: DemoSite, kit: string, members: readonly string[]): Promise<void> {
+    await site.recover(kit, members);
     this.links.place({ name: site.name, pid: site.pid!, port: site.peerPort! });
   }
 

@@ -69,7 +69,7 @@ export class DemoSite implements AsyncDisposable {
     this.#running = await startSite(
       {
         ...{ data: this.data, listen: `127.0.0.1:${this.#agentPort}`, name, parameters, onLog, environment },
-        ...(isFirst ? { kit: join(directory, "kit.txt") } : {}),
+        ...(isFirst ? { kit: this.kit } : {}),
       },
       signal,
     );
@@ -93,6 +93,11 @@ export class DemoSite implements AsyncDisposable {
     const running = this.#running;
     this.#running = undefined;
     await running?.[Symbol.asyncDispose]();
+  }
+
+  /** The file that its first start wrote. */
+  get kit(): string {
+    return join(this.#init.directory, "kit.txt");
   }
 
   /** As by a power cut. */

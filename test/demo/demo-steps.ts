@@ -18,17 +18,17 @@ export interface Step {
   run(story: Story): Promise<void>;
 }
 
-const SAFE_MS = 120_000;
-const SHORT_MS = 40_000;
+export const SAFE_MS = 120_000;
+export const SHORT_MS = 40_000;
 
-const start: Step = {
+export const start: Step = {
   title: "Five sites start, each a process with a disk and a port of its own",
   async run({ federation }) {
     await federation.during("starting", Promise.all(federation.sites.map((site) => federation.start(site))));
   },
 };
 
-const federate: Step = {
+export const federate: Step = {
   title: "They make a federation: invitations, eight words that people compare, votes",
   async run({ federation }) {
     const { sites, view, doors } = federation;
@@ -72,7 +72,7 @@ const federate: Step = {
 };
 
 /** Two at a time: more would only wait for each other. */
-async function backUpAll({ federation, contents }: Story, number: number): Promise<void> {
+export async function backUpAll({ federation, contents }: Story, number: number): Promise<void> {
   const waiting = federation.live.map((site) => ({
     site,
     content: contents[number]![federation.sites.indexOf(site)]!,
@@ -88,7 +88,7 @@ async function backUpAll({ federation, contents }: Story, number: number): Promi
   );
 }
 
-const backUp: Step = {
+export const backUp: Step = {
   title: "A machine at each site backs up, and all of it is held twice elsewhere",
   async run(story) {
     const { federation } = story;

@@ -1,7 +1,7 @@
 /**
  * `npm run demo`: a federation of five sites on this machine, as real processes with real disks and sockets, that is cut in two,
  * lied to, filled up and loses two of its sites. It shows what happens and checks it. The last line is `demo: PASS`, or `demo: FAIL`
- * with the step and the reason.
+ * with the step and the reason. With --disaster one burns and comes back.
  */
 import { mkdir, mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -14,10 +14,12 @@ import { removeTrees } from "#test/support/scratch.ts";
 import { chooseContents } from "./demo-content.ts";
 import { DemoFederation } from "./demo-federation.ts";
 import { steps } from "./demo-steps.ts";
+import { disasterSteps } from "./disaster-steps.ts";
 import { LiveView } from "./live-view.ts";
 
-const usage = `npm run demo -- [--directory DIR] [--from DIR] [--keep]
+const usage = `npm run demo -- [--disaster] [--directory DIR] [--from DIR] [--keep]
 
+  --disaster       another story: a site burns, is restored elsewhere, and comes back on a new server
   --directory DIR  where the sites' disks are made (default: the system's directory for temporary files)
   --from DIR       whose subdirectories are backed up (default: /usr/share)
   --keep           leave the disks there at the end
@@ -32,18 +34,22 @@ interface DemoSettings {
   readonly directory: string;
   readonly from: string;
   readonly keep: boolean;
+  readonly disaster: boolean;
 }
 
 function readSettings(): DemoSettings | undefined {
   const text = { type: "string" } as const;
   const flag = { type: "boolean" } as const;
-  const { values } = parseArgs({ options: { directory: text, from: text, keep: flag, help: { ...flag, short: "h" } } });
+  const { values } = parseArgs({
+    options: { directory: text, from: text, keep: flag, disaster: flag, help: { ...flag, short: "h" } },
+  });
   if (values.help) return undefined;
   const typedFrom = process.env["INIT_CWD"] ?? process.cwd();
   return {
     directory: resolve(typedFrom, values.directory ?? process.env["COSTOR_TEST_SCRATCH"] ?? tmpdir()),
     from: resolve(typedFrom, values.from ?? "/usr/share"),
     keep: values.keep === true,
+    disaster: values.disaster === true,
   };
 }
 
@@ -56,10 +62,11 @@ async function tell(settings: DemoSettings, scratch: string, signal: AbortSignal
     const wantedBytes = BACKUP_BYTES.flatMap((bytes) => NAMES.map(() => bytes));
     const chosen = await chooseContents({ from: settings.from, scratch: join(scratch, "made"), wantedBytes });
     const contents = BACKUP_BYTES.map((_, number) => chosen.slice(number * NAMES.length, (number + 1) * NAMES.length));
-    for (const [index, step] of steps.entries()) {
+    const story = settings.disaster ? disasterSteps : steps;
+    for (const [index, step] of story.entries()) {
       title = step.title;
       const startedMs = performance.now();
-      view.say(`${index + 1}/${steps.length}  ${title}`);
+      view.say(`${index + 1}/${story.length}  ${title}`);
       await step.run({ federation, contents });
       view.say(`ok, ${formatDuration(performance.now() - startedMs)}`);
     }
