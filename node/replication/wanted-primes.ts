@@ -5,6 +5,9 @@
 import type { PrimeId } from "#protocol/ids.ts";
 import { type HeldPrimeComponents, fetchHeld } from "./held-primes.ts";
 
+/** Right after the start other sites are still being found: what nobody gives is asked for again for so long. */
+const FINDING_MS = 60_000;
+const AGAIN_MS = 2_000;
 /** How long it is believed that nobody has a prime. */
 const LACKING_MS = 60_000;
 /** Of those that nobody has, remembered. */
@@ -21,10 +24,12 @@ export class WantedPrimes {
   readonly #coming = new Map<PrimeId, Promise<void>>();
   /** By id when it was found out. */
   readonly #lacking = new Map<PrimeId, number>();
+  readonly #startedMs: number;
   #next: Round | undefined;
 
   constructor(components: HeldPrimeComponents) {
     this.#components = components;
+    this.#startedMs = components.clock.elapsedMs();
   }
 
   /** Resolves when those that anybody has are here and durable. Throws what the store throws. */
@@ -54,7 +59,12 @@ export class WantedPrimes {
   async #fetchAll(ids: ReadonlySet<PrimeId>): Promise<void> {
     const wanted = new Set(ids);
     try {
+      const { clock } = this.#components;
       await fetchHeld(this.#components, wanted);
+      while (wanted.size > 0 && clock.elapsedMs() - this.#startedMs < FINDING_MS) {
+        await clock.sleep(AGAIN_MS);
+        await fetchHeld(this.#components, wanted);
+      }
     } finally {
       for (const id of ids) this.#coming.delete(id);
       for (const id of wanted) this.#lacking.set(id, this.#components.clock.elapsedMs());
