@@ -59,8 +59,8 @@ export const ledgerBugs: readonly ProductBug[] = [
     patches: [
       {
         file: "ledger/replica.ts",
-        from: "if (target.log.certificate.siteId === siteId) this.#sites.get(siteId)!.withdraw(target, ranges);",
-        to: "void siteId; this.#sites.get(target.log.certificate.siteId)!.withdraw(target, ranges);",
+        from: "if (target.log.certificate.siteId !== siteId) return;\n    const gone = this.#sites.get(siteId)!.withdraw(target, ranges);",
+        to: "void siteId;\n    const gone = this.#sites.get(target.log.certificate.siteId)!.withdraw(target, ranges);",
       },
     ],
     invariants: ["I3-withdrawn"],
