@@ -55,6 +55,7 @@ export async function startTestSite(
     now?: () => number;
     patience?: FacadePatience;
     copiesOf?: CopiesOf;
+    isSuperseded?: () => boolean;
   } = {},
 ): Promise<TestSite> {
   const { store = createMemoryStore(), dataDirectory = await scratchDirectory("site"), now = Date.now } = init;
@@ -63,9 +64,9 @@ export async function startTestSite(
   const site = await openSite(dataDirectory, { store, now });
   const credentials = await site.credentials(["127.0.0.1"]);
   const logger = pino({ level: "debug" }, { write: (line: string) => void log.push(line) });
-  const { copiesOf } = init;
+  const { copiesOf, isSuperseded } = init;
   const facade = await startFacade(
-    { site, log: logger, ...(copiesOf ? { copiesOf } : {}) },
+    { site, log: logger, ...(copiesOf ? { copiesOf } : {}), ...(isSuperseded ? { isSuperseded } : {}) },
     { credentials, host: "127.0.0.1", port: 0, patience: init.patience },
   );
   const { port } = facade.address;
