@@ -339,14 +339,15 @@ test("a machine whose place was taken takes no backups and enrols nobody, and gi
       const { status, json } = await site.ask({ path, token, json: {} });
       assert.deepEqual([status, (json() as contract.Problem).code], [421, "site-superseded"], path);
     }
-    const [{ id }] = maker.primes as [StoredPrime];
-    assert.equal((await site.ask({ path: contract.paths.readPrimes, token, octets: idsOf([id]) })).status, 200);
-    const shown = await site.ask({ method: "GET", path: contract.paths.snapshot(commit.snapshotId), token });
-    assert.equal(shown.status, 200);
+    const octets = idsOf([maker.primes[0]!.id]);
+    assert.equal((await site.ask({ path: contract.paths.readPrimes, token, octets })).status, 200);
+    assert.equal(
+      (await site.ask({ method: "GET", path: contract.paths.snapshot(commit.snapshotId), token })).status,
+      200,
+    );
   } finally {
     isSuperseded = false;
   }
-  assert.equal((await backUp(token)).receivedMs > 0, true);
 });
 
 test.run();
