@@ -16,13 +16,11 @@ import { TreeMaker } from "#test/support/trees.ts";
 
 const test = suite("agent API");
 let site: TestSite;
-/** Another machine has taken the site's place. */
-let isSuperseded = false;
 /** What the federation says of every snapshot. */
 let copies: contract.SnapshotSummary["copies"];
 
 test.before(async () => {
-  site = await startTestSite({ copiesOf: () => copies, isSuperseded: () => isSuperseded });
+  site = await startTestSite({ copiesOf: () => copies });
 });
 test.after(() => site[Symbol.asyncDispose]());
 
@@ -327,27 +325,6 @@ test("a snapshot tells its copies elsewhere, where there is a federation", async
   copies = { count: 2, isSafe: true };
   assert.deepEqual(await read(), [copies, copies]);
   copies = undefined;
-});
-
-test("a machine whose place was taken takes no backups and enrols nobody, and gives what it has", async () => {
-  const { token } = await site.enrol();
-  const { maker, commit } = await backUp(token);
-  isSuperseded = true;
-  try {
-    const session = contract.paths.primes(makeUuidV7(1));
-    for (const path of [contract.paths.sessions, contract.paths.enrol, session]) {
-      const { status, json } = await site.ask({ path, token, json: {} });
-      assert.deepEqual([status, (json() as contract.Problem).code], [421, "site-superseded"], path);
-    }
-    const octets = idsOf([maker.primes[0]!.id]);
-    assert.equal((await site.ask({ path: contract.paths.readPrimes, token, octets })).status, 200);
-    assert.equal(
-      (await site.ask({ method: "GET", path: contract.paths.snapshot(commit.snapshotId), token })).status,
-      200,
-    );
-  } finally {
-    isSuperseded = false;
-  }
 });
 
 test.run();
