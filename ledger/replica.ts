@@ -15,6 +15,8 @@ interface Withdrawal {
 export class Replica {
   readonly #sites = new Map<SiteId, SiteState>();
   readonly #logs = new Map<LogId, LogState>();
+  /** How many logs name a machine as their own. */
+  readonly #machines = new Map<string, number>();
   /** Withdrawals from logs whose certificates are not known yet. */
   readonly #pending = new Map<LogId, Withdrawal[]>();
   readonly #guestLogs = new WeakMap<object, Log>();
@@ -70,6 +72,7 @@ export class Replica {
     const site = this.#sites.get(siteId) ?? this.#newSite(siteId);
     const state = site.addLog(log, boundary);
     this.#logs.set(log.id, state);
+    this.#machines.set(machineOf(log), (this.#machines.get(machineOf(log)) ?? 0) + 1);
     this.#sorted = this.#digest = undefined;
     this.#speakersState = {};
     // Another log of the site may have withdrawn some of this one before its certificate came.
@@ -97,8 +100,8 @@ export class Replica {
   apply(held: HeldEntry): void {
     const state = this.#logs.get(held.logId)!;
     const { siteId } = state.log.certificate;
-    // Only its own machine can have written a log: the first entry says whose machine it is.
-    if (state.lastSeq === undefined) this.#speakersState = {};
+    // Only its own machine can have written a log: where two name one machine, the first entry says whose it is.
+    if (state.lastSeq === undefined && this.#machines.get(machineOf(state.log))! > 1) this.#speakersState = {};
     this.#sites.get(siteId)!.admit(state, held);
     if (held.kind === "guest") this.#guestsChanged();
     const [statement] = held.statements;
@@ -133,3 +136,5 @@ export class Replica {
     this.#guestsState = {};
   }
 }
+
+const machineOf = ({ certificate }: Log): string => Buffer.from(certificate.peerPublicKey).toString("latin1");
