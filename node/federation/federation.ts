@@ -76,6 +76,7 @@ export class Federation {
     });
     let speakers = ledger.speakersState;
     ledger.onAdmitted(({ siteId, kind }) => {
+      if (kind !== "guest" && kind !== "profile" && kind !== "retire") return;
       const hasMoved = kind === "profile" && parts.profiles.hasMoved(siteId);
       if (!hasMoved && ledger.speakersState === speakers) return;
       speakers = ledger.speakersState;
