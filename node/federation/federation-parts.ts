@@ -123,7 +123,10 @@ export async function openParts(components: FederationComponents, init: Federati
   serveJoining(transport, { membership, log, invitations, onEvent });
   const sync = new LedgerSync({ ledger, membership, ownLog, peers: transport, clock, rng, onEvent });
   const onKnown = (peer: PeerKey): void => void sync.with(peer);
-  const greeting = new Greeting({ ledger, membership, transport, clock, rng, onKnown, onEvent }, { log });
+  const greeting = new Greeting(
+    { ledger, membership, transport, clock, rng, isHeard: () => sync.isHeard, onKnown, onEvent },
+    { log },
+  );
   const entries = new OwnEntries({ ownLog, ledger, spread: (entry) => sync.spread(entry) });
   const room = (): Promise<Room> => roomFor({ store, settings, siteId });
   const siteStatements = await SiteStatements.open({ store, entries, seal }, { siteId, ...init });

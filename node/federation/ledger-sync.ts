@@ -46,6 +46,7 @@ export class LedgerSync {
   readonly #asked = new Set<SiteId>();
   #signal: AbortSignal | undefined;
   #isSoon = false;
+  #isHeard = false;
 
   constructor(components: LedgerSyncComponents) {
     this.#components = components;
@@ -53,6 +54,11 @@ export class LedgerSync {
     peers.serve(ledgerProtocol, (channel) => answerSync(channel, { ledger, membership }));
     peers.onConnected((peer) => void this.with(peer));
     peers.onPublished((message) => void this.#hear(message));
+  }
+
+  /** Whether the peer that was asked last has answered: who lets nobody in answers nothing. */
+  get isHeard(): boolean {
+    return this.#isHeard;
   }
 
   /** Called when the own log may be written, if it had to wait for that. */
@@ -94,6 +100,7 @@ export class LedgerSync {
       this.#hasAsked(peer, signal);
       return true;
     } catch (error) {
+      this.#isHeard = false;
       if (!signal.aborted) onEvent({ event: "sync-failed", peer, error });
       return false;
     }
