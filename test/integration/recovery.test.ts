@@ -129,6 +129,9 @@ test("ended at any step before the site is there, the same command goes on, and 
   }
   await assert.rejects(burnt.recover(kit, members, { COSTOR_FAILPOINT: "recover.identity-placed" }));
   await assert.rejects(burnt.recover(kit, members), refusedWith("site-exists"));
+  await burnt.start({ COSTOR_FAILPOINT: "recover.settled" }).catch(() => undefined);
+  await until("it ended when all was known", async () => !(await isUp(burnt)));
+  await burnt.stop();
 });
 
 test("an agent restores everything before it is back, and without being enrolled again", async () => {
@@ -138,9 +141,6 @@ test("an agent restores everything before it is back, and without being enrolled
 
 test("ended while it comes back, it goes on, and in the end it has every byte and signs again", async () => {
   await burnt.kill();
-  await burnt.start({ COSTOR_FAILPOINT: "recover.settled" }).catch(() => undefined);
-  await until("it has settled", async () => !(await isUp(burnt)));
-  await burnt.stop();
   await burnt.start();
   await until("it is back", async () => {
     const { snapshots, alarms } = await statusOf(burnt);
