@@ -124,7 +124,7 @@ export async function openParts(components: FederationComponents, init: Federati
   const sync = new LedgerSync({ ledger, membership, ownLog, peers: transport, clock, rng, onEvent });
   const onKnown = (peer: PeerKey): void => void sync.with(peer);
   const greeting = new Greeting(
-    { ledger, membership, transport, clock, rng, isHeard: () => sync.isHeard, onKnown, onEvent },
+    { ledger, membership, transport, clock, rng, isAnswered: () => sync.isAnswered, onKnown, onEvent },
     { log },
   );
   const entries = new OwnEntries({ ownLog, ledger, spread: (entry) => sync.spread(entry) });

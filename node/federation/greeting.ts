@@ -23,7 +23,7 @@ export interface GreetingComponents {
   readonly clock: Clock;
   readonly rng: Rng;
   /** Whether others answer this machine: a connection alone tells nothing, since strangers are let in to say hello. */
-  readonly isHeard: () => boolean;
+  readonly isAnswered: () => boolean;
   /** Somebody knows this machine now. */
   readonly onKnown: (peer: PeerKey) => void;
   readonly onEvent: (event: FederationEvent) => void;
@@ -58,12 +58,12 @@ export class Greeting {
 
   /** Goes on until the signal. The machine of a first epoch and kit comes by its invitation, and asks only when nobody lets it in. */
   async start(signal: AbortSignal): Promise<void> {
-    const { clock, rng, isHeard, membership, onEvent } = this.#components;
+    const { clock, rng, isAnswered, membership, onEvent } = this.#components;
     const isFirst = this.#log.certificate.epoch === 1 && this.#log.certificate.chain.length === 0;
     try {
       let pauseMs = MINUTE_MS;
       for (let isStart = true; ; isStart = false) {
-        const isIn = isStart || membership.roster === undefined || isHeard();
+        const isIn = isStart || membership.roster === undefined || isAnswered();
         const knownCount = this.#knownBy.size;
         const isHeard = (isFirst && isIn) || !(await this.#round(signal)) || this.#knownBy.size > knownCount;
         pauseMs = isHeard ? MINUTE_MS : Math.min(PAUSE_GROWTH * pauseMs, MOST_PAUSE_MS);

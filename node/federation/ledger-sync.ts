@@ -46,7 +46,7 @@ export class LedgerSync {
   readonly #asked = new Set<SiteId>();
   #signal: AbortSignal | undefined;
   #isSoon = false;
-  #isHeard = false;
+  #isAnswered = false;
 
   constructor(components: LedgerSyncComponents) {
     this.#components = components;
@@ -57,8 +57,8 @@ export class LedgerSync {
   }
 
   /** Whether the peer that was asked last has answered: who lets nobody in answers nothing. */
-  get isHeard(): boolean {
-    return this.#isHeard;
+  get isAnswered(): boolean {
+    return this.#isAnswered;
   }
 
   /** Called when the own log may be written, if it had to wait for that. */
@@ -100,7 +100,7 @@ export class LedgerSync {
       this.#hasAsked(peer, signal);
       return true;
     } catch (error) {
-      this.#isHeard = false;
+      this.#isAnswered = false;
       if (!signal.aborted) onEvent({ event: "sync-failed", peer, error });
       return false;
     }

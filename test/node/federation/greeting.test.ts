@@ -128,7 +128,7 @@ test("only so many hellos are listened to in a minute", async () => {
         connected: () => [],
         membershipChanged: () => undefined,
       },
-      isHeard: () => true,
+      isAnswered: () => true,
       onKnown: () => undefined,
       onEvent: () => undefined,
     },
