@@ -128,6 +128,12 @@ export const holders: Field<readonly SiteId[]> = {
   encode: (ids) => ids.map(fromHex),
 };
 
+/** The same; a statement of an earlier version has none. */
+export const optionalSites: Field<readonly SiteId[]> = {
+  schema: v.optional(holders.schema, []) as Field<readonly SiteId[]>["schema"],
+  encode: holders.encode,
+};
+
 /** The map of a set of values. */
 export function encodeFields(fields: Fields, values: object): CborMap {
   const data: Record<string, CborValue> = {};

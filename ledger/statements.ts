@@ -90,12 +90,25 @@ const kinds = {
   drill: kind(
     {
       drill: field.text,
+      /** Of a drill across sites, who has gathered: one, otherwise none. */
+      gatherers: field.optionalSites,
       filesCount: field.natural(),
       bytes: field.natural(),
       failedCount: field.natural(),
       endedMs: field.natural(),
     },
     ({ drill }) => drill,
+  ),
+  /** Its author has gathered a sample of the owner's primes from their holders, and the owner has told how many were not as they ought to be. */
+  "drill-witness": kind(
+    {
+      owner: field.site,
+      primesCount: field.natural(),
+      bytes: field.natural(),
+      failedCount: field.natural(),
+      endedMs: field.natural(),
+    },
+    ({ owner }) => owner,
   ),
   /** Its author leaves: what it holds for others is to be placed elsewhere. */
   leaving: kind({ sinceMs: field.natural() }, () => ""),

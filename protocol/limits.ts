@@ -216,6 +216,12 @@ export const limits = {
   restoreTicketToleranceMs: 3600 * 1000,
   /** Largest restore ticket: two and a half of those that this version makes. */
   restoreTicketBytes: 640,
+  /** Primes that another site gathers for one drill: as many as an audit asks for, 256 MiB at the most. */
+  drillOrderIdsCount: 64,
+  /** Life of an order for a drill: the sample over a slow line. */
+  drillOrderLifeMs: 3600 * 1000,
+  /** A site gathers for drills of one other no more often: each costs its line, and the ledger an entry. */
+  drillGatherEveryMs: 10 * 60 * 1000,
   /** Remote restores that go on at one site at once, each with some 100 MB of memory. */
   remoteRestoresCount: 4,
   /** Generations of a site's read key that are tried: a new one comes when a thief may have the last. */

@@ -1,5 +1,5 @@
 /** `costor site drills …`: proofs that what is backed up can be restored. */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { DrillResult } from "#node/drills/drill-record.ts";
 import type { DrillProgress } from "#node/drills/restore-drill.ts";
 import { CostorError } from "#protocol/errors.ts";
@@ -31,8 +31,15 @@ export function addDrillCommands(site: Command): void {
   onData(drills, "run", "restore some files of a snapshot now, and compare them")
     .option("--offsite", "from the other sites' copies alone")
     .option("--whole", "a whole snapshot")
-    .action(async ({ data, json, offsite, whole }: DataOptions & { offsite?: true; whole?: true }) => {
-      const drill = { kind: offsite ? ("offsite" as const) : ("local" as const), isWhole: whole === true };
+    .addOption(
+      new Option(
+        "--across",
+        "another site gathers some files from the other sites' copies, this one opens them",
+      ).conflicts(["offsite", "whole"]),
+    )
+    .action(async ({ data, json, offsite, whole, across }: RunOptions) => {
+      const kind = across ? "across" : offsite ? "offsite" : "local";
+      const drill = { kind, isWhole: whole === true } as const;
       const result = await runDrill(data, json === true, drill);
       if (json) printJson(result);
       else printResult(result);
@@ -44,7 +51,17 @@ export function addDrillCommands(site: Command): void {
     });
 }
 
-const fromTexts: Readonly<Record<DrillResult["kind"], string>> = { local: "this site", offsite: "other sites" };
+interface RunOptions extends DataOptions {
+  readonly offsite?: true;
+  readonly whole?: true;
+  readonly across?: true;
+}
+
+const fromTexts: Readonly<Record<DrillResult["kind"], string>> = {
+  local: "this site",
+  offsite: "other sites",
+  across: "other sites, gathered by another",
+};
 
 async function runDrill(
   data: string,
@@ -58,10 +75,11 @@ async function runDrill(
   });
 }
 
-function printResult({ kind, filesCount, bytes, failures }: DrillResult): void {
+function printResult({ kind, gatherer, filesCount, bytes, failures }: DrillResult): void {
   printLine(
     `${formatCountOf(filesCount, "file")}, ${formatBytes(bytes)}, restored from ${fromTexts[kind]} and compared.`,
   );
+  if (gatherer !== undefined) printLine(`Site ${gatherer} has gathered it, and has signed the result.`);
   for (const { what, message } of failures) printLine(`  ${what}: ${message}`);
   if (failures.length === 0) printLine("All of it is as it was backed up.");
 }

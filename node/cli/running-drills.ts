@@ -25,6 +25,7 @@ export async function startDrills(
     {
       ...{ site, clock, rng: systemRng, record: await DrillRecord.open(site.store) },
       offsite: () => federation.offsite(),
+      across: () => federation.across(),
       onResult: (result) => {
         if (result.failedCount > 0)
           log.error({ event: "drill-failed", ...result }, "not everything could be restored: costor site drills list");

@@ -1,5 +1,6 @@
 /** Puts the federation of a running site together: libp2p, the machine's clock and chance, the site's keys. */
 import type { Logger } from "pino";
+import type { AcrossSites } from "#node/drills/across-sites.ts";
 import type { DrillResult } from "#node/drills/drill-record.ts";
 import type { FetchPrime } from "#node/drills/drills.ts";
 import { OffsitePrimes } from "#node/drills/offsite-primes.ts";
@@ -15,6 +16,7 @@ import type { RetentionComponents } from "#node/retention/retention.ts";
 import type { Site } from "#node/site/site.ts";
 import { systemClock } from "#node/site/system-clock.ts";
 import { systemRng } from "#node/site/system-rng.ts";
+import { parseSiteId } from "#protocol/ids.ts";
 import { isIPv6 } from "node:net";
 import { FederationLog } from "./federation-log.ts";
 
@@ -31,6 +33,8 @@ export interface RunningFederation extends AsyncDisposable {
   readonly service: FederationService;
   /** This site's own primes from others alone; undefined while it is in no federation. */
   offsite(): FetchPrime | undefined;
+  /** Undefined while it is in no federation. */
+  across(): AcrossSites | undefined;
   /** Tells the other sites, if there are any. */
   tellDrill(result: DrillResult): Promise<void>;
   readonly forRetention: Pick<RetentionComponents, "heldClock" | "timeZone" | "doubt" | "withdraw">;
@@ -108,9 +112,12 @@ export async function startFederation(
   return {
     service: new FederationService({ federation, clock, rng, status }, { siteName, peerSeed }),
     offsite: () => (membership.roster === undefined ? undefined : (id) => offsite.get(id)),
-    tellDrill: async ({ kind, filesCount, bytes, failedCount, endedMs }) => {
+    across: () => (membership.roster === undefined ? undefined : federation.parts.acrossSites),
+    tellDrill: async ({ kind, gatherer, filesCount, bytes, failedCount, endedMs }) => {
       if (membership.roster === undefined) return;
-      await federation.parts.entries.write({ kind: "drill", drill: kind, filesCount, bytes, failedCount, endedMs });
+      const gatherers = gatherer === undefined ? [] : [parseSiteId(gatherer)];
+      const counts = { filesCount, bytes, failedCount, endedMs };
+      await federation.parts.entries.write({ kind: "drill", drill: kind, gatherers, ...counts });
     },
     forRetention: {
       heldClock: federation.parts.replication.heldClock,

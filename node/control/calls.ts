@@ -51,7 +51,10 @@ const argumentSchemas = {
     note: v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(500)),
   }),
   drills: v.strictObject({}),
-  runDrill: v.strictObject({ kind: v.picklist(drillKinds), isWhole: v.boolean() }),
+  runDrill: v.pipe(
+    v.strictObject({ kind: v.picklist(drillKinds), isWhole: v.boolean() }),
+    v.check(({ kind, isWhole }) => kind !== "across" || !isWhole, "other sites gather no whole snapshot"),
+  ),
   stats: v.strictObject({}),
   check: v.strictObject({ readData: v.boolean() }),
   rebuildIndex: v.strictObject({}),

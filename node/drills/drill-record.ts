@@ -4,8 +4,8 @@ import { readFactValue } from "#node/site/site-facts.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 
-/** `local`: from this site's own store. `offsite`: from the holders' copies alone. */
-export const drillKinds = ["local", "offsite"] as const;
+/** `local`: from this site's own store. `offsite`: from the holders' copies alone. `across`: from those, gathered by another site. */
+export const drillKinds = ["local", "offsite", "across"] as const;
 export type DrillKind = (typeof drillKinds)[number];
 
 const KIND = "drill";
@@ -14,6 +14,8 @@ const KEPT_COUNT = 100;
 const count = v.pipe(v.number(), v.safeInteger());
 const schema = v.strictObject({
   kind: v.picklist(drillKinds),
+  /** Of a drill across sites: the SiteId of who has gathered, and has signed the result. */
+  gatherer: v.optional(v.string()),
   /** Some files, or one whole snapshot. */
   isWhole: v.boolean(),
   startedMs: count,

@@ -6,14 +6,19 @@ import { OpenedPrimes } from "#node/export/opened-primes.ts";
 import type { ExportSource } from "#node/export/export-source.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
 import type { Site } from "#node/site/site.ts";
-import { CostorError } from "#protocol/errors.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { type AgentId, type PrimeId, type SnapshotId, parseSnapshotId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { nodePointerFromWire } from "#protocol/node-pointer.ts";
+import type { StoredPrime } from "#protocol/batch.ts";
+import type { NodePointer } from "#protocol/tree.ts";
 import { TreeReader } from "#protocol/tree-reader.ts";
-import type { DrillRecord, DrillResult } from "./drill-record.ts";
+import type { AcrossSites } from "./across-sites.ts";
+import { chooseFiles } from "./chosen-files.ts";
+import { examinePrime, sampleContent } from "./content-sample.ts";
+import type { DrillKind, DrillRecord, DrillResult } from "./drill-record.ts";
 import { type Drill, dueDrill } from "./due-drill.ts";
-import { type DrillProgress, restoreDrill } from "./restore-drill.ts";
+import { type DrillCounts, type DrillProgress, SAMPLE_COUNT, TOLD_COUNT, restoreDrill } from "./restore-drill.ts";
 
 /** Primes of this site's own, from wherever. Throws `prime-missing`. */
 export type FetchPrime = (id: PrimeId) => Promise<Uint8Array>;
@@ -25,6 +30,8 @@ export interface DrillComponents {
   readonly rng: Pick<Rng, "fraction">;
   /** From other sites alone; undefined while there are none. */
   readonly offsite: () => FetchPrime | undefined;
+  /** Undefined while there are no other sites. */
+  readonly across: () => Pick<AcrossSites, "isPossible" | "gather"> | undefined;
   readonly onResult: (result: DrillResult) => void;
 }
 
@@ -50,17 +57,29 @@ export class Drills {
 
   /** Does what is due, if anything is and there is a snapshot. Throws like {@link run}. */
   async runDue(init: DrillInit): Promise<void> {
-    const others = this.#components.offsite();
-    const due = dueDrill(this.list(), this.#components.clock.now(), others !== undefined);
-    if (due !== undefined && (await this.#chooseSnapshot()) !== undefined) await this.run(due, init);
+    const { offsite, across, clock } = this.#components;
+    const kinds: DrillKind[] = offsite() === undefined ? ["local"] : ["local", "offsite"];
+    const due = dueDrill(this.list(), clock.now(), across()?.isPossible ? [...kinds, "across"] : kinds);
+    if (due === undefined || (await this.#chooseSnapshot()) === undefined) return;
+    try {
+      await this.run(due, init);
+    } catch (error) {
+      // The others must not wait until somebody gathers.
+      if (due.kind !== "across" || !isCostorError(error)) throw error;
+      const instead = dueDrill(this.list(), clock.now(), kinds);
+      if (instead !== undefined) await this.run(instead, init);
+    }
   }
 
-  /** Throws `snapshot-unknown` while there is none, `not-in-federation`, `store-full`, and the signal's reason. */
+  /**
+   * Throws `snapshot-unknown` while there is none, `not-in-federation`, `store-full`, `peer-unreachable` when nobody gathers for a drill across
+   * sites, and the signal's reason.
+   */
   run(drill: Drill, init: DrillInit): Promise<DrillResult> {
     return this.#queue.run(async () => {
       const { record, clock, onResult } = this.#components;
       const startedMs = clock.now();
-      const counts = await this.#restore(drill, init);
+      const counts = await (drill.kind === "across" ? this.#gather(init) : this.#restore(drill, init));
       const result: DrillResult = {
         ...{ ...drill, startedMs, endedMs: clock.now() },
         ...{ ...counts, failures: [...counts.failures] },
@@ -83,18 +102,46 @@ export class Drills {
     return drawn && chosen && { agent: drawn.agent, snapshot: parseSnapshotId(chosen.id) };
   }
 
-  async #restore({ kind, isWhole }: Drill, { signal, onProgress = () => {} }: DrillInit) {
-    const { site, rng, offsite } = this.#components;
+  async #chooseRoot(): Promise<NodePointer> {
     const chosen = await this.#chooseSnapshot();
     if (chosen === undefined) throw new CostorError("snapshot-unknown", "there is no snapshot yet to be restored");
-    const { root } = await site.snapshots.get(chosen.agent, chosen.snapshot);
+    const { root } = await this.#components.site.snapshots.get(chosen.agent, chosen.snapshot);
+    return nodePointerFromWire(root);
+  }
+
+  /** The other site gets what is sealed, and no key. */
+  async #gather({ signal, onProgress = () => {} }: DrillInit): Promise<DrillCounts & { readonly gatherer: string }> {
+    const { site, rng } = this.#components;
+    const across = this.#components.across();
+    if (across === undefined) throw new CostorError("not-in-federation", "there is no other site that could gather");
+    const fetchPrime: FetchPrime = (id) => site.store.get(id);
+    const tree = new TreeReader({ fetchPrime });
+    const files = await chooseFiles({ tree, rng }, await this.#chooseRoot(), SAMPLE_COUNT, signal);
+    const sample = await sampleContent({ tree }, files, limits.drillOrderIdsCount);
+    if (sample.primes.size === 0) throw new CostorError("snapshot-unknown", "the files that were drawn are empty");
+    let bytes = 0;
+    const examine = async (prime: StoredPrime): Promise<void> => {
+      onProgress({ filesCount: 0, bytes: (bytes += prime.stored.length) });
+      await examinePrime(sample, prime, fetchPrime);
+    };
+    const gathered = await across.gather([...sample.primes.keys()], examine, signal);
+    const failures = [...gathered.failed].map(([id, message]) => ({ what: sample.primes.get(id)!.path, message }));
+    return {
+      ...{ gatherer: gathered.gatherer, filesCount: sample.filesCount, bytes: gathered.bytes },
+      ...{ failedCount: failures.length, failures: failures.slice(0, TOLD_COUNT) },
+    };
+  }
+
+  async #restore({ kind, isWhole }: Drill, { signal, onProgress = () => {} }: DrillInit) {
+    const { site, rng, offsite } = this.#components;
+    const root = await this.#chooseRoot();
     const here: FetchPrime = (id) => site.store.get(id);
     const others = kind === "offsite" ? offsite() : undefined;
     if (kind === "offsite" && others === undefined)
       throw new CostorError("not-in-federation", "no other site has copies of this one's");
     const sources = { tested: sourceOf(others ?? here), reference: sourceOf(here), rng };
     return restoreDrill(sources, {
-      ...{ root: nodePointerFromWire(root), isWhole, signal, onProgress },
+      ...{ root, isWhole, signal, onProgress },
       scratchFile: this.scratchFile,
     });
   }

@@ -2,7 +2,7 @@
 import type { DrillKind, DrillResult } from "./drill-record.ts";
 
 const DAY_MS = 24 * 3_600_000;
-/** Some files each week, a whole snapshot each month, by turns from here and from elsewhere. */
+/** Some files each week, a whole snapshot each month, by turns from here, from elsewhere, and across sites. */
 const everyMs = { some: 7 * DAY_MS, whole: 30 * DAY_MS } as const;
 
 export interface Drill {
@@ -14,9 +14,9 @@ export interface Drill {
 export function dueDrill(
   results: readonly Pick<DrillResult, "kind" | "isWhole" | "startedMs">[],
   nowMs: number,
-  hasOthers: boolean,
+  /** Those that can be done. */
+  possible: readonly DrillKind[],
 ): Drill | undefined {
-  const kinds: readonly DrillKind[] = hasOthers ? ["local", "offsite"] : ["local"];
   const sinceMs = (kind: DrillKind, isWhole: boolean): number => {
     const times = results.flatMap((result) =>
       result.kind === kind && result.isWhole === isWhole && result.startedMs <= nowMs ? [result.startedMs] : [],
@@ -24,6 +24,8 @@ export function dueDrill(
     return nowMs - Math.max(Number.NEGATIVE_INFINITY, ...times);
   };
   for (const isWhole of [true, false]) {
+    // Other sites gather no whole snapshot.
+    const kinds = possible.filter((kind) => !isWhole || kind !== "across");
     const waited = kinds.map((kind) => ({ kind, ms: sinceMs(kind, isWhole) }));
     const longest = waited.reduce((one, other) => (other.ms > one.ms ? other : one));
     const isDue = waited.every(({ ms }) => ms >= (isWhole ? everyMs.whole : everyMs.some));

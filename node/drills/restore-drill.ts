@@ -34,8 +34,10 @@ export interface DrillCounts extends DrillProgress {
   readonly failures: readonly { readonly what: string; readonly message: string }[];
 }
 
-const SAMPLE_COUNT = 20;
-const TOLD_COUNT = 20;
+/** Files of a drill that is not of a whole snapshot. */
+export const SAMPLE_COUNT = 20;
+/** Failures that are kept for people. */
+export const TOLD_COUNT = 20;
 
 /** Throws `store-full` when there is no room for a file, and the signal's reason. */
 export async function restoreDrill(

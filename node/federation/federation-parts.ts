@@ -8,6 +8,8 @@ import { Membership } from "#ledger/membership.ts";
 import { OwnLog } from "#ledger/own-log.ts";
 import { recoverProtocol } from "#ledger/recover.ts";
 import type { Rng } from "#ledger/rng.ts";
+import { AcrossSites } from "#node/drills/across-sites.ts";
+import { serveGathering } from "#node/drills/gathering-service.ts";
 import type { Replication } from "#node/replication/replication.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
@@ -82,6 +84,7 @@ export interface FederationParts {
   /** Brings back what the ledger knows of agents and snapshots, while not all is back. Safe to repeat. */
   readonly regainFacts: () => Promise<void>;
   readonly remoteRestores: RemoteRestores;
+  readonly acrossSites: AcrossSites;
 }
 
 export async function openParts(components: FederationComponents, init: FederationInit): Promise<FederationParts> {
@@ -148,15 +151,20 @@ export async function openParts(components: FederationComponents, init: Federati
     ...{ store, clock, rng, transport, ledger, membership, ownLog, entries, settings, room, onEvent },
     ...{ records, regained },
   });
+  const together = { self: siteId, clock, rng, peers: transport, sites: membership, ledger, store, entries };
+  serveGathering({
+    ...together,
+    onFailure: (holder, error) => onEvent({ event: "holder-failed", holder, error }),
+    onRefused: (peer, { name: protocol }, error) => onEvent({ event: "refused", peer, protocol, error }),
+  });
   return {
     ...{ ledger, ledgerStore, membership, ownLog, transport, profiles, sync, greeting },
     ...{ entries, invitations, inviterAddress, settings },
     wishes: await Wishes.open(store),
     ...keeping,
     checkpoints: await Checkpoints.open({ store, clock, ...keeping, receivedMs: () => keeping.own.snapshotsCount() }),
-    remoteRestores: new RemoteRestores({
-      ...{ self: siteId, clock, rng, peers: transport, sites: membership, ledger, store, entries, onEvent },
-    }),
+    remoteRestores: new RemoteRestores({ ...together, onEvent }),
+    acrossSites: new AcrossSites(together, init),
     ...{ siteStatements, regainFacts: regainNow },
   };
 }

@@ -9,11 +9,13 @@ import { batchOf, decodeMessage, encodeMessage, isBatch } from "./frame-codec.ts
 import { primesAnswer, primesProtocol } from "./primes-messages.ts";
 import { idsToBytes, refusalError } from "./replicate-messages.ts";
 
+/** Why a holder gives them to a site that has no other right: a restore ticket of the owner, or its order for a drill. */
+export type FetchProof = { readonly ticket: Uint8Array } | { readonly order: Uint8Array };
+
 export interface FetchInit {
   readonly owner: SiteId;
   readonly ids: readonly PrimeId[];
-  /** A restore ticket of the owner. */
-  readonly ticket?: Uint8Array;
+  readonly proof?: FetchProof | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -37,9 +39,9 @@ export async function* fetchPrimes(
 /** The same over a channel that stays open; whoever does not take all has to end it. */
 export async function* fetchOver(
   channel: Pick<Channel, "send" | "receive">,
-  { owner, ids, ticket, signal }: FetchInit,
+  { owner, ids, proof, signal }: FetchInit,
 ): AsyncGenerator<StoredPrime> {
-  const fields = { kind: "fetch", owner: Buffer.from(owner, "hex"), ...(ticket === undefined ? {} : { ticket }) };
+  const fields = { kind: "fetch", owner: Buffer.from(owner, "hex"), ...proof };
   for (let at = 0; at < ids.length; at += limits.fetchIdsCount) {
     const asked = ids.slice(at, at + limits.fetchIdsCount);
     const waited = new Set(asked);
@@ -47,7 +49,7 @@ export async function* fetchOver(
     for (let isWhole = false; !isWhole;) {
       const frame = await channel.receive(signal);
       if (frame === undefined) throw new CostorError("peer-unreachable", "the other site ended the answer");
-      if (isBatch(frame)) yield* verified(batchOf(frame), waited);
+      if (isBatch(frame)) yield* receivedBatch(batchOf(frame), waited);
       else {
         const answer = decodeMessage(frame, primesAnswer);
         if (answer.kind === "refused") throw refusalError(answer);
@@ -57,7 +59,8 @@ export async function* fetchOver(
   }
 }
 
-function* verified(batch: Uint8Array, waited: Set<PrimeId>): Generator<StoredPrime> {
+/** Takes each out of `waited`, verified. Throws `peer-misbehaved`, `prime-mismatch`, `bad-encoding`. */
+export function* receivedBatch(batch: Uint8Array, waited: Set<PrimeId>): Generator<StoredPrime> {
   for (const prime of parseBatch(batch)) {
     if (!waited.delete(prime.id)) throw new CostorError("peer-misbehaved", `it sends prime ${prime.id} unasked`);
     verifyPrime(prime.stored, prime.id);

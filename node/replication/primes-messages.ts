@@ -31,6 +31,7 @@ export const primesRequest = v.variant("kind", [
     owner: siteField,
     ids: idsField(limits.fetchIdsCount),
     ticket: v.optional(ticket),
+    order: v.optional(bytes),
   }),
   v.strictObject({ kind: v.literal("cancel"), ticket }),
 ]);

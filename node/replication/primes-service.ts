@@ -6,6 +6,7 @@ import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import type { RestoreTicket } from "#protocol/restore-ticket.ts";
+import { type DrillOrder, readDrillOrder } from "./drill-order.ts";
 import { type RightsComponents, mayFetch } from "./fetch-rights.ts";
 import { decodeMessage, encodeMessage } from "./frame-codec.ts";
 import { batchFrames } from "./prime-batches.ts";
@@ -17,7 +18,7 @@ import { Tickets } from "./tickets.ts";
 export interface PrimesServiceComponents extends RightsComponents {
   readonly ledger: Pick<LedgerReader, "statement" | "recoveryKeys">;
   readonly peers: Pick<Peers, "serve">;
-  readonly sites: Pick<Sites, "sites" | "siteOfPeer">;
+  readonly sites: Pick<Sites, "sites" | "siteOfPeer" | "peerOf">;
   readonly onRefused?: OnRefused;
   readonly clock: Pick<Clock, "now">;
   /** Told once of each restore ticket that is used here. */
@@ -53,9 +54,10 @@ async function answer(
     tickets.cancel(request.ticket, channel.peer);
     return channel.send(encodeMessage({ kind: "cancelled" }));
   }
-  const { owner, ids, ticket } = request;
+  const { owner, ids, ticket, order } = request;
   const slices = new Set(ids.map(sliceOf));
   if (ticket !== undefined) tickets.check(ticket, owner, channel.peer);
+  else if (order !== undefined) requireOrdered(readDrillOrder(components, order, channel.peer), owner, ids);
   else if (![...slices].every((slice) => mayFetch(components, site, owner, slice)))
     throw new CostorError("peer-refused", "these primes are not for this site");
   const kept = await keptOnly(store, owner, ids);
@@ -63,6 +65,12 @@ async function answer(
   for await (const batch of batchFrames(store, [...kept], (id) => void lacking.push(id)))
     await channel.send(batch.frame);
   await channel.send(encodeMessage({ kind: "fetched", lacking: idsToBytes(lacking) }));
+}
+
+function requireOrdered(order: DrillOrder, owner: SiteId, ids: readonly PrimeId[]): void {
+  const ordered = new Set(order.ids);
+  if (order.owner !== owner || !ids.every((id) => ordered.has(id)))
+    throw new CostorError("peer-refused", "the order for a drill is for other primes");
 }
 
 /** What is here for others is not spoken of. */

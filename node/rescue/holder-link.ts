@@ -1,7 +1,7 @@
 /** One holder, as a gathering asks it: a channel that stays open, the next question sent before the answer has come. */
 import type { Clock } from "#ledger/clock.ts";
 import type { Channel, Peers } from "#ledger/peers.ts";
-import { fetchOver } from "#node/replication/fetch-primes.ts";
+import { type FetchProof, fetchOver } from "#node/replication/fetch-primes.ts";
 import { decodeMessage, encodeMessage } from "#node/replication/frame-codec.ts";
 import { primesAnswer, primesProtocol } from "#node/replication/primes-messages.ts";
 import type { StoredPrime } from "#protocol/batch.ts";
@@ -17,7 +17,7 @@ export interface HolderLinkInit {
   readonly site: SiteId;
   readonly peer: PeerKey;
   readonly owner: SiteId;
-  readonly ticket: Uint8Array;
+  readonly proof: FetchProof;
   /** Ends all that is under way. */
   readonly signal: AbortSignal;
 }
@@ -37,7 +37,7 @@ export class HolderLink {
   #msPerPrime = 0;
   #restsUntilMs = -Infinity;
   #isLiar = false;
-  /** Whether it was asked anything with the ticket. */
+  /** Whether it was asked anything. */
   wasAsked = false;
 
   constructor(components: HolderLinkComponents, init: HolderLinkInit) {
@@ -78,9 +78,9 @@ export class HolderLink {
           return channel.receive(signal);
         },
       };
-      const { owner, ticket, signal } = this.init;
+      const { owner, proof, signal } = this.init;
       let count = 0;
-      for await (const prime of fetchOver(inTurn, { owner, ticket, ids, signal })) {
+      for await (const prime of fetchOver(inTurn, { owner, proof, ids, signal })) {
         count++;
         onPrime(prime);
       }
@@ -117,11 +117,11 @@ export class HolderLink {
 
   /** Has the holder take the ticket for no more than it is worth. Best effort. */
   async cancel(signal: AbortSignal): Promise<void> {
-    if (!this.wasAsked) return;
-    const { peer, ticket } = this.init;
+    const { peer, proof } = this.init;
+    if (!this.wasAsked || !("ticket" in proof)) return;
     const channel = await this.#components.peers.open(peer, primesProtocol, signal);
     try {
-      await channel.send(encodeMessage({ kind: "cancel", ticket }));
+      await channel.send(encodeMessage({ kind: "cancel", ticket: proof.ticket }));
       const answer = await channel.receive(signal);
       if (answer !== undefined) decodeMessage(answer, primesAnswer);
       await channel.close();

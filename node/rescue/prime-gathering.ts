@@ -6,6 +6,7 @@
 import type { Clock } from "#ledger/clock.ts";
 import type { Peers } from "#ledger/peers.ts";
 import { sliceOf } from "#ledger/slice.ts";
+import type { FetchProof } from "#node/replication/fetch-primes.ts";
 import { isHolder } from "#node/replication/fetch-rights.ts";
 import type { LedgerReader, Sites } from "#node/replication/replication-ports.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
@@ -27,7 +28,8 @@ export interface GatheringComponents {
 
 export interface GatheringInit {
   readonly owner: SiteId;
-  readonly ticket: Uint8Array;
+  /** By an order for a drill the owner itself is not asked. */
+  readonly proof: FetchProof;
   readonly signal: AbortSignal;
 }
 
@@ -152,12 +154,12 @@ export class PrimeGathering {
   /** Those that say to have the slice, or ought to, and the owner itself, if a machine of it still answers. */
   #holdersOf(slice: number): HolderLink[] {
     const { self, sites, ledger } = this.#components;
-    const { owner } = this.#init;
+    const { owner, proof } = this.#init;
     const links: HolderLink[] = [];
     for (const site of sites.sites()) {
       if (site === self) continue;
       const isOne =
-        site === owner ||
+        (site === owner && "ticket" in proof) ||
         ledger.statement(site, "receipt", `${owner}/${slice}`) !== undefined ||
         isHolder(this.#components, site, owner, slice);
       const link = isOne ? this.#linkTo(site) : undefined;

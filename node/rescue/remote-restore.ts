@@ -90,7 +90,7 @@ export class RemoteRestore implements RescuedSite {
       this.#failures.set(holder, { holder, code, message });
       onEvent({ event: "holder-failed", holder, error });
     };
-    const gathering = { owner: this.owner, ticket: init.ticket, signal: this.#end.signal };
+    const gathering = { owner: this.owner, proof: { ticket: init.ticket }, signal: this.#end.signal };
     this.#gathering = new PrimeGathering({ ...components, onFailure }, gathering);
   }
 

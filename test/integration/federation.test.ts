@@ -155,7 +155,7 @@ test("a checkpoint is reached, and a forecast of a fire names the sites that hav
 });
 
 test("files and whole snapshots are restored from here and from the other sites alone", async () => {
-  for (const how of [[], ["--whole"], ["--offsite"], ["--offsite", "--whole"]]) {
+  for (const how of [[], ["--whole"], ["--offsite"], ["--offsite", "--whole"], ["--across"]]) {
     const drill = await sites[0].command<DrillResult>(["site", "drills", "run", ...how]);
     assert.deepEqual([drill.failedCount, drill.failures], [0, []]);
     assert.ok(drill.filesCount >= 10 && drill.bytes >= 10 * 60_000, `${drill.filesCount} files, ${drill.bytes} bytes`);
@@ -163,7 +163,7 @@ test("files and whole snapshots are restored from here and from the other sites 
   const drills = await sites[0].command<DrillResult[]>(["site", "drills", "list"]);
   assert.deepEqual(
     drills.map(({ kind }) => kind),
-    ["offsite", "offsite", "local", "local"],
+    ["across", "offsite", "offsite", "local", "local"],
   );
 });
 

@@ -4,14 +4,16 @@
  */
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
+import type { AcrossSites } from "#node/drills/across-sites.ts";
 import { DrillRecord } from "#node/drills/drill-record.ts";
 import { Drills, type FetchPrime } from "#node/drills/drills.ts";
 import { type Drill, dueDrill } from "#node/drills/due-drill.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { SnapshotResponse } from "#protocol/http.ts";
-import { makeUuidV7, parseAgentId, parseSnapshotId } from "#protocol/ids.ts";
+import { type PrimeId, makeUuidV7, parseAgentId, parseSnapshotId } from "#protocol/ids.ts";
 import { nodePointerToWire } from "#protocol/node-pointer.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
+import { sampleSiteId } from "#test/support/sample-sites.ts";
 import { noise } from "#test/support/noise.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { SeededRng } from "#test/simulation/seeded-rng.ts";
@@ -54,7 +56,7 @@ class DrilledSite {
     return Buffer.from(found.stored);
   };
 
-  async drills(offsite?: FetchPrime): Promise<Drills> {
+  async drills(offsite?: FetchPrime, across?: Pick<AcrossSites, "isPossible" | "gather">): Promise<Drills> {
     return new Drills(
       {
         site: {
@@ -65,6 +67,7 @@ class DrilledSite {
         record: await DrillRecord.open(this.#store),
         ...{ clock: { now: () => this.nowMs }, rng: new SeededRng(++this.#seed), onResult: () => {} },
         offsite: () => offsite,
+        across: () => across,
       },
       { dataDirectory: this.directory },
     );
@@ -162,13 +165,58 @@ test("drills come by themselves: each week some files, each month a snapshot, fr
   assert.ok(results.every(({ failedCount }) => failedCount === 0));
 });
 
+const gathersAll = (site: DrilledSite, damaged?: PrimeId): Pick<AcrossSites, "isPossible" | "gather"> => ({
+  isPossible: true,
+  gather: async (ids, examine) => {
+    const failed = new Map<PrimeId, string>();
+    let bytes = 0;
+    for (const id of ids) {
+      const stored = Buffer.from(await site.fetchPrime(id));
+      if (id === damaged) stored[stored.length >> 1]! ^= 1;
+      bytes += stored.length;
+      await examine({ id, stored }).catch((error: Error) => failed.set(id, error.message));
+    }
+    return { gatherer: sampleSiteId("gatherer"), bytes, failed };
+  },
+});
+
+test("a sample that another site gathers is opened and compared, and what is damaged is told by its file", async () => {
+  const site = await DrilledSite.of(5);
+  const across: Drill = { kind: "across", isWhole: false };
+  const well = await (await site.drills(site.fetchPrime, gathersAll(site))).run(across, { signal });
+  assert.deepEqual([well.gatherer, well.filesCount, well.failedCount], [sampleSiteId("gatherer"), 6, 0]);
+  const drills = await site.drills(site.fetchPrime, gathersAll(site, site.maker.primes[2]!.id));
+  const damaged = await drills.run(across, { signal });
+  assert.deepEqual([damaged.failedCount, damaged.failures[0]?.what], [1, "/below/2"]);
+  assert.deepEqual((await site.drills()).list()[0], damaged);
+});
+
+test("other sites gather by turns too, and while they do not, the others have their turns", async () => {
+  const site = await DrilledSite.of(5);
+  const refusing: Pick<AcrossSites, "isPossible" | "gather"> = {
+    isPossible: true,
+    gather: async () => {
+      throw new CostorError("peer-unreachable", "nobody gathers");
+    },
+  };
+  for (let day = 0; day < 60; day++) {
+    const drills = await site.drills(site.fetchPrime, day < 30 ? gathersAll(site) : refusing);
+    for (let turn = 0; turn < 2; turn++) await drills.runDue({ signal });
+    site.nowMs += DAY_MS;
+  }
+  const kinds = (await site.drills()).list().flatMap(({ kind, isWhole }) => (isWhole ? [] : [kind]));
+  assert.deepEqual(kinds.toReversed(), [
+    ...["local", "offsite", "across", "local", "offsite", "local", "offsite", "local", "offsite"],
+  ]);
+});
+
 test("a clock that was ahead does not put drills off for ever, and a site alone restores from itself", () => {
-  assert.deepEqual(dueDrill([{ kind: "local", isWhole: true, startedMs: 100 * DAY_MS }], DAY_MS, false), whole);
+  assert.deepEqual(dueDrill([{ kind: "local", isWhole: true, startedMs: 100 * DAY_MS }], DAY_MS, ["local"]), whole);
   assert.equal(
     dueDrill(
       [true, false].map((isWhole) => ({ kind: "local", isWhole, startedMs: DAY_MS })),
       2 * DAY_MS,
-      false,
+      ["local"],
     ),
     undefined,
   );

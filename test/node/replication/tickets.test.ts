@@ -29,7 +29,7 @@ interface Fetch {
 }
 
 async function fetched({ by, from, owner, ids, ticket }: Fetch): Promise<PrimeId[]> {
-  const init = { peer: from.peerKey, owner: owner.siteId, ids, ticket };
+  const init = { peer: from.peerKey, owner: owner.siteId, ids, proof: { ticket } };
   return (await Array.fromAsync(fetchPrimes({ peers: by.peers }, init))).map(({ id }) => id).toSorted();
 }
 

@@ -33,7 +33,7 @@ function gathering(owner: ReplicatingSite, helper: ReplicatingSite, clock: Clock
       },
       onFailure: (holder, error) => void failures.push([holder, error]),
     },
-    { owner: owner.siteId, ticket: ticketFor(owner, helper), signal: end.signal },
+    { owner: owner.siteId, proof: { ticket: ticketFor(owner, helper) }, signal: end.signal },
   );
   return { gathered, failures, end };
 }
