@@ -195,7 +195,10 @@ export class Replication implements AsyncDisposable {
         inFederation((signal) => steward.turn(signal)),
       ),
       this.#keeping,
-      this.#work("silence", 5 * MINUTE_MS, async () => silence.count()),
+      this.#work("silence", 5 * MINUTE_MS, async (signal) => {
+        silence.count();
+        await silence.lookFor(signal);
+      }),
     ];
   }
 

@@ -1,14 +1,18 @@
 /**
  * How long each site was silent while others were heard: time in which this site had no line of its own counts against nobody.
- * It is counted on the clock that never jumps, and kept over restarts.
+ * It is counted on the clock that never jumps, and kept over restarts. In a federation in which a site does not keep connections to all
+ * others, one that is not connected is silent only since it was looked for in vain.
  */
 import * as v from "valibot";
 import type { Clock } from "#ledger/clock.ts";
 import type { Peers } from "#ledger/peers.ts";
+import { isCostorError } from "#protocol/errors.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { readFactValue } from "#node/site/site-facts.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import type { SiteId } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
+import { auditProtocol } from "./primes-messages.ts";
 import type { Sites } from "./replication-ports.ts";
 
 const KIND = "silence";
@@ -17,13 +21,20 @@ const schema = v.record(v.string(), v.pipe(v.number(), v.safeInteger(), v.minVal
 
 export interface SilenceComponents {
   readonly clock: Pick<Clock, "elapsedMs">;
-  readonly peers: Pick<Peers, "connected">;
-  readonly sites: Pick<Sites, "sites" | "siteOfPeer">;
+  readonly peers: Pick<Peers, "connected" | "open">;
+  readonly sites: Pick<Sites, "sites" | "siteOfPeer" | "peerOf">;
   readonly store: Pick<PrimeStore, "fact" | "appendFacts">;
 }
 
+/** In one turn: with turns every few minutes each of hundreds of sites is looked for several times a day. */
+const LOOKED_FOR_COUNT = 8;
+
 export class Silence {
   readonly #components: SilenceComponents;
+  /** When each site was looked for last, by the order of turns; and those that were not there. */
+  readonly #lookedFor = new Map<SiteId, number>();
+  readonly #missed = new Set<SiteId>();
+  #turn = 0;
   readonly #silentMs: Map<SiteId, number>;
   #countedMs: number;
 
@@ -53,7 +64,44 @@ export class Silence {
     const known = new Set(sites.sites());
     for (const site of this.#silentMs.keys()) if (!known.has(site)) this.#silentMs.delete(site);
     if (heard.size === 0) return;
-    for (const site of known) this.#silentMs.set(site, heard.has(site) ? 0 : Math.floor(this.of(site) + passedMs));
+    const areAllKept = known.size <= limits.peerKeptCount;
+    for (const site of known) {
+      const isSilent = !heard.has(site) && (areAllKept || this.#missed.has(site));
+      this.#silentMs.set(site, isSilent ? Math.floor(this.of(site) + passedMs) : 0);
+    }
+  }
+
+  /** Looks for some of those that are not connected; of few sites all are kept connected, and nobody has to be looked for. */
+  async lookFor(signal: AbortSignal): Promise<void> {
+    const { peers, sites } = this.#components;
+    const known = sites.sites();
+    if (known.length <= limits.peerKeptCount) return;
+    this.#turn++;
+    const heard = new Set(peers.connected().map((peer) => sites.siteOfPeer(peer)));
+    for (const site of [...this.#missed]) if (heard.has(site)) this.#missed.delete(site);
+    const away = known.filter((site) => !heard.has(site));
+    away.sort(
+      (one, other) => (this.#lookedFor.get(one) ?? 0) - (this.#lookedFor.get(other) ?? 0) || (one < other ? -1 : 1),
+    );
+    for (const site of away.slice(0, LOOKED_FOR_COUNT)) {
+      this.#lookedFor.set(site, this.#turn);
+      if (await this.#answers(site, signal)) this.#missed.delete(site);
+      else this.#missed.add(site);
+    }
+  }
+
+  async #answers(site: SiteId, signal: AbortSignal): Promise<boolean> {
+    const peer = this.#components.sites.peerOf(site);
+    if (peer === undefined) return false;
+    try {
+      const channel = await this.#components.peers.open(peer, auditProtocol, signal);
+      await channel.close();
+      return true;
+    } catch (error) {
+      signal.throwIfAborted();
+      // Whoever refuses is there.
+      return !isCostorError(error, "peer-unreachable");
+    }
   }
 
   /** Makes it last. */

@@ -1,6 +1,8 @@
 /** Goal: a site is silent only while others are heard, and that lasts over restarts and jumps of the clock. Method: a virtual clock and connections by hand. */
 import assert from "node:assert/strict";
 import { Silence } from "#node/replication/silence.ts";
+import type { Channel } from "#ledger/peers.ts";
+import { CostorError } from "#protocol/errors.ts";
 import { type PeerKey, type SiteId, parsePeerKey } from "#protocol/ids.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
 import { sampleSiteId } from "#test/support/sample-sites.ts";
@@ -15,13 +17,23 @@ const peerOf = (site: SiteId): PeerKey => parsePeerKey(site);
 
 async function setUp() {
   const [clock, store] = [new TestClock(), createMemoryStore()];
-  const state = { connected: [] as SiteId[], known: [a, b] as SiteId[] };
+  const state = { connected: [] as SiteId[], known: [a, b] as SiteId[], dead: [] as SiteId[] };
   const open = () =>
     Silence.open({
       clock,
       store,
-      peers: { connected: () => state.connected.map(peerOf) },
-      sites: { sites: () => state.known, siteOfPeer: (peer) => state.known.find((site) => peerOf(site) === peer) },
+      peers: {
+        connected: () => state.connected.map(peerOf),
+        open: async (peer) => {
+          if (state.dead.some((site) => peerOf(site) === peer)) throw new CostorError("peer-unreachable", "dead");
+          return { close: async () => {} } as Channel;
+        },
+      },
+      sites: {
+        sites: () => state.known,
+        siteOfPeer: (peer) => state.known.find((site) => peerOf(site) === peer),
+        peerOf,
+      },
     });
   return { clock, state, open, silence: await open() };
 }
@@ -61,6 +73,29 @@ test("it goes on after a restart, whatever the machine's clock says by then", as
   clock.pass(10);
   again.count();
   assert.equal(again.of(b), 5010);
+});
+
+test("of many sites only those that were looked for in vain are silent, until they answer", async () => {
+  const { clock, state, silence } = await setUp();
+  const { signal } = new AbortController();
+  state.known = Array.from({ length: 60 }, (_, at) => sampleSiteId(`${at}`));
+  state.connected = state.known.slice(0, 12);
+  const [dead, alive] = [state.known[30]!, state.known[40]!];
+  state.dead = [dead];
+  const HOUR_MS = 3_600_000;
+  const turns = async (count: number): Promise<void> => {
+    for (let turn = 0; turn < count; turn++) {
+      clock.pass(HOUR_MS / 12);
+      silence.count();
+      await silence.lookFor(signal);
+    }
+  };
+  await turns(24 * 12);
+  assert.equal(silence.of(alive), 0);
+  assert.ok(silence.of(dead) > 22 * HOUR_MS, `${silence.of(dead) / HOUR_MS} h`);
+  state.dead = [];
+  await turns(12);
+  assert.equal(silence.of(dead), 0);
 });
 
 test("one that left is forgotten", async () => {
