@@ -164,9 +164,12 @@ export class HolderRun implements AsyncDisposable {
         return { kind: "differs", count: live.length, hash: Buffer.from(hash, "hex") };
       this.#oweReceipt(owner, slice, signed);
       const noted = leftOut.intersection(new Set(ids));
-      // Notes come last: nothing is dropped by a note while an older receipt says that it is here.
-      if (noted.size > 0) await this.#writeReceipts();
-      if (this.#sender === owner) await omissions.note(owner, slice, signed.logId, noted);
+      // Nothing is dropped by a note while a receipt says that it is here: old notes go before the receipt, new ones come after it.
+      await omissions.narrow(owner, slice, noted);
+      if (noted.size > 0) {
+        await this.#writeReceipts();
+        await omissions.note(owner, slice, signed.logId, noted);
+      }
       return { kind: "received" };
     });
   }

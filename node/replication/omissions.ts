@@ -68,20 +68,29 @@ export class Omissions {
     }
   }
 
+  /** What is not among these is live again, and noted no more. Durable when it resolves. */
+  async narrow(owner: SiteId, slice: number, omitted: ReadonlySet<PrimeId>): Promise<void> {
+    const facts: SiteFact[] = [];
+    for await (const note of this.notes(owner, slice))
+      facts.push(
+        ...narrowed(
+          note,
+          (note.ids ?? []).filter((id) => omitted.has(id)),
+        ),
+      );
+    if (facts.length > 0) await this.#components.store.appendFacts(facts);
+  }
+
   /**
-   * Notes that a live set in this log leaves out exactly these of what is kept. What it does not leave out is noted no more; what
-   * an earlier one in the same log left out, too, stays noted since then. Durable when it resolves.
+   * Notes that a live set in this log leaves out exactly these of what is kept, once notes were narrowed to them: what an earlier one
+   * in the same log left out, too, stays noted since then. Durable when it resolves.
    */
   async note(owner: SiteId, slice: number, logId: LogId, omitted: ReadonlySet<PrimeId>): Promise<void> {
     const facts: SiteFact[] = [];
     const fresh = new Set(omitted);
-    for await (const note of this.notes(owner, slice)) {
-      // Naming a slice's primes one by one says that the slice is placed here.
-      const still = note.logId === logId ? (note.ids ?? []).filter((id) => omitted.has(id)) : [];
-      for (const id of still) fresh.delete(id);
-      if (still.length === note.ids?.length) continue;
-      facts.push(still.length === 0 ? gone(note) : { kind: KIND, key: note.key, value: encode(note, still) });
-    }
+    for await (const note of this.notes(owner, slice))
+      if (note.logId === logId) for (const id of note.ids ?? []) fresh.delete(id);
+      else facts.push(gone(note));
     if (fresh.size > 0) facts.push(...this.#newNotes(owner, slice, logId, [...fresh]));
     if (facts.length > 0) await this.#components.store.appendFacts(facts);
   }
@@ -120,6 +129,12 @@ export class Omissions {
     return facts;
   }
 }
+
+/** Naming a slice's primes one by one says that the slice is placed here. */
+const narrowed = (note: OmissionNote, still: readonly PrimeId[]): SiteFact[] => {
+  if (still.length === note.ids?.length) return [];
+  return [still.length === 0 ? gone(note) : { kind: KIND, key: note.key, value: encode(note, still) }];
+};
 
 const gone = ({ key }: OmissionNote): SiteFact => ({ kind: KIND, key, value: undefined });
 

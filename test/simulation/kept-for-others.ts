@@ -62,7 +62,7 @@ export class KeptForOthers {
     // What another machine has signed in its place counts for a site too, and trees, which would tell, are not simulated.
     for (const owner of honest.filter(({ program, isCloned }) => program?.signs === true && !isCloned)) {
       const { siteId } = owner.identity;
-      const live = witness.liveOf(siteId);
+      const live = witness.wholeOf(siteId);
       for (const { name, disk, identity, program } of honest)
         for (const { owner: noted, slice, ids } of this.#notes.get(disk)?.values() ?? []) {
           if (noted !== siteId || ids === undefined || program === undefined) continue;

@@ -118,8 +118,8 @@ export const nodeBugs: readonly ProductBug[] = [
     patches: [
       {
         file: "node/replication/omissions.ts",
-        from: "const still = note.logId === logId ? (note.ids ?? []).filter((id) => omitted.has(id)) : [];",
-        to: "const still = note.ids ?? [];",
+        from: "facts.push(...narrowed(note, (note.ids ?? []).filter((id) => omitted.has(id))));",
+        to: "facts.push(...narrowed(note, note.ids ?? [...omitted]));",
       },
     ],
     invariants: ["I5-omitted"],

@@ -108,9 +108,18 @@ export class Witness {
 
   /** Primes that some live snapshot of a site reaches. */
   liveOf(siteId: SiteId): Set<PrimeId> {
+    return this.#reached(siteId, () => true);
+  }
+
+  /** As {@link liveOf}, without snapshots that were not yet safe when their machine was lost, and went with it. */
+  wholeOf(siteId: SiteId): Set<PrimeId> {
+    return this.#reached(siteId, (id) => this.safe.has(id) || !this.isBroken(id));
+  }
+
+  #reached(siteId: SiteId, counts: (id: SnapshotId) => boolean): Set<PrimeId> {
     const ids = new Set<PrimeId>();
     for (const { site, snapshot } of this.promised.values())
-      if (site.identity.siteId === siteId) for (const { id } of snapshot.primes) ids.add(id);
+      if (site.identity.siteId === siteId && counts(snapshot.id)) for (const { id } of snapshot.primes) ids.add(id);
     return ids;
   }
 

@@ -3,8 +3,11 @@
  * is forked, thrown out or renamed never makes it drop anything early. Method: whole sites, each doubt beside the case without it.
  */
 import assert from "node:assert/strict";
+import { sliceOf } from "#ledger/slice.ts";
+import { allSlices } from "#node/replication/all-slices.ts";
 import { Departures } from "#node/replication/departures.ts";
 import { Dropping } from "#node/replication/dropping.ts";
+import { CostorError } from "#protocol/errors.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 import { LedgerAuthor } from "#test/support/ledger-author.ts";
 import { suite } from "#test/support/suite.ts";
@@ -66,6 +69,61 @@ test("what came into a live set again is not dropped, and its lock starts anew w
   await keeps(holder, owner, ids);
   holder.clock.pass(1);
   assert.equal((await dropping.drop()).droppedCount, gone.length);
+});
+
+test("what is live again stays when its holder is cut between its receipt and what it notes after it", async () => {
+  const { owner, holder, ids, rest, dropping } = await leftOut();
+  await owner.backUp("first", 100);
+  await owner.expire(rest);
+  const slices = await owner.slicesFor([holder]);
+  const { generation } = slices[0]!;
+  const appendFacts = holder.store.appendFacts.bind(holder.store);
+  holder.store.appendFacts = async (facts) => {
+    if (allSlices.some((slice) => holder.receiptFor(owner.siteId, slice)?.statement.generation === generation))
+      throw new CostorError("store-failed", "for a test");
+    return appendFacts(facts);
+  };
+  await owner.replicate(holder, slices).catch(() => undefined);
+  holder.store.appendFacts = appendFacts;
+  const cut = allSlices.filter((slice) => holder.receiptFor(owner.siteId, slice)?.statement.generation === generation);
+  assert.ok(cut.length > 0);
+  holder.clock.pass(LOCK_MS);
+  await dropping.drop();
+  for (const slice of cut)
+    assert.deepEqual(
+      await holder.kept.slice(owner.siteId, slice),
+      ids.filter((id) => sliceOf(id) === slice),
+    );
+});
+
+test("what a steward brings as live is dropped by no older note", async () => {
+  const { all, owner, holder, ids, dropping } = await leftOut();
+  const steward = await all.add("steward");
+  await owner.backUp("first", 100);
+  await owner.replicate(steward, await owner.slicesFor([steward]));
+  for (const slice of allSlices) {
+    const namingEntry = await steward.say({
+      ...{ kind: "steward", owner: owner.siteId, slice, holders: [holder.siteId] },
+    });
+    const { logId, seq, statement } = steward.receiptFor(owner.siteId, slice)!;
+    const { hash, bytes, generation } = statement;
+    const entry = (await steward.ledger.entry(logId, seq))!;
+    await all.spread();
+    const toSend = {
+      slice,
+      ids: ids.filter((id) => sliceOf(id) === slice),
+      hash,
+      bytes,
+      generation,
+      entry,
+      namingEntry,
+    };
+    const [report] = await steward.replicate(holder, [toSend], { owner: owner.siteId });
+    assert.equal(report?.end, "received");
+  }
+  holder.clock.pass(2 * LOCK_MS);
+  await dropping.drop();
+  await keeps(holder, owner, ids);
 });
 
 test("live sets that leave out the same again do not move the lock", async () => {
