@@ -12,7 +12,7 @@ import { type BrokenSnapshot, readScrubState, type ScrubState, writeScrubState }
 
 export interface ScrubberComponents extends BrokenSnapshotComponents {
   readonly store: BrokenSnapshotComponents["store"] &
-    Pick<PrimeStore, "scrub" | "verifyIndex" | "fact" | "appendFacts" | "stats" | "keptTotals">;
+    Pick<PrimeStore, "scrub" | "verifyIndex" | "fact" | "appendFacts" | "stats" | "keptTotals" | "compact">;
   readonly clock: Clock;
   readonly rng: Rng;
 }
@@ -50,6 +50,8 @@ export class Scrubber {
   #state: ScrubState | undefined;
   #savedMs = 0;
   #lostSinceMs: number | undefined;
+  /** When it is looked next whether damage is settled, as time passes. */
+  #settleDueMs = 0;
   /** When the next step is due, as time passes. */
   #stepDueMs = 0;
   /** The pass that a person has asked for reads alone. */
@@ -115,6 +117,7 @@ export class Scrubber {
   async run(signal: AbortSignal, onEvent: (event: ScrubEvent) => void): Promise<void> {
     this.#onEvent = onEvent;
     const { clock } = this.#components;
+    this.#settleDueMs = clock.elapsedMs() + HEALING_MS;
     try {
       while (!signal.aborted) {
         const pauseMs = await this.#turn(signal).catch((error: unknown) => {
@@ -134,6 +137,7 @@ export class Scrubber {
   async #turn(signal: AbortSignal): Promise<number> {
     const { clock } = this.#components;
     await this.#lookAtLosses(signal);
+    if (clock.elapsedMs() >= this.#settleDueMs) await this.#settleDamage(signal);
     const state = await this.#load();
     const nowMs = clock.now();
     for (const atMs of [state.pausedUntilMs, state.startedMs]) if (isAhead(atMs, nowMs)) return atMs - nowMs;
@@ -174,6 +178,7 @@ export class Scrubber {
     const { store, clock } = this.#components;
     const wasIndexRight = await store.verifyIndex();
     await this.#lookAtSnapshots(signal);
+    await this.#settleDamage(signal);
     const nowMs = clock.now();
     const { startedMs, readBytes, findingsCount } = state;
     const last = { startedMs, endedMs: nowMs, readBytes, findingsCount, wasIndexRight };
@@ -206,6 +211,14 @@ export class Scrubber {
     if (nowMs - this.#lostSinceMs < HEALING_MS) return;
     this.#lostSinceMs = nowMs;
     await this.#lookAtSnapshots(signal);
+  }
+
+  /** What is left of damage is taken away once the snapshots are whole; what else there is to miss the store knows. */
+  async #settleDamage(signal: AbortSignal): Promise<void> {
+    const { store, clock } = this.#components;
+    this.#settleDueMs = clock.elapsedMs() + HEALING_MS;
+    const { broken } = await this.#load();
+    if (broken.length === 0 && (await store.stats()).quarantinedCount > 0) await store.compact(signal);
   }
 
   async #lookAtSnapshots(signal: AbortSignal): Promise<void> {

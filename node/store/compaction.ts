@@ -9,7 +9,7 @@ import { passFailpoint } from "#protocol/failpoint.ts";
 import { claimKey } from "./index-entries.ts";
 import { decodeKeepPlace, keepKey } from "./keep-entries.ts";
 import { allKeeps, hasKeeps } from "./keep-index.ts";
-import type { Disk } from "./disk.ts";
+import { type Disk, type DiskFile, hasErrorCode } from "./disk.ts";
 import type { LiveIndex } from "./live-index.ts";
 import { unhealedDamage } from "./prime-reader.ts";
 import {
@@ -32,6 +32,7 @@ import { type NewRecord, recordBytes, recordKind, segmentHeaderBytes } from "./r
 import { stretchOf } from "./segment-fold.ts";
 import type { SegmentReader } from "./segment-reader.ts";
 import { type ScannedRecord, scanRecords } from "./segment-scan.ts";
+import { settledDamage } from "./settled-damage.ts";
 import { type LogEnd, segmentPath, segmentsDirectory } from "./segment-writer.ts";
 import type { StoreIndex } from "./store-index.ts";
 import { unrecorded } from "./store-opening.ts";
@@ -47,6 +48,8 @@ export interface CompactionComponents {
 export interface CompactionInit {
   readonly logEnd: () => LogEnd;
   readonly append: (records: readonly NewRecord[]) => Promise<void>;
+  /** What is appended from now on is in another segment. */
+  readonly endSegment: () => Promise<void>;
   readonly quarantine: (damage: readonly DamagedStretch[]) => Promise<void>;
   readonly signal?: AbortSignal | undefined;
 }
@@ -73,24 +76,33 @@ export async function compactSegments(
   const result: CompactionResult = { removedSegmentsCount: 0, movedBytes: 0, freedBytes: 0 };
   await live.verified("facts");
   await live.verified("rest");
+  const settled = Map.groupBy(await live.read(settledDamage), ({ segment }) => segment);
+  await components.runAlone(async () => {
+    if (settled.has(init.logEnd().segment)) await init.endSegment();
+  });
   const { ends, liveBytes } = await live.read(async (index) => ({
     ends: await index.segments(),
     liveBytes: await countLive(index),
   }));
+  // Of a segment that is missing nothing is counted.
+  for (const segment of settled.keys()) if (!ends.has(segment)) ends.set(segment, 0);
   // Those with the least to move first: wholly dead ones need no space at all.
   const candidates = [...ends]
     .flatMap(([segment, endBytes]) =>
       endBytes === undefined ? [] : [{ segment, endBytes, liveBytes: liveBytes.get(segment) ?? 0 }],
     )
     .filter(
-      ({ endBytes, liveBytes: kept }) =>
-        kept < (endBytes - segmentHeaderBytes) * liveShare || endBytes <= segmentHeaderBytes,
+      ({ segment, endBytes, liveBytes: kept }) =>
+        settled.has(segment) || kept < (endBytes - segmentHeaderBytes) * liveShare || endBytes <= segmentHeaderBytes,
     )
     .toSorted((a, b) => a.liveBytes - b.liveBytes);
   for (const { segment, endBytes } of candidates) {
     init.signal?.throwIfAborted();
     if (segment === init.logEnd().segment) continue;
-    const movedBytes = await new SegmentEmptying(components, init, segment, endBytes).run();
+    const movedBytes = await new SegmentEmptying(components, init, {
+      ...{ segment, endBytes },
+      settled: settled.get(segment) ?? [],
+    }).run();
     if (movedBytes === undefined) continue;
     result.removedSegmentsCount++;
     result.movedBytes += movedBytes;
@@ -108,29 +120,56 @@ async function countLive(index: StoreIndex): Promise<Map<number, number>> {
   return bytes;
 }
 
+interface EmptiedSegment {
+  readonly segment: number;
+  /** 0 when the segment is missing. */
+  readonly endBytes: number;
+  /** Damage that nobody misses anything of. */
+  readonly settled: readonly DamagedStretch[];
+}
+
 class SegmentEmptying {
   readonly #components: CompactionComponents;
   readonly #init: CompactionInit;
   readonly #segment: number;
   readonly #endBytes: number;
+  readonly #settled: ReadonlySet<string>;
   #isOldest = false;
   #ends: ReadonlyMap<number, number | undefined> = new Map();
   #scanned: ScannedRecord[] = [];
   #scannedBytes = 0;
   #movedBytes = 0;
 
-  constructor(components: CompactionComponents, init: CompactionInit, segment: number, endBytes: number) {
+  constructor(components: CompactionComponents, init: CompactionInit, { segment, endBytes, settled }: EmptiedSegment) {
     this.#components = components;
     this.#init = init;
     this.#segment = segment;
     this.#endBytes = endBytes;
+    this.#settled = new Set(settled.map(placeOf));
   }
 
   /** The bytes moved; undefined when the segment has to stay, since it is damaged. */
   async run(): Promise<number | undefined> {
-    const { live, disk, reader, runAlone } = this.#components;
+    const { live, disk } = this.#components;
     if (await live.read((index) => this.#isDamaged(index))) return undefined;
-    const file = await disk.openRead(segmentPath(this.#segment));
+    let file: DiskFile | undefined;
+    try {
+      file = await disk.openRead(segmentPath(this.#segment));
+    } catch (error) {
+      if (!hasErrorCode(error, "ENOENT")) throw error;
+    }
+    // One that is missing and not on record stays until it is; of one that has come back it is not known what it holds.
+    if ((file === undefined) !== (this.#endBytes === 0)) {
+      await file?.close();
+      return undefined;
+    }
+    const damage = file === undefined ? [] : await this.#move(file);
+    return (await this.#remove(damage, file !== undefined)) ? this.#movedBytes : undefined;
+  }
+
+  /** Appends what counts; the damage that was met. Closes the file. */
+  async #move(file: DiskFile): Promise<DamagedStretch[]> {
+    const { live } = this.#components;
     const damage: DamagedStretch[] = [];
     try {
       const scan = () =>
@@ -154,7 +193,13 @@ class SegmentEmptying {
     } finally {
       await file.close();
     }
-    const isRemoved = await runAlone(async () => {
+    return damage;
+  }
+
+  /** Whether the segment is on record as removed. */
+  async #remove(damage: readonly DamagedStretch[], isPresent: boolean): Promise<boolean> {
+    const { live, disk, reader, runAlone } = this.#components;
+    return runAlone(async () => {
       const fresh = await unrecorded(live.current, damage);
       if (fresh.length > 0) await this.#init.quarantine(fresh);
       // What was found meanwhile counts too.
@@ -163,16 +208,18 @@ class SegmentEmptying {
       await this.#init.append([segmentRemovalRecord([this.#segment])]);
       passFailpoint("compaction.recorded");
       await reader.forget(this.#segment);
-      await disk.unlink(segmentPath(this.#segment));
+      if (isPresent) await disk.unlink(segmentPath(this.#segment));
       passFailpoint("compaction.unlinked");
       await disk.syncDirectory(segmentsDirectory);
       return true;
     });
-    return isRemoved ? this.#movedBytes : undefined;
   }
 
   async #isDamaged(index: StoreIndex): Promise<boolean> {
-    return (await unhealedDamage(index)).some(({ segment }) => segment === this.#segment);
+    return (await unhealedDamage(index)).some(
+      (stretch) =>
+        stretch.segment === this.#segment && !(stretch.id === undefined && this.#settled.has(placeOf(stretch))),
+    );
   }
 
   /** Appends what counts of the records that were scanned. What others write between two steps comes after what this one saw. */
@@ -272,3 +319,5 @@ class SegmentEmptying {
     return agents;
   }
 }
+
+const placeOf = ({ offset, lengthBytes }: DamagedStretch): string => `${offset} ${lengthBytes}`;

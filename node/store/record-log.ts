@@ -175,6 +175,12 @@ export class RecordLog {
     }
   }
 
+  /** The last segment is finished, and another one begun. Throws `store-full`, `store-failed`. */
+  async endSegmentInTurn(): Promise<void> {
+    this.#writer.endSegment();
+    await this.writeInTurn([]);
+  }
+
   async #currentIndexBytes(): Promise<number> {
     if (this.#groupsCount++ % groupsPerSizeCount === 0)
       this.#indexBytes = await this.live.readInTurn((index) => index.sizeBytes());

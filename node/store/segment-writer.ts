@@ -55,6 +55,7 @@ export class SegmentWriter {
   #file: DiskFile | undefined;
   #closings: SegmentClosing[] = [];
   #failure: CostorError | undefined;
+  #isEnding = false;
 
   constructor(components: { disk: Disk }, init: SegmentWriterInit) {
     this.#disk = components.disk;
@@ -91,6 +92,11 @@ export class SegmentWriter {
     return this.#write([head, ...records], false);
   }
 
+  /** The next append begins another segment. */
+  endSegment(): void {
+    this.#isEnding = true;
+  }
+
   /** Segments that were finished since the last call, for the index; also after an append that failed. */
   takeClosings(): SegmentClosing[] {
     const closings = this.#closings;
@@ -112,7 +118,7 @@ export class SegmentWriter {
 
   async #makeRoom(groupBytes: number, receivedMs: number): Promise<void> {
     const { segment, endBytes, isClean } = this.#end;
-    const isFull = endBytes > segmentHeaderBytes && endBytes + groupBytes > this.#segmentBytes;
+    const isFull = endBytes > segmentHeaderBytes && (this.#isEnding || endBytes + groupBytes > this.#segmentBytes);
     if (this.#file === undefined && isClean && !isFull) {
       this.#file = await this.#attempt(() => this.#disk.openWrite(segmentPath(segment)));
     }
@@ -148,6 +154,7 @@ export class SegmentWriter {
     const next = { segment, offset: segmentHeaderBytes };
     if (this.#end.segment > 0) this.#closings.push({ segment: this.#end.segment, endBytes: this.#end.endBytes, next });
     this.#end = { segment, endBytes: segmentHeaderBytes, isClean: false };
+    this.#isEnding = false;
   }
 
   async #writeClean(receivedMs: number): Promise<PlacedRecord[]> {

@@ -74,6 +74,7 @@ export class SpaceReturn {
         {
           logEnd: () => log.end,
           append: (records) => log.writeInTurn(records),
+          endSegment: () => log.endSegmentInTurn(),
           quarantine: (damage) => log.recordFoundDamageInTurn(damage),
           signal: AbortSignal.any([this.#end.signal, ...(signal ? [signal] : [])]),
         },

@@ -133,7 +133,7 @@ async function catchUp(
   const counted = await index.segments();
   const nextSegment = numberAfter(segments, provenEnds, await index.quarantined(), counted);
   const missing = missingSegments(names, counted, provenEnds, nextSegment);
-  const damage = await unrecorded(index, [...fold.damage, ...missing]);
+  const damage = await unrecorded(index, [...stillCounting(fold.damage, counted), ...missing]);
   const { end, tornTailBytes, recordsCount } = fold;
   return { index, salt, end, nextSegment, damage, tornTailBytes, rebuiltBecause: undefined, recordsCount };
 }
@@ -163,7 +163,7 @@ export async function rebuild(components: { disk: Disk }, init: RebuildInit): Pr
       disk,
       [...present].filter((segment) => counted.has(segment) && counted.get(segment) === undefined),
     );
-    const damage = await unrecorded(index, [...fold.damage, ...missing]);
+    const damage = await unrecorded(index, [...stillCounting(fold.damage, counted), ...missing]);
     const { end, tornTailBytes, recordsCount } = fold;
     return {
       index,
@@ -196,6 +196,12 @@ function missingSegments(
   }
   return missing;
 }
+
+/** A segment that was emptied with damage that was settled may still have its file. */
+const stillCounting = (
+  damage: readonly DamagedStretch[],
+  counted: ReadonlyMap<number, number | undefined>,
+): DamagedStretch[] => damage.filter(({ segment }) => !counted.has(segment) || counted.get(segment) !== undefined);
 
 /** What of `damage` is not on record yet. Records beside each other that both lost their headers are one stretch, of which a part may be. */
 export async function unrecorded(index: StoreIndex, damage: readonly DamagedStretch[]): Promise<DamagedStretch[]> {

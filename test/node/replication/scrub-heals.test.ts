@@ -169,6 +169,8 @@ test("what a site has lost of its own comes back from holders", async () => {
       assert.deepEqual((await Array.fromAsync(store.lostOf(self))).flat(), [], what);
       await assertHas(store, primes, what);
       assert.equal((await store.fact("test", "fact"))?.toString(), "value", what);
+      await store.compact();
+      assert.equal((await store.stats()).quarantinedCount, 0, `${what}: the damage is settled`);
       assert.deepEqual((await Array.fromAsync(store.kept(self))).flat(), [...primes.keys()], what);
     }
   await machine.store[Symbol.asyncDispose]();
