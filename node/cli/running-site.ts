@@ -15,6 +15,7 @@ import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import { kitReminderOnce } from "./kit-text.ts";
 import { createLog } from "./log.ts";
+import { endWithFailedStore } from "./failed-store.ts";
 import { startBrake } from "./running-brake.ts";
 import { startDrills } from "./running-drills.ts";
 import { type FederationOptions, startFederation } from "./running-federation.ts";
@@ -57,6 +58,10 @@ export async function runSite(options: StartOptions): Promise<void> {
     await openServedStore(dataDirectory, {
       // Every store begins with a generation of its own.
       onEvent: ({ event, message }) => {
+        if (event === "failed") {
+          endWithFailedStore(dataDirectory, message, { log, signal }).catch(failed.reject);
+          return;
+        }
         log[isFirstStart && event === "new-generation" ? "info" : "warn"]({ event }, message);
         if (event === "damage-found") damage.onFound();
       },

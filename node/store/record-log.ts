@@ -17,7 +17,7 @@ import type { OpenedLog } from "./store-opening.ts";
 
 /** What a site's log should show. */
 export interface StoreEvent {
-  readonly event: "index-rebuilt" | "damage-found" | "torn-tail" | "new-generation";
+  readonly event: "index-rebuilt" | "damage-found" | "torn-tail" | "new-generation" | "failed";
   readonly message: string;
 }
 
@@ -63,7 +63,8 @@ export class RecordLog {
     this.#nowMs = components.nowMs;
     this.#onEvent = init.onEvent;
     this.#queue = new CommitQueue({ groupBytes, bytesOf: requestBytes, commit: (requests) => this.#commit(requests) });
-    this.#writer = new SegmentWriter({ disk }, { salt, end, nextSegment, segmentBytes: init.segmentBytes });
+    const onFailure = (failure: CostorError): void => this.#tell("failed", failure.message);
+    this.#writer = new SegmentWriter({ disk, onFailure }, { salt, end, nextSegment, segmentBytes: init.segmentBytes });
     this.live = new LiveIndex(
       { disk, runAlone: (action) => this.runAlone(action) },
       {

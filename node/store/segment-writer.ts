@@ -46,8 +46,15 @@ export interface SegmentWriterInit {
   readonly nextSegment: number;
 }
 
+export interface SegmentWriterComponents {
+  readonly disk: Disk;
+  /** It will never write again. */
+  readonly onFailure?: (failure: CostorError) => void;
+}
+
 export class SegmentWriter {
   readonly #disk: Disk;
+  readonly #onFailure: (failure: CostorError) => void;
   readonly #salt: StoreSalt;
   readonly #segmentBytes: number;
   #end: LogEnd;
@@ -57,8 +64,9 @@ export class SegmentWriter {
   #failure: CostorError | undefined;
   #isEnding = false;
 
-  constructor(components: { disk: Disk }, init: SegmentWriterInit) {
-    this.#disk = components.disk;
+  constructor({ disk, onFailure = () => undefined }: SegmentWriterComponents, init: SegmentWriterInit) {
+    this.#disk = disk;
+    this.#onFailure = onFailure;
     this.#salt = init.salt;
     this.#segmentBytes = init.segmentBytes;
     this.#end = init.end;
@@ -214,6 +222,7 @@ export class SegmentWriter {
 
   #fail(message: string, cause: unknown): CostorError {
     this.#failure = new CostorError("store-failed", `${message}: ${(cause as Error).message}`, { cause });
+    this.#onFailure(this.#failure);
     return this.#failure;
   }
 }

@@ -89,6 +89,12 @@ export class DemoSite implements AsyncDisposable {
     );
   }
 
+  /** Throws why it has ended by itself. */
+  async ended(): Promise<never> {
+    if (this.#running === undefined) throw new CostorError("site-unreachable", `${this.name} does not run`);
+    return this.#running.ended();
+  }
+
   async stop(): Promise<void> {
     const running = this.#running;
     this.#running = undefined;

@@ -1,0 +1,146 @@
+/**
+ * Goal: whatever a site's disk loses comes back by itself from the other sites, byte by byte, its own and what it keeps for others; and a site
+ * that cannot go on ends, so that it is started again. Method: real processes on the loopback interface and the commands that people give; the
+ * tests follow each other.
+ */
+import assert from "node:assert/strict";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import type { FederationStatus } from "#node/federation/federation-status.ts";
+import { isCostorError } from "#protocol/errors.ts";
+import type { PrimeId, SiteId } from "#protocol/ids.ts";
+import { keyStream } from "#test/bench/generated-content.ts";
+import { readableOf } from "#test/demo/demo-federation.ts";
+import { DemoSite } from "#test/demo/demo-site.ts";
+import { bringIn, vote } from "#test/demo/joining.ts";
+import { damageKept } from "#test/demo/wrong-disk.ts";
+import { treeDifferences } from "#test/support/compare-trees.ts";
+import { scratchDirectory } from "#test/support/scratch.ts";
+import { suite } from "#test/support/suite.ts";
+
+const test = suite("self-healing of a site", { timeoutMs: 240_000 });
+const end = new AbortController();
+let scratch = "";
+let content = "";
+let restoresCount = 0;
+let sites: DemoSite[] = [];
+let hit: DemoSite;
+let ids: SiteId[] = [];
+/** What the site that is hit keeps, by owner. */
+let kept: ReadonlyMap<PrimeId, Buffer>[] = [];
+
+test.before(async () => {
+  scratch = await scratchDirectory("self-healing");
+  sites = ["Aldein", "Brixen", "Corvara"].map(
+    (name) => new DemoSite({ name, directory: join(scratch, name), signal: end.signal, onLog: () => undefined }),
+  );
+  hit = sites[2]!;
+  await Promise.all(sites.map((site) => site.start()));
+  const [first] = sites;
+  await first!.command(["federation", "create", "--name", "Schools"]);
+  for (const site of sites.slice(1)) {
+    await bringIn(site, first!);
+    await vote("admit", site.name, sites.slice(0, sites.indexOf(site)));
+    await until(`${site.name} is a member`, async () => (await statusOf(site)).role === "member");
+  }
+  content = join(scratch, "content");
+  await mkdir(join(content, "deep"), { recursive: true });
+  for (let file = 0; file < 40; file++)
+    await writeFile(join(content, file % 2 === 0 ? "deep" : "", `${file}`), keyStream(`file ${file}`, 90_000));
+  await writeFile(join(content, "large"), keyStream("large", 12_000_000));
+  for (const site of [first!, hit]) {
+    await site.enrolAgent();
+    await site.backUp([content]);
+    await untilSafe(site, 1);
+  }
+  ids = await Promise.all(sites.map(async (site) => (await statusOf(site)).site));
+  await hit.stop();
+  kept = await keptByHit();
+  assert.ok(kept[0]!.size > 5 && kept[2]!.size > 5);
+  await hit.start();
+});
+test.after(async () => {
+  await Promise.all(sites.map((site) => site.stop()));
+});
+
+async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const deadlineMs = performance.now() + 120_000;
+  while (!(await holds().catch((error: unknown) => notYet(error)))) {
+    assert.ok(performance.now() < deadlineMs, `in vain: ${what}`);
+    await delay(200);
+  }
+}
+
+function notYet(error: unknown): false {
+  if (isCostorError(error, "site-unreachable") || isCostorError(error, "not-in-federation")) return false;
+  throw error;
+}
+
+const statusOf = (site: DemoSite): Promise<FederationStatus> => site.call("federationStatus", {});
+
+async function untilSafe(site: DemoSite, count: number): Promise<void> {
+  await until(`${count} snapshots of ${site.name} are safe`, async () => {
+    const { snapshots } = await statusOf(site);
+    if (snapshots.storedCount >= count && snapshots.safeCount >= count) return true;
+    await site.call("federationSend", {});
+    await delay(1_000);
+    return false;
+  });
+}
+
+/** All that it keeps, while it does not run. */
+async function keptByHit(): Promise<ReadonlyMap<PrimeId, Buffer>[]> {
+  const found: ReadonlyMap<PrimeId, Buffer>[] = [];
+  for (const owner of ids) found.push(await readableOf(hit, owner));
+  return found;
+}
+
+const damagedCount = async (): Promise<number> =>
+  (await hit.command<{ store: { quarantinedCount: number } }>(["site", "stats"])).store.quarantinedCount;
+
+/** Heals, is read again, and is stopped, compared and started. */
+async function assertHeals(): Promise<void> {
+  await until("everything is back", async () => {
+    const { broken } = await hit.command<{ broken: unknown[] }>(["site", "scrub", "--now"]);
+    await Promise.all(sites.map((site) => site.call("federationSend", {})));
+    return broken.length === 0 && (await damagedCount()) === 0 && (await hasAll());
+  });
+  await hit.stop();
+  const found = await keptByHit();
+  for (const [at, primes] of kept.entries())
+    for (const [id, stored] of primes)
+      assert.ok(found[at]!.get(id)?.equals(stored), `a prime of ${sites[at]!.name} is not what it was`);
+  await hit.start();
+  await hit.command(["site", "check", "--read-data"]);
+  const target = join(scratch, `restored-${restoresCount++}`);
+  await hit.agentCommand(["restore", "latest", "--to", target]);
+  assert.deepEqual(treeDifferences(content, join(target, content)), []);
+}
+
+/** Of others, as many as before. */
+async function hasAll(): Promise<boolean> {
+  const { kept: now } = await statusOf(hit);
+  return kept.every(
+    (primes, at) => at === 2 || (now.find(({ owner }) => owner === ids[at])?.count ?? 0) >= primes.size,
+  );
+}
+
+test("primes that are damaged on the disk are found by the scrub and come back, its own and others'", async () => {
+  await hit.stop();
+  assert.ok((await damageKept(hit, ids)) > 5);
+  await hit.start();
+  await assertHeals();
+});
+
+test("a site whose files are removed while it runs ends with an error, and started again gets all of it back", async () => {
+  const ended = assert.rejects(hit.ended(), (error) => isCostorError(error, "store-failed"));
+  const segments = join(hit.data, "store", "segments");
+  for (const name of await readdir(segments)) await rm(join(segments, name));
+  await assert.rejects(hit.command(["site", "enrol-token", "--name", "lost"]));
+  await ended;
+  await hit.start();
+  await assertHeals();
+});
+
+test.run();
