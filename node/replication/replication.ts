@@ -231,10 +231,11 @@ export class Replication implements AsyncDisposable {
     this.#owner.soon();
   }
 
-  /** Others can be asked now: what this site lacks comes back. */
+  /** Others can be asked now, and may be written to: what this site lacks comes back, and owners are told what is lost of theirs. */
   regainSoon(): void {
     this.#regaining.soon();
     this.#healing.soon();
+    this.#keeping.soon();
   }
 
   /** The store has found damage: what is lost comes back from holders, and owners are told what is lost of theirs. */

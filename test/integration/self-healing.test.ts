@@ -134,6 +134,7 @@ test("primes that are damaged on the disk are found by the scrub and come back, 
 });
 
 test("a site whose files are removed while it runs ends with an error, and started again gets all of it back", async () => {
+  await hit.command(["site", "enrol-token", "--name", "written"]);
   const ended = assert.rejects(hit.ended(), (error) => isCostorError(error, "store-failed"));
   const segments = join(hit.data, "store", "segments");
   for (const name of await readdir(segments)) await rm(join(segments, name));
