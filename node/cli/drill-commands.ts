@@ -18,7 +18,7 @@ export function addDrillCommands(site: Command): void {
       return printLine("None was done yet. The first comes by itself within a day of the first snapshot.");
     printTable(results, [
       { title: "DONE (UTC)", text: ({ endedMs }) => formatMinute(endedMs) },
-      { title: "FROM", text: ({ kind }) => fromTexts[kind] },
+      { title: "FROM", text: ({ kind }) => drillTexts[kind] },
       { title: "WHAT", text: ({ isWhole }) => (isWhole ? "a whole snapshot" : "some files") },
       { title: "FILES", align: "right", text: ({ filesCount }) => formatCount(filesCount) },
       { title: "SIZE", align: "right", text: ({ bytes }) => formatBytes(bytes) },
@@ -57,7 +57,8 @@ interface RunOptions extends DataOptions {
   readonly across?: true;
 }
 
-const fromTexts: Readonly<Record<DrillResult["kind"], string>> = {
+/** What each kind restores from. */
+export const drillTexts: Readonly<Record<DrillResult["kind"], string>> = {
   local: "this site",
   offsite: "other sites",
   across: "other sites, gathered by another",
@@ -77,7 +78,7 @@ async function runDrill(
 
 function printResult({ kind, gatherer, filesCount, bytes, failures }: DrillResult): void {
   printLine(
-    `${formatCountOf(filesCount, "file")}, ${formatBytes(bytes)}, restored from ${fromTexts[kind]} and compared.`,
+    `${formatCountOf(filesCount, "file")}, ${formatBytes(bytes)}, restored from ${drillTexts[kind]} and compared.`,
   );
   if (gatherer !== undefined) printLine(`Site ${gatherer} has gathered it, and has signed the result.`);
   for (const { what, message } of failures) printLine(`  ${what}: ${message}`);

@@ -5,6 +5,7 @@ import type { Checkpoint } from "#node/federation/checkpoints.ts";
 import type { FederationStatus } from "#node/federation/federation-status.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { formatBytes, formatCount, formatCountOf, formatMinute } from "#terminal/quantities.ts";
+import { drillLines } from "./drill-lines.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { callOn } from "./site-access.ts";
 
@@ -81,6 +82,7 @@ function printStatus(status: FederationStatus): void {
     printLine(
       `This site leaves, since ${formatMinute(status.leaving.sinceMs)} (UTC): ${formatCountOf(status.leaving.neededBy.length, "other site")} still to place elsewhere what is held here`,
     );
+  for (const line of drillLines(status.drills)) printLine(line);
   const keptBytes = status.kept.reduce((sum, { bytes }) => sum + bytes, 0);
   printLine(
     `Kept for ${formatCountOf(status.kept.length, "other site")}: ${formatBytes(keptBytes)} of ${formatBytes(status.offeredBytes)} offered`,

@@ -11,6 +11,7 @@ import { formatBytes, formatCount, formatCountOf } from "#terminal/quantities.ts
 import { type DataOptions, onData } from "./data-command.ts";
 import { addAlarmCommands } from "./alarm-commands.ts";
 import { addDrillCommands } from "./drill-commands.ts";
+import { drillLines } from "./drill-lines.ts";
 import { addKitCommands } from "./kit-commands.ts";
 import { kitReminderOnce } from "./kit-text.ts";
 import { addRetentionCommands } from "./retention-commands.ts";
@@ -97,6 +98,7 @@ function addStoreCommands(site: Command): void {
     if (stats.lostPrimesCount > 0)
       printLine(`Missing of this site's own data: ${formatCountOf(stats.lostPrimesCount, "prime")}, not back yet`);
     for (const line of scrubLines(stats.scrub)) printLine(line);
+    for (const line of drillLines(stats.drills)) printLine(line);
     if (stats.standingAlarmsCount > 0)
       printLine(
         `ATTENTION: ${formatCountOf(stats.standingAlarmsCount, "backup")} may be the work of ransomware; costor site alarms list --data ${data}`,

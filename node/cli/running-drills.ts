@@ -1,7 +1,7 @@
 /** Restore drills of a running site: once a day it looks whether one is due. */
 import { rmSync } from "node:fs";
 import type { Logger } from "pino";
-import { DrillRecord } from "#node/drills/drill-record.ts";
+import type { DrillRecord } from "#node/drills/drill-record.ts";
 import { Drills } from "#node/drills/drills.ts";
 import { RegularWork } from "#node/replication/regular-work.ts";
 import type { Site } from "#node/site/site.ts";
@@ -17,13 +17,23 @@ export interface RunningDrills extends AsyncDisposable {
 }
 
 export async function startDrills(
-  { site, log, federation }: { readonly site: Site; readonly log: Logger; readonly federation: RunningFederation },
+  {
+    site,
+    log,
+    federation,
+    record,
+  }: {
+    readonly site: Site;
+    readonly log: Logger;
+    readonly federation: RunningFederation;
+    readonly record: DrillRecord;
+  },
   init: { readonly dataDirectory: string },
 ): Promise<RunningDrills> {
   const clock = systemClock;
   const drills = new Drills(
     {
-      ...{ site, clock, rng: systemRng, record: await DrillRecord.open(site.store) },
+      ...{ site, clock, rng: systemRng, record },
       offsite: () => federation.offsite(),
       across: () => federation.across(),
       onResult: (result) => {

@@ -1,7 +1,7 @@
 /** Puts the federation of a running site together: libp2p, the machine's clock and chance, the site's keys. */
 import type { Logger } from "pino";
 import type { AcrossSites } from "#node/drills/across-sites.ts";
-import type { DrillResult } from "#node/drills/drill-record.ts";
+import type { DrillRecord, DrillResult } from "#node/drills/drill-record.ts";
 import type { FetchPrime } from "#node/drills/drills.ts";
 import { OffsitePrimes } from "#node/drills/offsite-primes.ts";
 import { deletionDoubt } from "#node/federation/deletion-doubt.ts";
@@ -48,7 +48,7 @@ export interface RunningFederation extends AsyncDisposable {
 
 /** Throws `listen-failed` when the site is in a federation and cannot listen. */
 export async function startFederation(
-  { site, log }: { readonly site: Site; readonly log: Logger },
+  { site, log, drillRecord }: { readonly site: Site; readonly log: Logger; readonly drillRecord: DrillRecord },
   options: FederationOptions,
 ): Promise<RunningFederation> {
   const listen = [
@@ -108,7 +108,10 @@ export async function startFederation(
     throw error;
   }
   const status = () =>
-    reportStatus({ federation, store: site.store, receivedTimes: () => receivedTimesOf(site), nowMs: site.now });
+    reportStatus({
+      ...{ federation, store: site.store, receivedTimes: () => receivedTimesOf(site), nowMs: site.now },
+      drills: () => drillRecord.list(),
+    });
   return {
     service: new FederationService({ federation, clock, rng, status }, { siteName, peerSeed }),
     offsite: () => (membership.roster === undefined ? undefined : (id) => offsite.get(id)),

@@ -5,6 +5,7 @@ import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { serveControl } from "#node/control/server.ts";
+import { DrillRecord } from "#node/drills/drill-record.ts";
 import { startFacade } from "#node/facade/facade.ts";
 import { formatAddress, parseListenAddress, reachableAddresses } from "#node/site/addresses.ts";
 import { ensureIdentity } from "#node/site/first-run.ts";
@@ -77,7 +78,8 @@ export async function runSite(options: StartOptions): Promise<void> {
   const site = await openSite(dataDirectory, { store, now: Date.now });
   const hostsFor = (port: number) => reachableAddresses({ host: listen.host, port }, options.address ?? []);
   const credentials = await site.credentials(hostsFor(listen.port).map(({ host }) => host));
-  const running = stack.use(await startFederation({ site, log }, options));
+  const drillRecord = await DrillRecord.open(site.store);
+  const running = stack.use(await startFederation({ site, log, drillRecord }, options));
   const facade = stack.use(
     await startFacade(
       { site, log, copiesOf: running.copiesOf, isSuperseded: running.isSuperseded },
@@ -86,7 +88,9 @@ export async function runSite(options: StartOptions): Promise<void> {
   );
   const addresses = hostsFor(facade.address.port).map(formatAddress);
   await site.announce(addresses);
-  const { drills } = stack.use(await startDrills({ site, log, federation: running }, { dataDirectory }));
+  const { drills } = stack.use(
+    await startDrills({ site, log, federation: running, record: drillRecord }, { dataDirectory }),
+  );
   const { retention } = stack.use(await startRetention({ site, log, ...running.forRetention }));
   const served = { site, federation: running.service, drills, retention: async () => retention };
   stack.use(await serveControl(dataDirectory, served));

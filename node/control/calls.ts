@@ -4,6 +4,7 @@
  */
 import * as v from "valibot";
 import { DrillRecord, type DrillResult, drillKinds } from "#node/drills/drill-record.ts";
+import { type DrillStanding, drillStandings } from "#node/drills/drill-standing.ts";
 import type { Drills } from "#node/drills/drills.ts";
 import type { FederationControl } from "#node/federation/federation-control.ts";
 import type { BrakeAlarm } from "#node/site/brake-alarms.ts";
@@ -106,7 +107,12 @@ export interface SiteStats {
   /** Primes of the site's own snapshots that are not here. */
   readonly lostPrimesCount: number;
   readonly scrub: ScrubResults["scrub"];
+  /** The newest restore drill of each kind that has passed. */
+  readonly drills: readonly DrillStanding[];
 }
+
+const drillsOf = async (site: Site, drills: Drills | undefined): Promise<readonly DrillResult[]> =>
+  (drills ?? (await DrillRecord.open(site.store))).list();
 
 const kitStateOf = async ({ identity, kitCheck }: Site): Promise<KitState> => {
   const { positions, confirmedMs } = await kitCheck();
@@ -169,12 +175,12 @@ const handlers: Handlers = {
   },
   alarms: async (_, { site }) => ({ alarms: site.brakeAlarms.list() }),
   settleAlarm: ({ snapshot, note }, { site }) => site.brakeAlarms.settle(snapshot, note),
-  drills: async (_, { site, drills }) => ({ drills: (drills ?? (await DrillRecord.open(site.store))).list() }),
+  drills: async (_, { site, drills }) => ({ drills: await drillsOf(site, drills) }),
   runDrill: (drill, { drills, signal, onProgress }) => {
     if (drills) return drills.run(drill, { signal, onProgress });
     throw new CostorError("site-unreachable", "the site does not run; start it, then give the command again");
   },
-  stats: async (_, { site }) => ({
+  stats: async (_, { site, drills }) => ({
     siteName: site.identity.siteName,
     siteId: site.identity.siteId,
     storeGeneration: site.store.generation,
@@ -185,6 +191,7 @@ const handlers: Handlers = {
     store: await site.store.stats(),
     lostPrimesCount: await lostPrimesCountOf(site),
     scrub: await site.scrubber.status(),
+    drills: drillStandings(await drillsOf(site, drills), ["local"], site.now()),
   }),
   check: ({ readData }, { site, signal, onProgress }) => site.store.check({ readData, signal, onProgress }),
   rebuildIndex: async (_, { site }) => {

@@ -1,4 +1,5 @@
 /** How the federation is, as this site sees it. Shapes only; `status-report.ts` makes it. */
+import type { DrillStanding } from "#node/drills/drill-standing.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import type { ComingBackStatus } from "./coming-back.ts";
 import type { LeavingStatus } from "./leaving.ts";
@@ -64,6 +65,8 @@ export interface FederationStatus {
   readonly offeredBytes: number;
   /** The newest mark of people: whether everything before it is verified elsewhere. */
   readonly checkpoint?: Checkpoint;
+  /** The newest restore drill of each kind that has passed. */
+  readonly drills: readonly DrillStanding[];
   /** While this site leaves. */
   readonly leaving?: LeavingStatus;
   /** What people should look at. */

@@ -1,4 +1,6 @@
 /** Reports how the federation is, as this site sees it: what commands and the API show. */
+import { type DrillResult, drillKinds } from "#node/drills/drill-record.ts";
+import { drillStandings } from "#node/drills/drill-standing.ts";
 import type { Site } from "#node/site/site.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { FederationStatus, SendingStatus } from "./federation-status.ts";
@@ -9,6 +11,7 @@ export interface StatusComponents {
   readonly store: Pick<PrimeStore, "keptTotals">;
   /** When each snapshot of this site was received. */
   readonly receivedTimes: () => Promise<readonly number[]>;
+  readonly drills: () => readonly DrillResult[];
   readonly nowMs: () => number;
 }
 
@@ -58,6 +61,7 @@ export async function reportStatus(components: StatusComponents): Promise<Federa
       .filter(({ site }) => site !== federation.siteId)
       .map(({ site, count, bytes }) => ({ owner: site, count, bytes })),
     offeredBytes,
+    drills: drillStandings(components.drills(), drillKinds, components.nowMs()),
     ...(leaving === undefined ? {} : { leaving }),
     ...(checkpoint === undefined ? {} : { checkpoint }),
     alarms: await federation.alarms(),

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Checkpoint } from "#node/federation/checkpoints.ts";
 import type { NamedWhatIf } from "#node/federation/federation-control.ts";
-import type { DrillResult } from "#node/drills/drill-record.ts";
+import { type DrillResult, drillKinds } from "#node/drills/drill-record.ts";
 import type { FederationStatus } from "#node/federation/federation-status.ts";
 import { type ErrorCode, isCostorError } from "#protocol/errors.ts";
 import { keyStream } from "#test/bench/generated-content.ts";
@@ -164,6 +164,11 @@ test("files and whole snapshots are restored from here and from the other sites 
   assert.deepEqual(
     drills.map(({ kind }) => kind),
     ["across", "offsite", "offsite", "local", "local"],
+  );
+  const status = await statusOf(sites[0]);
+  assert.deepEqual(
+    status.drills.map(({ kind, hasPassedLately, failedCount }) => [kind, hasPassedLately, failedCount]),
+    drillKinds.map((kind) => [kind, true, 0]),
   );
 });
 

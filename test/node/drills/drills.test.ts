@@ -7,6 +7,7 @@ import { readdir } from "node:fs/promises";
 import type { AcrossSites } from "#node/drills/across-sites.ts";
 import { DrillRecord } from "#node/drills/drill-record.ts";
 import { Drills, type FetchPrime } from "#node/drills/drills.ts";
+import { drillStandings } from "#node/drills/drill-standing.ts";
 import { type Drill, dueDrill } from "#node/drills/due-drill.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { SnapshotResponse } from "#protocol/http.ts";
@@ -208,6 +209,18 @@ test("other sites gather by turns too, and while they do not, the others have th
   assert.deepEqual(kinds.toReversed(), [
     ...["local", "offsite", "across", "local", "offsite", "local", "offsite", "local", "offsite"],
   ]);
+});
+
+test("a status tells the newest drill of each kind that passed, one that failed since, and that none passed lately", () => {
+  const done = (kind: Drill["kind"], day: number, failedCount = 0) => ({ kind, endedMs: day * DAY_MS, failedCount });
+  const results = [done("local", 99), done("across", 90, 2), done("across", 80), done("offsite", 39), done("local", 5)];
+  assert.deepEqual(drillStandings(results, [], 100 * DAY_MS), [
+    { kind: "local", failedCount: 0, passedMs: 99 * DAY_MS, ageMs: DAY_MS, hasPassedLately: true },
+    { kind: "offsite", failedCount: 0, passedMs: 39 * DAY_MS, ageMs: 61 * DAY_MS, hasPassedLately: false },
+    { kind: "across", failedCount: 2, passedMs: 80 * DAY_MS, ageMs: 20 * DAY_MS, hasPassedLately: true },
+  ]);
+  const none = { kind: "local", failedCount: 0, hasPassedLately: false };
+  assert.deepEqual(drillStandings([], ["local"], DAY_MS), [none]);
 });
 
 test("a clock that was ahead does not put drills off for ever, and a site alone restores from itself", () => {
