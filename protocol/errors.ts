@@ -68,7 +68,11 @@ export const errorRegistry = {
     false,
     "The site answers otherwise than agreed; bring site and agent to the same version.",
   ),
-  "store-full": spec(507, true, "Free space on the site's disk; reading and restoring go on."),
+  "store-full": spec(
+    507,
+    true,
+    "Free space on the site's disk, as docs/disasters.md tells; reading and restoring go on.",
+  ),
   "store-failed": spec(
     503,
     true,
@@ -166,7 +170,7 @@ export const errorRegistry = {
   "deletion-paused": spec(
     409,
     true,
-    "Nothing is taken while the site is in doubt; settle what the message says, such as the machine's clock, and try again.",
+    "Nothing is taken while the site is in doubt; settle what the message says, such as the machine's clock (docs/disasters.md), and try again.",
   ),
   "snapshot-unknown": spec(404, false, "List the snapshots with `costor agent snapshots`."),
   "path-unknown": spec(404, false, "List the snapshot with `costor agent ls`."),

@@ -53,6 +53,13 @@ export function addRetentionCommands(site: Command): void {
     if (options.json) return printJson(state);
     printState(state);
   });
+  onData(retention, "confirm-clock", "say that the machine's clock is right, after it has jumped").action(
+    async ({ data, json }: DataOptions) => {
+      const state = await callOn(data, "confirmClock", {});
+      if (json) return printJson(state);
+      printState(state);
+    },
+  );
   onData(site, "gc", "take away what no snapshot reaches any more, as the site does each day by itself")
     .option("--dry-run", "only tell what would go")
     .action(async ({ data, json, dryRun }: DataOptions & { dryRun?: true }) => {

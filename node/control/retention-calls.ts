@@ -31,6 +31,7 @@ export const retentionSchemas = {
   retentionSet: v.strictObject({ ...scope, policy }),
   retentionPreview: v.strictObject({ ...scope, policy }),
   retentionUndo: v.strictObject(scope),
+  confirmClock: v.strictObject({}),
   snapshots: v.strictObject({ agent: v.optional(v.string()) }),
   snapshotMark: v.strictObject({
     snapshots,
@@ -49,6 +50,7 @@ export interface RetentionResults {
   /** Tells how far it is as progress. */
   retentionPreview: RetentionPreview;
   retentionUndo: RetentionState;
+  confirmClock: RetentionState;
   snapshots: { snapshots: readonly KeptSnapshot[] };
   snapshotMark: { changed: readonly string[] };
   snapshotRemove: { removed: readonly string[] };
@@ -92,6 +94,11 @@ export const retentionHandlers: Handlers = {
   retentionUndo: async (of, context) => {
     const retention = await context.retention();
     await retention.undo(scopeOf(of));
+    return retention.state();
+  },
+  confirmClock: async (_, context) => {
+    const retention = await context.retention();
+    await retention.confirmClock();
     return retention.state();
   },
   snapshots: async ({ agent }, context) => ({

@@ -34,7 +34,7 @@ export interface RetentionComponents {
     | "receivedMs"
     | "now"
   >;
-  readonly heldClock: Pick<HeldClock, "state" | "nowMs" | "keep">;
+  readonly heldClock: Pick<HeldClock, "state" | "nowMs" | "keep" | "confirm">;
   readonly rng: Pick<Rng, "bytes">;
   /** An IANA name. */
   readonly timeZone: () => string;
@@ -206,6 +206,11 @@ export class Retention {
     return this.#queue.run(async () => this.#expiries.change(await this.#find(ids), { expiry: null }));
   }
 
+  /** A person says that the machine's clock is right as it is: what its jump had stopped goes on. */
+  confirmClock(): Promise<void> {
+    return this.#components.heldClock.confirm();
+  }
+
   /** To be called every hour or so; once a day it does what is due. In doubt it takes nothing, and is due until it was done. */
   turn(signal?: AbortSignal): Promise<void> {
     return this.#queue.run(async () => {
@@ -248,7 +253,8 @@ export class Retention {
   }
 
   async #paused(): Promise<string | undefined> {
-    if (this.#components.heldClock.state.isSuspect) return "the machine's clock has jumped";
+    if (this.#components.heldClock.state.isSuspect)
+      return "the machine's clock has jumped; once it is right, costor site retention confirm-clock";
     if (this.#components.site.regainedSnapshots.isAny) return "what came back from other sites is not all here yet";
     return this.#components.doubt(() => this.#expiries.known());
   }

@@ -28,7 +28,8 @@ export class DemoSite implements AsyncDisposable {
   readonly #init: DemoSiteInit;
   readonly #config: string;
   #running: RunningSite | undefined;
-  #agentPort: number | undefined;
+  /** Where its agents find it. */
+  agentPort: number | undefined;
   /** Where it listens for other sites; another one from the next start on. */
   peerPort: number | undefined;
 
@@ -62,13 +63,13 @@ export class DemoSite implements AsyncDisposable {
   async start(environment?: Record<string, string>): Promise<void> {
     const { name, directory, signal, onLog } = this.#init;
     await mkdir(join(directory, "agent"), { recursive: true });
-    this.#agentPort ??= await freePort();
+    this.agentPort ??= await freePort();
     this.peerPort ??= await freePort();
     const isFirst = !existsSync(this.data);
     const parameters = this.#listening();
     this.#running = await startSite(
       {
-        ...{ data: this.data, listen: `127.0.0.1:${this.#agentPort}`, name, parameters, onLog, environment },
+        ...{ data: this.data, listen: `127.0.0.1:${this.agentPort}`, name, parameters, onLog, environment },
         ...(isFirst ? { kit: this.kit } : {}),
       },
       signal,
@@ -82,7 +83,7 @@ export class DemoSite implements AsyncDisposable {
     const where = members.flatMap((member) => ["--member", member]);
     this.#running = await startSite(
       {
-        ...{ data: this.data, listen: `127.0.0.1:${this.#agentPort}`, recovers: true, kit, onLog, environment },
+        ...{ data: this.data, listen: `127.0.0.1:${this.agentPort}`, recovers: true, kit, onLog, environment },
         parameters: [...this.#listening(), ...where],
       },
       signal,
@@ -130,7 +131,7 @@ export class DemoSite implements AsyncDisposable {
   }
 
   async enrolAgent(): Promise<void> {
-    const words = ["site", "enrol-token", "--name", "office", "--address", `127.0.0.1:${this.#agentPort}`];
+    const words = ["site", "enrol-token", "--name", "office", "--address", `127.0.0.1:${this.agentPort}`];
     const { token } = await this.command<{ token: string }>(words);
     await runCostorJson(["agent", "enrol", token, "--config", this.#config], this.#init.signal);
   }

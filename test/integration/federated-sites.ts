@@ -1,0 +1,44 @@
+/** Sites as processes that are members of one federation, and waiting for what they come to. */
+import assert from "node:assert/strict";
+import { setTimeout as delay } from "node:timers/promises";
+import type { DemoSite } from "#test/demo/demo-site.ts";
+import { bringIn, vote } from "#test/demo/joining.ts";
+
+const MOST_MS = 150_000;
+
+/** An error counts as not yet; the last one is told when it does not come about. */
+export async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  const deadlineMs = performance.now() + MOST_MS;
+  let last: unknown;
+  const isSoNow = (): Promise<boolean> =>
+    isSo().catch((error: unknown) => {
+      last = error;
+      return false;
+    });
+  while (!(await isSoNow())) {
+    assert.ok(performance.now() < deadlineMs, `in vain: ${what}: ${last}`);
+    await delay(300);
+  }
+}
+
+/** Starts them; the first makes the federation, and each other one becomes a member. */
+export async function federate(sites: readonly DemoSite[]): Promise<void> {
+  await Promise.all(sites.map((site) => site.start()));
+  const [founder, ...others] = sites;
+  await founder!.command(["federation", "create", "--name", "Valley"]);
+  for (const [index, site] of others.entries()) {
+    await bringIn(site, founder!);
+    const members = sites.slice(0, index + 1);
+    await until(`members know ${site.name}`, async () =>
+      (await Promise.all(members.map((member) => member.call("federationMembers", {})))).every((list) =>
+        list.members.some(({ name }) => name === site.name),
+      ),
+    );
+    await vote("admit", site.name, members);
+    await until(`${site.name} is a member`, async () =>
+      (await Promise.all([...members, site].map((member) => member.call("federationStatus", {})))).every(
+        ({ membersCount }) => membersCount === index + 2,
+      ),
+    );
+  }
+}
