@@ -54,7 +54,7 @@ export class FederationLog {
       case "holder-failed":
         return log.warn(
           { holder: event.holder, err: event.error },
-          "a holder did not do its part of a remote restore; others are asked",
+          "a holder did not do its part of a remote restore or a drill; others are asked",
         );
       case "newcomer":
         return log.warn(event, "a site shows an invitation: compare the words with `costor federation confirm`");

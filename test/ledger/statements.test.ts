@@ -44,6 +44,7 @@ const samples: readonly Statement[] = [
   { kind: "loss", owner, slice: 7, count: 9 },
   { kind: "audit", holder, owner, askedCount: 64, rightCount: 62, wrongCount: 1, silentCount: 1, sinceMs: 5 },
   { kind: "steward", owner, slice: 3, holders: [] },
+  { kind: "drill-witness", owner, primesCount: 64, bytes: 9, failedCount: 1, endedMs: 5 },
   { kind: "guest", site: guest.siteId, name: "Sea School", certificate: Buffer.from(guest.log.bytes) },
   { kind: "consent", roster: parseRosterHash(bodyHash), body: Buffer.from("body"), signature: Buffer.alloc(64) },
   { kind: "agent", agent, sealed },
@@ -63,6 +64,16 @@ for (const sample of samples)
     if (sample.kind !== "retire")
       assert.deepEqual(read(sample.kind, { ...entryOf([sample]).data, later: [1] }), sample);
   });
+
+test("a drill that was told before there were gatherers is read, and one with them too", () => {
+  const counts = { filesCount: 1, bytes: 2, failedCount: 0, endedMs: 5 };
+  assert.deepEqual(read("drill", { drill: "local", ...counts }), {
+    ...{ kind: "drill", drill: "local", gatherers: [] },
+    ...counts,
+  });
+  const across = { kind: "drill", drill: "across", gatherers: [holder], ...counts } as const;
+  assert.deepEqual(read("drill", entryOf([across]).data), across);
+});
 
 test("what lacks a field, or has one that cannot be, says nothing", () => {
   const bad: readonly [string, string, CborValue | undefined][] = [
@@ -101,7 +112,17 @@ test("subjects tell apart what may be in force beside each other", () => {
   const subjects = samples.map((sample) => subjectOf(withoutSealed(sample)));
   const slice = `${owner}/7`;
   const certificateOf = [guest.siteId, bodyHash, agent, `${agent}/${snapshot}`, "federation/settings", author.log.id];
-  assert.deepEqual(subjects, ["", "15", "0", slice, slice, `${holder}/${owner}`, `${owner}/3`, ...certificateOf]);
+  assert.deepEqual(subjects, [
+    "",
+    "15",
+    "0",
+    slice,
+    slice,
+    `${holder}/${owner}`,
+    `${owner}/3`,
+    owner,
+    ...certificateOf,
+  ]);
 });
 
 test("what is sealed is not kept in memory", () => {
