@@ -71,13 +71,10 @@ export class Omissions {
   /** What is not among these is live again, and noted no more. Durable when it resolves. */
   async narrow(owner: SiteId, slice: number, omitted: ReadonlySet<PrimeId>): Promise<void> {
     const facts: SiteFact[] = [];
-    for await (const note of this.notes(owner, slice))
-      facts.push(
-        ...narrowed(
-          note,
-          (note.ids ?? []).filter((id) => omitted.has(id)),
-        ),
-      );
+    for await (const note of this.notes(owner, slice)) {
+      const still = (note.ids ?? []).filter((id) => omitted.has(id));
+      facts.push(...narrowed(note, still));
+    }
     if (facts.length > 0) await this.#components.store.appendFacts(facts);
   }
 

@@ -12,6 +12,11 @@ export const nodeBugs: readonly ProductBug[] = [
         from: 'receipt: ledger.statement(siteId, "receipt", subject)?.statement,',
         to: 'receipt: ledger.statement(siteId, "receipt", subject)?.statement ?? liveSet,',
       },
+      {
+        file: "node/replication/placement-keeper.ts",
+        from: "receivers = this.#components.ledger.receivers(owner, slice)): SliceState {",
+        to: 'receivers = this.#components.ledger.statement(owner, "placement", `${slice}`)?.statement.holders ?? []): SliceState {',
+      },
     ],
     invariants: ["I1-copies"],
     seed: 1,
@@ -118,8 +123,8 @@ export const nodeBugs: readonly ProductBug[] = [
     patches: [
       {
         file: "node/replication/omissions.ts",
-        from: "facts.push(...narrowed(note, (note.ids ?? []).filter((id) => omitted.has(id))));",
-        to: "facts.push(...narrowed(note, note.ids ?? [...omitted]));",
+        from: "if (still.length === note.ids?.length) return [];",
+        to: "if (note.ids !== undefined) return [];",
       },
     ],
     invariants: ["I5-omitted"],
