@@ -79,6 +79,7 @@ export async function startFederation(
           if (place.kind !== "state") await site.regain(place.kind, keyOfPlace(place), value);
         },
         settle: () => site.regainedSnapshots.settle(),
+        isReturning: () => site.regainedSnapshots.isAny,
         fetchFirst: site.fetchFirst,
       },
       onEvent: (event) => told.tell(event),
@@ -86,6 +87,7 @@ export async function startFederation(
     { siteName, epochCertificate, ...site.machine },
   );
   const { own, copies, membership, ownLog, replication } = federation.parts;
+  site.regainedSnapshots.onCleared(() => replication.soon());
   site.primes.fetchBy((ids) => replication.wanted.fetch(ids));
   own.received(site.receivedMs());
   site.changes.onChange((change) => {

@@ -33,7 +33,7 @@ export interface KeepingComponents {
   readonly room: () => Promise<{ readonly offeredBytes: number }>;
   /** As `RegainingComponents.regained`. */
   readonly regained: () => Promise<void>;
-  readonly records: Pick<SiteRecords, "fetchFirst">;
+  readonly records: Pick<SiteRecords, "fetchFirst" | "isReturning">;
   readonly onEvent: (event: FederationEvent) => void;
 }
 
@@ -45,7 +45,7 @@ export interface Keeping {
 }
 
 export async function openKeeping(components: KeepingComponents): Promise<Keeping> {
-  const { store, clock, transport, membership, ownLog, settings, onEvent } = components;
+  const { store, clock, transport, membership, ownLog, settings, records, onEvent } = components;
   const self = ownLog.log.certificate.siteId;
   const own = new OwnPrimeSets({ store }, { siteId: self });
   const sending = new Sending({ clock });
@@ -54,10 +54,10 @@ export async function openKeeping(components: KeepingComponents): Promise<Keepin
   const replication = await Replication.open({
     ...components,
     ...{ self, own, peers: transport, sites: membership, kept: new KeptSets({ store }) },
-    first: (fetch, signal) => components.records.fetchFirst(fetch, signal),
+    first: (fetch, signal) => records.fetchFirst(fetch, signal),
     settings: () => replicationSettings(settings.current),
     holdingLimits: () => holdingLimits(components),
-    suspicion: () => suspicionOf(ownLog),
+    suspicion: () => suspicionOf(ownLog, records),
     wasLedBack: () => ownLog.wasLedBack && ownLog.isReady && ownLog.suspicion === undefined,
     onEvent: (event) => {
       if (event.event !== "put-off" && event.event !== "refused" && event.event !== "ticket-used") {
@@ -74,6 +74,8 @@ export async function openKeeping(components: KeepingComponents): Promise<Keepin
   return { replication, own, copies, sending };
 }
 
+const RETURNING = "returning";
+
 /** Reasons of this file and of {@link Replication.suspicion}, for people. */
 const texts: Readonly<Record<string, string>> = {
   fork: "another machine has written as this site",
@@ -81,17 +83,20 @@ const texts: Readonly<Record<string, string>> = {
   "foreign-entry": "another machine has written as this site",
   "nobody-asked": "no other site was reached since the start",
   [LED_BACK]: "this machine has not got back yet all that this site has told others",
+  [RETURNING]: "what this site's snapshots reach that came back is still being looked through",
   clock: "the machine's clock has jumped",
   "lost-primes": "some of this site's own data is damaged here and not back yet",
 };
 
 export const suspicionText = (suspicion: string): string => texts[suspicion] ?? suspicion;
 
-function suspicionOf(ownLog: OwnLog): string | undefined {
+function suspicionOf(ownLog: OwnLog, { isReturning }: Pick<SiteRecords, "isReturning">): string | undefined {
   if (ownLog.suspicion !== undefined) return ownLog.suspicion;
   if (!ownLog.isReady) return "nobody-asked";
   // What a new machine does not know of yet must not look as if it were given up.
-  return ownLog.wasLedBack ? LED_BACK : undefined;
+  if (ownLog.wasLedBack) return LED_BACK;
+  // The newest live set of a former log may be that of somebody else, and leave out what snapshots reach.
+  return isReturning() ? RETURNING : undefined;
 }
 
 /** The same for the same: they are asked for before each batch. */

@@ -23,6 +23,8 @@ export interface SiteRecords {
    * resolves with the keys of all such. Safe to repeat.
    */
   settle(): Promise<readonly string[]>;
+  /** Whether what snapshots reach that came back is not all kept yet, as far as it can be read. */
+  readonly isReturning: () => boolean;
   /** While much is coming back: what people need first. */
   readonly fetchFirst: FetchFirst;
 }

@@ -34,6 +34,7 @@ export class RegainedSnapshots {
   readonly #components: RegainedSnapshotComponents;
   readonly #siteId: SiteId;
   readonly #listeners: (() => void)[] = [];
+  readonly #clearedListeners: (() => void)[] = [];
   #isAny: boolean;
 
   private constructor(components: RegainedSnapshotComponents, siteId: SiteId, isAny: boolean) {
@@ -54,6 +55,11 @@ export class RegainedSnapshots {
 
   onSettled(listener: () => void): void {
     this.#listeners.push(listener);
+  }
+
+  /** What they reach is kept. */
+  onCleared(listener: () => void): void {
+    this.#clearedListeners.push(listener);
   }
 
   /** To be written with the snapshot. */
@@ -97,7 +103,9 @@ export class RegainedSnapshots {
     const marks = await Array.fromAsync(this.#components.store.facts(KIND));
     if (marks.length > 0)
       await this.#components.store.appendFacts(marks.map(({ key }) => ({ kind: KIND, key, value: undefined })));
+    const wasAny = this.#isAny;
     this.#isAny = false;
+    if (wasAny) for (const listener of this.#clearedListeners) listener();
   }
 
   /** Those of which a part is gone, and that are shown no more. */

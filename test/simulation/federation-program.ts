@@ -65,6 +65,8 @@ function recordsOn({ store, identity }: Machine, onSnapshot: (number: number) =>
       await store.appendFacts([{ kind, key, value }, ...(kind === "snapshot" ? [{ kind: REGAINED, key, value }] : [])]);
       if (kind === "snapshot") onSnapshot(numberOf(value));
     },
+    // Trees, which would be looked through, are not simulated.
+    isReturning: () => false,
     fetchFirst: async () => {},
     settle: async () => {
       for await (const { key, value } of store.facts(REGAINED)) {

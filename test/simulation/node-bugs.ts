@@ -136,8 +136,8 @@ export const nodeBugs: readonly ProductBug[] = [
     patches: [
       {
         file: "node/federation/keeping.ts",
-        from: "return ownLog.wasLedBack ? LED_BACK : undefined;",
-        to: "return undefined;",
+        from: "if (ownLog.wasLedBack) return LED_BACK;",
+        to: "",
       },
     ],
     invariants: ["I4-partial", "I5-omitted", "I1-copies"],

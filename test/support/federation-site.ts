@@ -82,6 +82,7 @@ export class FederationSite implements AsyncDisposable {
           open: async (sealed) => sealed,
           take: async () => undefined,
           settle: async () => [],
+          isReturning: () => false,
           fetchFirst: async () => undefined,
         },
         onEvent: (event) => {

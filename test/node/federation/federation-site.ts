@@ -34,13 +34,19 @@ export class FederationSite {
   readonly store: MemoryStore;
   readonly federation: Federation;
   readonly events: FederationEvent[];
+  /** As `RegainedSnapshots`. */
+  readonly regained: { isAny: boolean };
   readonly #stopping = new AbortController();
 
-  private constructor(init: FederationSiteInit, store: MemoryStore, federation: Federation, events: FederationEvent[]) {
+  private constructor(
+    init: FederationSiteInit,
+    { store, federation, events, regained }: Pick<FederationSite, "store" | "federation" | "events" | "regained">,
+  ) {
     this.identity = init.identity;
     this.store = store;
     this.federation = federation;
     this.events = events;
+    this.regained = regained;
   }
 
   static async open(init: FederationSiteInit): Promise<FederationSite> {
@@ -49,6 +55,7 @@ export class FederationSite {
     const ledgerStore = new LedgerFacts({ store });
     if ((await ledgerStore.get(genesis[0]!.key)) === undefined) await ledgerStore.write(genesis);
     const events: FederationEvent[] = [];
+    const regained = { isAny: false };
     const federation = await Federation.open(
       {
         ...{ store: roomy(store), clock, rng: new SeededRng(identity.peerKey), makeTransport },
@@ -57,6 +64,7 @@ export class FederationSite {
           open: async (sealed) => sealed,
           take: async () => undefined,
           settle: async () => [],
+          isReturning: () => regained.isAny,
           fetchFirst: async () => undefined,
         },
         onEvent: (event) => void events.push(event),
@@ -67,7 +75,7 @@ export class FederationSite {
         ...{ readKey: Buffer.alloc(32, 1), readGeneration: 1, identityState: Buffer.alloc(0) },
       },
     );
-    return new FederationSite(init, store, federation, events);
+    return new FederationSite(init, { store, federation, events, regained });
   }
 
   start(): Promise<void> {

@@ -88,6 +88,22 @@ test("a site whose disk was emptied signs nothing until it has all back, and the
   }
 });
 
+test("a site signs nothing while what its snapshots reach that came back is not kept", async () => {
+  const world = await FederationWorld.of(3);
+  const [site] = world.sites as [FederationSite];
+  await site.backUp("first", 10);
+  await world.run(2 * HOUR_MS);
+  site.regained.isAny = true;
+  await site.backUp("second", 10);
+  await world.run(DAY_MS);
+  assert.equal(safeCountOf(site), 1);
+  assert.match((await site.federation.blocking()).join(), /still being looked through/);
+  site.regained.isAny = false;
+  site.federation.parts.replication.soon();
+  await world.run(HOUR_MS);
+  assert.equal(safeCountOf(site), 2);
+});
+
 test("an owner is told who has read its backups by its recovery kit", async () => {
   const world = await FederationWorld.of(3);
   const [owner, helper] = world.sites as [FederationSite, FederationSite];

@@ -1,5 +1,6 @@
 /** What snapshots reach is kept again after damage and after an upgrade, as far as it can be read, and once. */
 import assert from "node:assert/strict";
+import { RegainedSnapshots } from "#node/site/regained-snapshots.ts";
 import { type RootSealer, SnapshotRegistry } from "#node/site/snapshot-registry.ts";
 import { SnapshotKeeps, type UnreadableTree } from "#node/site/snapshot-keeps.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
@@ -91,6 +92,31 @@ test("what cannot be read is told of and kept, and so is all the rest; damage ha
     all.filter((id) => !below.includes(id)),
   );
   assert.equal((await Array.fromAsync(store.lostOf(home))).flat().length, 1);
+});
+
+test("snapshots that came back are so until what they reach is kept, though the site's own set leaves it out", async () => {
+  const { store, snapshots, all } = await make(2);
+  const keys = (await Array.fromAsync(snapshots.keys())).map(({ key }) => key);
+  const regained = await RegainedSnapshots.open({ store, primes: store, snapshots }, { siteId: home });
+  await store.appendFacts(keys.map((key) => regained.mark(key, 1)));
+  const keptAtEnd: PrimeId[][] = [];
+  regained.onCleared(() => {
+    assert.equal(regained.isAny, false);
+    keptAtEnd.push(keptNow);
+  });
+  let keptNow: PrimeId[] = [];
+  const keep = async (ids: readonly PrimeId[]): Promise<void> => {
+    assert.ok(regained.isAny);
+    await store.keep(home, ids);
+    keptNow = await keptIn(store);
+  };
+  const keeps = new SnapshotKeeps({ store, primes: store, snapshots, keep, regained });
+  await keeps.run(noneExpected);
+  assert.deepEqual([regained.isAny, keptNow], [true, []]);
+  assert.deepEqual(await regained.settle(), []);
+  assert.ok(regained.isAny);
+  await keeps.run(noneExpected);
+  assert.deepEqual(keptAtEnd, [all]);
 });
 
 test("a store that fails ends the walk, and nothing counts as done", async () => {
