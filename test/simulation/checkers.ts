@@ -26,8 +26,6 @@ export interface CheckedWorld {
   /** Those that run the real program. */
   readonly honest: readonly SimSite[];
   readonly witness: Witness;
-  /** Hostile sites that give receipts for what they have thrown away. */
-  readonly droppersCount: number;
   readonly elapsedMs: () => number;
 }
 
@@ -175,13 +173,13 @@ export class Checkers {
 
   /** Of a snapshot that a site says for the first time to be safe: two other sites were seen to keep each prime. */
   saidSafe(site: SimSite, { primes }: SimSnapshot): void {
-    const { witness, droppersCount } = this.#world;
+    const { witness } = this.#world;
     for (const { id } of primes) {
       const keepers = witness.keepersOf(site.identity.siteId, id);
-      if (keepers.size < COPIES_COUNT - droppersCount)
+      if (keepers.size < witness.leastCopiesCount)
         throw new InvariantViolation("I1-copies", `${site.name} says that prime ${id} is safe before it is`);
       const places = new Set([...keepers].map(({ place }) => place));
-      if (places.size < COPIES_COUNT - droppersCount)
+      if (places.size < witness.leastCopiesCount)
         throw new InvariantViolation(
           "I1-places",
           `${site.name} says that prime ${id} is safe, and all have it in one place`,

@@ -35,7 +35,7 @@ export interface FaultEffectsComponents {
   /** Only what these have counts as a copy. */
   readonly honest: readonly SimSite[];
   readonly afterCrash: (site: SimSite) => void;
-  /** A disk is about to be lost. */
+  /** A disk, or some of it, is about to be lost. */
   readonly beforeLoss: () => void;
   readonly people: People;
   readonly struck: Struck;
@@ -178,8 +178,9 @@ export class FaultEffects {
 
   #loseDisk(site: SimSite): Ending {
     const { witness, honest, beforeLoss } = this.#components;
-    if (!site.program || !witness.canLose(honest, site.disk)) return undefined;
+    if (!site.program) return undefined;
     beforeLoss();
+    if (!witness.canLose(honest, site.disk)) return undefined;
     site.loseDisk();
     return () => void site.start();
   }
@@ -194,10 +195,10 @@ export class FaultEffects {
     return () => {
       if (site.disk !== disk || !site.program) return;
       const lost = new Set([...disk.primes.keys()].filter((id) => !copy.primes.has(id)));
+      beforeLoss();
       if (!witness.canLose(honest, disk, lost)) return;
       log.note(site.name, "is set back");
       struck.add("rollback");
-      beforeLoss();
       site.setBack(copy);
       witness.copied(disk, copy);
       witness.moved(promised, copy);
@@ -271,7 +272,8 @@ export class FaultEffects {
   }
 
   #rot({ disk }: SimSite, { label, severityRatio }: Fault): Ending {
-    const { rng, witness, honest } = this.#components;
+    const { rng, witness, honest, beforeLoss } = this.#components;
+    beforeLoss();
     const details = rng.fork(label);
     const ids = details.sample([...disk.primes.keys()], 1 + Math.floor(severityRatio * 10));
     const lost = ids.filter((id) => witness.canLose(honest, disk, new Set([id])));

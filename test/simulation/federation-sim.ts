@@ -100,7 +100,7 @@ class FederationSim {
   readonly #plan: SimPlan;
   readonly #time = new VirtualTime();
   readonly #log = new EventLog(() => this.#time.elapsedMs);
-  readonly #witness = new Witness();
+  readonly #witness: Witness;
   readonly #sites: readonly SimSite[];
   readonly #honest: readonly SimSite[];
   readonly #workload: Workload;
@@ -135,6 +135,8 @@ class FederationSim {
     );
     this.#network = network;
     network.line = { ...network.line, latencyMs: 20, jitterMs: 40 };
+    const droppersCount = plan.hostile.filter(({ vice }) => vice === "drops").length;
+    this.#witness = new Witness({ droppersCount });
     const places = makePlaces(plan, rng.fork("places"));
     const viceOf = (number: number): Vice | undefined => plan.hostile.find((site) => site.number === number)?.vice;
     this.#sites = Array.from({ length: plan.sitesCount + plan.newcomersCount }, (_, number) => {
@@ -175,7 +177,6 @@ class FederationSim {
     const effects = { ...shared, network, people, struck: this.#struck, rng: rng.fork("effects") };
     this.#checkers = new Checkers({
       ...{ sites: this.#sites, honest, witness: this.#witness },
-      droppersCount: plan.hostile.filter(({ vice }) => vice === "drops").length,
       elapsedMs: () => this.#time.elapsedMs,
     });
     const afterCrash = (site: SimSite): void => {

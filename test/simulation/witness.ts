@@ -1,4 +1,5 @@
 /** Sees everything and forgets nothing: what sites have promised, by which the checkers judge them. */
+import { COPIES_COUNT } from "#node/replication/replication.ts";
 import type { PrimeId, SiteId, SnapshotId } from "#protocol/ids.ts";
 import type { SimDisk } from "./sim-disk.ts";
 import type { SimSite } from "./sim-site.ts";
@@ -11,7 +12,14 @@ export interface Promised {
   readonly disk: SimDisk;
 }
 
+export interface WitnessInit {
+  /** Hostile sites that give receipts for what they have thrown away. */
+  readonly droppersCount: number;
+}
+
 export class Witness {
+  /** So many others at least were seen to keep what a site rightly calls safe. */
+  readonly leastCopiesCount: number;
   readonly promised = new Map<SnapshotId, Promised>();
   /** Snapshots of which a site once said that they are safe. */
   readonly safe = new Map<SnapshotId, Promised>();
@@ -23,6 +31,10 @@ export class Witness {
 
   /** All snapshots that were ever sent. */
   readonly begunSnapshots = new Map<SnapshotId, SimSnapshot>();
+
+  constructor({ droppersCount }: WitnessInit) {
+    this.leastCopiesCount = COPIES_COUNT - droppersCount;
+  }
 
   begun(snapshot: SimSnapshot): void {
     for (const { id } of snapshot.primes) this.known.add(id);
@@ -123,14 +135,24 @@ export class Witness {
     return ids;
   }
 
-  /** Whether everything that is safe would still be somewhere without `ids`, or anything, of a disk. */
+  /** Whether everything that is safe, or that its site may call so by now, would still be somewhere without `ids`, or anything, of a disk. */
   canLose(sites: readonly SimSite[], disk: SimDisk, ids?: ReadonlySet<PrimeId>): boolean {
-    for (const { snapshot } of this.safe.values())
-      for (const { id } of snapshot.primes) {
-        if (ids && !ids.has(id)) continue;
-        if (!sites.some((other) => other.disk !== disk && isSound(other.disk, id))) return false;
-      }
+    for (const promised of this.promised.values())
+      if (this.#maySaySafe(promised))
+        for (const { id } of promised.snapshot.primes) {
+          if ((ids && !ids.has(id)) || !isSound(disk, id)) continue;
+          if (!sites.some((other) => other.disk !== disk && isSound(other.disk, id))) return false;
+        }
     return true;
+  }
+
+  /** It is asked once an hour, and says nothing while it is under suspicion; receipts count meanwhile. */
+  #maySaySafe({ site, snapshot }: Promised): boolean {
+    const { siteId } = site.identity;
+    return (
+      this.safe.has(snapshot.id) ||
+      snapshot.primes.every(({ id }) => this.keepersOf(siteId, id).size >= this.leastCopiesCount)
+    );
   }
 }
 
