@@ -226,6 +226,10 @@ export class OwnLog {
   }
 }
 
+/** That the machine of `log` has lost what it had: from the next start on as {@link OwnLog.wasLedBack} says. */
+export const noteLoss = (store: Pick<LedgerStore, "write">, log: Log): Promise<void> =>
+  store.write([{ key: LED_BACK_KEY, value: encodeCbor(log.id) }]);
+
 export interface WithdrawInit {
   /** What is to be taken back though no newer entry says otherwise. */
   readonly also?: readonly AnyStated[];

@@ -27,7 +27,7 @@ export const recoverProtocol: Protocol = {
 };
 
 export interface RecoverComponents {
-  readonly membership: Pick<Membership, "sites" | "rosters" | "roster">;
+  readonly membership: Pick<Membership, "sites" | "rosters" | "roster" | "siteOfPeer">;
   readonly ledger: Pick<Ledger, "logsOf" | "keptEntry" | "recoveryKeys">;
   /** This site's own. */
   readonly log: Log;
@@ -36,7 +36,10 @@ export interface RecoverComponents {
 const DOMAIN = Buffer.from("costor/v1/recover\0");
 const LOGS_COUNT = 16;
 
-const requestSchema = v.strictObject({ key: bytesOf(32), signature: bytesOf(64) });
+const requestSchema = v.union([
+  v.strictObject({ key: bytesOf(32), signature: bytesOf(64) }),
+  v.strictObject({ lost: v.literal(true) }),
+]);
 const answerSchema = v.object({
   state: v.picklist(["known", "refused"]),
   certificate: v.optional(bytes),
@@ -67,7 +70,7 @@ export async function answerRecover(channel: Channel, components: RecoverCompone
   await channel.close();
 }
 
-/** The member or guest whose recovery key it is. */
+/** The member or guest whose recovery key it is, or whose machine asks for what it has lost. */
 function askingSite(
   frame: Uint8Array,
   { peer }: Channel,
@@ -75,7 +78,9 @@ function askingSite(
 ): SiteId | undefined {
   if (frame.length > limits.helloFrameBytes)
     throw new CostorError("peer-misbehaved", `a machine asks in at most ${limits.helloFrameBytes} bytes`);
-  const { key, signature } = readMessage(requestSchema, frame, "a question for recovery", "peer-misbehaved");
+  const request = readMessage(requestSchema, frame, "a question for recovery", "peer-misbehaved");
+  if (!("key" in request)) return membership.siteOfPeer(peer);
+  const { key, signature } = request;
   if (!verifyEd25519(key, signedBytes(peer, peerKeyOf(log)), signature))
     throw new CostorError("peer-misbehaved", "a machine asks for recovery without a recovery key");
   return membership.sites().find((site) => {
@@ -125,21 +130,45 @@ export async function askRecover(channel: Channel, init: AskRecoverInit): Promis
   const { recovery, self, signal } = init;
   try {
     const signature = signEd25519(recovery.seed, signedBytes(self, channel.peer));
-    await channel.send(encodeCbor({ key: recovery.publicKey, signature }));
-    const frames: Uint8Array[] = [];
-    let answerBytes = 0;
-    for (let frame = await channel.receive(signal); frame !== undefined; frame = await channel.receive(signal)) {
-      answerBytes += frame.length;
-      if (answerBytes > limits.joinAnswerBytes) throw new CostorError("peer-misbehaved", "a chain without end");
-      frames.push(frame);
-    }
-    const answer = readAnswer(frames, channel, recovery.publicKey);
-    await channel.close();
-    return answer;
+    return await ask(channel, encodeCbor({ key: recovery.publicKey, signature }), recovery.publicKey, signal);
   } catch (error) {
     channel.abort();
     throw error;
   }
+}
+
+/** For the machine that is the site still, and has lost what it knew. `log` is its own. Throws as {@link askRecover}. */
+export async function askLost(
+  channel: Channel,
+  { log, signal }: { readonly log: Log; readonly signal?: AbortSignal },
+): Promise<RecoverAnswer> {
+  try {
+    const answer = await ask(channel, encodeCbor({ lost: true }), log.certificate.recoveryKey, signal);
+    if (answer.siteId === log.certificate.siteId) return answer;
+    throw new CostorError("peer-misbehaved", "the other site takes this one for another");
+  } catch (error) {
+    channel.abort();
+    throw error;
+  }
+}
+
+async function ask(
+  channel: Channel,
+  request: Uint8Array,
+  key: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<RecoverAnswer> {
+  await channel.send(request);
+  const frames: Uint8Array[] = [];
+  let answerBytes = 0;
+  for (let frame = await channel.receive(signal); frame !== undefined; frame = await channel.receive(signal)) {
+    answerBytes += frame.length;
+    if (answerBytes > limits.joinAnswerBytes) throw new CostorError("peer-misbehaved", "a chain without end");
+    frames.push(frame);
+  }
+  const answer = readAnswer(frames, channel, key);
+  await channel.close();
+  return answer;
 }
 
 function readAnswer([first, ...rosters]: readonly Uint8Array[], { peer }: Channel, key: Uint8Array): RecoverAnswer {

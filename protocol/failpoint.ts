@@ -14,6 +14,7 @@ export type Failpoint =
   | `start.${"replaying" | "store-open" | "identity-written" | "kit-written" | "identity-placed" | "site-open"}`
   | `replace.${"written" | "kit-written" | "half-placed" | "placed"}`
   | `recover.${"known" | "records-here" | "identity-written" | "identity-placed" | "regained" | "settled"}`
+  | `lost-store.${"known" | "records-here"}`
   | `database.${"opened" | "writing" | "written"}`;
 
 const [wantedFailpoint, wantedText] = (process.env["COSTOR_FAILPOINT"] ?? "").split(":");

@@ -1,7 +1,4 @@
-/**
- * Every limit of the formats and protocols, with its unit, value and reason. `docs/limits.md` is held equal to this
- * file by a test, and each has a test that exceeds it.
- */
+/** Every limit of the formats and protocols: unit, value, reason. A test holds `docs/limits.md` equal to it; each has a test that exceeds it. */
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
@@ -202,6 +199,8 @@ export const limits = {
   helloFrameBytes: 5 * KIB,
   /** Hellos that are listened to: each costs the check of a signature. */
   hellosPerMinuteCount: 60,
+  /** Most sites whose addresses are kept beside the store: one that is reached is enough. */
+  wayBackMembersCount: 64,
   /** Most statements of one entry of the ledger: all slices of an owner four times. */
   statementsPerEntryCount: 64,
   /** Open invitations of one site. */

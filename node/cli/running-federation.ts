@@ -16,6 +16,7 @@ import type { RetentionComponents } from "#node/retention/retention.ts";
 import type { Site } from "#node/site/site.ts";
 import { systemClock } from "#node/site/system-clock.ts";
 import { systemRng } from "#node/site/system-rng.ts";
+import type { WayBackFile } from "#node/site/way-back.ts";
 import { parseSiteId } from "#protocol/ids.ts";
 import { isIPv6 } from "node:net";
 import { FederationLog } from "./federation-log.ts";
@@ -48,7 +49,12 @@ export interface RunningFederation extends AsyncDisposable {
 
 /** Throws `listen-failed` when the site is in a federation and cannot listen. */
 export async function startFederation(
-  { site, log, drillRecord }: { readonly site: Site; readonly log: Logger; readonly drillRecord: DrillRecord },
+  {
+    site,
+    log,
+    drillRecord,
+    wayBack,
+  }: { readonly site: Site; readonly log: Logger; readonly drillRecord: DrillRecord; readonly wayBack: WayBackFile },
   options: FederationOptions,
 ): Promise<RunningFederation> {
   const listen = [
@@ -83,6 +89,7 @@ export async function startFederation(
         fetchFirst: site.fetchFirst,
       },
       onEvent: (event) => told.tell(event),
+      keepWayBack: (way) => wayBack.keep(way),
     },
     { siteName, epochCertificate, ...site.machine },
   );

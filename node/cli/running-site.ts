@@ -12,10 +12,12 @@ import { ensureIdentity } from "#node/site/first-run.ts";
 import { siteDirectoryOf } from "#node/site/identity.ts";
 import { openServedStore } from "#node/site/site-store.ts";
 import { openSite } from "#node/site/site.ts";
+import { WayBackFile } from "#node/site/way-back.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import { kitReminderOnce } from "./kit-text.ts";
 import { createLog } from "./log.ts";
+import { findLostStore } from "./lost-store.ts";
 import { endWithFailedStore } from "./failed-store.ts";
 import { startBrake } from "./running-brake.ts";
 import { startDrills } from "./running-drills.ts";
@@ -75,11 +77,13 @@ export async function runSite(options: StartOptions): Promise<void> {
     showKit: (text) => void (options.json ? process.stderr : process.stdout).write(text),
     nowMs: Date.now(),
   });
+  await findLostStore(dataDirectory, { store, log, signal });
   const site = await openSite(dataDirectory, { store, now: Date.now });
   const hostsFor = (port: number) => reachableAddresses({ host: listen.host, port }, options.address ?? []);
   const credentials = await site.credentials(hostsFor(listen.port).map(({ host }) => host));
   const drillRecord = await DrillRecord.open(site.store);
-  const running = stack.use(await startFederation({ site, log, drillRecord }, options));
+  const wayBack = new WayBackFile({ dataDirectory });
+  const running = stack.use(await startFederation({ site, log, drillRecord, wayBack }, options));
   const facade = stack.use(
     await startFacade(
       { site, log, copiesOf: running.copiesOf, isSuperseded: running.isSuperseded },

@@ -12,14 +12,15 @@ import { helloProtocol, sayHello } from "#ledger/hello.ts";
 import { Ledger } from "#ledger/ledger.ts";
 import { Membership } from "#ledger/membership.ts";
 import type { Channel, Protocol } from "#ledger/peers.ts";
-import { type RecoverAnswer, askRecover, recoverProtocol } from "#ledger/recover.ts";
+import { type RecoverAnswer, askLost, askRecover, recoverProtocol } from "#ledger/recover.ts";
+import { noteLoss } from "#ledger/own-log.ts";
 import { pullFrom } from "#ledger/sync-pull.ts";
 import { ledgerProtocol } from "#ledger/sync.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { signEpochCertificate } from "#protocol/epoch-certificate.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
-import type { FederationId, PeerKey } from "#protocol/ids.ts";
+import type { FederationId, PeerKey, SiteId } from "#protocol/ids.ts";
 import type { RecoveryKey } from "#protocol/keys.ts";
 import { publicKeyOf } from "#protocol/raw-keys.ts";
 import { InviterAddress } from "./inviter-address.ts";
@@ -64,22 +65,16 @@ const ROUNDS_COUNT = 4;
  * `site-superseded` when another machine takes the site's place at the same time, and the signal's reason.
  */
 export async function openEpoch(components: EpochComponents, init: EpochInit): Promise<OpenedEpoch> {
-  const { store } = components;
-  const { recovery, peerSeed, members } = init;
-  const known: { membership?: Membership } = {};
-  const transport = await components.makeTransport({
-    mayConnect: (peer) => known.membership?.peerMayConnect(peer) ?? false,
-    members: () => [],
-    strangerProtocols: () => [],
-    addressesOf: (peer) => members.find((member) => member.peer === peer)?.addresses ?? [],
-    announcedAddresses: () => [],
-  });
-  await transport.start();
-  const answers = await askMembers(components, init, transport);
+  const { recovery, peerSeed } = init;
+  const known: Known = {};
+  const transport = await startTransport(components, init, known);
+  const answers = await askMembers(
+    components,
+    { ...init, ask: (channel) => askRecover(channel, { recovery, self: transport.self, signal: init.signal }) },
+    transport,
+  );
   const [{ siteId }] = [...answers.values()] as [RecoverAnswer];
-  const ledgerStore = new LedgerFacts({ store });
-  const membership = (known.membership = await Membership.open({ store: ledgerStore }, { siteId }));
-  const ledger = await Ledger.open({ store: ledgerStore, speakers: membership });
+  const { membership, ledger } = await openReplica(components, siteId, known);
   await takeOver(answers, { membership, ledger });
   const former = newestOf(answers, ledger, siteId);
   const certificate = signEpochCertificate(
@@ -95,18 +90,83 @@ export async function openEpoch(components: EpochComponents, init: EpochInit): P
   const log = openLog(certificate);
   await ledger.offer({ certificates: [certificate] });
   await makeKnown({ transport, ledger, membership }, { ...init, log, helpers: [...answers.keys()], components });
+  await keepHelper(components, answers);
+  return { log, ledger };
+}
+
+export interface LostLedgerInit extends Pick<EpochInit, "members" | "signal"> {
+  /** Of this machine, which is the site still. */
+  readonly log: Log;
+  readonly federationId: FederationId;
+}
+
+/**
+ * The same for the machine that is the site, and whose store was lost: it signs no certificate. Throws as {@link openEpoch}.
+ */
+export async function reopenEpoch(components: EpochComponents, init: LostLedgerInit): Promise<Ledger> {
+  const { log, signal } = init;
+  const known: Known = {};
+  const transport = await startTransport(components, init, known);
+  const answers = await askMembers(
+    components,
+    { ...init, ask: (channel) => askLost(channel, { log, signal }) },
+    transport,
+  );
+  // Before anything says that the site is in a federation: it must not sign as if nothing had been.
+  await noteLoss(new LedgerFacts(components), log);
+  const { membership, ledger } = await openReplica(components, log.certificate.siteId, known);
+  await takeOver(answers, { membership, ledger });
+  await makeKnown({ transport, ledger, membership }, { ...init, helpers: [...answers.keys()], components });
+  await keepHelper(components, answers);
+  return ledger;
+}
+
+interface Known {
+  membership?: Membership;
+}
+
+async function startTransport(
+  { makeTransport }: Pick<EpochComponents, "makeTransport">,
+  { members }: Pick<EpochInit, "members">,
+  known: Known,
+): Promise<Transport> {
+  const transport = await makeTransport({
+    mayConnect: (peer) => known.membership?.peerMayConnect(peer) ?? false,
+    members: () => [],
+    strangerProtocols: () => [],
+    addressesOf: (peer) => members.find((member) => member.peer === peer)?.addresses ?? [],
+    announcedAddresses: () => [],
+  });
+  await transport.start();
+  return transport;
+}
+
+async function openReplica(
+  { store }: Pick<EpochComponents, "store">,
+  siteId: SiteId,
+  known: Known,
+): Promise<{ readonly membership: Membership; readonly ledger: Ledger }> {
+  const ledgerStore = new LedgerFacts({ store });
+  const membership = (known.membership = await Membership.open({ store: ledgerStore }, { siteId }));
+  return { membership, ledger: await Ledger.open({ store: ledgerStore, speakers: membership }) };
+}
+
+async function keepHelper({ store }: Pick<EpochComponents, "store">, answers: Answers): Promise<void> {
   const inviter = await InviterAddress.open(store);
   const [helper] = answers.keys();
   await inviter.keep({ peer: helper!.peer, addresses: [...helper!.addresses] });
-  return { log, ledger };
 }
 
 type Answers = ReadonlyMap<MemberAddress, RecoverAnswer>;
 
+interface AskInit extends Pick<EpochInit, "members" | "federationId" | "signal"> {
+  readonly ask: (channel: Channel) => Promise<RecoverAnswer>;
+}
+
 /** All that answer in the first round in which anybody does. */
 async function askMembers(
   { clock, onAsked }: EpochComponents,
-  { recovery, members, federationId, signal }: EpochInit,
+  { ask, members, federationId, signal }: AskInit,
   transport: Transport,
 ): Promise<Answers> {
   let failure: unknown;
@@ -117,7 +177,7 @@ async function askMembers(
       signal.throwIfAborted();
       try {
         const channel = await transport.dialStranger(member.peer, member.addresses, recoverProtocol, signal);
-        const answer = await askRecover(channel, { recovery, self: transport.self, signal });
+        const answer = await ask(channel);
         const [first = answer] = answers.values();
         if (answer.federationId !== (federationId ?? first.federationId) || answer.siteId !== first.siteId)
           throw new CostorError("peer-refused", "this site is in another federation than the kit");

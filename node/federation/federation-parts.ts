@@ -13,6 +13,7 @@ import { serveGathering } from "#node/drills/gathering-service.ts";
 import type { Replication } from "#node/replication/replication.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
+import type { WayBack } from "#node/site/way-back.ts";
 import { RemoteRestores } from "#node/rescue/remote-restores.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CostorError } from "#protocol/errors.ts";
@@ -45,6 +46,8 @@ export interface FederationComponents {
   readonly seal: (plain: Uint8Array, context: Uint8Array) => Promise<Uint8Array>;
   readonly records: SiteRecords;
   readonly onEvent: (event: FederationEvent) => void;
+  /** Told whenever other sites come, go or move. */
+  readonly keepWayBack?: (way: WayBack) => Promise<void>;
 }
 
 export interface FederationInit {

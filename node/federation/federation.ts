@@ -81,6 +81,7 @@ export class Federation {
       if (!hasMoved && ledger.speakersState === speakers) return;
       speakers = ledger.speakersState;
       transport.membershipChanged();
+      this.#keepWayBack();
     });
     ledger.onAdmitted(({ kind }) => {
       if (kind === "placement" || kind === "several") this.leaving.soon();
@@ -138,6 +139,22 @@ export class Federation {
     this.#components.onEvent({ event: "roster", number: roster.number, membersCount: roster.members.length });
     this.parts.transport.setTopic(`/costor/ledger/1/${federationId}`);
     this.parts.transport.membershipChanged();
+    this.#keepWayBack();
+  }
+
+  /** Where others are, for when the store is lost. */
+  #keepWayBack(): void {
+    const { membership, profiles } = this.parts;
+    const { federationId } = membership;
+    if (federationId === undefined) return;
+    const { role } = membership.roleOf(this.siteId);
+    const others = role === "member" || role === "guest" ? membership.sites() : [];
+    const members = others.flatMap((site) => {
+      const peer = site === this.siteId ? undefined : membership.peerOf(site);
+      const addresses = peer === undefined ? [] : profiles.addressesOf(peer);
+      return peer === undefined || addresses.length === 0 ? [] : [{ peer, addresses }];
+    });
+    this.#components.keepWayBack?.({ federationId, members }).catch(this.#putOff("the addresses of other sites"));
   }
 
   /** Once others were asked, and then each hour. */

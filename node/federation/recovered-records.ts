@@ -32,14 +32,10 @@ export interface RecoveredInit {
   readonly kitRoot: Uint8Array;
 }
 
-export interface Recovered {
+/** What the ledger gave back. */
+export interface RegainedRecords {
   /** Undefined when the ledger does not have it: then it was lost with the machine. */
   readonly identityState: IdentityState | undefined;
-  readonly readGeneration: number;
-  /** Of a kit that came in place of a former one; undefined when it derives from the kit. */
-  readonly scopeSecret: Uint8Array | undefined;
-  /** The newest first. */
-  readonly formerReadKeys: readonly FormerReadKey[];
   readonly agentsCount: number;
   readonly snapshotsCount: number;
   /** Records that could not be opened. */
@@ -48,14 +44,23 @@ export interface Recovered {
   readonly primesBytes: number;
 }
 
+export interface Recovered extends RegainedRecords {
+  readonly readGeneration: number;
+  /** Of a kit that came in place of a former one; undefined when it derives from the kit. */
+  readonly scopeSecret: Uint8Array | undefined;
+  /** The newest first. */
+  readonly formerReadKeys: readonly FormerReadKey[];
+}
+
 /** No site takes a new read key so often. */
 const GENERATIONS_COUNT = 64;
 
 /** Throws what the store throws. */
 export async function recoverRecords(
-  { store, ledger, now }: RecoveredComponents,
+  components: RecoveredComponents,
   { siteId, kitRoot }: RecoveredInit,
 ): Promise<Recovered> {
+  const { ledger } = components;
   const readGeneration = Math.min(
     GENERATIONS_COUNT,
     ledger.statement(siteId, "profile", "")?.statement.readGeneration ?? 1,
@@ -69,6 +74,15 @@ export async function recoverRecords(
   // A kit that came in place of another one derives no keys of the generations before it.
   const formerReadKeys = former?.readKeys ?? derived.slice(1);
   const readKeys = [...derived, ...formerReadKeys].map(({ privateKey }) => privateKey);
+  const regained = await regainRecords(components, { siteId, readKeys });
+  return { ...regained, readGeneration, formerReadKeys, scopeSecret: former?.scopeSecret };
+}
+
+/** With the site's read keys, the newest first. Throws what the store throws. */
+export async function regainRecords(
+  { store, ledger, now }: RecoveredComponents,
+  { siteId, readKeys }: { readonly siteId: SiteId; readonly readKeys: readonly Uint8Array[] },
+): Promise<RegainedRecords> {
   const open = (sealed: Uint8Array, context: Uint8Array): Promise<Uint8Array> =>
     openWithAnyKey(sealed, readKeys, context);
   const changes = new SiteChanges();
@@ -98,7 +112,7 @@ export async function recoverRecords(
   await regainFacts({ ledger, store, open, take, onBroken: () => void brokenCount++ }, { siteId });
   const liveSets = ledger.statements(siteId, "live-set").map(({ statement }) => statement.bytes);
   return {
-    ...{ identityState, readGeneration, snapshotsCount, brokenCount, formerReadKeys, scopeSecret: former?.scopeSecret },
+    ...{ identityState, snapshotsCount, brokenCount },
     agentsCount: agents.activeCount,
     primesBytes: liveSets.reduce((sum, bytes) => sum + bytes, 0),
   };

@@ -110,7 +110,7 @@ async function assertHeals(): Promise<void> {
   const found = await keptByHit();
   for (const [at, primes] of kept.entries())
     for (const [id, stored] of primes)
-      assert.ok(found[at]!.get(id)?.equals(stored), `a prime of ${sites[at]!.name} is not what it was`);
+      assert.ok(found[at]!.get(id)?.equals(stored) === true, `a prime of ${sites[at]!.name} is not what it was`);
   await hit.start();
   await hit.command(["site", "check", "--read-data"]);
   const target = join(scratch, `restored-${restoresCount++}`);
@@ -142,6 +142,31 @@ test("a site whose files are removed while it runs ends with an error, and start
   await ended;
   await hit.start();
   await assertHeals();
+});
+
+test("a site whose store is gone makes no other site, waits for others, and gets everything back, whatever ends it meanwhile", async () => {
+  await hit.stop();
+  await Promise.all(sites.slice(0, 2).map((site) => site.stop()));
+  await rm(join(hit.data, "store"), { recursive: true });
+  const starting = hit.start();
+  starting.catch(() => undefined);
+  await delay(1_000);
+  await Promise.all(sites.slice(0, 2).map((site) => site.start()));
+  await starting;
+  assert.equal((await statusOf(hit)).site, ids[2]);
+  await assertHeals();
+  await hit.backUp([content]);
+  await untilSafe(hit, 2);
+});
+
+test("ended at any step of that, it goes on", async () => {
+  for (const step of ["known", "records-here"]) {
+    await hit.stop();
+    await rm(join(hit.data, "store"), { recursive: true });
+    await assert.rejects(hit.start({ COSTOR_FAILPOINT: `lost-store.${step}` }));
+    await hit.start();
+    await assertHeals();
+  }
 });
 
 test.run();

@@ -3,7 +3,7 @@
  * out, or withholds. Method: both sides over channels in memory; each rule broken.
  */
 import assert from "node:assert/strict";
-import { type RecoverAnswer, answerRecover, askRecover, recoverProtocol } from "#ledger/recover.ts";
+import { type RecoverAnswer, answerRecover, askLost, askRecover, recoverProtocol } from "#ledger/recover.ts";
 import { peerKeyOf } from "#ledger/membership.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { type ErrorCode, isCostorError } from "#protocol/errors.ts";
@@ -54,6 +54,23 @@ test("with the kit of a member a machine learns the federation, who it is, and t
   assert.ok(Buffer.from(answer.head!).equals(entry));
   assert.equal(answer.federationId, one.membership.federationId);
   assert.equal(answer.rosters.length, one.membership.roster!.number + 1);
+});
+
+test("the machine that is a site still, and has lost what it knew, is told without the kit; another machine is not", async () => {
+  const [one, two] = await sites();
+  const askAs = async (peer: PeerKey): Promise<RecoverAnswer> => {
+    const { channels } = channelPair(recoverProtocol, { peers: [peerKeyOf(one.author.log), peer] });
+    const { membership, ledger, author } = one;
+    const [answer] = await Promise.all([
+      askLost(channels[0], { log: two.author.log }),
+      answerRecover(channels[1], { membership, ledger, log: author.log }),
+    ]);
+    return answer;
+  };
+  const answer = await askAs(peerKeyOf(two.author.log));
+  assert.equal(answer.siteId, two.siteId);
+  assert.equal(answer.rosters.length, one.membership.roster!.number + 1);
+  await assert.rejects(askAs(self), refusedWith("peer-refused"));
 });
 
 test("a kit of no site here is refused", async () => {
