@@ -126,7 +126,7 @@ const cases: HostileCase[] = [
       certificates: [certify(hostile, { siteId: honest.siteId, epoch: 9 }, hostile.name)],
     }),
   ),
-  refused("a certificate above 1 KiB", /at most 1024/, () => ({ certificates: [Buffer.alloc(2000)] })),
+  refused("a certificate above 4 KiB", /at most 4096/, () => ({ certificates: [Buffer.alloc(5000)] })),
   refused("a certificate for a key of small order", /small order/, (hostile) => ({
     certificates: [
       certify(hostile, { peerPublicKey: Buffer.from(`01${"00".repeat(31)}`, "hex"), epoch: 2 }, hostile.name),
