@@ -90,7 +90,7 @@ export const ledgerBugs: readonly ProductBug[] = [
       },
     ],
     invariants: ["I1-copies"],
-    seed: 1,
+    seed: 2,
     words: plain,
   },
   {
