@@ -19,6 +19,8 @@ export type SyncRequest =
   | { readonly ask: "logs"; readonly logs: readonly LogId[] }
   /** The entries in force of those seqs, ascending. */
   | { readonly ask: "entries"; readonly log: LogId; readonly ranges: SeqRanges }
+  /** The entries of the asker's own site's log that are withdrawn and kept, ascending. */
+  | { readonly ask: "withdrawn"; readonly log: LogId }
   /** The digest over the entries in force of those seqs. */
   | { readonly ask: "check"; readonly log: LogId; readonly ranges: SeqRanges };
 
@@ -61,6 +63,7 @@ const requestSchema = v.variant("ask", [
     logs: v.pipe(v.array(logId), v.minLength(1), v.maxLength(limits.syncLogsAtOnceCount)),
   }),
   v.strictObject({ ask: v.literal("entries"), log: logId, ranges }),
+  v.strictObject({ ask: v.literal("withdrawn"), log: logId }),
   v.strictObject({ ask: v.literal("check"), log: logId, ranges }),
 ]);
 const comparisonSchema = v.strictObject({
@@ -116,6 +119,8 @@ export function encodeSyncRequest(request: SyncRequest): Buffer {
       });
     case "logs":
       return encodeCbor({ ...request, logs: request.logs.map(fromHex) });
+    case "withdrawn":
+      return encodeCbor({ ...request, log: fromHex(request.log) });
     case "entries":
     case "check":
       return encodeCbor({ ...request, log: fromHex(request.log), ranges: request.ranges.ranges });

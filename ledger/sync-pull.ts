@@ -19,8 +19,8 @@ import {
   encodeSyncRequest,
   parseCheck,
   parseComparison,
-  parsePage,
 } from "./sync-messages.ts";
+import { askForPages, receiveAnswer } from "./sync-pages.ts";
 import type { SyncComponents } from "./sync.ts";
 
 export interface PullReport {
@@ -192,7 +192,7 @@ class Pull {
     const { ledger } = this.#components;
     let last = -1;
     let isFull = false;
-    for await (const page of this.#wholePages({ ask: "entries", log, ranges }, "entries")) {
+    for await (const page of askForPages(this.#channel, { ask: "entries", log, ranges }, "entries")) {
       for (const bytes of page) {
         const { logId, seq } = parseEntry(bytes);
         if (logId !== log || seq <= last || !ranges.has(seq)) throw misbehaved("entries that were not asked for");
@@ -229,26 +229,11 @@ class Pull {
 
   async #ask(request: SyncRequest): Promise<Uint8Array> {
     await this.#channel.send(encodeSyncRequest(request));
-    return this.#receive();
-  }
-
-  async #receive(): Promise<Uint8Array> {
-    const frame = await this.#channel.receive();
-    if (frame === undefined) throw new CostorError("peer-unreachable", "the peer closed before it had answered");
-    return frame;
-  }
-
-  async *#wholePages<Name extends PageName>(request: SyncRequest, name: Name): AsyncGenerator<PageItem<Name>[]> {
-    await this.#channel.send(encodeSyncRequest(request));
-    for (let more = true; more;) {
-      const page = parsePage(name, await this.#receive());
-      ({ more } = page);
-      if (page.items.length > 0) yield page.items;
-    }
+    return receiveAnswer(this.#channel);
   }
 
   async *#pages<Name extends PageName>(request: SyncRequest, name: Name): AsyncGenerator<PageItem<Name>> {
-    for await (const page of this.#wholePages(request, name)) yield* page;
+    for await (const page of askForPages(this.#channel, request, name)) yield* page;
   }
 }
 

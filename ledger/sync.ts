@@ -69,6 +69,11 @@ async function answer(channel: Channel, request: SyncRequest, { ledger, membersh
       return sendPages(channel, "logs", knowledgeOf(ledger, request.logs));
     case "entries":
       return sendPages(channel, "entries", entriesOf(ledger, ledger.log(request.log), request.ranges));
+    case "withdrawn": {
+      const state = ledger.log(request.log);
+      const isOwn = state !== undefined && membership.siteOfPeer(channel.peer) === state.log.certificate.siteId;
+      return sendPages(channel, "entries", isOwn ? withdrawnOf(ledger, state) : []);
+    }
     case "check": {
       const digest = ledger.log(request.log)?.digestOf(request.ranges).toString("hex") ?? "00".repeat(32);
       return channel.send(encodeCheck(digest));
@@ -98,6 +103,13 @@ function* knowledgeOf(ledger: Ledger, logIds: readonly LogState["log"]["id"][]):
 async function* entriesOf(ledger: Ledger, state: LogState | undefined, ranges: SeqRanges): AsyncGenerator<CborValue> {
   for (const seq of state?.seqs() ?? []) {
     const entry = ranges.has(seq) ? await ledger.entry(state!.log.id, seq) : undefined;
+    if (entry !== undefined) yield entry;
+  }
+}
+
+async function* withdrawnOf(ledger: Ledger, state: LogState): AsyncGenerator<CborValue> {
+  for (const seq of state.hidden) {
+    const entry = await ledger.keptEntry(state.log.id, seq);
     if (entry !== undefined) yield entry;
   }
 }

@@ -80,5 +80,8 @@ async function findAgain(
     { log: openLog(identity.epochCertificate), federationId, members, signal },
   );
   passFailpoint("lost-store.known");
-  return regainRecords({ store, ledger, now: Date.now }, { siteId: identity.siteId, readKeys: readKeysOf(secrets) });
+  return regainRecords(
+    { store, ledger, now: Date.now },
+    { siteId: identity.siteId, readKeys: readKeysOf(secrets), isTakenOver: false },
+  );
 }

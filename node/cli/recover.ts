@@ -17,6 +17,10 @@ export function addRecoverCommands(site: Command): void {
     ),
   )
     .option(...memberOption)
+    .option(
+      "--compromised",
+      "somebody else had the site's machine: bring back what was deleted since too, believe nothing that was said for the site, and end all enrolments",
+    )
     .action(async (options: RecoverOptions) => {
       const { recoverSite } = await import("./recovering-site.ts");
       await recoverSite(options);

@@ -13,6 +13,7 @@ import { resolve } from "node:path";
 import type { Log } from "#ledger/entry.ts";
 import { openEpoch } from "#node/federation/epoch-opening.ts";
 import { type Recovered, recoverRecords } from "#node/federation/recovered-records.ts";
+import { Takeover, takeoverFact } from "#node/federation/takeover.ts";
 import type { Transport } from "#node/federation/transport.ts";
 import { makeCa } from "#node/site/certificates.ts";
 import { placeIdentity } from "#node/site/first-run.ts";
@@ -34,6 +35,7 @@ import { type StartOptions, runSite } from "./running-site.ts";
 
 export interface RecoverOptions extends StartOptions, GivenMembers {
   readonly share?: readonly string[] | true;
+  readonly compromised?: boolean;
 }
 
 export async function recoverSite(options: RecoverOptions): Promise<void> {
@@ -79,10 +81,17 @@ async function becomeSite(dataDirectory: string, kit: GivenKit, options: Recover
   );
   passFailpoint("recover.known");
   const { siteId } = epoch.certificate;
-  const recovered = await recoverRecords({ store, ledger, now: Date.now }, { siteId, kitRoot: kit.kitRoot });
+  // Also where the command was given so before, and stopped.
+  const isTakenOver = options.compromised === true || (await Takeover.open(store)).isOpen;
+  if (isTakenOver) await store.appendFacts([takeoverFact]);
+  const recovered = await recoverRecords(
+    { store, ledger, now: Date.now },
+    { siteId, kitRoot: kit.kitRoot, isTakenOver },
+  );
   passFailpoint("recover.records-here");
-  await place(dataDirectory, { kit, recovered, epoch, peerSeed, name: options.name });
-  tell(recovered, epoch.certificate.epoch, await freeBytesOf(store), options.json === true);
+  await place(dataDirectory, { kit, recovered, epoch, peerSeed, name: options.name, isTakenOver });
+  const toTell = { epoch: epoch.certificate.epoch, freeBytes: await freeBytesOf(store), isTakenOver };
+  tell(recovered, toTell, options.json === true);
 }
 
 interface Placed {
@@ -91,28 +100,32 @@ interface Placed {
   readonly epoch: Log;
   readonly peerSeed: Uint8Array;
   readonly name: string | undefined;
+  readonly isTakenOver: boolean;
 }
 
-async function place(dataDirectory: string, { kit, recovered, epoch, peerSeed, name }: Placed): Promise<void> {
+async function place(dataDirectory: string, placed: Placed): Promise<void> {
+  const { kit, recovered, epoch, peerSeed, name, isTakenOver } = placed;
   const { kitRoot } = kit;
   const { siteId } = epoch.certificate;
   const read = deriveReadKey(kitRoot, recovered.readGeneration);
   const nowMs = Date.now();
   const { identityState: state } = recovered;
-  const ca = state ? undefined : await makeCa(`CoStor site ${siteId.slice(0, 16)}`, nowMs);
+  // Whoever had the machine has the key of its authority.
+  const authority = isTakenOver ? undefined : state;
+  const ca = authority ? undefined : await makeCa(`CoStor site ${siteId.slice(0, 16)}`, nowMs);
   const recovery = deriveRecoveryKey(kitRoot);
   await placeIdentity(dataDirectory, {
     identity: {
       siteName: state?.siteName ?? name ?? kit.siteName ?? hostname(),
       ...{ siteId, recoveryPublicKey: recovery.publicKey, epochCertificate: epoch.bytes },
-      caCertificate: state?.caCertificate ?? ca!.certificate,
+      caCertificate: authority?.caCertificate ?? ca!.certificate,
       madeMs: state?.madeMs ?? nowMs,
     },
     secrets: {
       ...{ readPrivateKey: read.privateKey, readGeneration: read.generation, peerSeed },
       ...(recovered.formerReadKeys.length > 0 ? { formerReadKeys: recovered.formerReadKeys } : {}),
       scopeSecret: recovered.scopeSecret ?? deriveSiteScopeSecret(kitRoot),
-      caKey: state?.caKey ?? ca!.key,
+      caKey: authority?.caKey ?? ca!.key,
     },
     // Whoever recovers a site has its kit at hand.
     kitCheck: { ...(await makeKitCheck(wordsOfKitRoot(kitRoot))), confirmedMs: nowMs },
@@ -123,19 +136,33 @@ async function place(dataDirectory: string, { kit, recovered, epoch, peerSeed, n
 const freeBytesOf = async (store: { stats(): Promise<{ readonly freeBytes: number }> }): Promise<number> =>
   (await store.stats()).freeBytes;
 
-function tell(recovered: Recovered, epoch: number, freeBytes: number, json: boolean): void {
+interface ToTell {
+  readonly epoch: number;
+  readonly freeBytes: number;
+  readonly isTakenOver: boolean;
+}
+
+function tell(recovered: Recovered, { epoch, freeBytes, isTakenOver }: ToTell, json: boolean): void {
   const { agentsCount, snapshotsCount, primesBytes, brokenCount, identityState } = recovered;
-  const hasAuthority = identityState !== undefined;
+  const hasAuthority = identityState !== undefined && !isTakenOver;
   if (json)
-    return printJson({ recovered: true, epoch, agentsCount, snapshotsCount, primesBytes, brokenCount, hasAuthority });
-  printLine(
-    `This machine is the site now: ${formatCountOf(agentsCount, "machine")} and ${formatCountOf(snapshotsCount, "snapshot")} are known, ${formatBytes(primesBytes)} come back while it runs.`,
-  );
+    return printJson({
+      ...{ recovered: true, epoch, agentsCount, snapshotsCount, primesBytes, brokenCount, hasAuthority, isTakenOver },
+    });
+  if (isTakenOver) {
+    printLine(
+      "This machine is the site now. What the others still keep of it comes back while it runs, whatever was deleted since; until then it sends them nothing.",
+    );
+    printLine("All its machines have to be enrolled again: costor site enrol-token --replace keeps their snapshots.");
+  } else
+    printLine(
+      `This machine is the site now: ${formatCountOf(agentsCount, "machine")} and ${formatCountOf(snapshotsCount, "snapshot")} are known, ${formatBytes(primesBytes)} come back while it runs.`,
+    );
   if (freeBytes < primesBytes)
     printLine(
       `Attention: only ${formatBytes(freeBytes)} are free here. What does not fit stays at the other sites; give it a larger disk.`,
     );
   if (brokenCount > 0) printLine(`${formatCountOf(brokenCount, "record")} could not be opened with this kit.`);
-  if (!hasAuthority)
+  if (!hasAuthority && !isTakenOver)
     printLine("The site's certificate authority is not in the ledger: its machines have to be enrolled again.");
 }

@@ -24,6 +24,7 @@ import type { FederationEvent } from "./federation-event.ts";
 import { Greeting } from "./greeting.ts";
 import { Invitations } from "./invitations.ts";
 import { InviterAddress } from "./inviter-address.ts";
+import { FormerRecords } from "./former-records.ts";
 import { openKeeping } from "./keeping.ts";
 import { LedgerSync } from "./ledger-sync.ts";
 import { OwnEntries } from "./own-entries.ts";
@@ -35,6 +36,7 @@ import { SettingsFact } from "./settings.ts";
 import { SiteProfiles } from "./site-profiles.ts";
 import { SiteStatements } from "./site-statements.ts";
 import type { Doorkeeper, Transport } from "./transport.ts";
+import { Takeover } from "./takeover.ts";
 import { Wishes } from "./wishes.ts";
 
 export interface FederationComponents {
@@ -140,19 +142,30 @@ export async function openParts(components: FederationComponents, init: Federati
   const queue = new SerialQueue();
   const regainAll = (): Promise<void> => regainFacts(regainedComponents, { siteId });
   // What was settled must not come back by a turn that began before.
-  const regainNow = (): Promise<void> => queue.run(async () => (ownLog.wasLedBack ? regainAll() : undefined));
+  const takeover = await Takeover.open(store);
+  const regainNow = (): Promise<void> =>
+    queue.run(async () => (ownLog.wasLedBack && !takeover.isOpen ? regainAll() : undefined));
+  const formerRecords = new FormerRecords(
+    { ...regainedComponents, ledger, peers: transport, take: (place, value) => records.take(place, value) },
+    { siteId },
+  );
   const regained = (): Promise<void> =>
     queue.run(async () => {
-      await regainAll();
+      if (!takeover.isOpen) await regainAll();
       const partial = await records.settle();
       // What expired is in the ledger for a while, and what was never whole elsewhere would come back to each new machine.
       const also = partial.flatMap((key) => ledger.statement(siteId, "snapshot", key) ?? []);
       if (also.length > 0) await entries.withdrawIdle({ also, leastCount: 1 });
       await ownLog.regained();
+      await takeover.end();
     });
+  const former = {
+    isTakenOver: () => takeover.isOpen,
+    takeFrom: (peer: PeerKey, signal: AbortSignal) => queue.run(() => formerRecords.takeFrom(peer, signal)),
+  };
   const keeping = await openKeeping({
     ...{ store, clock, rng, transport, ledger, membership, ownLog, entries, settings, room, onEvent },
-    ...{ records, regained },
+    ...{ records, regained, former },
   });
   const together = { self: siteId, clock, rng, peers: transport, sites: membership, ledger, store, entries };
   serveGathering({

@@ -8,6 +8,7 @@ import type { Rng } from "#ledger/rng.ts";
 import type { HoldingLimits } from "#node/replication/holder-quota.ts";
 import { KeptSets } from "#node/replication/kept-sets.ts";
 import { LED_BACK } from "#node/replication/regaining.ts";
+import type { FormerRecords } from "#node/replication/taking-back.ts";
 import { COPIES_COUNT, Replication, type ReplicationSettings } from "#node/replication/replication.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CopiesReport } from "./copies-report.ts";
@@ -33,6 +34,7 @@ export interface KeepingComponents {
   readonly room: () => Promise<{ readonly offeredBytes: number }>;
   /** As `RegainingComponents.regained`. */
   readonly regained: () => Promise<void>;
+  readonly former: FormerRecords;
   readonly records: Pick<SiteRecords, "fetchFirst" | "isReturning">;
   readonly onEvent: (event: FederationEvent) => void;
 }

@@ -3,7 +3,7 @@
  * repeat after a stop anywhere. docs/specs/ledger.md, Sealed
  */
 import type { Ledger } from "#ledger/ledger.ts";
-import { AgentRegistry } from "#node/site/agent-registry.ts";
+import { AgentRegistry, revokedAgent } from "#node/site/agent-registry.ts";
 import { type FormerKeys, parseFormerKeys } from "#node/site/former-keys.ts";
 import { type FormerReadKey, type IdentityState, parseIdentityState } from "#node/site/identity.ts";
 import { ReceivedClock } from "#node/site/received-clock.ts";
@@ -13,9 +13,10 @@ import { SiteChanges } from "#node/site/site-changes.ts";
 import { SitePrimes } from "#node/site/site-primes.ts";
 import { SnapshotRegistry } from "#node/site/snapshot-registry.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import { CostorError } from "#protocol/errors.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { deriveReadKey } from "#protocol/keys.ts";
+import { limits } from "#protocol/limits.ts";
 import { openWithAnyKey } from "#protocol/read-sealing.ts";
 import { regainFacts } from "./regained-facts.ts";
 import { type SealedPlace, keyOfPlace, sealedContext } from "./sealed-statements.ts";
@@ -30,6 +31,8 @@ export interface RecoveredComponents {
 export interface RecoveredInit {
   readonly siteId: SiteId;
   readonly kitRoot: Uint8Array;
+  /** Somebody else had the site's machine: what he may have said for it is not believed. */
+  readonly isTakenOver: boolean;
 }
 
 /** What the ledger gave back. */
@@ -45,6 +48,7 @@ export interface RegainedRecords {
 }
 
 export interface Recovered extends RegainedRecords {
+  /** Of the read key that the new machine takes: after a takeover the next one. */
   readonly readGeneration: number;
   /** Of a kit that came in place of a former one; undefined when it derives from the kit. */
   readonly scopeSecret: Uint8Array | undefined;
@@ -58,30 +62,37 @@ const GENERATIONS_COUNT = 64;
 /** Throws what the store throws. */
 export async function recoverRecords(
   components: RecoveredComponents,
-  { siteId, kitRoot }: RecoveredInit,
+  { siteId, kitRoot, isTakenOver }: RecoveredInit,
 ): Promise<Recovered> {
   const { ledger } = components;
-  const readGeneration = Math.min(
-    GENERATIONS_COUNT,
+  const knownGeneration = Math.min(
+    isTakenOver ? limits.readGenerationsCount - 1 : GENERATIONS_COUNT,
     ledger.statement(siteId, "profile", "")?.statement.readGeneration ?? 1,
   );
-  const derived = Array.from({ length: readGeneration }, (_, at) => deriveReadKey(kitRoot, readGeneration - at));
+  const derived = Array.from({ length: knownGeneration }, (_, at) => deriveReadKey(kitRoot, knownGeneration - at));
   const former = await formerKeysOf(
     ledger,
     siteId,
     derived.map(({ privateKey }) => privateKey),
-  );
+  ).catch((error: unknown) => {
+    // What a thief says of former keys may be anything.
+    if (!isTakenOver || !isCostorError(error)) throw error;
+    return undefined;
+  });
   // A kit that came in place of another one derives no keys of the generations before it.
-  const formerReadKeys = former?.readKeys ?? derived.slice(1);
+  const formerReadKeys = isTakenOver
+    ? [...derived, ...(former?.readKeys ?? [])]
+    : (former?.readKeys ?? derived.slice(1));
+  const readGeneration = isTakenOver ? knownGeneration + 1 : knownGeneration;
   const readKeys = [...derived, ...formerReadKeys].map(({ privateKey }) => privateKey);
-  const regained = await regainRecords(components, { siteId, readKeys });
+  const regained = await regainRecords(components, { siteId, readKeys, isTakenOver });
   return { ...regained, readGeneration, formerReadKeys, scopeSecret: former?.scopeSecret };
 }
 
 /** With the site's read keys, the newest first. Throws what the store throws. */
 export async function regainRecords(
   { store, ledger, now }: RecoveredComponents,
-  { siteId, readKeys }: { readonly siteId: SiteId; readonly readKeys: readonly Uint8Array[] },
+  { siteId, readKeys, isTakenOver }: Omit<RecoveredInit, "kitRoot"> & { readonly readKeys: readonly Uint8Array[] },
 ): Promise<RegainedRecords> {
   const open = (sealed: Uint8Array, context: Uint8Array): Promise<Uint8Array> =>
     openWithAnyKey(sealed, readKeys, context);
@@ -99,6 +110,13 @@ export async function regainRecords(
   let snapshotsCount = 0;
   let brokenCount = 0;
   const take = async (place: SealedPlace, value: Uint8Array): Promise<void> => {
+    if (isTakenOver) {
+      if (place.kind === "state" && place.part === IDENTITY_PART) identityState = parseIdentityState(value);
+      const key = keyOfPlace(place);
+      if (place.kind === "agent")
+        await regainRecord({ store, agents, snapshots, regained, clock, changes }, "agent", key, revokedAgent(value));
+      return;
+    }
     await statements.told(place, value);
     if (place.kind === "state") {
       const fact = stateFacts.find(({ kind, key }) => place.part === `${kind}/${key}`);

@@ -120,8 +120,10 @@ export class HolderRun implements AsyncDisposable {
   async #reserve({ owner, slice, bytes, entry }: ReserveRequest): Promise<CborMap> {
     const { quota } = this.#components;
     this.#leave();
-    await this.#offered.offer(entry);
-    if (!this.#isNamed(owner, slice))
+    if (entry !== undefined) await this.#offered.offer(entry);
+    // What is here of the owner's it may look at, whatever its placement says: that may be a thief's.
+    const looksOnly = entry === undefined && bytes === 0 && this.#sender === owner;
+    if (!looksOnly && !this.#isNamed(owner, slice))
       throw new CostorError("peer-refused", "neither the owner nor a steward names this site for the slice");
     this.#open = { owner, slice, reservation: await quota.reserve(owner, slice, bytes) };
     return { kind: "granted" };

@@ -46,8 +46,8 @@ const reserve = v.strictObject({
   slice: v.pipe(natural, v.maxValue(SLICES_COUNT - 1)),
   /** What the holder will have to keep of the slice. */
   bytes: natural,
-  /** The `placement` or `steward` entry that names the holder. */
-  entry,
+  /** The `placement` or `steward` entry that names the holder. Without it the owner only looks at what is there. */
+  entry: v.optional(entry),
 });
 const compare = v.strictObject({
   kind: v.literal("compare"),

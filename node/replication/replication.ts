@@ -32,6 +32,7 @@ import type { KeptPrimes, LedgerReader, OnRefused, OwnEntries, Sites } from "./r
 import { type HolderAudit, Replicator, type ReplicatorEvent } from "./replicator.ts";
 import { Silence } from "./silence.ts";
 import { StewardDuty } from "./steward-duty.ts";
+import { type FormerRecords, TakingBack } from "./taking-back.ts";
 import { Turns } from "./turns.ts";
 import { WantedPrimes } from "./wanted-primes.ts";
 
@@ -57,6 +58,7 @@ export interface ReplicationComponents {
   readonly wasLedBack: () => boolean;
   /** As `RegainingComponents.regained`. */
   readonly regained: () => Promise<void>;
+  readonly former: FormerRecords;
   readonly onEvent: (event: ReplicationEvent) => void;
 }
 
@@ -173,9 +175,12 @@ export class Replication implements AsyncDisposable {
     };
     this.#healing = this.#work("healing", 15 * MINUTE_MS, inFederation(heal));
     const regaining = new Regaining(components);
+    const takingBack = new TakingBack(components);
     const regain = async (signal: AbortSignal): Promise<void> => {
       if (components.wasLedBack()) await reportForgotten(parts);
-      if (components.suspicion() !== LED_BACK || !(await regaining.turn(signal))) return;
+      if (components.suspicion() !== LED_BACK) return;
+      const isRegained = await (components.former.isTakenOver() ? takingBack : regaining).turn(signal);
+      if (!isRegained) return;
       this.#healing.soon();
       this.soon();
     };

@@ -51,6 +51,12 @@ export async function* readAgents(store: Pick<PrimeStore, "facts">): AsyncGenera
     yield { id: parseAgentId(key), ...readFactValue(value, schema, KIND) };
 }
 
+/** The fact of an agent whose enrolment has ended. Throws `store-damaged` for what is no such fact. */
+export function revokedAgent(value: Uint8Array): Uint8Array {
+  const agent = readFactValue(value, schema, KIND);
+  return encodeCbor({ ...agent, revokedMs: agent.revokedMs ?? agent.enrolledMs });
+}
+
 export class AgentRegistry {
   private readonly store: Pick<PrimeStore, "appendFacts">;
   private readonly changes: SiteChanges;

@@ -3,6 +3,7 @@ import type { Clock } from "#ledger/clock.ts";
 import { Federation } from "#node/federation/federation.ts";
 import type { FederationEvent } from "#node/federation/federation-event.ts";
 import type { Doorkeeper, Transport } from "#node/federation/transport.ts";
+import { keyOfPlace } from "#node/federation/sealed-statements.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { batchEntry } from "#protocol/batch.ts";
@@ -62,7 +63,10 @@ export class FederationSite {
         seal: async (plain) => Buffer.from(plain),
         records: {
           open: async (sealed) => sealed,
-          take: async () => undefined,
+          take: async (place, value) =>
+            place.kind === "state"
+              ? undefined
+              : store.appendFacts([{ kind: place.kind, key: keyOfPlace(place), value }]),
           settle: async () => [],
           isReturning: () => regained.isAny,
           fetchFirst: async () => undefined,

@@ -54,6 +54,7 @@ class World {
       suspicion: () => undefined,
       wasLedBack: () => false,
       regained: async () => assert.fail("nothing was led back"),
+      former: { isTakenOver: () => false, takeFrom: async () => undefined },
       onEvent: (event) => void this.events.push(event),
     });
     this.programs.push({ site, replication, clock });
