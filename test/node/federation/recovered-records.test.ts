@@ -1,0 +1,60 @@
+/** Goal: after a takeover a new machine takes nothing on trust that was said for its site: no state, no snapshot, no enrolment, no read key. */
+import assert from "node:assert/strict";
+import { recoverRecords } from "#node/federation/recovered-records.ts";
+import { type SealedPlace, sealedContext } from "#node/federation/sealed-statements.ts";
+import { AgentRegistry, readAgents } from "#node/site/agent-registry.ts";
+import { encodeCbor } from "#protocol/cbor.ts";
+import { makeUuidV7, parseAgentId } from "#protocol/ids.ts";
+import { deriveReadKey } from "#protocol/keys.ts";
+import { publicKeyOf } from "#protocol/raw-keys.ts";
+import { sealToReadKey } from "#protocol/read-sealing.ts";
+import { createMemoryStore } from "#test/support/memory-store.ts";
+import { Replica } from "#test/support/replica.ts";
+import { suite } from "#test/support/suite.ts";
+
+const test = suite("recovered records");
+const kitRoot = Buffer.alloc(32, 7);
+const agent = parseAgentId(makeUuidV7(1));
+
+async function world() {
+  const { own, ledger, siteId } = await Replica.open("site");
+  const readKey = publicKeyOf("x25519", deriveReadKey(kitRoot, 1).privateKey);
+  const tell = async (place: SealedPlace, value: Uint8Array): Promise<void> => {
+    const sealed = await sealToReadKey(value, readKey, sealedContext(siteId, place));
+    await own.write({ ...place, sealed: Buffer.from(sealed) });
+  };
+  const registry = await AgentRegistry.open(createMemoryStore());
+  const { fact } = registry.prepare({ id: agent, name: "office", hostName: "office", enrolledMs: 5 });
+  await tell({ kind: "agent", agent }, fact.value!);
+  await tell({ kind: "state", part: "retention/policies" }, encodeCbor({ policies: {} }));
+  const store = createMemoryStore();
+  const recover = (isTakenOver: boolean) =>
+    recoverRecords({ store, ledger, now: () => 9 }, { siteId, kitRoot, isTakenOver });
+  return { store, tell, recover };
+}
+
+test("the machines of a site that is recovered stay enrolled, and its policies count", async () => {
+  const { store, recover } = await world();
+  const { agentsCount, readGeneration, formerReadKeys } = await recover(false);
+  assert.deepEqual([agentsCount, readGeneration, formerReadKeys.length], [1, 1, 0]);
+  assert.notEqual(await store.fact("retention", "policies"), undefined);
+});
+
+test("after a takeover they are revoked, policies are not taken, and the read key is the next one", async () => {
+  const { store, recover, tell } = await world();
+  await tell({ kind: "state", part: "keys" }, Buffer.from("whatever a thief says"));
+  const { agentsCount, readGeneration, formerReadKeys } = await recover(true);
+  assert.deepEqual([agentsCount, readGeneration], [0, 2]);
+  assert.deepEqual(
+    formerReadKeys.map(({ privateKey }) => Buffer.from(privateKey).toString("hex")),
+    [Buffer.from(deriveReadKey(kitRoot, 1).privateKey).toString("hex")],
+  );
+  const agents = await Array.fromAsync(readAgents(store));
+  assert.deepEqual(
+    agents.map(({ id, revokedMs }) => [id, revokedMs]),
+    [[agent, 5]],
+  );
+  assert.equal(await store.fact("retention", "policies"), undefined);
+});
+
+test.run();
