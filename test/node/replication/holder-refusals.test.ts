@@ -96,6 +96,21 @@ test("what is above a quota is refused when it is reserved, and when it is sent 
   }
 });
 
+test("without a placement an owner may look at what is here of it, and nobody else; nothing is kept by that", async () => {
+  const { all, owner, first, primes } = await ownerWithSlice();
+  const holder = await all.add("named by nobody");
+  const thief = await all.add("thief");
+  const look = (ownerId = owner.siteId, bytes = 0) =>
+    encodeMessage({ kind: "reserve", owner: Buffer.from(ownerId, "hex"), slice: first.slice, bytes });
+  const { ask } = await conversation(owner, holder);
+  assert.equal(codeOf(await ask(look(owner.siteId, 1))), "peer-refused");
+  assert.equal(codeOf(await ask(look())), "granted");
+  assert.equal(codeOf(await ask(encodeBatch(primes))), "quota-exceeded");
+  assert.deepEqual(await holder.keptFor(owner.siteId), []);
+  const other = await conversation(thief, holder);
+  assert.equal(codeOf(await other.ask(look())), "peer-refused");
+});
+
 test("two owners are not promised the same room", async () => {
   const all = new ReplicatingFederation();
   const holder = await all.add("holder", { offeredBytes: 10_000 });
