@@ -106,6 +106,8 @@ export class SiteStatements {
   withdrawSnapshots(keys: readonly string[]): Promise<void> {
     return this.#queue.run(async () => {
       const { entries, store } = this.#components;
+      // One that comes again is to be told again.
+      this.#hasToldAll = false;
       await entries.withdraw("snapshot", ...keys);
       const names = keys.map((key) => `snapshot/${key}`);
       await store.appendFacts(names.map((key) => ({ kind: PUBLISHED, key, value: undefined })));
