@@ -146,7 +146,7 @@ test("what is withdrawn is told again only if it comes again", async () => {
   await statements.publish();
   equal(written.length, 2);
   await store.appendFacts([fact]);
-  await statements.publish();
+  await statements.publishOne("snapshot", fact.key);
   equal(written.length, 3);
   equal((await open(store)).written.length, 0);
 });
