@@ -67,7 +67,11 @@ for (const vector of vectors) {
       [later, vector.laterCertificate],
     ] as const) {
       assert.equal(hex(signEpochCertificate(certificate, fromHex(vector.recoverySeed))), expected);
-      assert.deepEqual(parseEpochCertificate(fromHex(expected)), certificate);
+      assert.deepEqual(parseEpochCertificate(fromHex(expected)), {
+        ...certificate,
+        recoveryKey: fromHex(vector.recoveryPublicKey),
+        chain: [],
+      });
     }
   });
 }
