@@ -68,7 +68,7 @@ test("an error exits with 1 and prints code, message with cause, and the next st
   assert.deepEqual([code, stdout], [1, ""]);
   assert.equal(
     stderr,
-    "costor: store-full: no space left: ENOSPC\n  Free space on the site's disk; reading and restoring go on.\n",
+    "costor: store-full: no space left: ENOSPC\n  Free space on the site's disk, as docs/disasters.md tells; reading and restoring go on.\n",
   );
 });
 
