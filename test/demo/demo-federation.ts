@@ -59,9 +59,9 @@ export class DemoFederation implements AsyncDisposable {
   }
 
   /** Starts it, or starts it again; others reach it through its door alone. */
-  async start(site: DemoSite): Promise<void> {
+  async start(site: DemoSite, environment?: Record<string, string>): Promise<void> {
     if (!this.doors.has(site)) this.doors.set(site, await this.links.open(site.name));
-    await site.start();
+    await site.start(environment);
     this.links.place({ name: site.name, pid: site.pid!, port: site.peerPort! });
   }
 

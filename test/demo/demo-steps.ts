@@ -150,8 +150,11 @@ const lie: Step = {
       others.map((site) => federation.idOf(site)),
     );
     check(damagedCount > 0, `${liar.name} keeps nothing that could be damaged`);
-    await federation.start(liar);
-    view.say(`${formatCountOf(damagedCount, "prime")} at ${liar.name} are not what they were, and it does not know`);
+    const program = new URL("lying-program.ts", import.meta.url).href;
+    await federation.start(liar, { NODE_OPTIONS: `--import=${program}` });
+    view.say(
+      `${formatCountOf(damagedCount, "prime")} at ${liar.name} are not what they were; its program was changed to deny it`,
+    );
     await federation.until({
       ...{ what: `${liar.name} is back`, mostMs: SHORT_MS },
       lacking: () =>
