@@ -16,6 +16,7 @@ import { joinWords } from "./join-words.ts";
 import { type Membership, checkedChain, peerKeyOf } from "./membership.ts";
 import type { Channel, Protocol } from "./peers.ts";
 import { bytes, bytesOf, readMessage } from "./message-schema.ts";
+import { receiveChain } from "./received-chain.ts";
 
 export const joinProtocol: Protocol = {
   name: "/costor/join/1",
@@ -130,14 +131,7 @@ export async function askToJoin(channel: Channel, init: JoinInit): Promise<JoinA
   const { invitation, log, name, signal } = init;
   try {
     await channel.send(encodeCbor({ secret: invitation.secret, certificate: log.bytes, name }));
-    const frames: Uint8Array[] = [];
-    let answerBytes = 0;
-    for (let frame = await channel.receive(signal); frame !== undefined; frame = await channel.receive(signal)) {
-      answerBytes += frame.length;
-      if (answerBytes > limits.joinAnswerBytes) throw new CostorError("peer-misbehaved", "a chain without end");
-      frames.push(frame);
-    }
-    const answer = readAnswer(frames, channel, init);
+    const answer = readAnswer(await receiveChain(channel, signal), channel, init);
     await channel.close();
     return answer;
   } catch (error) {

@@ -18,6 +18,7 @@ import type { Ledger } from "./ledger.ts";
 import { type Membership, checkedChain, peerKeyOf } from "./membership.ts";
 import { bytes, bytesOf, idOf, readMessage } from "./message-schema.ts";
 import type { Channel, Protocol } from "./peers.ts";
+import { receiveChain } from "./received-chain.ts";
 import { parseRoster } from "./roster.ts";
 
 export const recoverProtocol: Protocol = {
@@ -159,14 +160,7 @@ async function ask(
   signal: AbortSignal | undefined,
 ): Promise<RecoverAnswer> {
   await channel.send(request);
-  const frames: Uint8Array[] = [];
-  let answerBytes = 0;
-  for (let frame = await channel.receive(signal); frame !== undefined; frame = await channel.receive(signal)) {
-    answerBytes += frame.length;
-    if (answerBytes > limits.joinAnswerBytes) throw new CostorError("peer-misbehaved", "a chain without end");
-    frames.push(frame);
-  }
-  const answer = readAnswer(frames, channel, key);
+  const answer = readAnswer(await receiveChain(channel, signal), channel, key);
   await channel.close();
   return answer;
 }

@@ -5,7 +5,7 @@
  */
 import * as v from "valibot";
 import type { Rng } from "#ledger/rng.ts";
-import { OpenedPrimes } from "#node/export/opened-primes.ts";
+import { openPrimeSource } from "#node/export/prime-source.ts";
 import type { BrakeAlarm, BrakeAlarms } from "#node/site/brake-alarms.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
 import { readFactValue } from "#node/site/site-facts.ts";
@@ -14,10 +14,8 @@ import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import type { SnapshotSummary } from "#protocol/http.ts";
-import { type AgentId, type PrimeId, parseSnapshotId } from "#protocol/ids.ts";
-import { limits } from "#protocol/limits.ts";
+import { type AgentId, parseSnapshotId } from "#protocol/ids.ts";
 import { nodePointerFromWire } from "#protocol/node-pointer.ts";
-import { TreeReader } from "#protocol/tree-reader.ts";
 import { judgeChanges } from "./judge-changes.ts";
 import { compareSnapshots } from "./snapshot-changes.ts";
 
@@ -70,9 +68,7 @@ export class ChangeWatch {
 
   async #compare(agent: AgentId, before: SnapshotSummary, after: SnapshotSummary, signal: AbortSignal): Promise<void> {
     const { store, snapshots, alarms, rng, onAlarm } = this.#components;
-    const fetchPrime = (id: PrimeId): Promise<Uint8Array> => store.get(id);
-    const opened = new OpenedPrimes({ fetchPrime }, { limitBytes: limits.exportOpenedBytes });
-    const source = { tree: new TreeReader({ fetchPrime }), openSlice: opened.openSlice.bind(opened) };
+    const source = openPrimeSource({ fetchPrime: (id) => store.get(id) });
     const rootOf = async ({ id }: SnapshotSummary) =>
       nodePointerFromWire((await snapshots.get(agent, parseSnapshotId(id))).root);
     let changes;

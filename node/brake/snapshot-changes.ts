@@ -2,16 +2,16 @@
 import type { Rng } from "#ledger/rng.ts";
 import type { ExportSource } from "#node/export/export-source.ts";
 import { readFileBytes } from "#node/export/file-content.ts";
+import type { PrimeSource } from "#node/export/prime-source.ts";
 import { ContentIdentity } from "#protocol/content-identity.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import type { FileObject, NodePointer } from "#protocol/tree.ts";
 import { diffTrees } from "#protocol/tree-diff.ts";
-import type { TreeReader } from "#protocol/tree-reader.ts";
 import { HEAD_BYTES, readHead } from "./file-heads.ts";
 import type { ChangeCounts, HeadCounts } from "./judge-changes.ts";
 
 export interface SnapshotChangesComponents {
-  readonly source: Omit<ExportSource, "tree"> & { readonly tree: TreeReader };
+  readonly source: PrimeSource;
   readonly rng: Pick<Rng, "fraction">;
 }
 

@@ -19,6 +19,7 @@ import { personalName } from "./personal-name.ts";
 import { type RetentionResults, retentionHandlers, retentionSchemas } from "./retention-calls.ts";
 import { type RestoreResults, restoreHandlers, restoreSchemas } from "./restore-calls.ts";
 import { type ScrubResults, scrubHandlers, scrubSchemas } from "./scrub-calls.ts";
+import { runningPart } from "./running-part.ts";
 
 export interface CallContext {
   readonly site: Site;
@@ -176,10 +177,7 @@ const handlers: Handlers = {
   alarms: async (_, { site }) => ({ alarms: site.brakeAlarms.list() }),
   settleAlarm: ({ snapshot, note }, { site }) => site.brakeAlarms.settle(snapshot, note),
   drills: async (_, { site, drills }) => ({ drills: await drillsOf(site, drills) }),
-  runDrill: (drill, { drills, signal, onProgress }) => {
-    if (drills) return drills.run(drill, { signal, onProgress });
-    throw new CostorError("site-unreachable", "the site does not run; start it, then give the command again");
-  },
+  runDrill: async (drill, { drills, signal, onProgress }) => runningPart(drills).run(drill, { signal, onProgress }),
   stats: async (_, { site, drills }) => ({
     siteName: site.identity.siteName,
     siteId: site.identity.siteId,

@@ -12,8 +12,8 @@ import type {
 import type { LeavingStatus } from "#node/federation/leaving.ts";
 import type { FederationStatus } from "#node/federation/federation-status.ts";
 import { type FederationSettings, settingsChangeSchema } from "#node/federation/settings.ts";
-import { CostorError } from "#protocol/errors.ts";
 import { personalName } from "./personal-name.ts";
+import { runningPart } from "./running-part.ts";
 
 const site = v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(100));
 
@@ -72,10 +72,7 @@ type Handlers = {
 };
 
 /** Throws `site-unreachable` while the site does not run. */
-function running({ federation }: FederationContext): FederationControl {
-  if (federation) return federation;
-  throw new CostorError("site-unreachable", "the site does not run; start it, then give the command again");
-}
+const running = ({ federation }: FederationContext): FederationControl => runningPart(federation);
 
 export const federationHandlers: Handlers = {
   federationCreate: async ({ name }, context) => running(context).create(name),

@@ -8,6 +8,7 @@ import { CostorError } from "#protocol/errors.ts";
 import type { SnapshotResponse, SnapshotSummary } from "#protocol/http.ts";
 import { parseAgentId, parsePrimeId, parseSiteId, parseSnapshotId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
+import { runningPart } from "./running-part.ts";
 
 const text = v.pipe(v.string(), v.maxLength(100));
 const base64 = v.pipe(v.string(), v.base64(), v.maxLength(4 * Math.ceil(limits.restoreTicketBytes / 3)));
@@ -50,10 +51,8 @@ type Handlers = {
   ) => Promise<RestoreResults[Name]>;
 };
 
-function restoresOf({ federation }: Pick<RestoreContext, "federation">): RemoteRestores {
-  if (federation) return federation.remoteRestores;
-  throw new CostorError("site-unreachable", "the site does not run; start it, then give the command again");
-}
+const restoresOf = ({ federation }: Pick<RestoreContext, "federation">): RemoteRestores =>
+  runningPart(federation).remoteRestores;
 
 export const restoreHandlers: Handlers = {
   restoreFind: async ({ owner }, context) => {

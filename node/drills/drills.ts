@@ -2,8 +2,7 @@
 import { join } from "node:path";
 import type { Clock } from "#ledger/clock.ts";
 import type { Rng } from "#ledger/rng.ts";
-import { OpenedPrimes } from "#node/export/opened-primes.ts";
-import type { ExportSource } from "#node/export/export-source.ts";
+import { openPrimeSource } from "#node/export/prime-source.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
 import type { Site } from "#node/site/site.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
@@ -139,15 +138,14 @@ export class Drills {
     const others = kind === "offsite" ? offsite() : undefined;
     if (kind === "offsite" && others === undefined)
       throw new CostorError("not-in-federation", "no other site has copies of this one's");
-    const sources = { tested: sourceOf(others ?? here), reference: sourceOf(here), rng };
+    const sources = {
+      tested: openPrimeSource({ fetchPrime: others ?? here }),
+      reference: openPrimeSource({ fetchPrime: here }),
+      rng,
+    };
     return restoreDrill(sources, {
       ...{ root, isWhole, signal, onProgress },
       scratchFile: this.scratchFile,
     });
   }
-}
-
-function sourceOf(fetchPrime: FetchPrime): ExportSource {
-  const opened = new OpenedPrimes({ fetchPrime }, { limitBytes: limits.exportOpenedBytes });
-  return { tree: new TreeReader({ fetchPrime }), openSlice: (slice) => opened.openSlice(slice) };
 }

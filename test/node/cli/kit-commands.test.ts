@@ -4,25 +4,11 @@ import { readFile, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseKit } from "#protocol/kit.ts";
 import { wordsOfKitRoot } from "#protocol/kit-words.ts";
-import { scratchDirectory } from "#test/support/scratch.ts";
-import { type SiteProcess, runCommand, startCommand, startSiteProcess } from "#test/support/site-process.ts";
+import { runCommand, startCommand, startSiteProcess } from "#test/support/site-process.ts";
 import { suite } from "#test/support/suite.ts";
+import { codeOf, withSite } from "./command-site.ts";
 
 const test = suite("kit commands", { timeoutMs: 300_000 });
-
-const codeOf = (stderr: string): string =>
-  (JSON.parse(stderr.trim().split("\n").at(-1)!) as { error: { code: string } }).error.code;
-
-async function withSite(work: (site: SiteProcess, data: string, kitFile: string) => Promise<void>): Promise<void> {
-  const scratch = await scratchDirectory("commands");
-  const [data, kitFile] = [join(scratch, "data"), join(scratch, "kit.txt")];
-  const site = await startSiteProcess(data, "--kit", kitFile, "--name", "Hill School");
-  try {
-    await work(site, data, kitFile);
-  } finally {
-    await site.stop("SIGKILL");
-  }
-}
 
 test("two words typed back confirm the kit, and wrong ones or other ones do not", async () => {
   await withSite(async (_site, data, kitFile) => {

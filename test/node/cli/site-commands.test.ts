@@ -7,24 +7,11 @@ import type { ScrubStatus } from "#node/site/scrubber.ts";
 import { parseEnrolToken } from "#protocol/enrol-token.ts";
 import { limits } from "#protocol/limits.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
-import { type SiteProcess, runCommand, startCommand, startSiteProcess } from "#test/support/site-process.ts";
+import { runCommand, startCommand, startSiteProcess } from "#test/support/site-process.ts";
 import { suite } from "#test/support/suite.ts";
+import { codeOf, withSite } from "./command-site.ts";
 
 const test = suite("site commands", { timeoutMs: 90_000 });
-
-const codeOf = (stderr: string): string =>
-  (JSON.parse(stderr.trim().split("\n").at(-1)!) as { error: { code: string } }).error.code;
-
-async function withSite(work: (site: SiteProcess, data: string, kitFile: string) => Promise<void>): Promise<void> {
-  const scratch = await scratchDirectory("commands");
-  const [data, kitFile] = [join(scratch, "data"), join(scratch, "kit.txt")];
-  const site = await startSiteProcess(data, "--kit", kitFile, "--name", "Hill School");
-  try {
-    await work(site, data, kitFile);
-  } finally {
-    await site.stop("SIGKILL");
-  }
-}
 
 test("a site says where it listens, keeps its name over restarts, and ends well on every signal", async () => {
   const data = join(await scratchDirectory("signals"), "data");
