@@ -1,11 +1,13 @@
 /**
- * The test runner: each file in its own process, two at a time. The last line is `N passed, N failed`, with
+ * The test runner: each file in its own process, one more at a time than there are cores, since many wait for the disk or for
+ * another process. The last line is `N passed, N failed`, with
  * `, N skipped` after it when there are any, and the exit code is 0 only when nothing failed.
  *
  * Usage: test/run.ts [--full] [--jobs N] [--directory DIR] [--file-timeout-ms N] [NAME…]
  * A NAME runs the files whose path contains it.
  */
 import { globSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { interruptionSignal } from "#terminal/interruption.ts";
@@ -13,13 +15,13 @@ import { type FileRun, runTestFile } from "./support/file-run.ts";
 import { installTestPrograms } from "./support/test-programs.ts";
 
 const root = resolve(import.meta.dirname, "..");
-/** Folders whose files take longest go first, so that the two lanes end together. */
+/** Folders whose files take longest go first, so that the lanes end together. */
 const slowFolders = ["crash", "faults", "integration", "property", "simulation"];
 
 const { values, positionals } = parseArgs({
   options: {
     full: { type: "boolean", default: false },
-    jobs: { type: "string", default: "2" },
+    jobs: { type: "string", default: `${availableParallelism() + 1}` },
     directory: { type: "string", default: import.meta.dirname },
     "file-timeout-ms": { type: "string" },
   },
