@@ -166,6 +166,11 @@ export const errorRegistry = {
     false,
     "Run `costor site check --read-data`; if it finds nothing, this is a fault in CoStor: please report it.",
   ),
+  "drill-not-refused": spec(
+    500,
+    false,
+    "Something was possible that nobody may do: see what the drill tells, look at the site that it names, and please report it.",
+  ),
   "alarm-unknown": spec(404, false, "List the alarms with `costor site alarms list`."),
   "deletion-paused": spec(
     409,

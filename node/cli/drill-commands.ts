@@ -1,4 +1,4 @@
-/** `costor site drills …`: proofs that what is backed up can be restored. */
+/** `costor site drills …`: proofs that what is backed up can be restored, and not be deleted. */
 import { type Command, Option } from "commander";
 import type { DrillResult } from "#node/drills/drill-record.ts";
 import type { DrillProgress } from "#node/drills/restore-drill.ts";
@@ -10,7 +10,9 @@ import { type DataOptions, onData } from "./data-command.ts";
 import { callOn } from "./site-access.ts";
 
 export function addDrillCommands(site: Command): void {
-  const drills = site.command("drills").description("proofs that what is backed up can be restored");
+  const drills = site
+    .command("drills")
+    .description("proofs that what is backed up can be restored, and not be deleted");
   onData(drills, "list", "what came of them, the newest first").action(async ({ data, json }: DataOptions) => {
     const { drills: results } = await callOn(data, "drills", {});
     if (json) return printJson(results);
@@ -18,9 +20,9 @@ export function addDrillCommands(site: Command): void {
       return printLine("None was done yet. The first comes by itself within a day of the first snapshot.");
     printTable(results, [
       { title: "DONE (UTC)", text: ({ endedMs }) => formatMinute(endedMs) },
-      { title: "FROM", text: ({ kind }) => drillTexts[kind] },
-      { title: "WHAT", text: ({ isWhole }) => (isWhole ? "a whole snapshot" : "some files") },
-      { title: "FILES", align: "right", text: ({ filesCount }) => formatCount(filesCount) },
+      { title: "FROM", text: ({ kind }) => sourceTexts[kind] },
+      { title: "WHAT", text: whatText },
+      { title: "TRIED", align: "right", text: ({ filesCount }) => formatCount(filesCount) },
       { title: "SIZE", align: "right", text: ({ bytes }) => formatBytes(bytes) },
       {
         title: "RESULT",
@@ -37,17 +39,24 @@ export function addDrillCommands(site: Command): void {
         "another site gathers some files from the other sites' copies, this one opens them",
       ).conflicts(["offsite", "whole"]),
     )
-    .action(async ({ data, json, offsite, whole, across }: RunOptions) => {
-      const kind = across ? "across" : offsite ? "offsite" : "local";
+    .addOption(
+      new Option(
+        "--tamper",
+        "nothing is restored: what is forbidden is tried, as an agent and at another site, and must be refused",
+      ).conflicts(["offsite", "whole", "across"]),
+    )
+    .action(async ({ data, json, offsite, whole, across, tamper }: RunOptions) => {
+      const kind = tamper ? "tamper" : across ? "across" : offsite ? "offsite" : "local";
       const drill = { kind, isWhole: whole === true } as const;
       const result = await runDrill(data, json === true, drill);
       if (json) printJson(result);
       else printResult(result);
-      if (result.failedCount > 0)
-        throw new CostorError(
-          "drill-differs",
-          `${formatCountOf(result.failedCount, "file")} could not be restored as it was`,
-        );
+      if (result.failedCount === 0) return;
+      if (tamper) throw new CostorError("drill-not-refused", "what is forbidden was not refused as it ought to be");
+      throw new CostorError(
+        "drill-differs",
+        `${formatCountOf(result.failedCount, "file")} could not be restored as it was`,
+      );
     });
 }
 
@@ -55,32 +64,52 @@ interface RunOptions extends DataOptions {
   readonly offsite?: true;
   readonly whole?: true;
   readonly across?: true;
+  readonly tamper?: true;
 }
 
 /** What each kind restores from. */
-export const drillTexts: Readonly<Record<DrillResult["kind"], string>> = {
+const sourceTexts: Readonly<Record<DrillResult["kind"], string>> = {
   local: "this site",
   offsite: "other sites",
   across: "other sites, gathered by another",
+  tamper: "-",
 };
+
+function whatText({ kind, isWhole }: DrillResult): string {
+  if (kind === "tamper") return "forbidden calls";
+  return isWhole ? "a whole snapshot" : "some files";
+}
+
+/** As a status names it. */
+export const drillTitle = (kind: DrillResult["kind"]): string =>
+  kind === "tamper" ? "Tamper drill" : `Restore drill from ${sourceTexts[kind]}`;
 
 async function runDrill(
   data: string,
   json: boolean,
   drill: Pick<DrillResult, "kind" | "isWhole">,
 ): Promise<DrillResult> {
-  await using progress = await createProgress({ title: "Restoring", json });
+  const title = drill.kind === "tamper" ? "Trying" : "Restoring";
+  await using progress = await createProgress({ title, json });
   return callOn(data, "runDrill", drill, (state) => {
     const { bytes, filesCount } = state as DrillProgress;
     progress.update({ doneBytes: bytes, doneFiles: filesCount });
   });
 }
 
-function printResult({ kind, gatherer, filesCount, bytes, failures }: DrillResult): void {
+function printResult(result: DrillResult): void {
+  const { kind, gatherer, filesCount, bytes, failures } = result;
+  if (kind === "tamper") return printTampering(result);
   printLine(
-    `${formatCountOf(filesCount, "file")}, ${formatBytes(bytes)}, restored from ${drillTexts[kind]} and compared.`,
+    `${formatCountOf(filesCount, "file")}, ${formatBytes(bytes)}, restored from ${sourceTexts[kind]} and compared.`,
   );
   if (gatherer !== undefined) printLine(`Site ${gatherer} has gathered it, and has signed the result.`);
   for (const { what, message } of failures) printLine(`  ${what}: ${message}`);
   if (failures.length === 0) printLine("All of it is as it was backed up.");
+}
+
+function printTampering({ refusals = [], failures }: DrillResult): void {
+  for (const { what, code } of refusals) printLine(`  refused (${code}): ${what}`);
+  for (const { what, message } of failures) printLine(`  ATTENTION: ${what}: ${message}`);
+  if (failures.length === 0) printLine("All of it was refused, and nothing is changed.");
 }

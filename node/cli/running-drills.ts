@@ -1,6 +1,7 @@
-/** Restore drills of a running site: once a day it looks whether one is due. */
+/** Drills of a running site: once a day it looks whether one is due. */
 import { rmSync } from "node:fs";
 import type { Logger } from "pino";
+import { type AgentDoorInit, openAgentDoor } from "#node/drills/agent-door.ts";
 import type { DrillRecord } from "#node/drills/drill-record.ts";
 import { Drills } from "#node/drills/drills.ts";
 import { RegularWork } from "#node/replication/regular-work.ts";
@@ -28,7 +29,7 @@ export async function startDrills(
     readonly federation: RunningFederation;
     readonly record: DrillRecord;
   },
-  init: { readonly dataDirectory: string },
+  init: { readonly dataDirectory: string; readonly listening: AgentDoorInit },
 ): Promise<RunningDrills> {
   const clock = systemClock;
   const drills = new Drills(
@@ -36,10 +37,22 @@ export async function startDrills(
       ...{ site, clock, rng: systemRng, record },
       offsite: () => federation.offsite(),
       across: () => federation.across(),
+      door: openAgentDoor(site.identity, init.listening),
+      holderTampering: () => federation.holderTampering(),
       onResult: (result) => {
+        const isTamper = result.kind === "tamper";
         if (result.failedCount > 0)
-          log.error({ event: "drill-failed", ...result }, "not everything could be restored: costor site drills list");
-        else log.info({ event: "drill-passed", ...result }, "what a restore drill tried could be restored");
+          log.error(
+            { event: "drill-failed", ...result },
+            `${isTamper ? "something that is forbidden was not refused" : "not everything could be restored"}: costor site drills list`,
+          );
+        else
+          log.info(
+            { event: "drill-passed", ...result },
+            isTamper
+              ? "what a tamper drill tried was refused, and nothing is changed"
+              : "what a restore drill tried could be restored",
+          );
         federation
           .tellDrill(result)
           .catch((error: unknown) => log.warn({ err: error }, "a drill was not told to others"));
@@ -58,7 +71,7 @@ export async function startDrills(
         await drills.runDue({ signal });
       },
       onFailure: (error) =>
-        log[isCostorError(error, "store-full") ? "warn" : "error"]({ err: error }, "a restore drill could not be done"),
+        log[isCostorError(error, "store-full") ? "warn" : "error"]({ err: error }, "a drill could not be done"),
     },
   );
   work.start(new AbortController().signal);

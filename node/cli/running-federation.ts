@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { AcrossSites } from "#node/drills/across-sites.ts";
 import type { DrillRecord, DrillResult } from "#node/drills/drill-record.ts";
 import type { FetchPrime } from "#node/drills/drills.ts";
+import type { HolderTampering } from "#node/drills/holder-tampering.ts";
 import { OffsitePrimes } from "#node/drills/offsite-primes.ts";
 import { deletionDoubt } from "#node/federation/deletion-doubt.ts";
 import { FederationService } from "#node/federation/federation-service.ts";
@@ -36,6 +37,8 @@ export interface RunningFederation extends AsyncDisposable {
   offsite(): FetchPrime | undefined;
   /** Undefined while it is in no federation. */
   across(): AcrossSites | undefined;
+  /** Undefined while it is in no federation. */
+  holderTampering(): HolderTampering | undefined;
   /** Tells the other sites, if there are any. */
   tellDrill(result: DrillResult): Promise<void>;
   readonly forRetention: Pick<RetentionComponents, "heldClock" | "timeZone" | "doubt" | "withdraw">;
@@ -125,6 +128,7 @@ export async function startFederation(
     service: new FederationService({ federation, clock, rng, status }, { siteName, peerSeed }),
     offsite: () => (membership.roster === undefined ? undefined : (id) => offsite.get(id)),
     across: () => (membership.roster === undefined ? undefined : federation.parts.acrossSites),
+    holderTampering: () => (membership.roster === undefined ? undefined : federation.parts.holderTampering),
     tellDrill: async ({ kind, gatherer, filesCount, bytes, failedCount, endedMs }) => {
       if (membership.roster === undefined) return;
       const gatherers = gatherer === undefined ? [] : [parseSiteId(gatherer)];

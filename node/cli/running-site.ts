@@ -90,10 +90,11 @@ export async function runSite(options: StartOptions): Promise<void> {
       { ...listen, credentials },
     ),
   );
+  const listening = { host: listen.host, port: facade.address.port };
   const addresses = hostsFor(facade.address.port).map(formatAddress);
   await site.announce(addresses);
   const { drills } = stack.use(
-    await startDrills({ site, log, federation: running, record: drillRecord }, { dataDirectory }),
+    await startDrills({ site, log, federation: running, record: drillRecord }, { dataDirectory, listening }),
   );
   const { retention } = stack.use(await startRetention({ site, log, ...running.forRetention }));
   const served = { site, federation: running.service, drills, retention: async () => retention };
@@ -121,7 +122,6 @@ export async function runSite(options: StartOptions): Promise<void> {
   stack.defer(() => clearInterval(upkeep));
 
   const reminder = await kitReminderOnce(options.data, site.kitCheck());
-  const listening = { host: listen.host, port: facade.address.port };
   if (options.json) {
     const { siteName, siteId } = site.identity;
     printJson({

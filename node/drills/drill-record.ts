@@ -2,10 +2,13 @@
 import * as v from "valibot";
 import { readFactValue } from "#node/site/site-facts.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import { encodeCbor } from "#protocol/cbor.ts";
+import { type CborMap, encodeCbor } from "#protocol/cbor.ts";
 
-/** `local`: from this site's own store. `offsite`: from the holders' copies alone. `across`: from those, gathered by another site. */
-export const drillKinds = ["local", "offsite", "across"] as const;
+/**
+ * `local`: from this site's own store. `offsite`: from the holders' copies alone. `across`: from those, gathered by another site. `tamper`:
+ * what is forbidden is tried.
+ */
+export const drillKinds = ["local", "offsite", "across", "tamper"] as const;
 export type DrillKind = (typeof drillKinds)[number];
 
 const KIND = "drill";
@@ -20,11 +23,14 @@ const schema = v.strictObject({
   isWhole: v.boolean(),
   startedMs: count,
   endedMs: count,
+  /** Of a tamper drill: what was tried. */
   filesCount: count,
   bytes: count,
   failedCount: count,
   /** The first of them, for people. */
-  failures: v.array(v.strictObject({ what: v.string(), message: v.string() })),
+  failures: v.pipe(v.array(v.strictObject({ what: v.string(), message: v.string() })), v.readonly()),
+  /** Of a tamper drill: what was refused, and with which code. */
+  refusals: v.optional(v.pipe(v.array(v.strictObject({ what: v.string(), code: v.string() })), v.readonly())),
 });
 export type DrillResult = Readonly<v.InferOutput<typeof schema>>;
 
@@ -51,7 +57,7 @@ export class DrillRecord {
   /** Durable when it resolves. */
   async add(result: DrillResult): Promise<void> {
     const results = [result, ...this.#results].sort(newestFirst);
-    const value = encodeCbor({ ...result, failures: [...result.failures] });
+    const value = encodeCbor(result as unknown as CborMap);
     const gone = results.slice(KEPT_COUNT);
     await this.#store.appendFacts([
       { kind: KIND, key: keyOf(result), value },

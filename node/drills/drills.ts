@@ -13,17 +13,21 @@ import type { StoredPrime } from "#protocol/batch.ts";
 import type { NodePointer } from "#protocol/tree.ts";
 import { TreeReader } from "#protocol/tree-reader.ts";
 import type { AcrossSites } from "./across-sites.ts";
+import type { AgentDoor } from "./agent-door.ts";
 import { chooseFiles } from "./chosen-files.ts";
 import { examinePrime, sampleContent } from "./content-sample.ts";
 import type { DrillKind, DrillRecord, DrillResult } from "./drill-record.ts";
 import { type Drill, dueDrill } from "./due-drill.ts";
+import type { HolderTampering } from "./holder-tampering.ts";
 import { type DrillCounts, type DrillProgress, SAMPLE_COUNT, TOLD_COUNT, restoreDrill } from "./restore-drill.ts";
+import type { TamperedSnapshot } from "./agent-tampering.ts";
+import { tamperDrill } from "./tamper-drill.ts";
 
 /** Primes of this site's own, from wherever. Throws `prime-missing`. */
 export type FetchPrime = (id: PrimeId) => Promise<Uint8Array>;
 
 export interface DrillComponents {
-  readonly site: Pick<Site, "agents" | "snapshots" | "store">;
+  readonly site: Pick<Site, "agents" | "sessions" | "snapshots" | "store" | "regainedSnapshots" | "now">;
   readonly record: DrillRecord;
   readonly clock: Pick<Clock, "now">;
   readonly rng: Pick<Rng, "fraction">;
@@ -31,6 +35,9 @@ export interface DrillComponents {
   readonly offsite: () => FetchPrime | undefined;
   /** Undefined while there are no other sites. */
   readonly across: () => Pick<AcrossSites, "isPossible" | "gather"> | undefined;
+  readonly door: AgentDoor;
+  /** Undefined while there are no other sites. */
+  readonly holderTampering: () => Pick<HolderTampering, "tamper"> | undefined;
   readonly onResult: (result: DrillResult) => void;
 }
 
@@ -57,36 +64,42 @@ export class Drills {
   /** Does what is due, if anything is and there is a snapshot. Throws like {@link run}. */
   async runDue(init: DrillInit): Promise<void> {
     const { offsite, across, clock } = this.#components;
-    const kinds: DrillKind[] = offsite() === undefined ? ["local"] : ["local", "offsite"];
-    const due = dueDrill(this.list(), clock.now(), across()?.isPossible ? [...kinds, "across"] : kinds);
-    if (due === undefined || (await this.#chooseSnapshot()) === undefined) return;
-    try {
-      await this.run(due, init);
-    } catch (error) {
-      // The others must not wait until somebody gathers.
-      if (due.kind !== "across" || !isCostorError(error)) throw error;
-      const instead = dueDrill(this.list(), clock.now(), kinds);
-      if (instead !== undefined) await this.run(instead, init);
+    let kinds: DrillKind[] = ["local", "tamper"];
+    if (offsite() !== undefined) kinds.push("offsite");
+    if (across()?.isPossible) kinds.push("across");
+    for (;;) {
+      const due = dueDrill(this.list(), clock.now(), kinds);
+      if (due === undefined || (await this.#chooseSnapshot()) === undefined) return;
+      try {
+        await this.run(due, init);
+        return;
+      } catch (error) {
+        // The others must not wait until another site does its part.
+        if ((due.kind !== "across" && due.kind !== "tamper") || !isCostorError(error)) throw error;
+        kinds = kinds.filter((kind) => kind !== due.kind);
+      }
     }
   }
 
   /**
-   * Throws `snapshot-unknown` while there is none, `not-in-federation`, `store-full`, `peer-unreachable` when nobody gathers for a drill across
-   * sites, and the signal's reason.
+   * Throws `snapshot-unknown` while there is none, `not-in-federation`, `store-full`, `peer-unreachable` when no other site does its part of a
+   * drill that needs one, and the signal's reason.
    */
   run(drill: Drill, init: DrillInit): Promise<DrillResult> {
     return this.#queue.run(async () => {
       const { record, clock, onResult } = this.#components;
       const startedMs = clock.now();
-      const counts = await (drill.kind === "across" ? this.#gather(init) : this.#restore(drill, init));
-      const result: DrillResult = {
-        ...{ ...drill, startedMs, endedMs: clock.now() },
-        ...{ ...counts, failures: [...counts.failures] },
-      };
+      const counts = await this.#try(drill, init);
+      const result: DrillResult = { ...drill, startedMs, endedMs: clock.now(), ...counts };
       await record.add(result);
       onResult(result);
       return result;
     });
+  }
+
+  #try(drill: Drill, init: DrillInit): Promise<DrillCounts> {
+    if (drill.kind === "across") return this.#gather(init);
+    return drill.kind === "tamper" ? this.#tamper(init) : this.#restore(drill, init);
   }
 
   /** Of a machine that was drawn, the newest snapshot, or any one. */
@@ -101,11 +114,25 @@ export class Drills {
     return drawn && chosen && { agent: drawn.agent, snapshot: parseSnapshotId(chosen.id) };
   }
 
-  async #chooseRoot(): Promise<NodePointer> {
+  async #choose(): Promise<Omit<TamperedSnapshot, "prime">> {
     const chosen = await this.#chooseSnapshot();
-    if (chosen === undefined) throw new CostorError("snapshot-unknown", "there is no snapshot yet to be restored");
+    if (chosen === undefined) throw new CostorError("snapshot-unknown", "there is no snapshot yet");
     const { root } = await this.#components.site.snapshots.get(chosen.agent, chosen.snapshot);
-    return nodePointerFromWire(root);
+    return { ...chosen, root };
+  }
+
+  async #chooseRoot(): Promise<NodePointer> {
+    return nodePointerFromWire((await this.#choose()).root);
+  }
+
+  async #tamper({ signal }: DrillInit): Promise<DrillCounts> {
+    const { site, rng, door, holderTampering } = this.#components;
+    const tree = new TreeReader({ fetchPrime: (id) => site.store.get(id) });
+    const chosen = await this.#choose();
+    const files = await chooseFiles({ tree, rng }, nodePointerFromWire(chosen.root), SAMPLE_COUNT, signal);
+    const { primes } = await sampleContent({ tree }, files, 1);
+    const [prime] = primes.keys();
+    return tamperDrill({ site, door, holders: holderTampering() }, { ...chosen, prime }, signal);
   }
 
   /** The other site gets what is sealed, and no key. */

@@ -2,8 +2,8 @@
 import type { DrillKind, DrillResult } from "./drill-record.ts";
 
 const DAY_MS = 24 * 3_600_000;
-/** Some files each week, a whole snapshot each month, by turns from here, from elsewhere, and across sites. */
-const everyMs = { some: 7 * DAY_MS, whole: 30 * DAY_MS } as const;
+/** Some files each week, a whole snapshot each month, by turns from here, from elsewhere, and across sites; what is forbidden each month. */
+const everyMs = { some: 7 * DAY_MS, whole: 30 * DAY_MS, tamper: 30 * DAY_MS } as const;
 
 export interface Drill {
   readonly kind: DrillKind;
@@ -23,9 +23,11 @@ export function dueDrill(
     );
     return nowMs - Math.max(Number.NEGATIVE_INFINITY, ...times);
   };
+  if (possible.includes("tamper") && sinceMs("tamper", false) >= everyMs.tamper)
+    return { kind: "tamper", isWhole: false };
   for (const isWhole of [true, false]) {
     // Other sites gather no whole snapshot.
-    const kinds = possible.filter((kind) => !isWhole || kind !== "across");
+    const kinds = possible.filter((kind) => kind !== "tamper" && (!isWhole || kind !== "across"));
     const waited = kinds.map((kind) => ({ kind, ms: sinceMs(kind, isWhole) }));
     const longest = waited.reduce((one, other) => (other.ms > one.ms ? other : one));
     const isDue = waited.every(({ ms }) => ms >= (isWhole ? everyMs.whole : everyMs.some));

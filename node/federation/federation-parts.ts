@@ -10,6 +10,8 @@ import { recoverProtocol } from "#ledger/recover.ts";
 import type { Rng } from "#ledger/rng.ts";
 import { AcrossSites } from "#node/drills/across-sites.ts";
 import { serveGathering } from "#node/drills/gathering-service.ts";
+import { HolderTampering } from "#node/drills/holder-tampering.ts";
+import { Auditor } from "#node/replication/auditor.ts";
 import type { Replication } from "#node/replication/replication.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
@@ -90,6 +92,7 @@ export interface FederationParts {
   readonly regainFacts: () => Promise<void>;
   readonly remoteRestores: RemoteRestores;
   readonly acrossSites: AcrossSites;
+  readonly holderTampering: HolderTampering;
 }
 
 export async function openParts(components: FederationComponents, init: FederationInit): Promise<FederationParts> {
@@ -181,6 +184,7 @@ export async function openParts(components: FederationComponents, init: Federati
     checkpoints: await Checkpoints.open({ store, clock, ...keeping, receivedMs: () => keeping.own.snapshotsCount() }),
     remoteRestores: new RemoteRestores({ ...together, onEvent }),
     acrossSites: new AcrossSites(together, init),
+    holderTampering: new HolderTampering({ ...together, own: keeping.own, auditor: new Auditor(together) }),
     ...{ siteStatements, regainFacts: regainNow },
   };
 }

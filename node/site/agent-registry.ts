@@ -7,7 +7,7 @@ import * as v from "valibot";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
-import { type AgentId, parseAgentId } from "#protocol/ids.ts";
+import { type AgentId, makeUuidV7, parseAgentId } from "#protocol/ids.ts";
 import { SiteChanges } from "./site-changes.ts";
 import { type SiteFact, readFactValue } from "./site-facts.ts";
 
@@ -40,6 +40,12 @@ const NO_HASH = Buffer.alloc(32);
 
 const hashOf = (secret: string): Buffer => createHash("sha256").update(secret).digest();
 
+function makeAgent(record: AgentRecord): { readonly token: string; readonly agent: StoredAgent } {
+  const secret = randomBytes(32).toString("base64url");
+  const token = `${record.id.replaceAll("-", "")}.${secret}`;
+  return { token, agent: { ...record, tokenHash: hashOf(secret) } };
+}
+
 function factOf(agent: StoredAgent): SiteFact {
   const { id, ...value } = agent;
   return { kind: KIND, key: id, value: encodeCbor(value) };
@@ -61,6 +67,7 @@ export class AgentRegistry {
   private readonly store: Pick<PrimeStore, "appendFacts">;
   private readonly changes: SiteChanges;
   private readonly agents = new Map<AgentId, StoredAgent>();
+  private readonly visitors = new Map<AgentId, StoredAgent>();
 
   private constructor(store: Pick<PrimeStore, "appendFacts">, changes: SiteChanges) {
     this.store = store;
@@ -94,9 +101,7 @@ export class AgentRegistry {
 
   /** An agent, new or enrolled anew, that counts once `fact` is durable and {@link admit} was called. */
   prepare(record: AgentRecord): { token: string; fact: SiteFact; admit: () => void } {
-    const secret = randomBytes(32).toString("base64url");
-    const agent: StoredAgent = { ...record, tokenHash: hashOf(secret) };
-    const token = `${record.id.replaceAll("-", "")}.${secret}`;
+    const { token, agent } = makeAgent(record);
     return { token, fact: factOf(agent), admit: () => this.admit(agent) };
   }
 
@@ -105,10 +110,19 @@ export class AgentRegistry {
     this.changes.tell({ kind: KIND, key: agent.id });
   }
 
+  /** An agent for a drill: in memory alone, in no list, and let in until it is disposed of. */
+  visit(nowMs: number): { readonly agent: AgentId; readonly token: string } & Disposable {
+    const id = parseAgentId(makeUuidV7(nowMs));
+    const { token, agent } = makeAgent({ id, name: "", hostName: "", enrolledMs: nowMs });
+    this.visitors.set(id, agent);
+    return { agent: id, token, [Symbol.dispose]: () => void this.visitors.delete(id) };
+  }
+
   /** The agent that `token` belongs to; undefined for every other text and for a revoked agent. Takes the same time for all. */
   authenticate(token: string): AgentRecord | undefined {
     const parts = TOKEN.exec(token);
-    const agent = parts ? this.agents.get(parts.slice(1, 6).join("-") as AgentId) : undefined;
+    const id = parts?.slice(1, 6).join("-") as AgentId;
+    const agent = this.agents.get(id) ?? this.visitors.get(id);
     const matches = timingSafeEqual(hashOf(parts?.[6] ?? ""), agent?.tokenHash ?? NO_HASH);
     return matches && agent?.revokedMs === undefined ? agent : undefined;
   }

@@ -136,6 +136,15 @@ export class UploadSessions {
     return session;
   }
 
+  /** Ends all of the agent's sessions. Durable when it returns. */
+  forget(agent: AgentId): Promise<void> {
+    return this.queue.run(async () => {
+      if (!this.byAgent.has(agent)) return;
+      await this.components.store.appendFacts([{ kind: KIND, key: agent, value: undefined }]);
+      this.byAgent.delete(agent);
+    });
+  }
+
   /** Throws `session-unknown` for a session that ended, never was, or is another agent's. */
   require(agent: AgentId, id: SessionId): UploadSession {
     const session = this.live(agent).find((candidate) => candidate.id === id);

@@ -160,10 +160,19 @@ test("files and whole snapshots are restored from here and from the other sites 
     assert.deepEqual([drill.failedCount, drill.failures], [0, []]);
     assert.ok(drill.filesCount >= 10 && drill.bytes >= 10 * 60_000, `${drill.filesCount} files, ${drill.bytes} bytes`);
   }
+  const tampering = await sites[0].command<DrillResult>(["site", "drills", "run", "--tamper"]);
+  assert.deepEqual([tampering.failedCount, tampering.failures], [0, []]);
+  assert.deepEqual(
+    tampering.refusals!.map(({ code }) => code),
+    [
+      ...["not-found", "not-found", "snapshot-unknown", "prime-missing", "prime-mismatch", "commit-incomplete"],
+      ...["unauthorised", "differs", "signature-invalid"],
+    ],
+  );
   const drills = await sites[0].command<DrillResult[]>(["site", "drills", "list"]);
   assert.deepEqual(
     drills.map(({ kind }) => kind),
-    ["across", "offsite", "offsite", "local", "local"],
+    ["tamper", "across", "offsite", "offsite", "local", "local"],
   );
   const status = await statusOf(sites[0]);
   assert.deepEqual(

@@ -61,7 +61,8 @@ class DrilledSite {
     return new Drills(
       {
         site: {
-          agents: { list: () => [{ id: this.#agent }] },
+          agents: { list: () => [{ id: this.#agent }], visit: () => ({ token: "", [Symbol.dispose]: () => {} }) },
+          now: () => this.nowMs,
           snapshots: { list: async () => this.#snapshots, get: async () => this.#snapshots[0]! },
           store: { get: this.fetchPrime },
         } as never,
@@ -69,6 +70,12 @@ class DrilledSite {
         ...{ clock: { now: () => this.nowMs }, rng: new SeededRng(++this.#seed), onResult: () => {} },
         offsite: () => offsite,
         across: () => across,
+        door: {
+          call: async () => {
+            throw new CostorError("site-unreachable", "there is no door");
+          },
+        },
+        holderTampering: () => undefined,
       },
       { dataDirectory: this.directory },
     );
@@ -221,6 +228,13 @@ test("a status tells the newest drill of each kind that passed, one that failed 
   ]);
   const none = { kind: "local", failedCount: 0, hasPassedLately: false };
   assert.deepEqual(drillStandings([], ["local"], DAY_MS), [none]);
+});
+
+test("what is forbidden is tried each month, before anything is restored, and by nobody who cannot", () => {
+  const tampered = (startedMs: number) => [{ kind: "tamper", isWhole: false, startedMs }] as const;
+  const due = (startedMs: number) => dueDrill(tampered(startedMs), 100 * DAY_MS, ["local", "tamper"])?.kind;
+  assert.deepEqual([due(71 * DAY_MS), due(70 * DAY_MS), due(101 * DAY_MS)], ["local", "tamper", "tamper"]);
+  assert.deepEqual(dueDrill([], DAY_MS, ["local"]), whole);
 });
 
 test("a clock that was ahead does not put drills off for ever, and a site alone restores from itself", () => {
