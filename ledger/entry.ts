@@ -9,8 +9,8 @@ import { type VerifiedCertificate, epochCertificateBody, parseEpochCertificate }
 import { CostorError } from "#protocol/errors.ts";
 import { type EntryId, type LogId, parseEntryId, parseLogId, uuidFromBytes, uuidToBytes } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
-import { RecentEntries } from "./recent-entries.ts";
 import { type Ed25519Verifier, ed25519Verifier, signEd25519 } from "#protocol/raw-keys.ts";
+import { RecentlyRead } from "./recently-read.ts";
 
 /** A certificate, and the log that it opens. */
 export interface Log {
@@ -45,13 +45,20 @@ const BODY_KEYS = ["data", "id", "kind", "log", "seq", "time"] as const;
 const KIND = /^[a-z-]{1,32}$/;
 const SIGNATURE_BYTES = 64;
 
-/** Throws `bad-encoding`, `signature-invalid`. */
+const recentLogs = new RecentlyRead<Log>({ mostBytes: limits.recentCertificatesBytes });
+
+/** The same for the same bytes, mostly. Throws `bad-encoding`, `limit-exceeded`, `signature-invalid`. */
 export function openLog(bytes: Uint8Array): Log {
   if (bytes.length > limits.epochCertificateBytes)
     throw new CostorError("limit-exceeded", `a certificate has at most ${limits.epochCertificateBytes} bytes`);
-  const certificate = parseEpochCertificate(bytes);
-  return { id: parseLogId(sha256(epochCertificateBody(bytes))), certificate, bytes };
+  return recentLogs.get(bytes, readLog);
 }
+
+const readLog = (bytes: Buffer): Log => ({
+  id: parseLogId(sha256(epochCertificateBody(bytes))),
+  certificate: parseEpochCertificate(bytes),
+  bytes,
+});
 
 /** Negative when `one` is the newer log of a site: by the higher epoch, then by the lower id. */
 export function compareLogs(one: Log, other: Log): number {
@@ -68,13 +75,13 @@ export function signEntry(fields: EntryFields, peerSeed: Uint8Array): Buffer {
   return entry;
 }
 
-const recent = new RecentEntries();
+const recentEntries = new RecentlyRead<Entry>({ mostBytes: limits.recentEntriesBytes });
 
 /** Reads an entry; its signature is not verified. The same for the same bytes, mostly. Throws `bad-encoding`, `bad-id`, `limit-exceeded`. */
 export function parseEntry(bytes: Uint8Array): Entry {
   if (bytes.length > limits.ledgerEntryBytes)
     throw new CostorError("limit-exceeded", `an entry has ${bytes.length} bytes; at most ${limits.ledgerEntryBytes}`);
-  return recent.get(bytes, readEntry);
+  return recentEntries.get(bytes, readEntry);
 }
 
 function readEntry(bytes: Buffer): Entry {

@@ -67,9 +67,9 @@ export class Ledger {
     this.#meetGuests();
   }
 
-  /** Another value after each change of logs, or of the guests that are let in: who may speak may be others then. */
-  get speakersState(): object {
-    return this.#replica.speakersState;
+  /** Other values after changes: who may speak may be others then. To be asked for each time. */
+  get states(): Pick<Replica, "guestsState" | "speakersState"> {
+    return this.#replica;
   }
 
   /** The newest first: it is the site's current log. */

@@ -34,16 +34,22 @@ const NUMBER_DIGITS = 16;
 const rosterKey = (number: number): string => `${PREFIX}${String(number).padStart(NUMBER_DIGITS, "0")}`;
 const NONE: Role = { role: "none" };
 
-/** Who is there by a roster and what the ledger says of guests and logs. */
+/** Who is there by a roster and what the ledger says of guests. */
 interface View {
   readonly roster: Roster | undefined;
-  readonly ledgerState: object | undefined;
+  readonly guestsState: object | undefined;
   /** Ascending. */
   readonly sites: readonly SiteId[];
   /** Of guests. */
   readonly inviters: ReadonlyMap<SiteId, SiteId>;
+}
+
+/** Who speaks for those in a view, by their logs. */
+interface Machines {
+  readonly view: View;
+  readonly speakersState: object | undefined;
   /** Of current machines. */
-  readonly peers: ReadonlyMap<PeerKey, SiteId>;
+  readonly sites: ReadonlyMap<PeerKey, SiteId>;
 }
 
 export class Membership implements Speakers {
@@ -57,6 +63,7 @@ export class Membership implements Speakers {
   /** Roles that the roster states. */
   #stated = new Map<SiteId, Role>();
   #seen: View | undefined;
+  #machines: Machines | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
   private constructor({ store }: { store: LedgerStore }, { siteId }: { siteId: SiteId }) {
@@ -174,9 +181,9 @@ export class Membership implements Speakers {
 
   /** What is asked for all the time, computed once after each change. */
   #view(): View {
-    const [roster, ledgerState] = [this.#roster, this.#ledger?.speakersState];
+    const [roster, guestsState] = [this.#roster, this.#ledger?.states.guestsState];
     const seen = this.#seen;
-    if (seen !== undefined && seen.roster === roster && seen.ledgerState === ledgerState) return seen;
+    if (seen !== undefined && seen.roster === roster && seen.guestsState === guestsState) return seen;
     const members = roster?.members.map(({ siteId }) => siteId) ?? [];
     const inviters = new Map<SiteId, SiteId>();
     // Of several inviters it is the one with the lowest id.
@@ -184,15 +191,22 @@ export class Membership implements Speakers {
       for (const { statement } of this.guestsOf(member))
         if (!inviters.has(statement.site)) inviters.set(statement.site, member);
     const sites = [...members, ...inviters.keys()].sort();
-    const peers = new Map<PeerKey, SiteId>();
+    return (this.#seen = { roster, guestsState, sites, inviters });
+  }
+
+  #machinesNow(): Machines {
+    const [view, speakersState] = [this.#view(), this.#ledger?.states.speakersState];
+    const known = this.#machines;
+    if (known !== undefined && known.view === view && known.speakersState === speakersState) return known;
+    const sites = new Map<PeerKey, SiteId>();
     for (const site of [
-      ...sites.filter((each) => !this.#hasEntry(each)).toReversed(),
-      ...sites.filter((each) => this.#hasEntry(each)).toReversed(),
+      ...view.sites.filter((each) => !this.#hasEntry(each)).toReversed(),
+      ...view.sites.filter((each) => this.#hasEntry(each)).toReversed(),
     ]) {
       const peer = this.peerOf(site);
-      if (peer !== undefined) peers.set(peer, site);
+      if (peer !== undefined) sites.set(peer, site);
     }
-    return (this.#seen = { roster, ledgerState, sites, inviters, peers });
+    return (this.#machines = { view, speakersState, sites });
   }
 
   lastAllowedSeq(siteId: SiteId, logId: LogId): number {
@@ -207,7 +221,7 @@ export class Membership implements Speakers {
    * as that machine: of several sites it is the one whose log has an entry.
    */
   siteOfPeer(peer: PeerKey): SiteId | undefined {
-    return this.#view().peers.get(peer);
+    return this.#machinesNow().sites.get(peer);
   }
 
   /** Only the machine that the certificate names can have written it. */
@@ -279,5 +293,13 @@ export function checkedChain(chain: readonly Uint8Array[], federationId: Federat
   return rosters;
 }
 
-export const peerKeyOf = ({ certificate }: Log): PeerKey =>
-  parsePeerKey(Buffer.from(certificate.peerPublicKey).toString("hex"));
+const peerKeys = new WeakMap<Log, PeerKey>();
+
+export function peerKeyOf(log: Log): PeerKey {
+  let peer = peerKeys.get(log);
+  if (peer === undefined) {
+    peer = parsePeerKey(Buffer.from(log.certificate.peerPublicKey).toString("hex"));
+    peerKeys.set(log, peer);
+  }
+  return peer;
+}

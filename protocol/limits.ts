@@ -117,6 +117,8 @@ export const limits = {
   ledgerEntryBytes: 64 * KIB,
   /** Entries that were read last and are not read again when they come again: enough for a busy night's minute. */
   recentEntriesBytes: 1024 * KIB,
+  /** Certificates that were read last and are not verified again when they come again: those of a federation of a thousand sites. */
+  recentCertificatesBytes: 512 * KIB,
   /** Largest record that is sealed into an entry: with seal and signature it fits one. */
   sealedStatementBytes: 60 * KIB,
   /** Most shares of one recovery kit: more people than that are never brought together in an emergency. */

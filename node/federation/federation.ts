@@ -74,12 +74,12 @@ export class Federation {
       parts.replication.regainSoon();
       void this.look();
     });
-    let speakers = ledger.speakersState;
+    let speakers = ledger.states.speakersState;
     ledger.onAdmitted(({ siteId, kind }) => {
       if (kind !== "guest" && kind !== "profile" && kind !== "retire") return;
       const hasMoved = kind === "profile" && parts.profiles.hasMoved(siteId);
-      if (!hasMoved && ledger.speakersState === speakers) return;
-      speakers = ledger.speakersState;
+      if (!hasMoved && ledger.states.speakersState === speakers) return;
+      speakers = ledger.states.speakersState;
       transport.membershipChanged();
       this.#keepWayBack();
     });

@@ -1,11 +1,11 @@
-/** Goal: an entry that comes again is not read again, whoever changes the bytes that it came in, and memory is bounded. Method: entries of one author, past the limit. */
+/** Goal: what comes again is not read again, whoever changes the bytes that it came in, and memory is bounded. Method: entries of one author and certificates of many, past the limits. */
 import assert from "node:assert/strict";
-import { parseEntry } from "#ledger/entry.ts";
+import { openLog, parseEntry } from "#ledger/entry.ts";
 import { limits } from "#protocol/limits.ts";
 import { LedgerAuthor } from "#test/support/ledger-author.ts";
 import { suite } from "#test/support/suite.ts";
 
-const test = suite("recent entries");
+const test = suite("recently read");
 
 test("the same bytes give the same entry, and it does not change with the message that it came in", () => {
   const bytes = new LedgerAuthor("one").entry({ kind: "note", data: { text: "said" } });
@@ -30,6 +30,15 @@ test("so many bytes are remembered, those that came last", () => {
     parseEntry((newest = author.entry(large)));
   assert.notEqual(parseEntry(first), entry);
   assert.equal(parseEntry(newest), parseEntry(Buffer.from(newest)));
+});
+
+test("certificates are verified once while they are remembered, and so many bytes of them are", () => {
+  const { bytes } = new LedgerAuthor("one").log;
+  const log = openLog(bytes);
+  assert.equal(openLog(Buffer.from(bytes)), log);
+  const count = Math.ceil(limits.recentCertificatesBytes / bytes.length);
+  for (let number = 0; number <= count; number++) openLog(new LedgerAuthor(`other ${number}`).log.bytes);
+  assert.notEqual(openLog(bytes), log);
 });
 
 test.run();
