@@ -42,7 +42,7 @@ export interface CollectionProgress {
 }
 
 /** Primes of one turn of the store's writer: some tens of milliseconds. */
-const COLLECTED_COUNT = 512;
+const COLLECTED_COUNT = 256;
 
 export class Collection {
   readonly #components: CollectionComponents;

@@ -2,33 +2,15 @@
  * Gives back the space of segments that are mostly dead: what of a segment still counts is appended to the log, durably
  * and verified, then the segment is recorded as removed, then its file is unlinked. A crash at any moment leaves duplicates or a file
  * that the next opening unlinks.
- *
- * A record still counts when replaying the log without its segment would otherwise give another index.
  */
 import { passFailpoint } from "#protocol/failpoint.ts";
-import { claimKey } from "./index-entries.ts";
-import { decodeKeepPlace, keepKey } from "./keep-entries.ts";
-import { allKeeps, hasKeeps } from "./keep-index.ts";
+import { allKeeps } from "./keep-index.ts";
 import { type Disk, type DiskFile, hasErrorCode } from "./disk.ts";
 import type { LiveIndex } from "./live-index.ts";
+import { partsOf, recordsThatCount } from "./moved-records.ts";
 import { unhealedDamage } from "./prime-reader.ts";
-import {
-  claimRecords,
-  claimSetRecord,
-  type DamagedStretch,
-  decodeClaims,
-  decodeClaimSet,
-  decodeDeletion,
-  decodeFact,
-  decodeKeep,
-  decodeQuarantine,
-  deletionRecords,
-  keepRecords,
-  quarantineRecord,
-  releaseRecords,
-  segmentRemovalRecord,
-} from "./record-body.ts";
-import { type NewRecord, recordBytes, recordKind, segmentHeaderBytes } from "./record.ts";
+import { type DamagedStretch, segmentRemovalRecord } from "./record-body.ts";
+import { type NewRecord, recordBytes, segmentHeaderBytes } from "./record.ts";
 import { stretchOf } from "./segment-fold.ts";
 import type { SegmentReader } from "./segment-reader.ts";
 import { type ScannedRecord, scanRecords } from "./segment-scan.ts";
@@ -64,9 +46,9 @@ export interface CompactionResult {
 const liveShare = 1 / 2;
 /** What one keep takes in its record. */
 const keepBytes = 32;
-/** What is looked at in one turn of the writer, so that others have theirs soon. */
-const stepBytes = 8 * 1024 * 1024;
-const stepRecordsCount = 1024;
+/** What is looked at in one turn of the writer, so that others have theirs soon: bytes of the segment, and entries of the index. */
+const stepBytes = 4 * 1024 * 1024;
+const stepEntriesCount = 512;
 
 export async function compactSegments(
   components: CompactionComponents,
@@ -134,10 +116,10 @@ class SegmentEmptying {
   readonly #segment: number;
   readonly #endBytes: number;
   readonly #settled: ReadonlySet<string>;
-  #isOldest = false;
-  #ends: ReadonlyMap<number, number | undefined> = new Map();
   #scanned: ScannedRecord[] = [];
   #scannedBytes = 0;
+  /** Of the index, that what was scanned is about. */
+  #entriesCount = 0;
   #movedBytes = 0;
 
   constructor(components: CompactionComponents, init: CompactionInit, { segment, endBytes, settled }: EmptiedSegment) {
@@ -183,17 +165,23 @@ class SegmentEmptying {
       for await (const item of scan()) {
         this.#init.signal?.throwIfAborted();
         if (item.type === "gap") damage.push(stretchOf(this.#segment, item, item.offset + item.lengthBytes));
-        else {
-          this.#scanned.push(item);
-          this.#scannedBytes += recordBytes(item.bodyBytes);
-          if (this.#scannedBytes >= stepBytes || this.#scanned.length >= stepRecordsCount) await this.#step();
-        }
+        else await this.#look(item);
       }
       await this.#step();
     } finally {
       await file.close();
     }
     return damage;
+  }
+
+  /** A record that names many primes is taken as several that name some. */
+  async #look(record: ScannedRecord): Promise<void> {
+    this.#scannedBytes += recordBytes(record.bodyBytes);
+    for (const part of partsOf(record)) {
+      this.#scanned.push(part.record);
+      this.#entriesCount += part.entriesCount;
+      if (this.#scannedBytes >= stepBytes || this.#entriesCount >= stepEntriesCount) await this.#step();
+    }
   }
 
   /** Whether the segment is on record as removed. */
@@ -227,96 +215,14 @@ class SegmentEmptying {
     const scanned = this.#scanned;
     this.#scanned = [];
     this.#scannedBytes = 0;
+    this.#entriesCount = 0;
     await this.#components.runAlone(async () => {
       const index = this.#components.live.current;
-      this.#ends = await index.segments();
-      this.#isOldest = [...this.#ends].every(([segment, end]) => end === undefined || segment >= this.#segment);
-      const records: NewRecord[] = [];
-      for (const record of scanned) records.push(...(await this.#whatCounts(index, record)));
+      const segment = { segment: this.#segment, ends: await index.segments() };
+      const records = await recordsThatCount(index, scanned, segment);
       this.#movedBytes += records.reduce((sum, { body }) => sum + recordBytes(body.length), 0);
       if (records.length > 0) await this.#init.append(records);
     });
-  }
-
-  async #whatCounts(index: StoreIndex, record: ScannedRecord): Promise<NewRecord[]> {
-    const body = record.body!;
-    const same: NewRecord = { kind: record.kind, digest: record.digest, body };
-    const isHere = (place: { segment: number; offset: number } | undefined) =>
-      place?.segment === this.#segment && place.offset === record.offset;
-    switch (record.kind) {
-      case recordKind.batch:
-      case recordKind.clean:
-        return [];
-      case recordKind.prime:
-        return isHere((await index.locate([record.digest]))[0]) ? [same] : [];
-      case recordKind.claims: {
-        const { agent, ids } = decodeClaims(body);
-        const entries = await index.getMany(ids.map((id) => claimKey(id, agent)));
-        return claimRecords(
-          agent,
-          ids.filter((_, at) => entries[at] !== undefined),
-        );
-      }
-      case recordKind.fact: {
-        const fact = decodeFact(body);
-        return isHere((await index.fact(fact.kind, fact.key))?.place) ? [same] : [];
-      }
-      // What takes something away only matters while an earlier segment may still hold it.
-      case recordKind.factRemoval: {
-        const fact = decodeFact(body);
-        return this.#isOldest || (await index.fact(fact.kind, fact.key)) !== undefined ? [] : [same];
-      }
-      case recordKind.deletion:
-        return this.#isOldest ? [] : this.#whatCountsOfDeletion(index, decodeDeletion(body));
-      case recordKind.claimSet: {
-        const { id } = decodeClaimSet(body);
-        return [claimSetRecord(id, await this.#claimants(index, id))];
-      }
-      case recordKind.generation:
-        return body.toString("hex") === index.meta.generation ? [same] : [];
-      case recordKind.quarantine: {
-        const isRemoved = (segment: number) => this.#ends.has(segment) && this.#ends.get(segment) === undefined;
-        const kept = decodeQuarantine(body).filter(({ segment }) => segment !== this.#segment && !isRemoved(segment));
-        return kept.length > 0 ? [quarantineRecord(kept)] : [];
-      }
-      case recordKind.keep: {
-        const { site, ids } = decodeKeep(body);
-        const entries = await index.getMany(ids.map((id) => keepKey(site, id)));
-        const isCurrent = (entry: Buffer | undefined) => entry !== undefined && isHere(decodeKeepPlace(entry));
-        return keepRecords(
-          site,
-          ids.filter((_, at) => isCurrent(entries[at])),
-        );
-      }
-      case recordKind.release: {
-        if (this.#isOldest) return [];
-        const { site, ids } = decodeKeep(body);
-        const isKept = await hasKeeps(index, site, ids);
-        return releaseRecords(
-          site,
-          ids.filter((_, at) => !isKept[at]),
-        );
-      }
-      case recordKind.segmentRemoval:
-        return [same];
-    }
-  }
-
-  /** Primes that came back keep the claims made since; the older ones stay cleared. */
-  async #whatCountsOfDeletion(index: StoreIndex, ids: readonly Buffer[]): Promise<NewRecord[]> {
-    const places = await index.locate(ids);
-    const records = deletionRecords(ids.filter((_, at) => places[at] === undefined));
-    for (const [at, id] of ids.entries()) {
-      if (places[at] !== undefined) records.push(claimSetRecord(id, await this.#claimants(index, id)));
-    }
-    return records;
-  }
-
-  async #claimants(index: StoreIndex, id: Buffer): Promise<Buffer[]> {
-    const prefix = claimKey(id, Buffer.alloc(0));
-    const agents: Buffer[] = [];
-    for await (const key of index.keysWith(prefix)) agents.push(key.subarray(prefix.length));
-    return agents;
   }
 }
 

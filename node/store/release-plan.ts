@@ -2,7 +2,7 @@
  * Decides what releases take away, in the writer's turn: the keeps, and then the primes that are kept for no site any more and that
  * no agent has sent. Of what is collected the claims go too, unless an agent that relies on them has one: then all of it stays.
  */
-import { claimKey } from "./index-entries.ts";
+import { type Claimants, claimantsOf } from "./claim-index.ts";
 import { keepKey } from "./keep-entries.ts";
 import { hasKeeps, sitesWithKeeps } from "./keep-index.ts";
 import { claimSetRecord, deletionRecords, releaseRecords } from "./record-body.ts";
@@ -39,12 +39,17 @@ export async function planReleases(
   const records: NewRecord[] = [];
   const released = new Set<string>();
   const candidates = new Map<string, Candidate>();
+  const claims = await claimantsOf(
+    index,
+    requests.flatMap(({ ids }) => ids),
+  );
   for (const request of requests) {
     request.removedPrimesCount = 0;
     request.removedBytes = 0;
     const { site, relying } = request;
     const asked = [...new Map(request.ids.map((id) => [textOf(id), id])).values()];
-    const ids = relying === undefined ? asked : await withoutRelied(index, asked, { relying, claimed });
+    const ids =
+      relying === undefined ? asked : asked.filter((id) => !claimed.has(textOf(id)) && !isRelied(id, relying, claims));
     const [isKept, places] = await Promise.all([hasKeeps(index, site, ids), index.locate(ids)]);
     const ending = ids.filter((id, at) => isKept[at] && !kept.has(textOf(keepKey(site, id))));
     for (const id of ending) released.add(textOf(keepKey(site, id)));
@@ -65,12 +70,12 @@ export async function planReleases(
     for (const [at, { id, request }] of left.entries()) {
       if (!isKept[at] || released.has(textOf(keepKey(site, id)))) continue;
       candidates.delete(textOf(id));
-      if (request.relying !== undefined && (await claimsOf(index, id)).length > 0) records.push(claimSetRecord(id, []));
+      if (request.relying !== undefined && claims.has(textOf(id))) records.push(claimSetRecord(id, []));
     }
   }
   const removed: Buffer[] = [];
   for (const { id, request, bodyBytes } of candidates.values()) {
-    if (request.relying === undefined && (await claimsOf(index, id)).length > 0) continue;
+    if (request.relying === undefined && claims.has(textOf(id))) continue;
     removed.push(id);
     request.removedPrimesCount++;
     request.removedBytes += bodyBytes;
@@ -84,31 +89,7 @@ interface Candidate {
   readonly bodyBytes: number;
 }
 
-/** Those that no agent relies on, which may have sent them in this very group. */
-async function withoutRelied(
-  index: StoreIndex,
-  ids: readonly Buffer[],
-  { relying, claimed }: { readonly relying: ReadonlySet<string>; readonly claimed: ReadonlySet<string> },
-): Promise<Buffer[]> {
-  const relied = new Set(claimed);
-  const prefixes = ids.map((id) => claimKey(id, noAgent)).sort((one, other) => one.compare(other));
-  const claims = relying.size === 0 ? [] : index.keysWithEach(prefixes);
-  for await (const key of claims) {
-    const agent = key.subarray(-agentBytes);
-    if (relying.has(textOf(agent))) relied.add(textOf(key.subarray(1, -agentBytes)));
-  }
-  return ids.filter((id) => !relied.has(textOf(id)));
-}
-
-const noAgent = Buffer.alloc(0);
-const agentBytes = 16;
-
-/** The agents that have sent it. */
-async function claimsOf(index: StoreIndex, id: Buffer): Promise<Buffer[]> {
-  const prefix = claimKey(id, Buffer.alloc(0));
-  const agents: Buffer[] = [];
-  for await (const key of index.keysWith(prefix)) agents.push(key.subarray(prefix.length));
-  return agents;
-}
+const isRelied = (id: Buffer, relying: ReadonlySet<string>, claims: Claimants): boolean =>
+  claims.get(textOf(id))?.some((agent) => relying.has(textOf(agent))) ?? false;
 
 const textOf = (bytes: Buffer): string => bytes.toString("latin1");

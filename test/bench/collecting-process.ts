@@ -10,6 +10,7 @@ import { type AgentId, type PrimeId, type SessionId, type SnapshotId, makeUuidV7
 import { nodePointerToWire } from "#protocol/node-pointer.ts";
 import type { TreeObject } from "#protocol/tree.ts";
 import { DAY_MS, RetainedSite } from "#test/node/retention/retained-site.ts";
+import { measureSides } from "./measure.ts";
 import { wireBatch } from "#test/support/store-samples.ts";
 import { TreeMaker, whole } from "#test/support/trees.ts";
 
@@ -19,6 +20,8 @@ const LIVE_RATIO = 0.7;
 /** Small: what is measured goes by their number. */
 const STORED_BYTES = 64;
 const SENDING_EVERY_MS = 20;
+/** How long waits are measured before the collection, for comparison: the machine may be busy with other work. */
+const BEFORE_MS = 10_000;
 
 /** What a walk does not open may hold anything. */
 function prime(number: number): { id: PrimeId; stored: Buffer } {
@@ -63,37 +66,51 @@ async function fill(site: RetainedSite, count: number): Promise<object> {
   return await site.store.stats();
 }
 
+interface Waits {
+  /** From a batch with one prime to its answer. */
+  longestPutMs: number;
+  /** For what the opening of a session waits for: the turns in which a collection takes. */
+  longestStartMs: number;
+}
+
+async function send(site: RetainedSite, sender: AgentId, session: SessionId, signal: AbortSignal): Promise<Waits> {
+  const waits: Waits = { longestPutMs: 0, longestStartMs: 0 };
+  while (!signal.aborted) {
+    const beganMs = performance.now();
+    await site.sessions.putBatch(sender, session, wireBatch([prime(-1 - sentCount++)]));
+    const keptMs = performance.now();
+    await site.sessions.alone(async () => undefined);
+    waits.longestPutMs = Math.max(waits.longestPutMs, keptMs - beganMs);
+    waits.longestStartMs = Math.max(waits.longestStartMs, performance.now() - keptMs);
+    await setTimeout(SENDING_EVERY_MS);
+  }
+  return waits;
+}
+let sentCount = 0;
+
 async function collect(site: RetainedSite): Promise<object> {
   const [first] = await site.retention.snapshots();
   await site.retention.remove([first!.id]);
   site.clock.pass(8 * DAY_MS);
   const sender = makeUuidV7(2) as AgentId;
   const { id } = await site.sessions.start(sender, { job: "all", snapshotId: makeUuidV7(3) });
-  const ending = new AbortController();
-  let longestPutMs = 0;
-  let longestStartMs = 0;
+  const before = await send(site, sender, id as SessionId, AbortSignal.timeout(BEFORE_MS));
   const beforeBytes = process.memoryUsage.rss();
-  let peakBytes = 0;
-  const sending = (async () => {
-    for (let number = 0; !ending.signal.aborted; number++) {
-      const beganMs = performance.now();
-      await site.sessions.putBatch(sender, id as SessionId, wireBatch([prime(-1 - number)]));
-      const keptMs = performance.now();
-      // Waits for the turns in which a collection takes.
-      await site.sessions.alone(async () => undefined);
-      longestPutMs = Math.max(longestPutMs, keptMs - beganMs);
-      longestStartMs = Math.max(longestStartMs, performance.now() - keptMs);
-      peakBytes = Math.max(peakBytes, process.memoryUsage.rss());
-      await setTimeout(SENDING_EVERY_MS);
-    }
-  })();
-  const startMs = performance.now();
-  await site.retention.turn();
-  const totalMs = performance.now() - startMs;
-  ending.abort();
-  await sending;
+  const ending = new AbortController();
+  const sending = send(site, sender, id as SessionId, ending.signal);
+  const { user, system } = process.cpuUsage();
+  let waits: Waits | undefined;
+  const turn = async (): Promise<void> => {
+    await site.retention.turn();
+    const { user: endUser, system: endSystem } = process.cpuUsage();
+    cpuMs = (endUser - user + endSystem - system) / 1000;
+    ending.abort();
+    waits = await sending;
+  };
+  let cpuMs = 0;
+  const { wallSeconds, peakBytes } = await measureSides([process.pid], turn);
   const { last } = await site.retention.state();
-  return { totalMs, longestPutMs, longestStartMs, beforeBytes, peakBytes, ...last };
+  return { totalMs: wallSeconds * 1000, cpuMs, before, ...waits, beforeBytes, peakBytes: peakBytes[0], ...last };
 }
 
 await using store = await StoreProxy.open({ directory });
