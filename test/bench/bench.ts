@@ -14,6 +14,7 @@ import { Leftovers } from "./leftovers.ts";
 import { markdownTable, memoryGrowth, summarise } from "./report.ts";
 import { benchReconcile } from "./reconcile.ts";
 import { benchReplicate } from "./replicate.ts";
+import { benchRecover, benchRemoteRestore } from "./rescue.ts";
 import { resticContender } from "./restic-contender.ts";
 import { scenarios, type Scenario } from "./scenarios.ts";
 import { benchSpread } from "./spread.ts";
@@ -23,6 +24,8 @@ const usage = `Usage: npm run bench -- [options]
   --scenario NAME   one of ${scenarios.map((scenario) => scenario.name).join(", ")},
                     or reconcile, which compares two sets of ids and nothing else,
                     or replicate, which moves 1.4 GB to another site, beside libp2p alone and Syncthing,
+                    or recover, which brings a lost site with 1.4 GB back from two others,
+                    or remote-restore, which restores its files at a site that keeps none of them,
                     or gc, which takes 30 % of a million primes while others are sent,
                     or spread, which times an entry of the ledger on its way to 49 other sites
                     (may be repeated; default: ${scenarios
@@ -40,6 +43,8 @@ interface BenchOptions {
   readonly comparesSets: boolean;
   readonly replicates: boolean;
   readonly spreads: boolean;
+  readonly recovers: boolean;
+  readonly restoresRemotely: boolean;
   readonly scenarios: readonly Scenario[];
   readonly runCount: number;
   readonly peers: readonly string[];
@@ -64,11 +69,13 @@ function parseOptions(words: readonly string[]): BenchOptions {
   });
   const comparesSets = values.scenario?.includes("reconcile") ?? false;
   const spreads = values.scenario?.includes("spread") ?? false;
+  const recovers = values.scenario?.includes("recover") ?? false;
+  const restoresRemotely = values.scenario?.includes("remote-restore") ?? false;
   const collects = values.scenario?.includes("gc") ?? false;
   const replicates = values.scenario?.includes("replicate") ?? false;
   const chosen =
     values.scenario?.flatMap((name) => {
-      if (["gc", "reconcile", "replicate", "spread"].includes(name)) return [];
+      if (["gc", "reconcile", "recover", "remote-restore", "replicate", "spread"].includes(name)) return [];
       const found = scenarios.find((scenario) => scenario.name === name);
       if (found === undefined) throw new UsageError(`there is no scenario ${name}`);
       return found;
@@ -85,6 +92,8 @@ function parseOptions(words: readonly string[]): BenchOptions {
       comparesSets,
       replicates,
       spreads,
+      recovers,
+      restoresRemotely,
       scenarios: chosen,
       runCount,
       peers,
@@ -102,6 +111,8 @@ async function bench(options: BenchOptions): Promise<number> {
   if (options.collects) await benchCollect(options);
   if (options.spreads) await benchSpread({ isSmall });
   if (options.replicates) await benchReplicate({ workFolder, isSmall, runCount });
+  if (options.recovers) await benchRecover(options);
+  if (options.restoresRemotely) await benchRemoteRestore(options);
   if (options.scenarios.length === 0) return 0;
   await mkdir(workFolder, { recursive: true });
   const contenders: Contender[] = [costorContender(), ...options.peers.map(() => resticContender())];

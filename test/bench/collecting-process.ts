@@ -19,6 +19,8 @@ const FILES_PER_DIRECTORY_COUNT = 500;
 const LIVE_RATIO = 0.7;
 /** Small: what is measured goes by their number. */
 const STORED_BYTES = 64;
+/** So small that what is dead fills whole ones, which then are emptied. */
+const SEGMENT_BYTES = 16 * 1024 * 1024;
 const SENDING_EVERY_MS = 20;
 /** How long waits are measured before the collection, for comparison: the machine may be busy with other work. */
 const BEFORE_MS = 10_000;
@@ -52,7 +54,8 @@ async function fill(site: RetainedSite, count: number): Promise<object> {
       const primes = Array.from({ length: FILES_PER_DIRECTORY_COUNT }, (_, at) => prime(from + at));
       const files = primes.map((one, at) => file(maker, `file ${at}`, one.id));
       const node = maker.node(files);
-      await send([...primes, ...maker.primes.splice(0)]);
+      // What the agent has sent already it does not send again.
+      await send([...(ratio === 1 ? primes : []), ...maker.primes.splice(0)]);
       directories.push(maker.directory(`directory ${from}`, node));
     }
     const root = maker.node(directories);
@@ -113,6 +116,6 @@ async function collect(site: RetainedSite): Promise<object> {
   return { totalMs: wallSeconds * 1000, cpuMs, before, ...waits, beforeBytes, peakBytes: peakBytes[0], ...last };
 }
 
-await using store = await StoreProxy.open({ directory });
+await using store = await StoreProxy.open({ directory, segmentBytes: SEGMENT_BYTES });
 const site = await RetainedSite.open({ store });
 console.log(JSON.stringify(step === "fill" ? await fill(site, Number(countText)) : await collect(site)));

@@ -186,3 +186,26 @@ export function corpusCounts(corpus: Corpus): { fileCount: number; directoryCoun
   }
   return { fileCount, directoryCount, contentBytes };
 }
+
+/** What a lost site is restored from: a file of 10 MB, large files and small ones; 1.4 GB in all. */
+export async function rescuedCorpus(workFolder: string, small: boolean): Promise<Corpus & { readonly file: string }> {
+  const [largeCount, smallCount] = small ? [4, 100] : [130, 10_000];
+  const folder = await buildOnce(join(workFolder, `rescued-${largeCount}-1`), async (unfinished) => {
+    await writeFile(join(unfinished, "ten.bin"), keyStream("ten", 1_000_000));
+    for (let part = 1; part < 10; part++)
+      await writeFile(join(unfinished, "ten.bin"), keyStream(`ten/${part}`, 1_000_000), { flag: "a" });
+    await mkdir(join(unfinished, "large"));
+    for (let index = 0; index < largeCount; index++) {
+      const blocks = Array.from({ length: 128 }, (_, block) => fileBlock(`rescued/${index}`, block));
+      await writeFile(join(unfinished, "large", `image-${index}.bin`), Buffer.concat(blocks));
+    }
+    const fraction = seededFractions("rescued");
+    for (let index = 0; index < smallCount; index++) {
+      const directory = join(unfinished, "small", `folder-${Math.floor(index / 50)}`);
+      if (index % 50 === 0) await mkdir(directory, { recursive: true });
+      const bytes = keyStream(`rescued/${index}`, 1_000 + Math.floor(fraction() * 60_000));
+      await writeFile(join(directory, `record-${index}.bin`), bytes);
+    }
+  });
+  return { name: "rescued", paths: [folder], file: join(folder, "ten.bin") };
+}

@@ -108,7 +108,7 @@ export function run(command: Command): Promise<Ending> {
 }
 
 /** User and system time of a process, its children that it waited for, and its living children. */
-function cpuSecondsOf(pid: number): number {
+export function cpuSecondsOf(pid: number): number {
   const fields = statusFields(pid);
   // Counted from field 3 of proc(5): utime, stime, cutime, cstime are fields 14 to 17.
   const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
@@ -122,7 +122,7 @@ function statusFields(pid: number): string[] {
 }
 
 /** The largest resident size since the last reset, of the server and its children together (an upper bound). */
-function peakBytesOf(pid: number): number {
+export function peakBytesOf(pid: number): number {
   const match = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"));
   const ownBytes = match === null ? 0 : Number(match[1]) * 1_024;
   return childrenOf(pid).reduce((sum, child) => sum + peakBytesOf(child), ownBytes);
