@@ -1,5 +1,6 @@
 /** `costor site drills …`: proofs that what is backed up can be restored, and not be deleted. */
 import { type Command, Option } from "commander";
+import type { CallArguments } from "#node/control/calls.ts";
 import type { DrillResult } from "#node/drills/drill-record.ts";
 import type { DrillProgress } from "#node/drills/restore-drill.ts";
 import { CostorError } from "#protocol/errors.ts";
@@ -7,6 +8,7 @@ import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { createProgress } from "#terminal/progress.ts";
 import { formatBytes, formatCount, formatCountOf, formatMinute } from "#terminal/quantities.ts";
 import { type DataOptions, onData } from "./data-command.ts";
+import { type KitOptions, addShareOption } from "./kit-input.ts";
 import { callOn } from "./site-access.ts";
 
 export function addDrillCommands(site: Command): void {
@@ -48,16 +50,18 @@ export function addDrillCommands(site: Command): void {
     .action(async ({ data, json, offsite, whole, across, tamper }: RunOptions) => {
       const kind = tamper ? "tamper" : across ? "across" : offsite ? "offsite" : "local";
       const drill = { kind, isWhole: whole === true } as const;
-      const result = await runDrill(data, json === true, drill);
-      if (json) printJson(result);
-      else printResult(result);
-      if (result.failedCount === 0) return;
-      if (tamper) throw new CostorError("drill-not-refused", "what is forbidden was not refused as it ought to be");
-      throw new CostorError(
-        "drill-differs",
-        `${formatCountOf(result.failedCount, "file")} could not be restored as it was`,
-      );
+      report(await drilled(data, json, "runDrill", drill), json);
     });
+  addKitDrill(drills);
+}
+
+function addKitDrill(drills: Command): void {
+  const command = onData(drills, "kit", "restore some files with the recovery kit, from the other sites' copies alone");
+  command.option("--kit <file>", "the kit's file, or - for standard input; without it the words are asked for");
+  addShareOption(command).action(async ({ data, json, ...options }: DataOptions & KitOptions) => {
+    const { readGrantOf } = await import("./given-grant.ts");
+    report(await drilled(data, json, "runKitDrill", await readGrantOf(data, options)), json);
+  });
 }
 
 interface RunOptions extends DataOptions {
@@ -73,6 +77,7 @@ const sourceTexts: Readonly<Record<DrillResult["kind"], string>> = {
   offsite: "other sites",
   across: "other sites, gathered by another",
   tamper: "-",
+  kit: "other sites, by the kit",
 };
 
 function whatText({ kind, isWhole }: DrillResult): string {
@@ -84,17 +89,31 @@ function whatText({ kind, isWhole }: DrillResult): string {
 export const drillTitle = (kind: DrillResult["kind"]): string =>
   kind === "tamper" ? "Tamper drill" : `Restore drill from ${sourceTexts[kind]}`;
 
-async function runDrill(
+async function drilled<Name extends "runDrill" | "runKitDrill">(
   data: string,
-  json: boolean,
-  drill: Pick<DrillResult, "kind" | "isWhole">,
+  json: true | undefined,
+  call: Name,
+  args: CallArguments<Name>,
 ): Promise<DrillResult> {
-  const title = drill.kind === "tamper" ? "Trying" : "Restoring";
-  await using progress = await createProgress({ title, json });
-  return callOn(data, "runDrill", drill, (state) => {
+  const title = "kind" in args && args.kind === "tamper" ? "Trying" : "Restoring";
+  await using progress = await createProgress({ title, json: json === true });
+  return callOn(data, call, args, (state) => {
     const { bytes, filesCount } = state as DrillProgress;
     progress.update({ doneBytes: bytes, doneFiles: filesCount });
   });
+}
+
+/** Throws when it has failed. */
+function report(result: DrillResult, json: true | undefined): void {
+  if (json) printJson(result);
+  else printResult(result);
+  if (result.failedCount === 0) return;
+  if (result.kind === "tamper")
+    throw new CostorError("drill-not-refused", "what is forbidden was not refused as it ought to be");
+  throw new CostorError(
+    "drill-differs",
+    `${formatCountOf(result.failedCount, "file")} could not be restored as it was`,
+  );
 }
 
 function printResult(result: DrillResult): void {

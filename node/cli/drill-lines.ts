@@ -17,7 +17,7 @@ export function drillLines(standings: readonly DrillStanding[]): string[] {
       return `ATTENTION: ${line}; the newest FAILED: something that is forbidden was not refused; costor site drills list --json`;
     if (failedCount > 0)
       return `ATTENTION: ${line}; the newest FAILED: ${formatCountOf(failedCount, "failure")}; costor site drills list`;
-    return passedMs !== undefined && !hasPassedLately ? `ATTENTION: ${line}; none in the last 60 days` : line;
+    return passedMs !== undefined && !hasPassedLately ? `ATTENTION: ${line}; none for too long since` : line;
   });
 }
 

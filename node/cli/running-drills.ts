@@ -37,6 +37,7 @@ export async function startDrills(
       ...{ site, clock, rng: systemRng, record },
       offsite: () => federation.offsite(),
       across: () => federation.across(),
+      openKit: () => federation.openKit(),
       door: openAgentDoor(site.identity, init.listening),
       holderTampering: () => federation.holderTampering(),
       onResult: (result) => {

@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { AcrossSites } from "#node/drills/across-sites.ts";
 import type { DrillRecord, DrillResult } from "#node/drills/drill-record.ts";
 import type { FetchPrime } from "#node/drills/drills.ts";
+import type { KitDrillComponents } from "#node/drills/kit-drill.ts";
 import type { HolderTampering } from "#node/drills/holder-tampering.ts";
 import { OffsitePrimes } from "#node/drills/offsite-primes.ts";
 import { deletionDoubt } from "#node/federation/deletion-doubt.ts";
@@ -37,6 +38,8 @@ export interface RunningFederation extends AsyncDisposable {
   offsite(): FetchPrime | undefined;
   /** Undefined while it is in no federation. */
   across(): AcrossSites | undefined;
+  /** As {@link openKitRestore}; undefined while it is in no federation. */
+  openKit(): KitDrillComponents["openKit"];
   /** Undefined while it is in no federation. */
   holderTampering(): HolderTampering | undefined;
   /** Tells the other sites, if there are any. */
@@ -128,6 +131,7 @@ export async function startFederation(
     service: new FederationService({ federation, clock, rng, status }, { siteName, peerSeed }),
     offsite: () => (membership.roster === undefined ? undefined : (id) => offsite.get(id)),
     across: () => (membership.roster === undefined ? undefined : federation.parts.acrossSites),
+    openKit: () => (membership.roster === undefined ? undefined : federation.parts.openKit),
     holderTampering: () => (membership.roster === undefined ? undefined : federation.parts.holderTampering),
     tellDrill: async ({ kind, gatherer, filesCount, bytes, failedCount, endedMs }) => {
       if (membership.roster === undefined) return;

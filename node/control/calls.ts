@@ -3,8 +3,9 @@
  * directory while it does not. Arguments are checked here, whichever way they came.
  */
 import * as v from "valibot";
-import { DrillRecord, type DrillResult, drillKinds } from "#node/drills/drill-record.ts";
+import { DrillRecord, type DrillResult } from "#node/drills/drill-record.ts";
 import { type DrillStanding, drillStandings } from "#node/drills/drill-standing.ts";
+import { siteDrillKinds } from "#node/drills/due-drill.ts";
 import type { Drills } from "#node/drills/drills.ts";
 import type { FederationControl } from "#node/federation/federation-control.ts";
 import type { BrakeAlarm } from "#node/site/brake-alarms.ts";
@@ -17,7 +18,7 @@ import { fingerprintOf } from "#protocol/keys.ts";
 import { type FederationResults, federationHandlers, federationSchemas } from "./federation-calls.ts";
 import { personalName } from "./personal-name.ts";
 import { type RetentionResults, retentionHandlers, retentionSchemas } from "./retention-calls.ts";
-import { type RestoreResults, restoreHandlers, restoreSchemas } from "./restore-calls.ts";
+import { type RestoreResults, grantSchema, readGrant, restoreHandlers, restoreSchemas } from "./restore-calls.ts";
 import { type ScrubResults, scrubHandlers, scrubSchemas } from "./scrub-calls.ts";
 import { runningPart } from "./running-part.ts";
 
@@ -54,9 +55,10 @@ const argumentSchemas = {
   }),
   drills: v.strictObject({}),
   runDrill: v.pipe(
-    v.strictObject({ kind: v.picklist(drillKinds), isWhole: v.boolean() }),
+    v.strictObject({ kind: v.picklist(siteDrillKinds), isWhole: v.boolean() }),
     v.check(({ kind, isWhole }) => kind !== "across" || !isWhole, "other sites gather no whole snapshot"),
   ),
+  runKitDrill: grantSchema,
   stats: v.strictObject({}),
   check: v.strictObject({ readData: v.boolean() }),
   rebuildIndex: v.strictObject({}),
@@ -90,6 +92,8 @@ export interface CallResults extends FederationResults, RestoreResults, Retentio
   drills: { drills: readonly DrillResult[] };
   /** Tells {@link DrillProgress}. */
   runDrill: DrillResult;
+  /** Tells {@link DrillProgress}. */
+  runKitDrill: DrillResult;
   stats: SiteStats;
   check: Awaited<ReturnType<Site["store"]["check"]>>;
   rebuildIndex: { rebuilt: true };
@@ -178,6 +182,8 @@ const handlers: Handlers = {
   settleAlarm: ({ snapshot, note }, { site }) => site.brakeAlarms.settle(snapshot, note),
   drills: async (_, { site, drills }) => ({ drills: await drillsOf(site, drills) }),
   runDrill: async (drill, { drills, signal, onProgress }) => runningPart(drills).run(drill, { signal, onProgress }),
+  runKitDrill: async (grant, { drills, signal, onProgress }) =>
+    runningPart(drills).runWithKit(readGrant(grant), { signal, onProgress }),
   stats: async (_, { site, drills }) => ({
     siteName: site.identity.siteName,
     siteId: site.identity.siteId,

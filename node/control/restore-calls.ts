@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import type { FederationControl } from "#node/federation/federation-control.ts";
 import type { RemoteRestores } from "#node/rescue/remote-restores.ts";
-import type { HolderFailure } from "#node/rescue/remote-restore.ts";
+import type { HolderFailure, RemoteRestoreInit } from "#node/rescue/remote-restore.ts";
 import type { RescuedAgent } from "#node/rescue/rescued-site.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { SnapshotResponse, SnapshotSummary } from "#protocol/http.ts";
@@ -14,12 +14,24 @@ const text = v.pipe(v.string(), v.maxLength(100));
 const base64 = v.pipe(v.string(), v.base64(), v.maxLength(4 * Math.ceil(limits.restoreTicketBytes / 3)));
 const restore = text;
 
+/** As `RestoreGrant`, in base64. */
+export const grantSchema = v.strictObject({
+  ticket: base64,
+  readKeys: v.pipe(v.array(base64), v.minLength(1), v.maxLength(limits.readGenerationsCount)),
+});
+export const readGrant = ({ ticket, readKeys }: v.InferOutput<typeof grantSchema>): RemoteRestoreInit => ({
+  ticket: Buffer.from(ticket, "base64"),
+  readKeys: readKeys.map((key) => Buffer.from(key, "base64")),
+});
+
+export const grantToWire = ({ ticket, readKeys }: RemoteRestoreInit): v.InferInput<typeof grantSchema> => ({
+  ticket: Buffer.from(ticket).toString("base64"),
+  readKeys: readKeys.map((key) => Buffer.from(key).toString("base64")),
+});
+
 export const restoreSchemas = {
   restoreFind: v.strictObject({ owner: text }),
-  restoreOpen: v.strictObject({
-    ticket: base64,
-    readKeys: v.pipe(v.array(base64), v.minLength(1), v.maxLength(limits.readGenerationsCount)),
-  }),
+  restoreOpen: grantSchema,
   restoreAgents: v.strictObject({ restore }),
   restoreSnapshots: v.strictObject({ restore, agent: text }),
   restoreSnapshot: v.strictObject({ restore, agent: text, snapshot: text }),
@@ -60,12 +72,9 @@ export const restoreHandlers: Handlers = {
     if (readKey === undefined) return found;
     return { ...found, readKey: { ...readKey, publicKey: readKey.publicKey.toString("hex") } };
   },
-  restoreOpen: async ({ ticket, readKeys }, context) => {
+  restoreOpen: async (grant, context) => {
     const restores = restoresOf(context);
-    const opened = await restores.open({
-      ticket: Buffer.from(ticket, "base64"),
-      readKeys: readKeys.map((key) => Buffer.from(key, "base64")),
-    });
+    const opened = await restores.open(readGrant(grant));
     context.onProgress({ restore: opened.name });
     await restores.untilEnd(opened.restore, context.signal);
     return { ended: true };

@@ -6,9 +6,9 @@ import { type CborMap, encodeCbor } from "#protocol/cbor.ts";
 
 /**
  * `local`: from this site's own store. `offsite`: from the holders' copies alone. `across`: from those, gathered by another site. `tamper`:
- * what is forbidden is tried.
+ * what is forbidden is tried. `kit`: from the holders' copies, by a recovery kit that a person has offered.
  */
-export const drillKinds = ["local", "offsite", "across", "tamper"] as const;
+export const drillKinds = ["local", "offsite", "across", "tamper", "kit"] as const;
 export type DrillKind = (typeof drillKinds)[number];
 
 const KIND = "drill";

@@ -8,11 +8,13 @@ export interface DrillStanding {
   readonly ageMs?: number;
   /** Of the newest of all: what could not be restored as it was; 0 when it passed, or none was done. */
   readonly failedCount: number;
-  /** Whether one has passed in the last sixty days. */
+  /** Whether one has passed in the last sixty days; of those with the kit, in the last 400. */
   readonly hasPassedLately: boolean;
 }
 
-const LATELY_MS = 60 * 24 * 3_600_000;
+const DAY_MS = 24 * 3_600_000;
+/** The kit is in a safe, and is looked at once a year. */
+const latelyMs = (kind: DrillKind): number => (kind === "kit" ? 400 : 60) * DAY_MS;
 
 /** Of the `expected` kinds, and of those that were ever done. `results`: the newest first. */
 export function drillStandings(
@@ -30,7 +32,7 @@ export function drillStandings(
       {
         ...{ kind, failedCount: done[0]?.failedCount ?? 0 },
         ...(passedMs === undefined || ageMs === undefined ? {} : { passedMs, ageMs }),
-        hasPassedLately: ageMs !== undefined && ageMs <= LATELY_MS,
+        hasPassedLately: ageMs !== undefined && ageMs <= latelyMs(kind),
       },
     ];
   });

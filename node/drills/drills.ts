@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Clock } from "#ledger/clock.ts";
 import type { Rng } from "#ledger/rng.ts";
 import { openPrimeSource } from "#node/export/prime-source.ts";
+import type { RemoteRestoreInit } from "#node/rescue/remote-restore.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
 import type { Site } from "#node/site/site.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
@@ -16,9 +17,10 @@ import type { AcrossSites } from "./across-sites.ts";
 import type { AgentDoor } from "./agent-door.ts";
 import { chooseFiles } from "./chosen-files.ts";
 import { examinePrime, sampleContent } from "./content-sample.ts";
-import type { DrillKind, DrillRecord, DrillResult } from "./drill-record.ts";
-import { type Drill, dueDrill } from "./due-drill.ts";
+import type { DrillRecord, DrillResult } from "./drill-record.ts";
+import { type Drill, type SiteDrillKind, dueDrill } from "./due-drill.ts";
 import type { HolderTampering } from "./holder-tampering.ts";
+import { type KitDrillComponents, kitDrill } from "./kit-drill.ts";
 import { type DrillCounts, type DrillProgress, SAMPLE_COUNT, TOLD_COUNT, restoreDrill } from "./restore-drill.ts";
 import type { TamperedSnapshot } from "./agent-tampering.ts";
 import { tamperDrill } from "./tamper-drill.ts";
@@ -27,7 +29,7 @@ import { tamperDrill } from "./tamper-drill.ts";
 export type FetchPrime = (id: PrimeId) => Promise<Uint8Array>;
 
 export interface DrillComponents {
-  readonly site: Pick<Site, "agents" | "sessions" | "snapshots" | "store" | "regainedSnapshots" | "now">;
+  readonly site: Pick<Site, "identity" | "agents" | "sessions" | "snapshots" | "store" | "regainedSnapshots" | "now">;
   readonly record: DrillRecord;
   readonly clock: Pick<Clock, "now">;
   readonly rng: Pick<Rng, "fraction">;
@@ -35,6 +37,8 @@ export interface DrillComponents {
   readonly offsite: () => FetchPrime | undefined;
   /** Undefined while there are no other sites. */
   readonly across: () => Pick<AcrossSites, "isPossible" | "gather"> | undefined;
+  /** Undefined while there are no other sites. */
+  readonly openKit: () => KitDrillComponents["openKit"];
   readonly door: AgentDoor;
   /** Undefined while there are no other sites. */
   readonly holderTampering: () => Pick<HolderTampering, "tamper"> | undefined;
@@ -64,7 +68,7 @@ export class Drills {
   /** Does what is due, if anything is and there is a snapshot. Throws like {@link run}. */
   async runDue(init: DrillInit): Promise<void> {
     const { offsite, across, clock } = this.#components;
-    let kinds: DrillKind[] = ["local", "tamper"];
+    let kinds: SiteDrillKind[] = ["local", "tamper"];
     if (offsite() !== undefined) kinds.push("offsite");
     if (across()?.isPossible) kinds.push("across");
     for (;;) {
@@ -86,10 +90,25 @@ export class Drills {
    * drill that needs one, and the signal's reason.
    */
   run(drill: Drill, init: DrillInit): Promise<DrillResult> {
+    return this.#inTurn(drill, () => this.#try(drill, init));
+  }
+
+  /** Overwrites the read keys. Throws as {@link kitDrill}. */
+  runWithKit(grant: RemoteRestoreInit, { signal, onProgress = () => {} }: DrillInit): Promise<DrillResult> {
+    const { site, rng, openKit } = this.#components;
+    const { scratchFile } = this;
+    return this.#inTurn({ kind: "kit", isWhole: false }, () =>
+      kitDrill({ site, rng, openKit: openKit() }, grant, { scratchFile, signal, onProgress }),
+    ).finally(() => {
+      for (const key of grant.readKeys) key.fill(0);
+    });
+  }
+
+  #inTurn(drill: Pick<DrillResult, "kind" | "isWhole">, work: () => Promise<DrillCounts>): Promise<DrillResult> {
     return this.#queue.run(async () => {
       const { record, clock, onResult } = this.#components;
       const startedMs = clock.now();
-      const counts = await this.#try(drill, init);
+      const counts = await work();
       const result: DrillResult = { ...drill, startedMs, endedMs: clock.now(), ...counts };
       await record.add(result);
       onResult(result);

@@ -5,8 +5,12 @@ const DAY_MS = 24 * 3_600_000;
 /** Some files each week, a whole snapshot each month, by turns from here, from elsewhere, and across sites; what is forbidden each month. */
 const everyMs = { some: 7 * DAY_MS, whole: 30 * DAY_MS, tamper: 30 * DAY_MS } as const;
 
+/** Those that a site does by itself. */
+export const siteDrillKinds = ["local", "offsite", "across", "tamper"] as const satisfies DrillKind[];
+export type SiteDrillKind = (typeof siteDrillKinds)[number];
+
 export interface Drill {
-  readonly kind: DrillKind;
+  readonly kind: SiteDrillKind;
   readonly isWhole: boolean;
 }
 
@@ -15,9 +19,9 @@ export function dueDrill(
   results: readonly Pick<DrillResult, "kind" | "isWhole" | "startedMs">[],
   nowMs: number,
   /** Those that can be done. */
-  possible: readonly DrillKind[],
+  possible: readonly SiteDrillKind[],
 ): Drill | undefined {
-  const sinceMs = (kind: DrillKind, isWhole: boolean): number => {
+  const sinceMs = (kind: SiteDrillKind, isWhole: boolean): number => {
     const times = results.flatMap((result) =>
       result.kind === kind && result.isWhole === isWhole && result.startedMs <= nowMs ? [result.startedMs] : [],
     );

@@ -10,12 +10,15 @@ import { recoverProtocol } from "#ledger/recover.ts";
 import type { Rng } from "#ledger/rng.ts";
 import { AcrossSites } from "#node/drills/across-sites.ts";
 import { serveGathering } from "#node/drills/gathering-service.ts";
+import { openKitRestore } from "#node/drills/kit-restore.ts";
 import { HolderTampering } from "#node/drills/holder-tampering.ts";
 import { Auditor } from "#node/replication/auditor.ts";
 import type { Replication } from "#node/replication/replication.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
 import type { WayBack } from "#node/site/way-back.ts";
+import type { RemoteRestoreEvent, RemoteRestoreInit } from "#node/rescue/remote-restore.ts";
+import type { RescuedSite } from "#node/rescue/rescued-site.ts";
 import { RemoteRestores } from "#node/rescue/remote-restores.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CostorError } from "#protocol/errors.ts";
@@ -93,6 +96,8 @@ export interface FederationParts {
   readonly remoteRestores: RemoteRestores;
   readonly acrossSites: AcrossSites;
   readonly holderTampering: HolderTampering;
+  /** For a drill with the recovery kit. */
+  readonly openKit: (init: RemoteRestoreInit) => Promise<RescuedSite>;
 }
 
 export async function openParts(components: FederationComponents, init: FederationInit): Promise<FederationParts> {
@@ -176,6 +181,10 @@ export async function openParts(components: FederationComponents, init: Federati
     onFailure: (holder, error) => onEvent({ event: "holder-failed", holder, error }),
     onRefused: (peer, { name: protocol }, error) => onEvent({ event: "refused", peer, protocol, error }),
   });
+  // Nobody is helped by a drill.
+  const tellKitEvent = (event: RemoteRestoreEvent): void => {
+    if (event.event !== "helping" && event.event !== "helped") onEvent(event);
+  };
   return {
     ...{ ledger, ledgerStore, membership, ownLog, transport, profiles, sync, greeting },
     ...{ entries, invitations, inviterAddress, settings },
@@ -184,6 +193,7 @@ export async function openParts(components: FederationComponents, init: Federati
     checkpoints: await Checkpoints.open({ store, clock, ...keeping, receivedMs: () => keeping.own.snapshotsCount() }),
     remoteRestores: new RemoteRestores({ ...together, onEvent }),
     acrossSites: new AcrossSites(together, init),
+    openKit: (grant) => openKitRestore({ ...together, onEvent: tellKitEvent }, grant),
     holderTampering: new HolderTampering({ ...together, own: keeping.own, auditor: new Auditor(together) }),
     ...{ siteStatements, regainFacts: regainNow },
   };

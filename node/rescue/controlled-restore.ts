@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import { callControl, connectControl, readRestoredPrimes } from "#node/control/client.ts";
 import type { CallArguments, CallName, CallResults } from "#node/control/calls.ts";
-import { restorePrimesCount } from "#node/control/restore-calls.ts";
+import { grantToWire, restorePrimesCount } from "#node/control/restore-calls.ts";
 import type { StoredPrime } from "#protocol/batch.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { AgentId, PrimeId, SnapshotId } from "#protocol/ids.ts";
@@ -41,10 +41,7 @@ export class ControlledRestore implements RescuedSite {
     const end = new AbortController();
     const opened = Promise.withResolvers<string>();
     const socket = await connect(init.dataDirectory);
-    const args = {
-      ticket: Buffer.from(init.ticket).toString("base64"),
-      readKeys: init.readKeys.map((key) => Buffer.from(key).toString("base64")),
-    };
+    const args = grantToWire(init);
     const signal = AbortSignal.any([end.signal, init.signal]);
     const onProgress = (progress: unknown): void => opened.resolve((progress as { restore: string }).restore);
     const ended = callControl(socket, "restoreOpen", args, { signal, onProgress }).then(

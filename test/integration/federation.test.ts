@@ -4,7 +4,7 @@
  * At the full level also `npm run demo`, and the loss of any two of five sites.
  */
 import assert from "node:assert/strict";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Checkpoint } from "#node/federation/checkpoints.ts";
@@ -12,6 +12,8 @@ import type { NamedWhatIf } from "#node/federation/federation-control.ts";
 import { type DrillResult, drillKinds } from "#node/drills/drill-record.ts";
 import type { FederationStatus } from "#node/federation/federation-status.ts";
 import { type ErrorCode, isCostorError } from "#protocol/errors.ts";
+import { deriveRecoveryKey } from "#protocol/keys.ts";
+import { parseKit } from "#protocol/kit.ts";
 import { keyStream } from "#test/bench/generated-content.ts";
 import { DemoSite, freePort } from "#test/demo/demo-site.ts";
 import { bringIn, invite, startJoining, vote } from "#test/demo/joining.ts";
@@ -22,12 +24,14 @@ const test = suite("federation of processes", { timeoutMs: 180_000 });
 const end = new AbortController();
 let sites: [DemoSite, DemoSite, DemoSite];
 let scratch = "";
+const log: string[] = [];
 let backupsCount = 0;
 
 test.before(async () => {
   scratch = await scratchDirectory("federation");
   sites = ["Aldein", "Brixen", "Corvara"].map(
-    (name) => new DemoSite({ name, directory: join(scratch, name), signal: end.signal }),
+    (name) =>
+      new DemoSite({ name, directory: join(scratch, name), signal: end.signal, onLog: (line) => void log.push(line) }),
   ) as typeof sites;
   await Promise.all(sites.map((site) => site.start()));
   await Promise.all(sites.map((site) => site.enrolAgent()));
@@ -177,8 +181,34 @@ test("files and whole snapshots are restored from here and from the other sites 
   const status = await statusOf(sites[0]);
   assert.deepEqual(
     status.drills.map(({ kind, hasPassedLately, failedCount }) => [kind, hasPassedLately, failedCount]),
+    drillKinds.map((kind) => [kind, kind !== "kit", 0]),
+  );
+});
+
+test("files come back by the kit from the other sites alone, another site's kit is refused, and nothing of the kit stays", async () => {
+  const [site, other] = sites;
+  const drill = await site.command<DrillResult>(["site", "drills", "kit", "--kit", site.kit]);
+  assert.deepEqual([drill.kind, drill.failedCount, drill.failures], ["kit", 0, []]);
+  assert.ok(drill.filesCount >= 10 && drill.bytes >= 10 * 60_000, `${drill.filesCount} files, ${drill.bytes} bytes`);
+  await assert.rejects(site.command(["site", "drills", "kit", "--kit", other.kit]), refusedWith("kit-of-another-site"));
+  const { drills } = await statusOf(site);
+  assert.deepEqual(
+    drills.map(({ kind, hasPassedLately, failedCount }) => [kind, hasPassedLately, failedCount]),
     drillKinds.map((kind) => [kind, true, 0]),
   );
+  const { kitRoot } = parseKit(await readFile(site.kit, "utf8"));
+  const found: string[] = [];
+  const look = (name: string, bytes: Buffer): void => {
+    for (const secret of [Buffer.from(kitRoot), Buffer.from(deriveRecoveryKey(kitRoot).seed)])
+      for (const form of [secret, secret.toString("hex"), secret.toString("base64").replace(/=+$/, "")])
+        if (bytes.includes(form)) found.push(name);
+  };
+  for (const entry of await readdir(site.data, { recursive: true, withFileTypes: true }))
+    if (entry.isFile()) look(entry.name, await readFile(join(entry.parentPath, entry.name)));
+  look("the log", Buffer.from(log.join("\n")));
+  assert.deepEqual(found, []);
+  // Its own people know: nobody else has read anything.
+  assert.deepEqual((await statusOf(site)).alarms, []);
 });
 
 test("each may be killed and comes back as it was, and what is new then is safe too", async () => {

@@ -76,6 +76,7 @@ class DrilledSite {
           },
         },
         holderTampering: () => undefined,
+        openKit: () => undefined,
       },
       { dataDirectory: this.directory },
     );
