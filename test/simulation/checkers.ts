@@ -93,15 +93,20 @@ export class Checkers {
     return undefined;
   }
 
-  /** What a site says to be safe is at two others, whatever they have said. */
+  /**
+   * What a site says to be safe is at two others, whatever they have said. Of a hostile one only the bytes count, for whomever it
+   * has them: by them it answers every audit.
+   */
   #whyNotTwice(owner: SimSite): string | undefined {
-    const { sites, witness } = this.#world;
+    const { honest, sites, witness } = this.#world;
     const { siteId } = owner.identity;
     if (!owner.program?.signs) return undefined;
     const others = sites.filter((site) => site !== owner && !site.isLeaving);
     for (const { disk, snapshot } of witness.safe.values())
       for (const { id } of disk === owner.disk ? snapshot.primes : []) {
-        const copies = others.filter((site) => site.disk.primes.has(id) && site.disk.hasKept(siteId, id));
+        const copies = others.filter(
+          (site) => site.disk.primes.has(id) && (!honest.includes(site) || site.disk.hasKept(siteId, id)),
+        );
         if (copies.length < COPIES_COUNT) return `has only ${copies.length} copies of prime ${id} elsewhere`;
       }
     return undefined;
