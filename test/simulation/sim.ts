@@ -12,6 +12,7 @@ import {
   type ProgramName,
   type RunInit,
   describeFault,
+  makeHealingPlan,
   makePlan,
   mixedInit,
   programs,
@@ -58,6 +59,7 @@ const options = new Command("sim")
     "--idle",
     "neither backups after the first nor faults, and what the last day costs; 96 hours when they are left out",
   )
+  .option("--heal", "a federation in two halves for hours, and how soon all ledgers are equal once it is whole again")
   .option("--no-lasting", "without what a federation has to live with: copies of machines, sites that join and leave")
   .addOption(new Option("--program <name>", "what the sites run").choices(Object.keys(programs)).default("federation"))
   .option("--only <numbers>", "faults of the plan that strike, by their numbers, or none", parseNumbers)
@@ -76,6 +78,7 @@ const options = new Command("sim")
     lasting: boolean;
     backupEvery: number;
     idle?: boolean;
+    heal?: boolean;
     intensity: number;
     quietDays: number;
     program: ProgramName;
@@ -103,14 +106,7 @@ for (let seed = options.seed; seed < options.seed + options.seeds; seed++) {
     hostileCount: options.hostile,
     backupEveryHours: options.idle ? 0 : options.backupEvery,
   };
-  const plan = makePlan({
-    ...(options.mixed ? mixedInit(seed) : given),
-    hasLasting: options.lasting,
-    quietDaysCount: options.quietDays,
-    ...(options.vice && { vice: options.vice }),
-    ...(options.only && { onlyFaults: options.only }),
-    ...(options.idle && { onlyFaults: [] }),
-  });
+  const plan = options.heal ? makeHealingPlan(seed, options.sites) : planOf(seed, given);
   const startMs = processorMs();
   const outcome = await run(plan);
   const usedMs = processorMs() - startMs;
@@ -120,6 +116,8 @@ for (let seed = options.seed; seed < options.seed + options.seeds; seed++) {
   }
   note(seed, outcome, usedMs);
   if (options.idle) say(`  the last day, a site: ${costText(outcome.lastDay, plan.sitesCount)}`);
+  if (options.heal)
+    say(`  all ledgers were equal ${outcome.equalAfterMs / 1000} s after the federation was whole again`);
   if (!outcome.failure) continue;
   total.failedCount++;
   say(`  ${outcome.failure.message}\n  again: ${replayCommand(plan, program)}`);
@@ -128,6 +126,17 @@ for (let seed = options.seed; seed < options.seed + options.seeds; seed++) {
   say(`  smaller: ${replayCommand(smallest, program)}`);
   for (const fault of smallest.faults) say(`    ${describeFault(fault)}`);
   say(`  ends with ${(await run(smallest)).failure?.message}`);
+}
+
+function planOf(seed: number, given: RunInit): SimPlan {
+  return makePlan({
+    ...(options.mixed ? mixedInit(seed) : given),
+    hasLasting: options.lasting,
+    quietDaysCount: options.quietDays,
+    ...(options.vice && { vice: options.vice }),
+    ...(options.only && { onlyFaults: options.only }),
+    ...(options.idle && { onlyFaults: [] }),
+  });
 }
 
 /** What the soak reads. */
