@@ -71,13 +71,20 @@ export interface PlacementPlan {
 const DAY_MS = 24 * 3_600_000;
 /** A holder that is silent for so long, and up to a day more, is replaced. */
 const REPLACED_SILENT_MS = 3 * DAY_MS;
+/**
+ * Once so many hold for an owner, further slices are drawn among them while they can take them: what runs, audits and receipts cost
+ * does not grow with the federation, and fewer pairs of sites are the only ones that have a slice.
+ */
+export const HOLDERS_COUNT = 8;
 /** Nobody is drawn that was not heard of for so long. */
 const DRAWN_SILENT_MS = DAY_MS;
 
 export function planPlacement(input: PlacementInput, rng: Rng): PlacementPlan {
   const bySite = new Map(input.candidates.map((candidate) => [candidate.siteId, candidate]));
   const freeBytes = new Map(input.candidates.map((candidate) => [candidate.siteId, candidate.freeBytes]));
-  const plans = input.slices.map((toPlace, slice) => new SlicePlan({ input, slice, toPlace, bySite, freeBytes, rng }));
+  const holding = new Set(input.slices.flatMap(({ holders }) => holders).filter((site) => bySite.has(site)));
+  const shared = { input, bySite, freeBytes, holding, rng };
+  const plans = input.slices.map((toPlace, slice) => new SlicePlan({ ...shared, slice, toPlace }));
   for (const plan of plans) plan.make();
   return {
     table: plans.map(({ holders }) => [...holders].sort()),
@@ -93,6 +100,8 @@ interface SlicePlanInit {
   readonly bySite: ReadonlyMap<SiteId, Candidate>;
   /** Shared by all slices: what is drawn for one is not free for the next. */
   readonly freeBytes: Map<SiteId, number>;
+  /** Of any slice. Shared too. */
+  readonly holding: Set<SiteId>;
   readonly rng: Rng;
 }
 
@@ -164,7 +173,7 @@ class SlicePlan {
   }
 
   #draw(): void {
-    const { input, toPlace, freeBytes } = this.#init;
+    const { input, toPlace, freeBytes, holding } = this.#init;
     const lacking = input.copiesCount - this.#staying().length;
     for (let drawn = 0; drawn < lacking; drawn++) {
       const eligible = this.#eligible();
@@ -177,6 +186,7 @@ class SlicePlan {
         return;
       }
       this.holders.push(site);
+      holding.add(site);
       freeBytes.set(site, freeBytes.get(site)! - toPlace.bytes);
       this.changes.push({ slice: this.#init.slice, holder: site, what: "added", why });
     }
@@ -242,8 +252,10 @@ class SlicePlan {
     return this.#init.bySite.get(holder)!.domain;
   }
 
-  #drawOne(sites: readonly Candidate[]): SiteId | undefined {
-    const { freeBytes, rng } = this.#init;
+  #drawOne(all: readonly Candidate[]): SiteId | undefined {
+    const { freeBytes, holding, rng } = this.#init;
+    const known = holding.size < HOLDERS_COUNT ? [] : all.filter(({ siteId }) => holding.has(siteId));
+    const sites = known.length > 0 ? known : all;
     const weights = sites.map(({ siteId }) => freeBytes.get(siteId)!);
     let at = rng.fraction() * weights.reduce((sum, weight) => sum + weight, 0);
     for (const [index, weight] of weights.entries()) if ((at -= weight) < 0) return sites[index]!.siteId;

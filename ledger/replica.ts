@@ -21,7 +21,7 @@ export class Replica {
   readonly #pending = new Map<LogId, Withdrawal[]>();
   readonly #guestLogs = new WeakMap<object, Log>();
   /** Who has given receipts, by their subject. */
-  readonly #receivers = new Map<string, Set<SiteId>>();
+  readonly #receivers = new Map<string, SiteId[]>();
   #speakersState: object = {};
   #guestsState: object = {};
   /** By ascending LogId; undefined after another one has come. */
@@ -53,7 +53,7 @@ export class Replica {
 
   /** Sites with a receipt in force of which this is the subject. */
   receivers(subject: string): SiteId[] {
-    return [...(this.#receivers.get(subject) ?? [])];
+    return this.#receivers.get(subject)?.slice() ?? [];
   }
 
   /** Of the guests that are let in. Certificates are opened once: this is asked for with each change. */
@@ -91,9 +91,10 @@ export class Replica {
   }
 
   #noteReceiver(siteId: SiteId, subject: string, isThere: boolean): void {
-    const receivers = this.#receivers.get(subject) ?? new Set();
-    if (isThere) this.#receivers.set(subject, receivers.add(siteId));
-    else if (receivers.delete(siteId) && receivers.size === 0) this.#receivers.delete(subject);
+    const others = this.#receivers.get(subject)?.filter((receiver) => receiver !== siteId) ?? [];
+    if (isThere) others.push(siteId);
+    if (others.length > 0) this.#receivers.set(subject, others);
+    else this.#receivers.delete(subject);
   }
 
   /** Enters an entry that was found good, of a log that is here, and what it withdraws. */

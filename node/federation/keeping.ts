@@ -4,6 +4,7 @@ import type { Ledger } from "#ledger/ledger.ts";
 import type { Membership } from "#ledger/membership.ts";
 import type { OwnLog } from "#ledger/own-log.ts";
 import type { Peers } from "#ledger/peers.ts";
+import { HOLDERS_COUNT } from "#ledger/plan-placement.ts";
 import type { Rng } from "#ledger/rng.ts";
 import type { HoldingLimits } from "#node/replication/holder-quota.ts";
 import { KeptSets } from "#node/replication/kept-sets.ts";
@@ -126,8 +127,8 @@ function minutesOf(time: string): number {
 
 async function holdingLimits({ membership, room, settings }: KeepingComponents): Promise<HoldingLimits> {
   const { offeredBytes } = await room();
-  // Twice the share of all others: owners differ, and each places its copies among several.
-  const ownersCount = Math.max(COPIES_COUNT, membership.sites().length - 1);
+  // Twice its share: owners differ, and each places its copies among several, of many others among some.
+  const ownersCount = Math.min(Math.max(COPIES_COUNT, membership.sites().length - 1), HOLDERS_COUNT);
   return {
     offeredBytes,
     ownerBytes: settings.current.quotaBytes ?? Math.floor((COPIES_COUNT * offeredBytes) / ownersCount),

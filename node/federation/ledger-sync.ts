@@ -97,6 +97,7 @@ export class LedgerSync {
     try {
       const channel = await peers.open(peer, ledgerProtocol, round.signal);
       await pullFrom(channel, { ledger, membership }, round.signal);
+      this.#isAnswered = true;
       this.#hasAsked(peer, signal);
       return true;
     } catch (error) {

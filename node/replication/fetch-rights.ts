@@ -11,9 +11,11 @@ export interface RightsComponents {
 export function isHolder({ ledger, sites }: RightsComponents, site: SiteId, owner: SiteId, slice: number): boolean {
   const holders = ledger.statement(owner, "placement", `${slice}`)?.statement.holders ?? [];
   if (holders.includes(site)) return true;
-  const stewards = sites.sites().filter((steward) => holders.includes(steward));
-  return stewards.some((steward) =>
-    ledger.statement(steward, "steward", `${owner}/${slice}`)?.statement.holders.includes(site),
+  const here = sites.sites();
+  return holders.some(
+    (steward) =>
+      here.includes(steward) &&
+      ledger.statement(steward, "steward", `${owner}/${slice}`)?.statement.holders.includes(site),
   );
 }
 

@@ -11,6 +11,7 @@ import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { CostorError } from "#protocol/errors.ts";
 import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import type { RestoreTicket } from "#protocol/restore-ticket.ts";
+import { allSlices } from "./all-slices.ts";
 import { serveAudits } from "./audit-service.ts";
 import { Auditor } from "./auditor.ts";
 import { Departures } from "./departures.ts";
@@ -209,9 +210,10 @@ export class Replication implements AsyncDisposable {
 
   /** Before the peers are started: it serves protocols. */
   static async open(components: ReplicationComponents): Promise<Replication> {
+    const partners = (): Promise<ReadonlySet<SiteId>> => partnersOf(components);
     return new Replication(components, {
       heldClock: await HeldClock.open(components),
-      silence: await Silence.open(components),
+      silence: await Silence.open({ ...components, partners }),
     });
   }
 
@@ -287,4 +289,13 @@ export class Replication implements AsyncDisposable {
     const onFailure = (error: unknown): void => this.#components.onEvent({ event: "put-off", what, error });
     return new RegularWork(this.#components, { everyMs, work, onFailure });
   }
+}
+
+/** Who is to keep something of this site's, and whose is kept here. */
+async function partnersOf({ self, ledger, store }: ReplicationComponents): Promise<ReadonlySet<SiteId>> {
+  const owners = (await store.keptTotals()).map(({ site }) => site);
+  return new Set([
+    ...owners,
+    ...allSlices.flatMap((slice) => ledger.statement(self, "placement", `${slice}`)?.statement.holders ?? []),
+  ]);
 }

@@ -24,17 +24,23 @@ export interface SilenceComponents {
   readonly peers: Pick<Peers, "connected" | "open">;
   readonly sites: Pick<Sites, "sites" | "siteOfPeer" | "peerOf">;
   readonly store: Pick<PrimeStore, "fact" | "appendFacts">;
+  /** Who keeps something for this site, or has something kept here. */
+  readonly partners: () => Promise<ReadonlySet<SiteId>>;
 }
 
-/** In one turn: with turns every few minutes each of hundreds of sites is looked for several times a day. */
+/** In one turn, of which there is one every few minutes: each of hundreds of sites is looked for within hours of the start. */
 const LOOKED_FOR_COUNT = 8;
+const HOUR_MS = 3_600_000;
+/** Between two looks for a partner, or for one that was not there. */
+const PARTNER_MS = HOUR_MS;
+/** For all others, who are only not to be drawn when they are away: looking for each costs a connection. */
+const OTHER_MS = 24 * HOUR_MS;
 
 export class Silence {
   readonly #components: SilenceComponents;
-  /** When each site was looked for last, by the order of turns; and those that were not there. */
+  /** When each site was looked for last, on the clock that never jumps; and those that were not there. */
   readonly #lookedFor = new Map<SiteId, number>();
   readonly #missed = new Set<SiteId>();
-  #turn = 0;
   readonly #silentMs: Map<SiteId, number>;
   #countedMs: number;
 
@@ -76,15 +82,22 @@ export class Silence {
     const { peers, sites } = this.#components;
     const known = sites.sites();
     if (known.length <= limits.peerKeptCount) return;
-    this.#turn++;
+    const nowMs = this.#components.clock.elapsedMs();
+    const partners = await this.#components.partners();
     const heard = new Set(peers.connected().map((peer) => sites.siteOfPeer(peer)));
     for (const site of [...this.#missed]) if (heard.has(site)) this.#missed.delete(site);
-    const away = known.filter((site) => !heard.has(site));
-    away.sort(
-      (one, other) => (this.#lookedFor.get(one) ?? 0) - (this.#lookedFor.get(other) ?? 0) || (one < other ? -1 : 1),
+    const lookedMs = (site: SiteId): number => this.#lookedFor.get(site) ?? Number.NEGATIVE_INFINITY;
+    const everyMs = (site: SiteId): number => (partners.has(site) || this.#missed.has(site) ? PARTNER_MS : OTHER_MS);
+    const due = known
+      .filter((site) => !heard.has(site))
+      .map((site) => ({ site, everyMs: everyMs(site), dueMs: lookedMs(site) + everyMs(site) }))
+      .filter(({ dueMs }) => dueMs <= nowMs);
+    // Minus infinity from itself is no number: those that nobody looked for come by what they are.
+    due.sort(
+      (one, other) => one.dueMs - other.dueMs || one.everyMs - other.everyMs || (one.site < other.site ? -1 : 1),
     );
-    for (const site of away.slice(0, LOOKED_FOR_COUNT)) {
-      this.#lookedFor.set(site, this.#turn);
+    for (const { site } of due.slice(0, LOOKED_FOR_COUNT)) {
+      this.#lookedFor.set(site, nowMs);
       if (await this.#answers(site, signal)) this.#missed.delete(site);
       else this.#missed.add(site);
     }

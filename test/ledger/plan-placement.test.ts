@@ -4,7 +4,13 @@
  */
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import { type Candidate, type PlacementInput, type SliceToPlace, planPlacement } from "#ledger/plan-placement.ts";
+import {
+  HOLDERS_COUNT,
+  type Candidate,
+  type PlacementInput,
+  type SliceToPlace,
+  planPlacement,
+} from "#ledger/plan-placement.ts";
 import { SLICES_COUNT } from "#ledger/slice.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { sampleSiteId } from "#test/support/sample-sites.ts";
@@ -192,6 +198,34 @@ test("draws follow free space", () => {
     const deviation = Math.sqrt(expected * (1 - weights[index]! / 10));
     assert.ok(Math.abs(count - expected) < 4 * deviation, `${count} draws of ${fourSites[index]!.siteId}`);
   }
+});
+
+test("of hundreds of sites eight hold for an owner, others only where these have no room or share a place", () => {
+  const candidates = Array.from({ length: 500 }, (_, at) => site(`${at}`));
+  const { table } = plan(candidates);
+  const holding = new Set(table.flat());
+  assert.equal(holding.size, HOLDERS_COUNT);
+  const withRoom = plan(candidates.map((each) => ({ ...each, freeBytes: 2500 })));
+  assert.deepEqual(
+    withRoom.lackingCounts.filter((count) => count > 0),
+    [],
+  );
+  assert.ok(new Set(withRoom.table.flat()).size > HOLDERS_COUNT, "of 32 copies each has room for two");
+  const shared = candidates.map((each) => (holding.has(each.siteId) ? { ...each, domain: "Kiel" } : each));
+  const slices = confirmed(table).map((slice, at) =>
+    at === 0 ? { ...slice, holders: slice.holders.slice(1) } : slice,
+  );
+  const apart = plan(shared, { slices, seed: 5 });
+  assert.ok(
+    apart.table[0]!.some((holder) => !holding.has(holder)),
+    "another place counts for more",
+  );
+  const gone = [...holding].slice(0, 7);
+  const grown = plan(
+    candidates.filter(({ siteId }) => !gone.includes(siteId)),
+    { slices: confirmed(table) },
+  );
+  assert.equal(new Set(grown.table.flat()).size, HOLDERS_COUNT);
 });
 
 const arbitrarySite = fc.record({

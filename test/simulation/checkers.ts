@@ -19,7 +19,7 @@ import { type Witness, isSound } from "./witness.ts";
 import type { SimSnapshot } from "./workload.ts";
 
 const REBUILDS_COUNT = 5;
-const MOST_REBUILT_COUNT = 64;
+const MOST_REBUILT_COUNT = 16;
 
 export interface CheckedWorld {
   readonly sites: readonly SimSite[];

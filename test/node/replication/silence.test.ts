@@ -17,14 +17,22 @@ const peerOf = (site: SiteId): PeerKey => parsePeerKey(site);
 
 async function setUp() {
   const [clock, store] = [new TestClock(), createMemoryStore()];
-  const state = { connected: [] as SiteId[], known: [a, b] as SiteId[], dead: [] as SiteId[] };
+  const state = {
+    connected: [] as SiteId[],
+    known: [a, b] as SiteId[],
+    dead: [] as SiteId[],
+    partners: [] as SiteId[],
+    opened: [] as PeerKey[],
+  };
   const open = () =>
     Silence.open({
       clock,
       store,
+      partners: async () => new Set(state.partners),
       peers: {
         connected: () => state.connected.map(peerOf),
         open: async (peer) => {
+          state.opened.push(peer);
           if (state.dead.some((site) => peerOf(site) === peer)) throw new CostorError("peer-unreachable", "dead");
           return { close: async () => {} } as Channel;
         },
@@ -94,8 +102,24 @@ test("of many sites only those that were looked for in vain are silent, until th
   assert.equal(silence.of(alive), 0);
   assert.ok(silence.of(dead) > 22 * HOUR_MS, `${silence.of(dead) / HOUR_MS} h`);
   state.dead = [];
-  await turns(12);
+  await turns(13);
   assert.equal(silence.of(dead), 0);
+});
+
+test("of hundreds of sites partners are looked for each hour, and others once a day", async () => {
+  const { clock, state, silence } = await setUp();
+  state.known = Array.from({ length: 500 }, (_, at) => sampleSiteId(`${at}`));
+  state.connected = state.known.slice(0, 12);
+  state.partners = state.known.slice(8, 28);
+  for (let turn = 0; turn < 3 * 24 * 12; turn++) {
+    clock.pass(300_000);
+    await silence.lookFor(new AbortController().signal);
+    if (turn === 24 * 12) state.opened = [];
+  }
+  const countOf = (site: SiteId): number => state.opened.filter((peer) => peer === peerOf(site)).length;
+  assert.equal(countOf(state.known[8]!), 0);
+  for (const partner of state.known.slice(12, 28)) assert.ok(countOf(partner) >= 46, `${countOf(partner)}`);
+  for (const other of state.known.slice(28)) assert.ok(countOf(other) >= 1 && countOf(other) <= 2);
 });
 
 test("one that left is forgotten", async () => {
