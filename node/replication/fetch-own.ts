@@ -3,11 +3,9 @@ import type { Clock } from "#ledger/clock.ts";
 import { Deadline } from "#ledger/deadline.ts";
 import type { Peers } from "#ledger/peers.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import { type StoredPrime, batchEntryBytes } from "#protocol/batch.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
-import { fetchPrimes } from "./fetch-primes.ts";
-import { batchOf, encodeBatch } from "./frame-codec.ts";
+import { fetchBatches } from "./fetch-primes.ts";
 import type { Sites } from "./replication-ports.ts";
 
 export interface FetchedComponents {
@@ -20,9 +18,7 @@ export interface FetchedComponents {
   readonly store: Pick<PrimeStore, "putFor">;
 }
 
-/** Written at once. */
-const BATCH_BYTES = 4 * 1024 * 1024;
-/** Batches that are being written while more come. */
+/** Batches that are being written, and verified by the store, while more come. */
 const WRITES_COUNT = 3;
 /** One holder has so long; then the next one is asked, and this one again at the next time. */
 const HOLDER_MS = 3_600_000;
@@ -37,40 +33,32 @@ export async function fetchOwn(
   const peer = sites.peerOf(holder);
   if (peer === undefined) return false;
   const ids = [...wanted];
-  let primes: StoredPrime[] = [];
-  let bytes = 0;
   const writing: Promise<void>[] = [];
-  const write = async (written: readonly StoredPrime[]): Promise<void> => {
-    await store.putFor(self, batchOf(encodeBatch(written)));
-    for (const { id } of written) wanted.delete(id);
-  };
-  const keep = async (mostCount: number): Promise<void> => {
-    if (primes.length > 0) {
-      const written = write(primes);
-      written.catch(() => undefined);
-      writing.push(written);
-    }
-    primes = [];
-    bytes = 0;
+  const written = async (mostCount: number): Promise<void> => {
     while (writing.length > mostCount) await writing.shift();
   };
-  let isWhole = false;
   const reason = (): Error => new CostorError("peer-unreachable", "the holder does not come to an end");
   using deadline = new Deadline({ clock }, { afterMs: HOLDER_MS, signal, reason });
+  /** A write has failed: nothing more is waited for. */
+  const failed = new AbortController();
+  const until = AbortSignal.any([deadline.signal, failed.signal]);
   try {
-    for await (const prime of fetchPrimes({ peers }, { peer, owner: self, ids, signal: deadline.signal })) {
-      primes.push(prime);
-      bytes += batchEntryBytes(prime.stored.length);
-      if (bytes >= BATCH_BYTES) await keep(WRITES_COUNT);
+    for await (const fetched of fetchBatches({ peers }, { peer, owner: self, ids, signal: until })) {
+      const write = store.putFor(self, fetched.batch).then(() => fetched.ids.forEach((id) => wanted.delete(id)));
+      write.catch((error: unknown) => failed.abort(error));
+      writing.push(write);
+      await written(WRITES_COUNT);
     }
-    isWhole = true;
+    await written(0);
+    return true;
   } catch (error) {
     signal?.throwIfAborted();
     if (!isPeersFault(error)) throw error;
     onFailure?.(holder, error);
   }
-  await keep(0);
-  return isWhole;
+  for (const end of await Promise.allSettled(writing))
+    if (end.status === "rejected" && !isPeersFault(end.reason)) throw end.reason;
+  return false;
 }
 
 /** What another holder, or another time, may make good. */

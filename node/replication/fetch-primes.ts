@@ -39,8 +39,41 @@ export async function* fetchPrimes(
 /** The same over a channel that stays open; whoever does not take all has to end it. */
 export async function* fetchOver(
   channel: Pick<Channel, "send" | "receive">,
-  { owner, ids, proof, signal }: FetchInit,
+  init: FetchInit,
 ): AsyncGenerator<StoredPrime> {
+  for await (const { batch, waited } of answeredBatches(channel, init)) yield* receivedBatch(batch, waited);
+}
+
+/** A batch as it came: that its primes are what their ids say is for the store to see. */
+export interface FetchedBatch {
+  /** In memory that nothing else is in, but for one byte before it. */
+  readonly batch: Uint8Array;
+  readonly ids: readonly PrimeId[];
+}
+
+/** As {@link fetchPrimes}, for a store that verifies what it is given. Throws the same but for `prime-mismatch`. */
+export async function* fetchBatches(
+  { peers }: { readonly peers: Pick<Peers, "open"> },
+  { peer, ...init }: FetchInit & { peer: PeerKey },
+): AsyncGenerator<FetchedBatch> {
+  const channel = await peers.open(peer, primesProtocol, init.signal);
+  try {
+    for await (const { batch, waited } of answeredBatches(channel, init)) {
+      const ids = Array.from(parseBatch(batch), ({ id }) => id);
+      for (const id of ids) requireAsked(id, waited);
+      yield { batch, ids };
+    }
+    await channel.close();
+  } finally {
+    channel.abort();
+  }
+}
+
+/** Each with the ids of its question that have not come yet. */
+async function* answeredBatches(
+  channel: Pick<Channel, "send" | "receive">,
+  { owner, ids, proof, signal }: FetchInit,
+): AsyncGenerator<{ readonly batch: Uint8Array; readonly waited: Set<PrimeId> }> {
   const fields = { kind: "fetch", owner: Buffer.from(owner, "hex"), ...proof };
   for (let at = 0; at < ids.length; at += limits.fetchIdsCount) {
     const asked = ids.slice(at, at + limits.fetchIdsCount);
@@ -49,7 +82,7 @@ export async function* fetchOver(
     for (let isWhole = false; !isWhole;) {
       const frame = await channel.receive(signal);
       if (frame === undefined) throw new CostorError("peer-unreachable", "the other site ended the answer");
-      if (isBatch(frame)) yield* receivedBatch(batchOf(frame), waited);
+      if (isBatch(frame)) yield { batch: batchOf(frame), waited };
       else {
         const answer = decodeMessage(frame, primesAnswer);
         if (answer.kind === "refused") throw refusalError(answer);
@@ -62,8 +95,12 @@ export async function* fetchOver(
 /** Takes each out of `waited`, verified. Throws `peer-misbehaved`, `prime-mismatch`, `bad-encoding`. */
 export function* receivedBatch(batch: Uint8Array, waited: Set<PrimeId>): Generator<StoredPrime> {
   for (const prime of parseBatch(batch)) {
-    if (!waited.delete(prime.id)) throw new CostorError("peer-misbehaved", `it sends prime ${prime.id} unasked`);
+    requireAsked(prime.id, waited);
     verifyPrime(prime.stored, prime.id);
     yield prime;
   }
+}
+
+function requireAsked(id: PrimeId, waited: Set<PrimeId>): void {
+  if (!waited.delete(id)) throw new CostorError("peer-misbehaved", `it sends prime ${id} unasked`);
 }

@@ -116,6 +116,16 @@ test("primes that were not asked for, and wrong bytes, are found out", async () 
     });
     liar.peers.start();
     await isRefused(fetchFrom(owner, liar, owner.siteId, [asked]), code);
+    // The same for what is kept: it is asked for elsewhere then.
+    await owner.store.release(owner.siteId, [asked]);
+    const failures: unknown[] = [];
+    const { siteId: self, peers, view: sites, store } = owner;
+    const onFailure = (_: SiteId, error: unknown): void => void failures.push(error);
+    const wanted = new Set([asked]);
+    const components = { self, clock: neverLate, peers, sites, store, onFailure };
+    assert.equal(await fetchOwn(components, liar.siteId, wanted), false);
+    assert.deepEqual([[...wanted], await store.hasKept(self, [asked])], [[asked], [false]]);
+    assert.ok(failures.length === 1 && isCostorError(failures[0], code));
   }
 });
 
