@@ -188,7 +188,7 @@ export interface PrimeStore extends AsyncDisposable {
 
   /**
    * Ends keeps of `site`. Primes that then are kept for no site and that no agent has sent are removed as by `remove`. A prime that is
-   * put, or kept, by a call that overlaps this one stays.
+   * put, or kept, by a call that overlaps this one stays. Space comes back once releases have removed much, or by {@link compact}.
    */
   release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport>;
 

@@ -71,14 +71,17 @@ export class SegmentStore implements PrimeStore {
   #isVerified = false;
   #closed: Promise<void> | undefined;
 
-  private constructor(components: { disk: Disk; reserve: SpaceReserve; log: RecordLog; reader: SegmentReader }) {
+  private constructor(
+    components: { disk: Disk; reserve: SpaceReserve; log: RecordLog; reader: SegmentReader },
+    { segmentBytes }: { segmentBytes: number },
+  ) {
     const { disk, reserve, log, reader } = components;
     this.#disk = disk;
     this.#reserve = reserve;
     this.#log = log;
     this.#reader = reader;
     this.#kept = new KeptReader({ live: log.live });
-    this.#space = new SpaceReturn({ disk, log, reader });
+    this.#space = new SpaceReturn({ disk, log, reader }, { segmentBytes });
     this.#primes = new PrimeReader(
       { live: log.live, reader, runAlone: (action) => log.runAlone(action) },
       { quarantine: (damage) => log.recordDamageInTurn(damage) },
@@ -95,7 +98,7 @@ export class SegmentStore implements PrimeStore {
       const opened = await openWithReserve({ disk, reserve, nowMs }, { indexLocation, segmentBytes });
       const log = new RecordLog({ disk, reserve, nowMs }, { opened, indexLocation, segmentBytes, onEvent });
       const reader = new SegmentReader({ disk }, { salt: opened.salt });
-      const store = new SegmentStore({ disk, reserve, log, reader });
+      const store = new SegmentStore({ disk, reserve, log, reader }, { segmentBytes });
       await store.#start(opened);
       return store;
     } catch (error) {

@@ -15,16 +15,26 @@ export interface SpaceReturnComponents {
   readonly reader: SegmentReader;
 }
 
+export interface SpaceReturnInit {
+  readonly segmentBytes: number;
+}
+
+/** A release looks for segments to empty once so much was removed since the last time: with less hardly one is mostly dead that was not before. */
+const lookedForShare = 1 / 4;
 /** Ids of one turn of the writer. */
 const releasedAtOnceCount = 4096;
 
 export class SpaceReturn {
   readonly #components: SpaceReturnComponents;
+  readonly #lookedForBytes: number;
   readonly #end = new AbortController();
+  /** Since segments were looked for. */
+  #removedBytes = 0;
   #compacting: Promise<unknown> = Promise.resolve();
 
-  constructor(components: SpaceReturnComponents) {
+  constructor(components: SpaceReturnComponents, { segmentBytes }: SpaceReturnInit) {
     this.#components = components;
+    this.#lookedForBytes = segmentBytes * lookedForShare;
   }
 
   async release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
@@ -34,8 +44,13 @@ export class SpaceReturn {
       const request = releaseRequest(site, part);
       await this.#components.log.submit(request);
       removedPrimesCount += request.removedPrimesCount;
+      this.#removedBytes += request.removedBytes;
     }
-    return { removedPrimesCount, ...(await this.compact(signal)) };
+    // Looking takes the whole index.
+    return {
+      removedPrimesCount,
+      ...(this.#removedBytes < this.#lookedForBytes ? noSpace : await this.compact(signal)),
+    };
   }
 
   async collect(site: SiteId, ids: readonly PrimeId[], { relying, isDry }: CollectInit): Promise<CollectReport> {
@@ -68,8 +83,9 @@ export class SpaceReturn {
   /** One after the other: two would empty the same segment. */
   compact(signal?: AbortSignal): Promise<SpaceReport> {
     const { disk, log, reader } = this.#components;
-    const compacted = this.#compacting.then(() =>
-      compactSegments(
+    const compacted = this.#compacting.then(() => {
+      this.#removedBytes = 0;
+      return compactSegments(
         { disk, live: log.live, reader, runAlone: (action) => log.runAlone(action) },
         {
           logEnd: () => log.end,
@@ -78,8 +94,8 @@ export class SpaceReturn {
           quarantine: (damage) => log.recordFoundDamageInTurn(damage),
           signal: AbortSignal.any([this.#end.signal, ...(signal ? [signal] : [])]),
         },
-      ),
-    );
+      );
+    });
     this.#compacting = compacted.catch(() => undefined);
     return compacted;
   }
@@ -90,6 +106,8 @@ export class SpaceReturn {
     await this.#compacting;
   }
 }
+
+const noSpace: SpaceReport = { removedSegmentsCount: 0, movedBytes: 0, freedBytes: 0 };
 
 const textOf = (agent: AgentId): string => agentIdToBytes(agent).toString("latin1");
 
