@@ -6,6 +6,8 @@ import type { Fact, KeptTotal, SliceTotal } from "#node/store/prime-store.ts";
 import type { AgentId, LogId, PrimeId, SiteId } from "#protocol/ids.ts";
 import type { StoredPrime } from "#protocol/batch.ts";
 import type { Rng } from "#ledger/rng.ts";
+import { SimFacts } from "./sim-facts.ts";
+import { textsWith } from "./sorted-texts.ts";
 
 /** What a record takes besides what it is about. */
 const RECORD_BYTES = 64;
@@ -20,15 +22,6 @@ interface Kept {
   sorted: PrimeId[] | undefined;
   /** Until the next change, or that of a prime in it. */
   slices: SliceTotal[] | undefined;
-}
-
-/** The facts of one kind. */
-interface Facts {
-  /** Keys that were there, and are not any more or were not for a while. */
-  readonly removed: string[];
-  readonly values: Map<string, Buffer>;
-  /** In the order of the keys' bytes; undefined until somebody asks for it. */
-  sorted: string[] | undefined;
 }
 
 export interface SimDiskInit {
@@ -47,8 +40,7 @@ export class SimDisk {
   readonly #keeps = new Map<SiteId, Kept>();
   /** For how many sites a prime is kept. */
   readonly #keepersCounts = new Map<PrimeId, number>();
-  /** By kind; keys as bytes, one a character, so that their order is that of the bytes. */
-  readonly #facts = new Map<string, Facts>();
+  #facts = new SimFacts();
   readonly closedMarks = new Set<string>();
   closedEpoch = 1;
   generation: string;
@@ -76,8 +68,7 @@ export class SimDisk {
     for (const [id, senders] of this.#claims) copy.#claims.set(id, new Set(senders));
     for (const [site, kept] of this.#keeps) copy.#keeps.set(site, { ...kept, ids: new Set(kept.ids) });
     for (const [id, count] of this.#keepersCounts) copy.#keepersCounts.set(id, count);
-    for (const [kind, { values }] of this.#facts)
-      copy.#facts.set(kind, { values: new Map(values), sorted: undefined, removed: [] });
+    copy.#facts = this.#facts.copy();
     copy.usedBytes = this.usedBytes;
     copy.#primesBytes = this.#primesBytes;
     return copy;
@@ -92,7 +83,7 @@ export class SimDisk {
   }
 
   get factsCount(): number {
-    return [...this.#facts.values()].reduce((sum, { values }) => sum + values.size, 0);
+    return this.#facts.count;
   }
 
   /** How long the next group of writes takes: now and then a disk has other things to do. */
@@ -215,7 +206,7 @@ export class SimDisk {
 
   /** Those of them that start with it. */
   keptWith(site: SiteId, prefix: string): PrimeId[] {
-    return between(this.kept(site), prefix);
+    return textsWith(this.kept(site), prefix);
   }
 
   lostOf(site: SiteId): PrimeId[] {
@@ -248,47 +239,26 @@ export class SimDisk {
     return [...slices.values()];
   }
 
-  setFact({ kind, key, value }: Fact): void {
-    let facts = this.#facts.get(kind);
-    if (!facts) this.#facts.set(kind, (facts = { values: new Map(), sorted: undefined, removed: [] }));
-    const { values, sorted } = facts;
-    const place = placeOf(key);
-    const former = values.get(place);
-    this.usedBytes += (value?.length ?? 0) - (former?.length ?? 0);
-    if (sorted && former === undefined && value !== undefined) sorted.splice(firstFrom(sorted, place), 0, place);
-    if (sorted && former !== undefined && value === undefined) sorted.splice(firstFrom(sorted, place), 1);
-    if (value === undefined && former !== undefined) facts.removed.push(key);
-    if (value === undefined) values.delete(place);
-    // What ledgers hand over nobody changes, and hundreds of sites hand over the same.
-    else values.set(place, kind === "ledger" ? (value as Buffer) : Buffer.from(value));
+  setFact(fact: Fact): void {
+    this.usedBytes += this.#facts.set(fact);
   }
 
   fact(kind: string, key: string): Buffer | undefined {
-    return this.#facts.get(kind)?.values.get(placeOf(key));
+    return this.#facts.get(kind, key);
   }
 
   /** In byte order of the keys. */
   facts(kind: string, prefix: string): { key: string; value: Buffer }[] {
-    return this.#placesOf(kind, prefix).map((place) => ({
-      key: keyAt(place),
-      value: this.#facts.get(kind)!.values.get(place)!,
-    }));
+    return this.#facts.list(kind, prefix);
   }
 
   /** All that were ever taken away. */
   removedKeys(kind: string): readonly string[] {
-    return this.#facts.get(kind)?.removed ?? [];
+    return this.#facts.removedKeys(kind);
   }
 
   factKeys(kind: string, prefix = ""): string[] {
-    return this.#placesOf(kind, prefix).map(keyAt);
-  }
-
-  #placesOf(kind: string, prefix: string): string[] {
-    const facts = this.#facts.get(kind);
-    if (!facts) return [];
-    const sorted = (facts.sorted ??= [...facts.values.keys()].sort());
-    return between(sorted, placeOf(prefix));
+    return this.#facts.keys(kind, prefix);
   }
 
   /** What was found whole may be so no more. */
@@ -307,30 +277,6 @@ export class SimDisk {
     if (!this.#keepersCounts.has(id)) return [];
     return [...this.#keeps.values()].filter(({ ids }) => ids.has(id));
   }
-}
-
-/** A key's bytes, one a character. */
-const placeOf = (key: string): string => (IS_ASCII.test(key) ? key : Buffer.from(key).toString("latin1"));
-const keyAt = (place: string): string => (IS_ASCII.test(place) ? place : Buffer.from(place, "latin1").toString());
-// oxlint-disable-next-line no-control-regex
-const IS_ASCII = /^[\u0000-\u007f]*$/;
-
-/** The index of the first that does not come before `text`. */
-function firstFrom(sorted: readonly string[], text: string): number {
-  let [low, high] = [0, sorted.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (sorted[middle]! < text) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-/** Those that start with `prefix`. */
-function between<Text extends string>(sorted: readonly Text[], prefix: string): Text[] {
-  if (prefix === "") return [...sorted];
-  // No character of a key or id comes after this one.
-  return sorted.slice(firstFrom(sorted, prefix), firstFrom(sorted, `${prefix}\uffff`));
 }
 
 /** The newest entry of a log that lies there; -1 for none. */
