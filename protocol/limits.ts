@@ -1,4 +1,6 @@
 /** Every limit of the formats and protocols: unit, value, reason. A test holds `docs/limits.md` equal to it; each has a test that exceeds it. */
+import { replicationLimits } from "./replication-limits.ts";
+
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
@@ -163,20 +165,7 @@ export const limits = {
   consentsPerSiteCount: 16,
   /** Most ranges of sequence numbers in one message or entry. */
   ledgerRangesCount: 8192,
-  /** Largest message of replication, expanded: {@link limits.reconcileExtrasCount} ids that an owner has left out. */
-  replicateMessageBytes: 16 * MIB,
-  /** Largest frame of replication: a batch and its first byte. */
-  replicateFrameBytes: 16 * MIB + 1,
-  /** Batches that an owner sends ahead of what its holder says to have kept: a long line stays busy, and a cut costs no more. */
-  replicateUnderWayBytes: 32 * MIB,
-  /** Owners that a holder fills for the first time at once: the first fill takes the longest, and others want their turn. */
-  firstFillsCount: 2,
-  /** Most primes asked for in one message of `/costor/primes/1`. */
-  fetchIdsCount: 4096,
-  /** Primes that one audit asks of a holder: a loss of 1 % is found within a week with a chance of 0.989. */
-  auditPrimesCount: 64,
-  /** Time for the answer to each prime of an audit, after the one before: a disk's seek and 4 MiB many times over. */
-  auditAnswerMs: 10_000,
+  ...replicationLimits,
   /** Largest frame of a synchronisation. */
   syncFrameBytes: 1 * MIB,
   /** A page of an answer ends when it has so many bytes: it and its last item fit a frame. */

@@ -5,12 +5,14 @@ import { limits } from "#protocol/limits.ts";
 
 const generatedNote = "<!-- Written by `npm run docs`; change the code, not this page. -->";
 
+const limitFiles = ["limits.ts", "replication-limits.ts"];
+const textOf = (name: string): string => readFileSync(new URL(`../protocol/${name}`, import.meta.url), "utf8");
+
 /** The pages by their path in the project. Throws when a limit has no doc comment. */
 export function referencePages(): ReadonlyMap<string, string> {
-  const limitsPath = new URL("../protocol/limits.ts", import.meta.url);
   return new Map([
     ["docs/errors.md", errorsPage()],
-    ["docs/limits.md", limitsPage(readFileSync(limitsPath, "utf8"))],
+    ["docs/limits.md", limitsPage(limitFiles.map(textOf).join(""))],
   ]);
 }
 
@@ -35,7 +37,7 @@ function limitsPage(source: string): string {
   const comments = docComments(source);
   const rows = Object.entries(limits).map(([name, value]) => {
     const comment = comments.get(name);
-    if (comment === undefined) throw new Error(`protocol/limits.ts: ${name} has no doc comment of its own`);
+    if (comment === undefined) throw new Error(`protocol/: the limit ${name} has no doc comment of its own`);
     return `| \`${name}\` | ${describeLimit(name, value)} | ${cell(comment)} |`;
   });
   return `# Limits

@@ -108,17 +108,21 @@ export class Reservation implements Disposable {
     this.#end = end;
   }
 
-  /** What is still to come of it, as far as is known. */
+  /** What of it is not durable yet, as far as is known. */
   get growthBytes(): number {
     return this.#growthBytes;
   }
 
-  /** Before so much is kept. Throws `quota-exceeded`. */
-  async take(bytes: number): Promise<void> {
+  /** Has so much kept by `work`; several may go on at once. For others it is still to come until then. Throws `quota-exceeded`. */
+  async keep<T>(bytes: number, work: () => Promise<T>): Promise<T> {
     if (bytes > this.#leftBytes) throw new CostorError("quota-exceeded", "more comes than was reserved");
-    await this.#requireRoom(bytes);
     this.#leftBytes -= bytes;
-    this.#growthBytes = Math.max(0, this.#growthBytes - bytes);
+    await this.#requireRoom(bytes);
+    try {
+      return await work();
+    } finally {
+      this.#growthBytes = Math.max(0, this.#growthBytes - bytes);
+    }
   }
 
   [Symbol.dispose](): void {

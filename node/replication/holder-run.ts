@@ -1,7 +1,8 @@
 /**
  * One run as its holder sees it: one channel, slices one after the other. docs/specs/replication.md, A run.
  *
- * What is answered is durable. A refusal leaves the run as it was, a fault of the other side ends it.
+ * What is answered is durable. Batches may become so side by side; everything else waits until they are. A refusal leaves the run as it
+ * was, a fault of the other side ends it.
  */
 import { sliceOf } from "#ledger/slice.ts";
 import { type StatementOf, subjectOf } from "#ledger/statements.ts";
@@ -12,6 +13,7 @@ import type { LogId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { batchOf, decodeMessage, encodeMessage, isBatch } from "./frame-codec.ts";
 import type { HolderQuota, Reservation } from "./holder-quota.ts";
+import type { KeepingRoom } from "./keeping-room.ts";
 import { type OfferedEntry, OfferedEntries } from "./offered-entries.ts";
 import type { Omissions } from "./omissions.ts";
 import type { OwnerTurns } from "./owner-turns.ts";
@@ -24,7 +26,6 @@ import {
   refusalOf,
   replicateRequest,
 } from "./replicate-messages.ts";
-import type { Turns } from "./turns.ts";
 
 export interface HolderComponents {
   readonly self: SiteId;
@@ -34,8 +35,7 @@ export interface HolderComponents {
   readonly quota: HolderQuota;
   readonly omissions: Omissions;
   readonly ownerTurns: OwnerTurns;
-  /** Of batches that are written, of all owners. */
-  readonly writeTurns: Turns;
+  readonly keepingRoom: KeepingRoom;
 }
 
 interface HolderRunInit {
@@ -70,6 +70,8 @@ export class HolderRun implements AsyncDisposable {
   readonly #onRefused: HolderRunInit["onRefused"];
   readonly #offered: OfferedEntries;
   #open: OpenSlice | undefined;
+  /** The answers to batches that were taken up and are not durable, one that failed among them. */
+  readonly #keeping = new Set<Promise<Uint8Array>>();
   #due: DueReceipt[] = [];
   /** Entries with receipts of this run. */
   readonly #given = new Map<number, Uint8Array>();
@@ -81,9 +83,17 @@ export class HolderRun implements AsyncDisposable {
     this.#onRefused = init.onRefused;
   }
 
-  /** The answer to one frame. Throws what ends the run: the fault is the other side's, or this site's store. */
-  async answer(frame: Uint8Array): Promise<Uint8Array> {
-    if (isBatch(frame)) return encodeMessage(await this.#keep(batchOf(frame)));
+  /**
+   * Takes one frame up, one call at a time; resolves when the next one may be, with the promise of its answer. Both throw what ends the run:
+   * the fault is the other side's, or this site's store.
+   */
+  async take(frame: Uint8Array): Promise<{ answer: Promise<Uint8Array> }> {
+    if (isBatch(frame)) return this.#takeBatch(batchOf(frame));
+    await Promise.all(this.#keeping);
+    return { answer: Promise.resolve(await this.#answer(frame)) };
+  }
+
+  async #answer(frame: Uint8Array): Promise<Uint8Array> {
     const request = decodeMessage(frame, replicateRequest);
     if (request.kind === "reserve") {
       try {
@@ -104,6 +114,7 @@ export class HolderRun implements AsyncDisposable {
 
   /** What was received counts also when the channel ended before its end. What cannot be written now the next run brings again. */
   async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled(this.#keeping);
     this.#leave();
     try {
       await this.#writeReceipts();
@@ -138,17 +149,27 @@ export class HolderRun implements AsyncDisposable {
     return holders.includes(this.#sender) && further.includes(self);
   }
 
-  async #keep(batch: Uint8Array): Promise<CborMap> {
+  /** Resolves once the batch is on its way to the disk, with the promise of its answer. */
+  async #takeBatch(batch: Uint8Array): Promise<{ answer: Promise<Uint8Array> }> {
     const { owner, slice, reservation } = this.#required();
-    const { kept, ownerTurns, writeTurns } = this.#components;
+    const { kept, ownerTurns, keepingRoom } = this.#components;
     let bytes = 0;
     for (const { id, stored } of parseBatch(batch)) {
       if (sliceOf(id) !== slice) throw new CostorError("peer-misbehaved", `it sends prime ${id} of another slice`);
       bytes += stored.length;
     }
-    await reservation.take(bytes);
-    const { storedCount } = await ownerTurns.run(owner, () => writeTurns.run(() => kept.put(owner, batch)));
-    return { kind: "kept", count: storedCount };
+    const begun = Promise.withResolvers<void>();
+    const keep = async (): Promise<Uint8Array> => {
+      begun.resolve();
+      const { storedCount } = await kept.put(owner, batch);
+      return encodeMessage({ kind: "kept", count: storedCount });
+    };
+    // In the owner's turn first: who waits for that takes no room from others.
+    const answer = reservation.keep(bytes, () => ownerTurns.share(owner, () => keepingRoom.run(batch.length, keep)));
+    this.#keeping.add(answer);
+    answer.then(() => this.#keeping.delete(answer)).catch(() => undefined);
+    await Promise.race([begun.promise, answer]);
+    return { answer };
   }
 
   async #finish({ entry, extras }: FinishRequest): Promise<CborMap> {

@@ -2,6 +2,7 @@
 import type { Channel, Peers } from "#ledger/peers.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
+import { AnswersInOrder } from "./answers-in-order.ts";
 import { type HolderComponents, HolderRun } from "./holder-run.ts";
 import type { OnRefused, Sites } from "./replication-ports.ts";
 import { refusalOf, replicateProtocol } from "./replicate-messages.ts";
@@ -51,16 +52,22 @@ export class HolderService {
     const onRefused = (error: CostorError): void =>
       this.#components.onRefused?.(channel.peer, replicateProtocol, error);
     await using run = new HolderRun(this.#components, { sender, onRefused });
+    const failed = new AbortController();
+    const answers = new AnswersInOrder({ channel }, { onFailure: (error) => failed.abort(error) });
+    const ending = AbortSignal.any([signal, failed.signal]);
     try {
-      let coming = channel.receive(signal);
+      let coming = channel.receive(ending);
       for (let frame = await coming; frame !== undefined; frame = await coming) {
-        // The next one comes while this one is written.
-        coming = channel.receive(signal);
+        // The next one comes while this one waits for its turn.
+        coming = channel.receive(ending);
         coming.catch(() => undefined);
-        await channel.send(await run.answer(frame));
+        const { answer } = await run.take(frame);
+        await answers.add(answer);
       }
     } finally {
       this.#running.delete(channel.peer);
+      // Also when a frame is refused: what came before it has its answers. What of that failed first is why the run ends.
+      await answers.sent();
     }
   }
 }

@@ -1,7 +1,7 @@
 /**
  * What this site keeps for owners and has, with fingerprints in memory. All changes of these sets come through here, so that the
- * fingerprints follow. Those of one owner, and the reading of its slices for fingerprints, run one after the other: nothing changes a slice
- * while it is read.
+ * fingerprints follow. Of one owner, batches may be added at once; what takes away, and the reading of slices for fingerprints, runs alone:
+ * nothing changes a slice while it is read.
  */
 import { PrimeFingerprints } from "#ledger/prime-fingerprints.ts";
 import { PrimeSet } from "#ledger/prime-set.ts";
@@ -34,6 +34,8 @@ const mostLoadedCount = 16;
 export class KeptSets implements KeptPrimes {
   readonly #store: KeptSetsComponents["store"];
   readonly #turns = new OwnerTurns();
+  /** What is being added, by owner. */
+  readonly #coming = new Map<SiteId, Set<PrimeId>>();
   /** By owner and key, the least recently used first. */
   readonly #loaded = new Map<string, LoadedSet>();
 
@@ -43,11 +45,25 @@ export class KeptSets implements KeptPrimes {
 
   async put(owner: SiteId, batch: Uint8Array): Promise<{ storedCount: number; storedBytes: number }> {
     const ids = Array.from(parseBatch(batch), ({ id }) => id);
-    return this.#change(owner, ids, "add", () => this.#store.putFor(owner, batch));
+    return this.#turns.share(owner, async () => {
+      let coming = this.#coming.get(owner);
+      if (coming === undefined) this.#coming.set(owner, (coming = new Set()));
+      // What an earlier batch brings that is not done yet is that one's to add.
+      const own = [...new Set(ids)].filter((id) => !coming.has(id));
+      for (const id of own) coming.add(id);
+      try {
+        return await this.#change(owner, own, "add", () => this.#store.putFor(owner, batch));
+      } finally {
+        for (const id of own) coming.delete(id);
+      }
+    });
   }
 
   release(owner: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
-    return this.#change(owner, ids, "remove", () => this.#store.release(owner, ids, signal));
+    const each = [...new Set(ids)];
+    return this.#turns.run(owner, () =>
+      this.#change(owner, each, "remove", () => this.#store.release(owner, ids, signal)),
+    );
   }
 
   async slice(owner: SiteId, slice: number): Promise<PrimeId[]> {
@@ -88,23 +104,21 @@ export class KeptSets implements KeptPrimes {
     return (await this.#store.keptTotals()).some(({ site, lostCount }) => site === owner && lostCount > 0);
   }
 
-  #change<T>(owner: SiteId, ids: readonly PrimeId[], how: "add" | "remove", action: () => Promise<T>): Promise<T> {
-    return this.#turns.run(owner, async () => {
-      const followers = [...this.#loaded.values()].filter((loaded) => loaded.owner === owner);
-      const each = followers.length > 0 ? [...new Set(ids)] : [];
-      const wasKept = await this.#store.hasKept(owner, each);
-      const changed = each.filter((_, at) => wasKept[at] === (how === "remove"));
-      try {
-        const result = await action();
-        for (const { fingerprints, slices } of followers)
-          fingerprints[how](changed.filter((id) => slices.has(sliceOf(id))));
-        return result;
-      } catch (error) {
-        // It may have had its effect or not.
-        for (const [name, loaded] of this.#loaded) if (loaded.owner === owner) this.#loaded.delete(name);
-        throw error;
-      }
-    });
+  /** In the owner's turn. */
+  async #change<T>(owner: SiteId, ids: readonly PrimeId[], how: "add" | "remove", act: () => Promise<T>): Promise<T> {
+    const followers = [...this.#loaded.values()].filter((loaded) => loaded.owner === owner);
+    const wasKept = followers.length > 0 ? await this.#store.hasKept(owner, ids) : [];
+    const changed = followers.length > 0 ? ids.filter((_, at) => wasKept[at] === (how === "remove")) : [];
+    try {
+      const result = await act();
+      for (const { fingerprints, slices } of followers)
+        fingerprints[how](changed.filter((id) => slices.has(sliceOf(id))));
+      return result;
+    } catch (error) {
+      // It may have had its effect or not.
+      for (const [name, loaded] of this.#loaded) if (loaded.owner === owner) this.#loaded.delete(name);
+      throw error;
+    }
   }
 
   /** The ids of a set that start with `prefix`, ascending. */

@@ -10,6 +10,7 @@ import type { Rng } from "#ledger/rng.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { CostorError } from "#protocol/errors.ts";
 import type { PeerKey, SiteId } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
 import type { RestoreTicket } from "#protocol/restore-ticket.ts";
 import { allSlices } from "./all-slices.ts";
 import { serveAudits } from "./audit-service.ts";
@@ -20,6 +21,7 @@ import { type FetchFirst, healOwn } from "./healing.ts";
 import { HeldClock } from "./held-clock.ts";
 import { type HoldingLimits, HolderQuota } from "./holder-quota.ts";
 import { HolderService } from "./holder-service.ts";
+import { KeepingRoom } from "./keeping-room.ts";
 import { type OwnPrimes, LiveSets } from "./live-sets.ts";
 import { type LossComponents, reportForgotten, reportLosses, sayLost } from "./losses.ts";
 import { Omissions } from "./omissions.ts";
@@ -34,7 +36,6 @@ import { type HolderAudit, Replicator, type ReplicatorEvent } from "./replicator
 import { Silence } from "./silence.ts";
 import { StewardDuty } from "./steward-duty.ts";
 import { type FormerRecords, TakingBack } from "./taking-back.ts";
-import { Turns } from "./turns.ts";
 import { WantedPrimes } from "./wanted-primes.ts";
 
 export interface ReplicationComponents {
@@ -84,8 +85,6 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 /** How many copies elsewhere each slice has. */
 export const COPIES_COUNT = 2;
-/** Batches that are written at once, of all owners. */
-const WRITES_AT_ONCE_COUNT = 2;
 
 interface Kept {
   readonly heldClock: HeldClock;
@@ -120,7 +119,7 @@ export class Replication implements AsyncDisposable {
     const omissions = new Omissions({ store, heldClock });
     const departures = new Departures({ store, heldClock });
     const quota = new HolderQuota(components);
-    const writeTurns = new Turns({ atOnceCount: WRITES_AT_ONCE_COUNT });
+    const keepingRoom = new KeepingRoom({ bytes: limits.replicateKeepingBytes });
     const onRefused: OnRefused = (peer, protocol, error) =>
       components.onEvent({ event: "refused", peer, protocol: protocol.name, error });
     const parts = {
@@ -132,7 +131,7 @@ export class Replication implements AsyncDisposable {
       omissions,
       departures,
       quota,
-      writeTurns,
+      keepingRoom,
     };
     this.#holder = new HolderService(parts);
     const onTicket = ({ siteId: owner, peer }: RestoreTicket): void =>

@@ -14,12 +14,14 @@ import type { OwnPrimes } from "#node/replication/live-sets.ts";
 import { sayLost } from "#node/replication/losses.ts";
 import { Omissions } from "#node/replication/omissions.ts";
 import { OwnerRun, type OwnerRunInit, type SliceToSend } from "#node/replication/owner-run.ts";
+import { limits } from "#protocol/limits.ts";
+import { KeepingRoom } from "#node/replication/keeping-room.ts";
 import { OwnerTurns } from "#node/replication/owner-turns.ts";
 import { hashOfSet } from "#node/replication/prime-set-hash.ts";
 import { replicateProtocol } from "#node/replication/replicate-messages.ts";
 import type { KeptPrimes, OwnEntries, Sites } from "#node/replication/replication-ports.ts";
 import { servePrimes } from "#node/replication/primes-service.ts";
-import { Turns } from "#node/replication/turns.ts";
+
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { batchEntry } from "#protocol/batch.ts";
 import { CostorError } from "#protocol/errors.ts";
@@ -83,6 +85,7 @@ export class ReplicatingSite {
   readonly omissions: Omissions;
   readonly kept: KeptPrimes;
   readonly ownerTurns = new OwnerTurns();
+  readonly keepingRoom = new KeepingRoom({ bytes: limits.replicateKeepingBytes });
   readonly quota: HolderQuota;
   readonly peers: SimPeers;
   readonly service: HolderService | undefined;
@@ -155,8 +158,8 @@ export class ReplicatingSite {
   }
 
   holderComponents() {
-    const { siteId: self, ledger, kept, quota, omissions, ownerTurns } = this;
-    return { self, ledger, kept, quota, omissions, ownerTurns, entries: this.entries, writeTurns };
+    const { siteId: self, ledger, kept, quota, omissions, ownerTurns, keepingRoom, entries } = this;
+    return { self, ledger, kept, quota, omissions, ownerTurns, keepingRoom, entries };
   }
 
   /** As its membership would say it. */
@@ -330,8 +333,6 @@ interface Opened {
 }
 
 const allSlices: readonly number[] = Array.from({ length: SLICES_COUNT }, (_, slice) => slice);
-
-const writeTurns = new Turns({ atOnceCount: 2 });
 
 /** A store in memory says to have no room. */
 const roomyStats = (store: PrimeStore) => async () => ({ ...(await store.stats()), freeBytes: 1e15 });
