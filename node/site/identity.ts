@@ -106,7 +106,10 @@ export const encodeIdentity = (identity: SiteIdentity): Buffer => sealEnvelope(I
 export const encodeSecrets = ({ formerReadKeys, ...secrets }: SiteSecrets): Buffer =>
   sealEnvelope(SECRETS_FORMAT, {
     ...secrets,
-    ...(formerReadKeys === undefined ? {} : { formerReadKeys: formerReadKeys.map((key) => ({ ...key })) }),
+    // Derived keys have a public key too.
+    ...(formerReadKeys && {
+      formerReadKeys: formerReadKeys.map(({ generation, privateKey }) => ({ generation, privateKey })),
+    }),
   });
 
 /** Throws `identity-damaged`. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { cp, mkdir, readFile, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ensureIdentity } from "#node/site/first-run.ts";
-import { readIdentity, readSecrets, siteDirectoryOf } from "#node/site/identity.ts";
+import { encodeSecrets, readIdentity, readSecrets, secretsPathOf, siteDirectoryOf } from "#node/site/identity.ts";
 import { confirmKit, readKitCheck } from "#node/site/kit-check.ts";
 import { openSite } from "#node/site/site.ts";
 import { parseEpochCertificate } from "#protocol/epoch-certificate.ts";
@@ -32,6 +32,18 @@ async function make(kitFile?: string, dataDirectory?: string) {
   });
   return { directory, siteDirectory: siteDirectoryOf(directory), shown };
 }
+
+test("read keys that a kit derives are read back as former ones, without what is more in them", async () => {
+  const { siteDirectory } = await make();
+  const { privateKey, generation } = deriveReadKey(Buffer.alloc(32, 7), 3);
+  const secrets = { ...(await readSecrets(siteDirectory)), formerReadKeys: [deriveReadKey(Buffer.alloc(32, 7), 3)] };
+  await writeFile(secretsPathOf(siteDirectory), encodeSecrets(secrets));
+  const { formerReadKeys } = await readSecrets(siteDirectory);
+  assert.deepEqual(
+    formerReadKeys!.map((key) => ({ ...key, privateKey: Buffer.from(key.privateKey) })),
+    [{ generation, privateKey }],
+  );
+});
 
 async function allBytes(directory: string): Promise<Buffer> {
   const names = await readdir(directory, { recursive: true, withFileTypes: true });
