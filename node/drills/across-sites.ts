@@ -34,6 +34,11 @@ export interface Gathered {
   readonly failed: ReadonlyMap<PrimeId, string>;
 }
 
+/** Who sends nothing for so long is given up: one prime over a slow line, from a holder that is not the first that was asked. */
+const SILENT_MS = 5 * 60_000;
+/** So many are asked for one drill: other drills wait meanwhile. */
+const ASKED_COUNT = 3;
+
 export class AcrossSites {
   readonly #components: AcrossSitesComponents;
   readonly #peerSeed: Uint8Array;
@@ -49,8 +54,8 @@ export class AcrossSites {
   }
 
   /**
-   * By a site that is connected, drawn among those that hold the fewest of them, and by the next one when that one does not do its part;
-   * it has signed the result. `examine` throws a `CostorError` for a prime that is not what this site has. Throws `peer-unreachable`
+   * By a site that is connected, drawn among those that hold the fewest of them, and by the next one when that one does not do its part or
+   * is silent; it has signed the result. `examine` throws a `CostorError` for a prime that is not what this site has. Throws `peer-unreachable`
    * when nobody gathers, and then nothing is proven.
    */
   async gather(
@@ -59,7 +64,7 @@ export class AcrossSites {
     signal: AbortSignal,
   ): Promise<Gathered> {
     const faults: string[] = [];
-    for (const { site, peer } of this.#gatherers(ids)) {
+    for (const { site, peer } of this.#gatherers(ids).slice(0, ASKED_COUNT)) {
       try {
         return { gatherer: site, ...(await this.#ask(peer, ids, examine, signal)) };
       } catch (error) {
@@ -103,9 +108,10 @@ export class AcrossSites {
     const channel = await peers.open(peer, drillProtocol, signal);
     try {
       await channel.send(encodeMessage({ kind: "gather", order: signDrillOrder(fields, this.#peerSeed) }));
-      const gathered = await take(channel, ids, examine, signal);
+      const next = (): Promise<Uint8Array> => this.#nextFrame(channel, signal);
+      const gathered = await take(next, ids, examine);
       await channel.send(encodeMessage({ kind: "result", failedCount: gathered.failed.size }));
-      const answer = decodeMessage(await nextFrame(channel, signal), witnessedAnswer);
+      const answer = decodeMessage(await next(), witnessedAnswer);
       if (answer.kind === "refused") throw refusalError(answer);
       await channel.close();
       return gathered;
@@ -113,18 +119,27 @@ export class AcrossSites {
       channel.abort();
     }
   }
+
+  async #nextFrame(channel: Channel, outer: AbortSignal): Promise<Uint8Array> {
+    const { clock } = this.#components;
+    using deadline = new Deadline({ clock }, { afterMs: SILENT_MS, signal: outer, reason: isSilent });
+    const frame = await channel.receive(deadline.signal);
+    if (frame === undefined) throw new CostorError("peer-unreachable", "the other site ended the drill");
+    return frame;
+  }
 }
 
+const isSilent = (): Error => new CostorError("peer-unreachable", "the other site is silent");
+
 async function take(
-  channel: Channel,
+  next: () => Promise<Uint8Array>,
   ids: readonly PrimeId[],
   examine: (prime: StoredPrime) => Promise<void>,
-  signal: AbortSignal,
 ): Promise<Omit<Gathered, "gatherer">> {
   const waited = new Set(ids);
   const failed = new Map<PrimeId, string>();
   for (let bytes = 0; ;) {
-    const frame = await nextFrame(channel, signal);
+    const frame = await next();
     if (!isBatch(frame)) {
       const answer = decodeMessage(frame, gatheredAnswer);
       if (answer.kind === "refused") throw refusalError(answer);
@@ -142,12 +157,6 @@ async function take(
       });
     }
   }
-}
-
-async function nextFrame(channel: Channel, signal: AbortSignal): Promise<Uint8Array> {
-  const frame = await channel.receive(signal);
-  if (frame === undefined) throw new CostorError("peer-unreachable", "the other site ended the drill");
-  return frame;
 }
 
 const tooSlow = (): Error => new CostorError("peer-unreachable", "the other site took too long");

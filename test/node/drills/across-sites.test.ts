@@ -3,6 +3,8 @@
  * else have anything. Method: whole sites in memory, in virtual time; holders that have lost primes; orders that are wrong in one thing each.
  */
 import assert from "node:assert/strict";
+import type { Channel, Peers } from "#ledger/peers.ts";
+import { AcrossSites } from "#node/drills/across-sites.ts";
 import { drillProtocol, gatheredAnswer } from "#node/drills/drill-messages.ts";
 import { type DrillOrder, signDrillOrder } from "#node/replication/drill-order.ts";
 import { fetchPrimes } from "#node/replication/fetch-primes.ts";
@@ -14,6 +16,8 @@ import type { PrimeId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import type { FederationSite } from "#test/node/federation/federation-site.ts";
 import { FederationWorld, HOUR_MS } from "#test/node/federation/federation-world.ts";
+import { SeededRng } from "#test/simulation/seeded-rng.ts";
+import { channelPair } from "#test/support/channel-pair.ts";
 import { makeIdentity } from "#test/simulation/sim-identity.ts";
 import { suite } from "#test/support/suite.ts";
 
@@ -89,6 +93,48 @@ test("who has gathered just now is not asked again so soon, and without anybody 
   await world.run(HOUR_MS);
   assert.equal(owner.federation.parts.acrossSites.isPossible, false);
   await assert.rejects(gather(), { code: "peer-unreachable" });
+});
+
+/** Takes everything, and answers nothing. */
+const silent = async (channel: Channel): Promise<void> => {
+  while ((await channel.receive()) !== undefined);
+};
+
+test("gatherers that are silent are given up one after the other, and the drill ends though there are more of them", async () => {
+  const { world, sites, owner, ids } = await backedUp(6);
+  const { transport } = owner.federation.parts;
+  const asked: string[] = [];
+  const peers: Pick<Peers, "open" | "connected"> = {
+    connected: () => transport.connected(),
+    open: async (peer, protocol, aborted) => {
+      const [near, far] = channelPair(protocol).channels;
+      asked.push(peer);
+      if (asked.length > 1 && asked.length < 4) return transport.open(peer, protocol, aborted);
+      void silent(far).catch(() => undefined);
+      return near;
+    },
+  };
+  const { ledger, membership } = owner.federation.parts;
+  const components = { self: owner.identity.siteId, clock: world.time.clock, rng: new SeededRng("silent") };
+  const across = new AcrossSites({ ...components, peers, sites: membership, ledger }, owner.identity);
+  const gather = async () => {
+    const startedMs = world.time.elapsedMs;
+    const work = across
+      .gather(ids, async () => {}, signal)
+      .then(
+        ({ gatherer }) => [gatherer, world.time.elapsedMs - startedMs] as const,
+        (error: unknown) => [(error as { code: string }).code, world.time.elapsedMs - startedMs] as const,
+      );
+    await world.run(HOUR_MS);
+    return work;
+  };
+  const [gatherer, tookMs] = await gather();
+  assert.ok(sites.some(({ identity }) => identity.siteId === gatherer));
+  assert.ok(tookMs <= 6 * MINUTE_MS, `${tookMs}`);
+  asked.splice(0, asked.length, "as if one had been asked", "and so on", "and on");
+  const [code, silentMs] = await gather();
+  assert.deepEqual([code, asked.length], ["peer-unreachable", 6]);
+  assert.ok(silentMs <= 16 * MINUTE_MS, `${silentMs}`);
 });
 
 /** What a member is told that comes with an order. */
