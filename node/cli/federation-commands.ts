@@ -7,6 +7,7 @@ import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { formatCountOf } from "#terminal/quantities.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { addFederationCheckpoint, addFederationWhatIf } from "./federation-forecast.ts";
+import { addFederationRestores } from "./federation-restores.ts";
 import { addFederationSettings } from "./federation-settings.ts";
 import { addFederationAudit, addFederationSend, addFederationStatus } from "./federation-status.ts";
 import { memberAddress } from "./kit-federation.ts";
@@ -23,6 +24,7 @@ export function addFederationCommands(program: Command): Command {
   addFederationAudit(federation);
   addFederationCheckpoint(federation);
   addFederationWhatIf(federation);
+  addFederationRestores(federation);
   addFederationSettings(federation);
   return federation;
 }

@@ -9,6 +9,7 @@ import type {
   NamedWhatIf,
   WaitingNewcomer,
 } from "#node/federation/federation-control.ts";
+import type { HelpedRestore } from "#node/federation/helped-restores.ts";
 import type { LeavingStatus } from "#node/federation/leaving.ts";
 import type { FederationStatus } from "#node/federation/federation-status.ts";
 import { type FederationSettings, settingsChangeSchema } from "#node/federation/settings.ts";
@@ -33,6 +34,8 @@ export const federationSchemas = {
   federationAudit: v.strictObject({}),
   federationCheckpoint: v.strictObject({ wait: v.boolean() }),
   federationWhatIf: v.strictObject({ sites: v.pipe(v.array(site), v.minLength(1), v.maxLength(1000)) }),
+  federationRestores: v.strictObject({}),
+  federationRestoreKnown: v.strictObject({ ticket: v.pipe(v.string(), v.regex(/^[0-9a-fA-F]{8,32}$/)) }),
   federationSettings: v.strictObject({ change: v.optional(settingsChangeSchema) }),
 } as const;
 
@@ -54,6 +57,8 @@ export interface FederationResults {
   /** Tells { behindBytes } as progress while it waits. */
   federationCheckpoint: Checkpoint;
   federationWhatIf: NamedWhatIf;
+  federationRestores: { restores: readonly HelpedRestore[] };
+  federationRestoreKnown: HelpedRestore;
   federationSettings: FederationSettings;
 }
 
@@ -98,5 +103,7 @@ export const federationHandlers: Handlers = {
   federationCheckpoint: async ({ wait }, context) =>
     running(context).checkpoint({ wait, signal: context.signal, onProgress: context.onProgress }),
   federationWhatIf: async ({ sites }, context) => running(context).whatIf(sites),
+  federationRestores: async (_, context) => ({ restores: running(context).helpedRestores.list() }),
+  federationRestoreKnown: async ({ ticket }, context) => running(context).helpedRestores.settle(ticket),
   federationSettings: async ({ change }, context) => running(context).settings(change ?? {}),
 };

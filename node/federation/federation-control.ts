@@ -4,6 +4,7 @@ import type { RemoteRestores } from "#node/rescue/remote-restores.ts";
 import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 import type { FederationStatus } from "./federation-status.ts";
+import type { HelpedRestores } from "./helped-restores.ts";
 import type { LeavingStatus } from "./leaving.ts";
 import type { FederationSettings, SettingsChange } from "./settings.ts";
 
@@ -99,6 +100,8 @@ export interface FederationControl {
   checkpoint(init: CheckpointInit): Promise<Checkpoint>;
   /** If these sites burn: what comes back, from whom, how fast. Throws `member-unknown`, `not-in-federation`. */
   whatIf(sites: readonly string[]): NamedWhatIf;
+  /** Restores of this site at others, by its kit. */
+  readonly helpedRestores: HelpedRestores;
   /** Restores of other sites that are gone, by their kits. */
   readonly remoteRestores: RemoteRestores;
   settings(change: SettingsChange): Promise<FederationSettings>;

@@ -29,6 +29,7 @@ import type { FederationEvent } from "./federation-event.ts";
 import { Greeting } from "./greeting.ts";
 import { Invitations } from "./invitations.ts";
 import { InviterAddress } from "./inviter-address.ts";
+import { HelpedRestores } from "./helped-restores.ts";
 import { FormerRecords } from "./former-records.ts";
 import { openKeeping } from "./keeping.ts";
 import { LedgerSync } from "./ledger-sync.ts";
@@ -94,6 +95,7 @@ export interface FederationParts {
   /** Brings back what the ledger knows of agents and snapshots, while not all is back. Safe to repeat. */
   readonly regainFacts: () => Promise<void>;
   readonly remoteRestores: RemoteRestores;
+  readonly helpedRestores: HelpedRestores;
   readonly acrossSites: AcrossSites;
   readonly holderTampering: HolderTampering;
   /** For a drill with the recovery kit. */
@@ -191,6 +193,7 @@ export async function openParts(components: FederationComponents, init: Federati
     wishes: await Wishes.open(store),
     ...keeping,
     checkpoints: await Checkpoints.open({ store, clock, ...keeping, receivedMs: () => keeping.own.snapshotsCount() }),
+    helpedRestores: await HelpedRestores.open({ store, ledger, membership, profiles }, { self: siteId, ...init }),
     remoteRestores: new RemoteRestores({ ...together, onEvent }),
     acrossSites: new AcrossSites(together, init),
     openKit: (grant) => openKitRestore({ ...together, onEvent: tellKitEvent }, grant),

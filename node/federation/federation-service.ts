@@ -58,6 +58,10 @@ export class FederationService implements FederationControl {
     return this.#components.federation.parts.remoteRestores;
   }
 
+  get helpedRestores(): FederationControl["helpedRestores"] {
+    return this.#components.federation.parts.helpedRestores;
+  }
+
   async create(name: string): Promise<FederationSummary> {
     const { federation, rng } = this.#components;
     const { membership, ownLog } = federation.parts;

@@ -234,17 +234,13 @@ export class Federation {
       code: "audit-failed",
       text: `${nameOf(site)} could not prove that it has what it says; its copies do not count`,
     }));
-    const helped = membership.sites().flatMap((site) =>
-      ledger
-        .statements(site, "helped")
-        .filter(
-          ({ statement }) => statement.owner === this.siteId && statement.readGeneration >= this.#init.readGeneration,
-        )
-        .map(({ statement: { sinceMs, ticket } }) => ({
-          code: "helped",
-          text: `at ${nameOf(site)} this site's backups were read by its recovery kit from ${new Date(sinceMs).toISOString()} on (${ticket.toString("hex").slice(0, 8)}); if that was none of you, somebody else has the kit`,
-        })),
-    );
+    const helped = this.parts.helpedRestores
+      .list()
+      .filter(({ isKnown, hasPresentKey }) => hasPresentKey && !isKnown)
+      .map(({ name, sinceMs, ticket }) => ({
+        code: "helped",
+        text: `at ${name} this site's backups were read by its recovery kit from ${new Date(sinceMs).toISOString()} on; if that was one of you: costor federation restores --known ${ticket.slice(0, 8)}; if not, somebody else has the kit: make a new one`,
+      }));
     const rivals = membership
       .sites()
       .filter((site) => ledger.recoveryKeys.hasRival(site))

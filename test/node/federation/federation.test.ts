@@ -125,4 +125,39 @@ test("an owner is told who has read its backups by its recovery kit", async () =
   assert.equal((await helpedAlarms(owner)).length, 0);
 });
 
+test("what people say was one of them is no alarm any more, and stays known over a restart", async () => {
+  const world = await FederationWorld.of(3);
+  const [owner, helper] = world.sites as [FederationSite, FederationSite];
+  await world.run(HOUR_MS);
+  for (const [first, second] of [
+    [1, 1],
+    [1, 2],
+  ]) {
+    const ticket = Buffer.concat([Buffer.alloc(8, first), Buffer.alloc(8, second)]);
+    const said = { owner: owner.identity.siteId, sinceMs: second!, untilMs: 9, primesCount: 3, bytes: 4, ticket };
+    await helper.federation.parts.entries.write({ kind: "helped", readGeneration: 1, ...said });
+  }
+  await world.run(HOUR_MS);
+  const { helpedRestores } = owner.federation.parts;
+  const known = () => helpedRestores.list().map(({ sinceMs, isKnown }) => [sinceMs, isKnown]);
+  assert.deepEqual(known(), [
+    [2, false],
+    [1, false],
+  ]);
+  await assert.rejects(helpedRestores.settle("ffffffff"), { code: "not-found" });
+  await assert.rejects(helpedRestores.settle("01010101"), { code: "bad-usage" });
+  const settled = await helpedRestores.settle("01".repeat(8) + "02");
+  assert.deepEqual([settled.sinceMs, settled.isKnown, settled.helper], [2, true, helper.identity.siteId]);
+  world.crash(owner);
+  const again = await world.start(owner.identity, owner.store);
+  await world.run(HOUR_MS);
+  assert.deepEqual(
+    again.federation.parts.helpedRestores.list().map(({ isKnown }) => isKnown),
+    [true, false],
+  );
+  const alarms = (await again.federation.alarms()).filter(({ code }) => code === "helped");
+  assert.deepEqual(alarms.length, 1);
+  assert.match(alarms[0]!.text, /--known 01010101;/);
+});
+
 test.run();
