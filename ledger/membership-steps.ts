@@ -95,7 +95,7 @@ function proposalsOf({ roster, consents }: StepFacts, isMember: (siteId: SiteId)
     const { roster: hash, body, signature } = consent.statement;
     const { siteId } = log.certificate;
     if (!isMember(siteId)) continue;
-    const proposal = proposals.get(hash) ?? readProposal(roster, hash, body);
+    const proposal = proposals.get(hash) ?? proposalIn(roster, hash, body);
     if (proposal === undefined || !isRosterSignature(proposal.body.body, signature, log)) continue;
     proposals.set(hash, proposal);
     proposal.signatures.set(siteId, { log, consent });
@@ -114,11 +114,25 @@ function newestOfEach(consents: StepFacts["consents"]): StepFacts["consents"] {
   });
 }
 
-function readProposal(roster: Roster, hash: RosterHash, bytes: Uint8Array): Proposal | undefined {
+type ReadProposal = Pick<Proposal, "body" | "change">;
+
+/** What was read of a consent's bytes last: it is asked for with each entry that comes, and reading costs far more than all else. */
+const readLast = new WeakMap<Uint8Array, { readonly roster: RosterHash; readonly read: ReadProposal | undefined }>();
+
+function proposalIn(roster: Roster, hash: RosterHash, bytes: Uint8Array): Proposal | undefined {
+  let last = readLast.get(bytes);
+  if (last?.roster !== roster.hash) {
+    last = { roster: roster.hash, read: readProposal(roster, bytes) };
+    readLast.set(bytes, last);
+  }
+  return last.read?.body.hash === hash ? { ...last.read, signatures: new Map() } : undefined;
+}
+
+function readProposal(roster: Roster, bytes: Uint8Array): ReadProposal | undefined {
   try {
     const body = parseRosterBody(bytes);
-    const change = body.hash === hash ? changeOf(roster, body) : undefined;
-    return change && { body, change, signatures: new Map() };
+    const change = changeOf(roster, body);
+    return change && { body, change };
   } catch (error) {
     if (isCostorError(error)) return undefined;
     throw error;

@@ -30,7 +30,31 @@ export function readMessage<Output>(
 ): Output {
   const value = decodeCbor(encoded);
   // A map of ours has no prototype, and a schema wants a plain object.
-  const parsed = v.safeParse(schema, typeof value === "object" && value !== null ? { ...value } : value);
+  const plain = typeof value === "object" && value !== null ? { ...value } : value;
+  const parsed = v.safeParse(optionFor(schema, plain), plain);
   if (parsed.success) return parsed.output;
   throw new CostorError(code, `not ${what}: ${parsed.issues[0].message}`);
+}
+
+const optionsOf = new WeakMap<object, { readonly key: string; readonly options: ReadonlyMap<unknown, object> }>();
+
+/**
+ * Of a variant the option that the value names by its key; otherwise the schema itself. A variant tries one option after the other, which
+ * costs more than all else that is done with a small message.
+ */
+export function optionFor<Schema extends v.GenericSchema>(schema: Schema, value: unknown): Schema {
+  if (schema.type !== "variant" || typeof value !== "object" || value === null) return schema;
+  let known = optionsOf.get(schema);
+  if (known === undefined) {
+    const { key, options } = schema as unknown as Variant;
+    known = { key, options: new Map(options.map((option) => [option.entries[key]?.literal, option])) };
+    optionsOf.set(schema, known);
+  }
+  return (known.options.get((value as Record<string, unknown>)[known.key]) as Schema | undefined) ?? schema;
+}
+
+/** As valibot makes it. */
+interface Variant {
+  readonly key: string;
+  readonly options: readonly { readonly entries: Readonly<Record<string, { readonly literal?: unknown }>> }[];
 }

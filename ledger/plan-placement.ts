@@ -5,7 +5,7 @@
  * that may not hold; who holds well goes on holding, whoever else comes; a holder that is replaced leaves the table only
  * when enough others have given their receipts.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { SiteId } from "#protocol/ids.ts";
 import type { HoldingSite } from "./holding-site.ts";
 import type { Rng } from "./rng.ts";
@@ -138,7 +138,7 @@ class SlicePlan {
       this.holders.push(holder);
       if (candidate.failsAudits) this.#leaving.set(holder, "audit-failed");
       else if (candidate.isLeaving) this.#leaving.set(holder, "leaving");
-      else if (candidate.silentMs > replacedSilentMs(input.owner, holder, slice)) this.#leaving.set(holder, "silent");
+      else if (isSilent(candidate, input.owner, slice)) this.#leaving.set(holder, "silent");
       else if (candidate.refuses && !toPlace.stored.has(holder)) this.#leaving.set(holder, "refused");
     }
     this.#judgeGuests();
@@ -162,6 +162,7 @@ class SlicePlan {
   /** Of holders that fail together all but one are to be replaced, where others have the slice or can take it. */
   #judgeDomains(): void {
     const domains = this.#domains();
+    if (domains.size === this.#staying().length) return;
     const isMended =
       domains.size >= this.#init.input.copiesCount || this.#eligible().some((site) => !domains.has(site.domain));
     if (!isMended) return;
@@ -195,10 +196,9 @@ class SlicePlan {
   /** Lets those go for whom enough others have given their receipts. */
   #let(): void {
     const { input, toPlace } = this.#init;
-    const staying = this.#staying();
-    const confirmed = this.#byWorth(staying.filter((holder) => toPlace.stored.has(holder)));
-    if (confirmed.length < input.copiesCount) return;
-    const kept = new Set(confirmed.slice(0, input.copiesCount));
+    const stored = this.#staying().filter((holder) => toPlace.stored.has(holder));
+    if (stored.length < input.copiesCount || this.holders.length === input.copiesCount) return;
+    const kept = new Set(this.#byWorth(stored).slice(0, input.copiesCount));
     for (const holder of [...this.holders]) {
       if (kept.has(holder)) continue;
       this.holders.splice(this.holders.indexOf(holder), 1);
@@ -213,10 +213,11 @@ class SlicePlan {
   /** Those first that have the slice, then members, then those whose domain no better one has; last by a hash, so that nothing changes from plan to plan. */
   #byWorth(holders: readonly SiteId[]): SiteId[] {
     const { input, toPlace, bySite, slice } = this.#init;
+    if (holders.length <= 1) return [...holders];
     const rank = (holder: SiteId): string => {
       const isStored = toPlace.stored.has(holder) && !this.#leaving.has(holder);
-      const hash = hashFraction(input.owner, holder, slice).toFixed(12);
-      return `${isStored ? 0 : 1}${bySite.get(holder)!.isGuest ? 1 : 0}${hash}`;
+      const fraction = hashFraction(input.owner, holder, slice).toFixed(12);
+      return `${isStored ? 0 : 1}${bySite.get(holder)!.isGuest ? 1 : 0}${fraction}`;
     };
     const ranks = new Map(holders.map((holder) => [holder, rank(holder)]));
     const ranked = [...holders].sort((one, other) => (ranks.get(one)! < ranks.get(other)! ? -1 : 1));
@@ -267,9 +268,10 @@ class SlicePlan {
   }
 }
 
-const replacedSilentMs = (owner: SiteId, holder: SiteId, slice: number): number =>
-  REPLACED_SILENT_MS + hashFraction(owner, holder, slice) * DAY_MS;
+/** For so long that it is replaced. */
+const isSilent = ({ siteId, silentMs }: Candidate, owner: SiteId, slice: number): boolean =>
+  silentMs > REPLACED_SILENT_MS && silentMs > REPLACED_SILENT_MS + hashFraction(owner, siteId, slice) * DAY_MS;
 
 /** From 0 and below 1: not everything of a silent holder moves at one moment. */
 const hashFraction = (owner: SiteId, holder: SiteId, slice: number): number =>
-  createHash("sha256").update(`${owner} ${holder} ${slice}`).digest().readUInt32BE(0) / 2 ** 32;
+  hash("sha256", `${owner} ${holder} ${slice}`, "buffer").readUInt32BE(0) / 2 ** 32;

@@ -8,7 +8,6 @@ import {
   snapshotStatusOf,
 } from "#ledger/copies.ts";
 import type { Membership } from "#ledger/membership.ts";
-import { allSlices } from "#node/replication/all-slices.ts";
 import type { PlacementKeeper } from "#node/replication/placement-keeper.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import type { CopyStatus, SliceStatus } from "./federation-status.ts";
@@ -86,8 +85,8 @@ export class CopiesReport {
     return state.failsAudits ? "failed an audit" : "has another set";
   }
 
-  #states(): SliceState[] {
-    return allSlices.map((slice) => this.#components.placement.stateOf(this.#init.self, slice));
+  #states(): readonly SliceState[] {
+    return this.#components.placement.ownStates();
   }
 
   #safety(): SafetyInit {

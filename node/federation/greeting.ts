@@ -30,6 +30,8 @@ export interface GreetingComponents {
 }
 
 const MINUTE_MS = 60_000;
+/** Of a machine that others answer: they do when ledgers are compared, four times an hour. */
+const IN_PAUSE_MS = 15 * MINUTE_MS;
 /** Pauses grow while nobody listens: a machine whose site has left may say hello for ever. */
 const MOST_PAUSE_MS = 15 * MINUTE_MS;
 const PAUSE_GROWTH = 1.2;
@@ -65,9 +67,10 @@ export class Greeting {
       for (let isStart = true; ; isStart = false) {
         const isIn = isStart || membership.roster === undefined || isAnswered();
         const knownCount = this.#knownBy.size;
-        const isHeard = (isFirst && isIn) || !(await this.#round(signal)) || this.#knownBy.size > knownCount;
+        const isLetIn = isFirst && isIn;
+        const isHeard = isLetIn || !(await this.#round(signal)) || this.#knownBy.size > knownCount;
         pauseMs = isHeard ? MINUTE_MS : Math.min(PAUSE_GROWTH * pauseMs, MOST_PAUSE_MS);
-        await clock.sleep(pauseMs * (0.5 + rng.fraction()), signal);
+        await clock.sleep((isLetIn ? IN_PAUSE_MS : pauseMs) * (0.5 + rng.fraction()), signal);
       }
     } catch (error) {
       if (!signal.aborted) onEvent({ event: "fault", error });

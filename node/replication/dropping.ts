@@ -20,7 +20,7 @@ export interface DroppingComponents {
   readonly sites: Pick<Sites, "roleOf" | "sites">;
   readonly ledger: LedgerReader;
   readonly entries: OwnEntries;
-  readonly store: Pick<PrimeStore, "keptTotals">;
+  readonly store: Pick<PrimeStore, "keptTotals" | "keptSlices">;
   readonly kept: Pick<KeptPrimes, "slice" | "release">;
   readonly omissions: Omissions;
   readonly departures: Departures;
@@ -60,7 +60,7 @@ export class Dropping {
       return departures.clear(owner);
     }
     await departures.clear(owner);
-    for (let slice = 0; slice < SLICES_COUNT; slice++) await this.#noteSlice(owner, slice);
+    await this.#noteSlices(owner);
     const clock = heldClock.state;
     for (const note of await Array.fromAsync(omissions.notes(owner))) {
       const reason = keptReason(note, state, clock);
@@ -82,12 +82,20 @@ export class Dropping {
   }
 
   /** A placement that the owner has signed in its current log, and that does not name this site, leaves out the whole slice. */
-  async #noteSlice(owner: SiteId, slice: number): Promise<void> {
-    const { ledger, self, sites, kept, omissions } = this.#components;
-    const placement = ledger.statement(owner, "placement", `${slice}`);
-    if (placement === undefined || placement.logId !== ledger.currentLog(owner)?.log.id) return;
-    if (isHolder({ ledger, sites }, self, owner, slice)) return omissions.clearSlice(owner, slice);
-    if ((await kept.slice(owner, slice)).length > 0) await omissions.noteSlice(owner, slice, placement.logId);
+  async #noteSlices(owner: SiteId): Promise<void> {
+    const { ledger, self, sites, store, omissions } = this.#components;
+    const slices = await store.keptSlices(owner);
+    const kept = new Set(slices.filter(({ count, lostCount }) => count > lostCount).map(({ slice }) => slice));
+    const noted = new Set<number>();
+    for await (const { slice, ids } of omissions.notes(owner)) if (ids === undefined) noted.add(slice);
+    const current = ledger.currentLog(owner)?.log.id;
+    for (const slice of kept.union(noted)) {
+      const placement = ledger.statement(owner, "placement", `${slice}`);
+      if (placement === undefined || placement.logId !== current) continue;
+      if (!isHolder({ ledger, sites }, self, owner, slice)) {
+        if (kept.has(slice)) await omissions.noteSlice(owner, slice, placement.logId);
+      } else if (noted.has(slice)) await omissions.clearSlice(owner, slice);
+    }
   }
 
   async #dropIds(

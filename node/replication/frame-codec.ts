@@ -6,6 +6,7 @@
  */
 import { compressSync, uncompressSync } from "lz4-napi";
 import * as v from "valibot";
+import { optionFor } from "#ledger/message-schema.ts";
 import { type StoredPrime, batchEntry } from "#protocol/batch.ts";
 import { type CborMap, decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
@@ -47,7 +48,8 @@ export function decodeMessage<Schema extends v.GenericSchema>(
   const value = decodeCbor(frame[0] === COMPRESSED ? expand(frame.subarray(1)) : frame);
   if (typeof value !== "object" || value === null || Array.isArray(value) || value instanceof Uint8Array)
     throw new CostorError("bad-encoding", "a message is a map");
-  const parsed = v.safeParse(schema, { ...(value as object) });
+  const plain = { ...(value as object) };
+  const parsed = v.safeParse(optionFor(schema, plain), plain);
   if (!parsed.success) throw new CostorError("bad-encoding", `not a message: ${parsed.issues[0].message}`);
   return parsed.output;
 }

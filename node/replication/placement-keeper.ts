@@ -32,6 +32,17 @@ const HOUR_MS = 3_600_000;
 export class PlacementKeeper {
   readonly #components: PlacementComponents;
   readonly #copiesCount: number;
+  #ownStates:
+    | { readonly ledger: string; readonly sites: readonly SiteId[]; readonly states: readonly SliceState[] }
+    | undefined;
+  #standings:
+    | {
+        readonly owner: SiteId;
+        readonly ledger: string;
+        readonly sites: readonly SiteId[];
+        readonly bySite: Map<SiteId, Standing>;
+      }
+    | undefined;
   #planned: { readonly seen: Seen; readonly grounds: string; readonly plan: PlacementPlan } | undefined;
 
   constructor(components: PlacementComponents, init: { copiesCount: number }) {
@@ -99,8 +110,21 @@ export class PlacementKeeper {
 
   /** Whether the holder has given its receipt for the newest live set. */
   hasStored(owner: SiteId, slice: number, holder: SiteId): boolean {
-    const { liveSet, holders } = this.stateOf(owner, slice, [holder]);
-    return copiesOf({ liveSet, holders }).some(({ generation }) => generation === liveSet?.generation);
+    const { ledger } = this.#components;
+    const liveSet = ledger.statement(owner, "live-set", `${slice}`)?.statement;
+    const receipt = ledger.statement(holder, "receipt", `${owner}/${slice}`)?.statement;
+    // Mostly that settles it.
+    if (liveSet === undefined || receipt?.generation !== liveSet.generation) return false;
+    return copiesOf(this.stateOf(owner, slice, [holder])).length > 0;
+  }
+
+  /** {@link stateOf} of this site's own slices: made once for each state of the ledger, since people ask for each snapshot. */
+  ownStates(): readonly SliceState[] {
+    const { self, ledger, sites } = this.#components;
+    const [digest, known] = [ledger.digest(), sites.sites()];
+    if (this.#ownStates?.ledger !== digest || this.#ownStates.sites !== known)
+      this.#ownStates = { ledger: digest, sites: known, states: allSlices.map((slice) => this.stateOf(self, slice)) };
+    return this.#ownStates.states;
   }
 
   /** What the ledger says of a slice, and of those that have given receipts for it. */
@@ -111,12 +135,12 @@ export class PlacementKeeper {
     const holders = receivers
       .filter((siteId) => siteId !== owner && isHere(sites.roleOf(siteId)))
       .sort()
-      .map((siteId): HolderState => ({
-        ...this.#holdingSite(siteId),
-        receipt: ledger.statement(siteId, "receipt", subject)?.statement,
-        hasLoss: ledger.statement(siteId, "loss", subject) !== undefined,
-        failsAudits: this.#failsAudits(siteId, owner),
-      }));
+      .map((siteId): HolderState => {
+        const { isGuest, domain, failsAudits } = this.#standingOf(siteId, owner);
+        const receipt = ledger.statement(siteId, "receipt", subject)?.statement;
+        const hasLoss = ledger.statement(siteId, "loss", subject) !== undefined;
+        return { siteId, isGuest, domain, failsAudits, receipt, hasLoss };
+      });
     return { liveSet, holders };
   }
 
@@ -128,19 +152,29 @@ export class PlacementKeeper {
       .map((siteId) => {
         const profile = ledger.statement(siteId, "profile", "")?.statement;
         return {
-          ...this.#holdingSite(siteId),
+          ...this.#standingOf(siteId, owner),
           freeBytes: Math.max(0, (profile?.offeredBytes ?? 0) - (profile?.keptBytes ?? 0)),
           silentMs: siteId === self ? 0 : silence.of(siteId),
-          failsAudits: this.#failsAudits(siteId, owner),
           refuses: refuses(siteId),
           isLeaving: ledger.statement(siteId, "leaving", "") !== undefined,
         };
       });
   }
 
-  #holdingSite(siteId: SiteId): HoldingSite {
-    const { sites } = this.#components;
-    return { siteId, isGuest: sites.roleOf(siteId).role === "guest", domain: sites.failureDomainOf(siteId) };
+  /** The same for all slices of an owner, and asked for each. */
+  #standingOf(siteId: SiteId, owner: SiteId): Standing {
+    const { sites, ledger } = this.#components;
+    const [digest, known] = [ledger.digest(), sites.sites()];
+    if (this.#standings?.owner !== owner || this.#standings.ledger !== digest || this.#standings.sites !== known)
+      this.#standings = { owner, ledger: digest, sites: known, bySite: new Map() };
+    const { bySite } = this.#standings;
+    let standing = bySite.get(siteId);
+    if (standing === undefined) {
+      const isGuest = sites.roleOf(siteId).role === "guest";
+      const [domain, failsAudits] = [sites.failureDomainOf(siteId), this.#failsAudits(siteId, owner)];
+      bySite.set(siteId, (standing = { siteId, isGuest, domain, failsAudits }));
+    }
+    return standing;
   }
 
   /** By the owner's audits, and by one's own as a co-holder. */
@@ -158,6 +192,11 @@ export class PlacementKeeper {
       (steward) => ledger.statement(steward, "steward", `${owner}/${slice}`)?.statement.holders ?? [],
     );
   }
+}
+
+/** What is known of a holder, whatever the slice. */
+interface Standing extends HoldingSite {
+  readonly failsAudits: boolean;
 }
 
 /** Of what a plan rests on; where it is the same, all is. */

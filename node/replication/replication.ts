@@ -184,7 +184,7 @@ export class Replication implements AsyncDisposable {
       this.#healing.soon();
       this.soon();
     };
-    this.#regaining = this.#work("regaining", 5 * MINUTE_MS, inFederation(regain));
+    this.#regaining = this.#work("regaining", 15 * MINUTE_MS, inFederation(regain));
     this.#keeping = this.#work(
       "keeping",
       HOUR_MS,

@@ -70,6 +70,8 @@ export class Replicator {
   /** By the clock that never jumps. */
   readonly #servedMs = new Map<SiteId, number>();
   readonly #auditDueMs = new Map<SiteId, number>();
+  /** When all holders had given their receipts: with this table, by this state of the ledger. */
+  #stored: { readonly digest: string; readonly table: readonly (readonly SiteId[])[] } | undefined;
 
   constructor(components: ReplicatorComponents) {
     this.#components = components;
@@ -81,7 +83,7 @@ export class Replicator {
     const { suspicion, mayMove, placement } = this.#components;
     if ((await suspicion()) !== undefined) return;
     let { table } = await placement.keep();
-    if (mayMove()) {
+    if (mayMove() && !this.#isAllStored(table)) {
       const turns = new Turns({ atOnceCount: RUNS_AT_ONCE_COUNT });
       const holders = this.#inTurn(new Set(table.flat()));
       await Promise.all(holders.map((holder) => turns.run(() => this.#runWith(holder, table, signal))));
@@ -169,6 +171,19 @@ export class Replicator {
       const signed = await liveSets.sign(slice);
       if (namingEntry !== undefined && !this.#isStored(holder, slice)) yield { ...signed, namingEntry };
     }
+  }
+
+  /** Whether all holders have, by what was found before: nothing has changed since, and mostly nothing does. */
+  #isAllStored(table: readonly (readonly SiteId[])[]): boolean {
+    const { ledger, liveSets } = this.#components;
+    const areCurrent = allSlices.every((slice) => liveSets.isCurrent(slice));
+    const digest = areCurrent ? ledger.digest() : undefined;
+    if (digest === undefined) return false;
+    const stored = this.#stored;
+    if (stored?.digest === digest && stored.table === table) return true;
+    if (!allSlices.every((slice) => table[slice]!.every((holder) => this.#isStored(holder, slice)))) return false;
+    this.#stored = { digest, table };
+    return true;
   }
 
   /** Whether the holder has given its receipt for all there is now. */

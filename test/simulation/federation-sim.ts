@@ -122,7 +122,10 @@ class FederationSim {
       return name;
     };
     const network = new SimNetwork(
-      { clock: this.#time.clock, rng: rng.fork("network") },
+      {
+        ...{ clock: this.#time.clock, rng: rng.fork("network") },
+        after: (durationMs, action) => this.#time.after(durationMs, action),
+      },
       {
         silenceMs: MINUTE_MS,
         redialMs: limits.peerRedialMaxMs,
@@ -220,7 +223,7 @@ class FederationSim {
     const endMs = this.#plan.hoursCount * HOUR_MS;
     let dayBegins = this.#spent();
     for (let atMs = HOUR_MS; atMs < endMs + HOUR_MS; atMs += HOUR_MS) {
-      if (atMs <= endMs - 23 * HOUR_MS) dayBegins = this.#spent();
+      if (atMs <= endMs - 23 * HOUR_MS && atMs > endMs - 24 * HOUR_MS) dayBegins = this.#spent();
       await this.#time.run(Math.min(atMs, endMs), afterEvent);
       await this.#askWhatIsSafe();
       this.#checkers.hourly();

@@ -33,6 +33,8 @@ export class SimChannel implements Channel {
   /** Of both. */
   #untakenBytes = 0;
   #reader: (() => void) | undefined;
+  /** Whose abort wakes the reader. */
+  #heeded: AbortSignal | undefined;
   /** Writers of the other end that wait for this one's reader. */
   #writers: (() => void)[] = [];
   /** Its connection is lost. */
@@ -165,18 +167,28 @@ export class SimChannel implements Channel {
   #end(): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
+    this.#listenTo(undefined);
     this.#init.onEnded();
   }
 
   async #arrival(signal: AbortSignal | undefined): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#reader = resolve;
-    signal?.addEventListener("abort", resolve as () => void, { once: true });
+    this.#listenTo(signal);
     await promise;
-    signal?.removeEventListener("abort", resolve as () => void);
     this.#reader = undefined;
     signal?.throwIfAborted();
   }
+
+  /** Mostly one signal is given again and again. */
+  #listenTo(signal: AbortSignal | undefined): void {
+    if (signal === this.#heeded) return;
+    this.#heeded?.removeEventListener("abort", this.#onAbort);
+    signal?.addEventListener("abort", this.#onAbort, { once: true });
+    this.#heeded = signal;
+  }
+
+  readonly #onAbort = (): void => this.#reader?.();
 
   #wakeWriters(): void {
     const writers = this.#writers;

@@ -37,6 +37,8 @@ const perfectLine: Line = {
 export interface SimNetworkComponents {
   /** True time. Only asked when a line delays. */
   readonly clock: Clock;
+  /** As `VirtualTime.after`, in place of sleeping on the clock. */
+  readonly after?: (durationMs: number, action: () => void) => unknown;
   /** Only asked when a line has jitter or faults. */
   readonly rng: Rng;
 }
@@ -274,7 +276,9 @@ export class SimNetwork {
   }
 
   #after(delayMs: number, action: () => void): void {
-    if (delayMs > 0) void this.#components!.clock.sleep(delayMs).then(action);
-    else queueMicrotask(action);
+    if (delayMs <= 0) return queueMicrotask(action);
+    const { clock, after } = this.#components!;
+    if (after === undefined) void clock.sleep(delayMs).then(action);
+    else after(delayMs, action);
   }
 }

@@ -19,6 +19,7 @@ interface Event {
 export class VirtualTime {
   /** A heap by time, then order. */
   readonly #events: Event[] = [];
+  readonly #sleepers = new WeakMap<AbortSignal, Set<() => void>>();
   #elapsedMs = 0;
   #order = 0;
 
@@ -45,17 +46,29 @@ export class VirtualTime {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     if (!signal) this.after(durationMs, resolve);
     else {
-      const onAbort = (): void => {
+      const sleepers = this.#sleepersOf(signal);
+      const wake = (): void => {
         cancel();
         reject(signal.reason as Error);
       };
       const cancel = this.after(durationMs, () => {
-        signal.removeEventListener("abort", onAbort);
+        sleepers.delete(wake);
         resolve();
       });
-      signal.addEventListener("abort", onAbort, { once: true });
+      sleepers.add(wake);
     }
     return promise;
+  }
+
+  /** Who sleeps until a signal, in order: most signals end many sleeps, and a listener for each costs more than the sleep. */
+  #sleepersOf(signal: AbortSignal): Set<() => void> {
+    let sleepers = this.#sleepers.get(signal);
+    if (sleepers === undefined) {
+      const fresh = (sleepers = new Set());
+      this.#sleepers.set(signal, fresh);
+      signal.addEventListener("abort", () => fresh.forEach((wake) => wake()), { once: true });
+    }
+    return sleepers;
   }
 
   /**
