@@ -28,7 +28,7 @@ interface LoadedSet {
   readonly generation: string;
 }
 
-/** About 52 kB each: a run has one key, and few runs go on at once. */
+/** 52 kB each at the most: a run has one key, and few runs go on at once. */
 const mostLoadedCount = 16;
 
 export class KeptSets implements KeptPrimes {
