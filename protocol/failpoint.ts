@@ -9,11 +9,14 @@ export type Failpoint =
   | `index.${"durable" | "entered"}`
   | `commit.${"sending" | "verified" | "recorded" | "acknowledged"}`
   | `compaction.${"moved" | "recorded" | "unlinked"}`
+  | `replicate.${"signed" | "sending" | "kept" | "receipted" | "taken"}`
   | `retention.${"expired" | "gone"}`
   | `collection.${"walked" | "removed"}`
   | `start.${"replaying" | "store-open" | "identity-written" | "kit-written" | "identity-placed" | "site-open"}`
   | `replace.${"written" | "kit-written" | "half-placed" | "placed"}`
-  | `recover.${"known" | "records-here" | "identity-written" | "identity-placed" | "regained" | "settled"}`
+  | "scrub.recorded"
+  | "heal.kept"
+  | `recover.${"known" | "records-here" | "identity-written" | "identity-placed" | "settled"}`
   | `lost-store.${"known" | "records-here"}`
   | `database.${"opened" | "writing" | "written"}`;
 

@@ -29,7 +29,7 @@ const { values, positionals } = parseArgs({
 });
 const full = values.full || process.env["COSTOR_TEST_LEVEL"] === "full";
 process.env["COSTOR_TEST_LEVEL"] = full ? "full" : "quick";
-const timeoutMs = Number(values["file-timeout-ms"] ?? (full ? 45 : 20) * 60_000);
+const timeoutMs = Number(values["file-timeout-ms"] ?? (full ? 90 : 20) * 60_000);
 const directory = resolve(values.directory);
 
 const files = globSync("**/*.test.ts", { cwd: directory })

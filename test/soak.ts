@@ -2,7 +2,7 @@
  * The long battery: `npm run soak -- --kills N --states N --seeds N --sim N`.
  *
  * - kills: processes of site and agent killed, as in test/faults/kills.test.ts
- * - states: states that a crash could leave of a store, as in test/node/store/crash-states.test.ts
+ * - states: states that a crash could leave of what a site keeps, as in test/faults/crash-states.test.ts
  * - seeds: for each, one run of every other file that takes a seed: full disks, failing calls, damage, bad networks
  * - sim: seeds of the simulator, short runs of small federations under all kinds of faults, as in test/simulation
  * - dense: one dense file of so many gigabytes, as in test/integration/dense-file.test.ts
@@ -16,7 +16,8 @@ import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { inspect, parseArgs } from "node:util";
 import { interruptionSignal } from "#terminal/interruption.ts";
-import { KillHistogram, killTargets } from "./faults/kill-targets.ts";
+import { KillHistogram } from "./faults/kill-histogram.ts";
+import { killTargets } from "./faults/kill-targets.ts";
 import { runKillRounds } from "./faults/kill-rounds.ts";
 import { type SimTotals, addSeeds, describeSim, noSimTotals, runSeeds as runSimSeeds } from "./simulation/sim-soak.ts";
 import { runtimeFlags } from "./support/runtime-flags.ts";
@@ -58,7 +59,7 @@ const processesCount = Math.max(1, Number(values.processes));
 const firstSeed = Number(values.seed);
 const usage = `usage: npm run soak -- [--kills N] [--states N] [--seeds N] [--sim N] [--dense GB] [--seed FIRST] [--directory DIR] [--fresh]
   --kills N        kill processes of site and agent N times
-  --states N       open a store in N states that a crash could leave
+  --states N       open a site's store in N states that a crash could leave
   --seeds N        run full disks, failing calls, damage and bad networks with N seeds each
   --sim N          run N seeds of the simulator
   --processes N    so many of them at once (2)
@@ -179,7 +180,7 @@ async function crash(): Promise<void> {
     const statesCount = Math.min(statesPerPartCount, wanted.states - progress.states);
     // The level only gives it the time.
     const environment = { COSTOR_CRASH_SEED: `${from}-${from + statesCount - 1}`, COSTOR_TEST_LEVEL: "full" };
-    await runFile("test/node/store/crash-states.test.ts", environment);
+    await runFile("test/faults/crash-states.test.ts", environment);
     progress.states += statesCount;
     await writeProgress();
     say(`${progress.states} of ${wanted.states} states`);

@@ -4,6 +4,7 @@ import { Deadline } from "#ledger/deadline.ts";
 import type { Peers } from "#ledger/peers.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
+import { passFailpoint } from "#protocol/failpoint.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { fetchBatches } from "./fetch-primes.ts";
 import type { Sites } from "./replication-ports.ts";
@@ -44,7 +45,10 @@ export async function fetchOwn(
   const until = AbortSignal.any([deadline.signal, failed.signal]);
   try {
     for await (const fetched of fetchBatches({ peers }, { peer, owner: self, ids, signal: until })) {
-      const write = store.putFor(self, fetched.batch).then(() => fetched.ids.forEach((id) => wanted.delete(id)));
+      const write = store.putFor(self, fetched.batch).then(() => {
+        passFailpoint("heal.kept");
+        for (const id of fetched.ids) wanted.delete(id);
+      });
       write.catch((error: unknown) => failed.abort(error));
       writing.push(write);
       await written(WRITES_COUNT);

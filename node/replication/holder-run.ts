@@ -9,6 +9,7 @@ import { type StatementOf, subjectOf } from "#ledger/statements.ts";
 import { parseBatch } from "#protocol/batch.ts";
 import type { CborMap } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
+import { passFailpoint } from "#protocol/failpoint.ts";
 import type { LogId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { batchOf, decodeMessage, encodeMessage, isBatch } from "./frame-codec.ts";
@@ -162,6 +163,7 @@ export class HolderRun implements AsyncDisposable {
     const keep = async (): Promise<Uint8Array> => {
       begun.resolve();
       const { storedCount } = await kept.put(owner, batch);
+      passFailpoint("replicate.kept");
       return encodeMessage({ kind: "kept", count: storedCount });
     };
     // In the owner's turn first: who waits for that takes no room from others.
@@ -242,7 +244,10 @@ export class HolderRun implements AsyncDisposable {
     });
     this.#due = [];
     const fresh = due.filter(({ statement }) => !this.#isSaid(statement)).map(({ statement }) => statement);
-    if (fresh.length > 0) await entries.writeAll(fresh);
+    if (fresh.length > 0) {
+      await entries.writeAll(fresh);
+      passFailpoint("replicate.receipted");
+    }
     const losses = due.flatMap(({ statement }) => ledger.statement(self, "loss", subjectOf(statement)) ?? []);
     if (losses.length > 0) await entries.withdrawIdle({ also: losses, leastCount: 1 });
     for (const { statement } of due) {

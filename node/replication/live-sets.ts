@@ -4,6 +4,7 @@ import type { LedgerReader, OwnEntries } from "./replication-ports.ts";
 import type { SignedSlice } from "./owner-run.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
 import { CostorError } from "#protocol/errors.ts";
+import { passFailpoint } from "#protocol/failpoint.ts";
 import type { StatementOf } from "#ledger/statements.ts";
 import { allSlices } from "./all-slices.ts";
 import { hashOfSet } from "./prime-set-hash.ts";
@@ -111,6 +112,7 @@ export class LiveSets {
       changed.push({ kind: "live-set", slice, generation, count: ids.length, bytes, hash, snapshots });
     }
     if (changed.length > 0) await entries.writeAll(changed);
+    passFailpoint("replicate.signed");
     const elapsedMs = clock.elapsedMs();
     for (const slice of allSlices) this.#signed.set(slice, { revision: revisions[slice]!, snapshots, elapsedMs });
   }

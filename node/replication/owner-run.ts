@@ -12,6 +12,7 @@ import type { Rng } from "#ledger/rng.ts";
 import { type HeldStatement, readStatements } from "#ledger/statements.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CostorError } from "#protocol/errors.ts";
+import { passFailpoint } from "#protocol/failpoint.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { HolderChannel, expectAnswer } from "./holder-channel.ts";
@@ -180,6 +181,7 @@ export class OwnerRun {
       // Before it is sent: what was under way when the channel breaks is not counted as kept.
       underWay.push({ count, bytes });
       underWayBytes += bytes;
+      passFailpoint("replicate.sending");
       await this.#holder.send(frame);
     }
     while (underWay.length > 0) await takeAnswer();
@@ -192,6 +194,7 @@ export class OwnerRun {
     const { owner, holder } = this.#init;
     const { entries } = expectAnswer(await this.#holder.ask({ kind: "end" }), "receipts");
     await ledger.offer({ entries });
+    passFailpoint("replicate.taken");
     const said = entries.flatMap((bytes) => readStatements(parseEntry(bytes)));
     for (const { slice, hash, generation } of received) {
       const isFor = (receipt: (typeof said)[number] | HeldStatement | undefined): boolean =>

@@ -1,4 +1,5 @@
 /** Puts damage that a check or the scrub has found on record, and says in words what it is. */
+import { passFailpoint } from "#protocol/failpoint.ts";
 import type { LiveIndex } from "./live-index.ts";
 import { nameDamage } from "./damage-naming.ts";
 import type { CheckFinding } from "./prime-store.ts";
@@ -32,7 +33,10 @@ export async function recordFound(
       const present = named.filter(({ segment }) => !ends.has(segment) || ends.get(segment) !== undefined);
       return unrecorded(index, present);
     });
-    if (found.length > 0) await quarantine(found);
+    if (found.length > 0) {
+      await quarantine(found);
+      passFailpoint("scrub.recorded");
+    }
     return found;
   });
 }

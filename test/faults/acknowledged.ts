@@ -20,6 +20,7 @@ export class AcknowledgedSnapshots {
   private readonly manifests = new Map<SnapshotId, TreeManifest>();
   private readonly acknowledged = new Set<SnapshotId>();
   private readonly verified = new Set<SnapshotId>();
+  private acknowledgedCount = 0;
 
   constructor(agent: AgentUnderFault, tree: ChangingTree) {
     this.agent = agent;
@@ -30,9 +31,24 @@ export class AcknowledgedSnapshots {
     return this.acknowledged.size;
   }
 
+  /** Of all that there ever were. */
+  get foundCount(): number {
+    return this.manifests.size;
+  }
+
+  get allCount(): number {
+    return this.acknowledgedCount;
+  }
+
+  /** The older ones may be gone from now on: the site has a rule that keeps so many. */
+  expectOnly(newestCount: number): void {
+    for (const id of [...this.acknowledged].slice(0, -newestCount)) this.acknowledged.delete(id);
+  }
+
   /** `manifest`: what it holds, when that is not the tree as it is at the next {@link findAll}. */
   acknowledge(id: SnapshotId, manifest?: TreeManifest): void {
     this.acknowledged.add(id);
+    this.acknowledgedCount++;
     if (manifest !== undefined) this.manifests.set(id, manifest);
   }
 
@@ -43,7 +59,19 @@ export class AcknowledgedSnapshots {
   async findAll(): Promise<void> {
     const listed = (await this.agent.reading.snapshots()).map(({ id }) => parseSnapshotId(id));
     for (const id of this.acknowledged) assert.ok(listed.includes(id), `snapshot ${id} is lost`);
+    for (const id of this.manifests.keys()) if (!listed.includes(id)) this.manifests.delete(id);
     for (const id of listed) if (!this.manifests.has(id)) this.manifests.set(id, this.tree.manifest());
+  }
+
+  /** The newest so many. */
+  newest(count: number): readonly SnapshotId[] {
+    return [...this.acknowledged].slice(-count);
+  }
+
+  /** Compares what was restored of one in another way; `latest` is the newest. */
+  verifyManifest(id: string, restored: TreeManifest): void {
+    const known = id === "latest" ? this.newest(1)[0]! : (id as SnapshotId);
+    assert.deepEqual(restored, this.manifests.get(known), `snapshot ${known} restores otherwise than it was`);
   }
 
   /** Restores one of them, chosen by `chance` in [0, 1), and those that never were. */

@@ -47,7 +47,7 @@ export class AgentUnderFault implements Disposable {
   }
 
   /** A new machine at a running site. */
-  static async enrol(site: SiteUnderFault, name = "machine"): Promise<AgentUnderFault> {
+  static async enrol(site: Pick<SiteUnderFault, "enrolToken">, name = "machine"): Promise<AgentUnderFault> {
     const directory = await scratchDirectory("fault-agent");
     const configFile = join(directory, "agent.yaml");
     const end = await runCommand(["agent", "enrol", await site.enrolToken(name), "--config", configFile]);

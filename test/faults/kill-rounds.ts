@@ -16,7 +16,8 @@ import { AcknowledgedSnapshots, PrimeSender } from "./acknowledged.ts";
 import { AgentUnderFault } from "./agent-under-fault.ts";
 import { ChangingTree } from "./changing-tree.ts";
 import { type CommandEnd, startProgram } from "./command.ts";
-import { type KillHistogram, type KillTarget, killTargets } from "./kill-targets.ts";
+import type { KillHistogram } from "./kill-histogram.ts";
+import { type KillTarget, killTargets, placeOf, shuffledRounds } from "./kill-targets.ts";
 import { SiteUnderFault } from "./site-under-fault.ts";
 
 export interface KillRoundsInit {
@@ -79,7 +80,7 @@ class KillRounds {
 
   async run({ killsCount, signal }: KillRoundsInit, histogram: KillHistogram): Promise<void> {
     await this.completeBackup();
-    for (const target of this.order(killsCount)) {
+    for (const target of shuffledRounds(killTargets, killsCount, this.random)) {
       signal?.throwIfAborted();
       await this.round(target, histogram).catch((cause: unknown) => {
         const log = this.site.log.filter((text) => text !== "").join("\n");
@@ -91,16 +92,6 @@ class KillRounds {
     await this.verifyEverything();
   }
 
-  /** All targets in a random order, and again. */
-  private order(killsCount: number): KillTarget[] {
-    const order: KillTarget[] = [];
-    while (order.length < killsCount) {
-      const shuffled = killTargets.map((target) => ({ target, at: this.random() })).toSorted((a, b) => a.at - b.at);
-      order.push(...shuffled.map(({ target }) => target));
-    }
-    return order.slice(0, killsCount);
-  }
-
   private async round(target: KillTarget, histogram: KillHistogram): Promise<void> {
     this.tree.change();
     this.isBackupWhole = false;
@@ -110,7 +101,7 @@ class KillRounds {
       isKilled = await this.kill(target, attempt === 1);
     }
     assert.ok(isKilled, "the failpoint was never passed");
-    histogram.add(target);
+    histogram.add(placeOf(target));
     if (!this.site.isRunning) await this.site.start();
     await this.verifySample();
     if (this.isBackupWhole) return;

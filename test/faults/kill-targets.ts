@@ -1,5 +1,6 @@
 /** Where processes are killed: at failpoints, each counted under its phase, and at any moment. */
 import type { Failpoint } from "#protocol/failpoint.ts";
+import type { KillPlace } from "./kill-histogram.ts";
 
 export type KillTarget =
   | { readonly victim: "site" | "agent"; readonly failpoint: Failpoint; readonly passesMaxCount: number }
@@ -45,58 +46,20 @@ export const killTargets: readonly KillTarget[] = [
   { victim: "site and agent at any time" },
 ];
 
-const phases = ["upload", "sync", "index", "commit", "compaction", "start", "database", "any time"] as const;
-export type KillPhase = (typeof phases)[number];
+/** Those that have their share in each run. */
+export const killPhases = ["upload", "sync", "index", "commit", "compaction", "start", "database"] as const;
 
-const phaseOf = (target: KillTarget): KillPhase =>
-  "failpoint" in target ? (target.failpoint.split(".")[0] as KillPhase) : "any time";
+export const placeOf = (target: KillTarget): KillPlace =>
+  "failpoint" in target
+    ? { phase: target.failpoint.split(".")[0]!, place: `${target.failpoint} (${target.victim})` }
+    : { phase: "any time", place: target.victim };
 
-const nameOf = (target: KillTarget): string =>
-  "failpoint" in target ? `${target.failpoint} (${target.victim})` : target.victim;
-
-/** How many kills there were, by phase and by place in it. */
-export class KillHistogram {
-  /** By the names of targets. */
-  readonly counts: Map<string, number>;
-
-  constructor(counts: Iterable<readonly [string, number]> = []) {
-    this.counts = new Map(counts);
+/** `count` targets: all of them in a random order, and again. */
+export function shuffledRounds<Target>(targets: readonly Target[], count: number, random: () => number): Target[] {
+  const order: Target[] = [];
+  while (order.length < count) {
+    const shuffled = targets.map((target) => ({ target, at: random() })).toSorted((a, b) => a.at - b.at);
+    order.push(...shuffled.map(({ target }) => target));
   }
-
-  add(target: KillTarget): void {
-    this.counts.set(nameOf(target), this.countOf(target) + 1);
-  }
-
-  get total(): number {
-    return [...this.counts.values()].reduce((sum, count) => sum + count, 0);
-  }
-
-  inPhase(phase: KillPhase): number {
-    return killTargets
-      .filter((target) => phaseOf(target) === phase)
-      .reduce((sum, target) => sum + this.countOf(target), 0);
-  }
-
-  /** The phase with the fewest kills that has a failpoint. */
-  get least(): number {
-    return Math.min(...phases.filter((phase) => phase !== "any time").map((phase) => this.inPhase(phase)));
-  }
-
-  toString(): string {
-    const widest = Math.max(...phases.map((phase) => this.inPhase(phase)), 1);
-    const lines = phases.flatMap((phase) => {
-      const count = this.inPhase(phase);
-      const bar = "#".repeat(Math.ceil((count / widest) * 40));
-      const places = killTargets.filter((target) => phaseOf(target) === phase && this.countOf(target) > 0);
-      return [
-        `${phase.padEnd(10)} ${String(count).padStart(6)} ${bar}`,
-        ...places.map((target) => `  ${String(this.countOf(target)).padStart(6)} ${nameOf(target)}`),
-      ];
-    });
-    return [...lines, `${"kills".padEnd(10)} ${String(this.total).padStart(6)}`].join("\n");
-  }
-
-  private countOf(target: KillTarget): number {
-    return this.counts.get(nameOf(target)) ?? 0;
-  }
+  return order.slice(0, count);
 }

@@ -1,0 +1,30 @@
+/**
+ * kill -9 of sites of a federation. Goal: whatever is ended while copies are sent, damage heals, or a burnt site comes back, nothing acknowledged is lost, at
+ * no site, and everything is held twice elsewhere again without a step by hand. Prints a histogram of the kills and the seed;
+ * `COSTOR_KILL_SEED` runs one seed again.
+ */
+import assert from "node:assert/strict";
+import { count } from "#test/support/level.ts";
+import { suite } from "#test/support/suite.ts";
+import { federationPhases, federationTargets, runFederationKills } from "./federation-kills.ts";
+import { KillHistogram } from "./kill-histogram.ts";
+
+const test = suite("kills in a federation", { timeoutMs: count(900_000, 5_000_000) });
+const seed = Number(process.env["COSTOR_KILL_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+/** After so many, a new federation. */
+const killsPerFederationCount = 44;
+
+test("everything acknowledged survives kills while it is sent, healed and brought back", async ({ signal }) => {
+  const histogram = new KillHistogram();
+  const killsCount = count(4, 12 * federationTargets.length);
+  process.stdout.write(`\nseed ${seed}; again: COSTOR_KILL_SEED=${seed} node test/faults/federation-kills.test.ts\n`);
+  for (let part = 0; histogram.total < killsCount; part++) {
+    const left = Math.min(killsPerFederationCount, killsCount - histogram.total);
+    await runFederationKills({ seed: seed + part, targets: federationTargets, killsCount: left, signal }, histogram);
+  }
+  process.stdout.write(`${histogram}\n`);
+  if (killsCount >= federationTargets.length)
+    assert.ok(histogram.leastOf(federationPhases) >= killsCount / 8, "each phase has its share");
+});
+
+test.run();
