@@ -2,6 +2,7 @@
 import { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
 import type { Clock } from "#ledger/clock.ts";
 import { Ledger } from "#ledger/ledger.ts";
+import type { LedgerStore } from "#ledger/ledger-store.ts";
 import type { Channel } from "#ledger/peers.ts";
 import { SLICES_COUNT } from "#ledger/slice.ts";
 import { type Statement, entryOf, subjectOf } from "#ledger/statements.ts";
@@ -68,6 +69,7 @@ export class ReplicatingFederation {
 interface SiteInit {
   readonly role?: Role;
   readonly store?: PrimeStore;
+  readonly ledgerStore?: LedgerStore;
   readonly offeredBytes?: number;
   readonly ownerBytes?: number;
   /** False leaves what it serves to the test. */
@@ -137,7 +139,7 @@ export class ReplicatingSite {
     const author = new LedgerAuthor(name);
     const store = init.store ?? createMemoryStore();
     const speakers = { follow: () => undefined, lastAllowedSeq: () => Infinity };
-    const ledger = await Ledger.open({ store: new MemoryLedgerStore(), speakers });
+    const ledger = await Ledger.open({ store: init.ledgerStore ?? new MemoryLedgerStore(), speakers });
     await ledger.offer({ certificates: [author.log.bytes] });
     const site = new ReplicatingSite(federation, name, init, {
       author,

@@ -1,0 +1,128 @@
+/** A recovery onto an empty machine: records from the ledger, what is missed, primes as they come, and what is settled then. Begun again after each crash. */
+import assert from "node:assert/strict";
+import { recoverRecords } from "#node/federation/recovered-records.ts";
+import { type SealedPlace, sealedContext } from "#node/federation/sealed-statements.ts";
+import { AgentRegistry, readAgents } from "#node/site/agent-registry.ts";
+import { RegainedSnapshots } from "#node/site/regained-snapshots.ts";
+import { SitePrimes } from "#node/site/site-primes.ts";
+import { SnapshotKeeps } from "#node/site/snapshot-keeps.ts";
+import { SnapshotRegistry } from "#node/site/snapshot-registry.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
+import { parseSnapshotId } from "#protocol/ids.ts";
+import { deriveReadKey } from "#protocol/keys.ts";
+import { publicKeyOf } from "#protocol/raw-keys.ts";
+import { sealToReadKey } from "#protocol/read-sealing.ts";
+import { RetainedSite } from "#test/node/retention/retained-site.ts";
+import { createMemoryStore } from "#test/support/memory-store.ts";
+import { Replica } from "#test/support/replica.ts";
+import { wireBatch } from "#test/support/store-samples.ts";
+import type { CrashWorkload } from "../crash-workload.ts";
+
+interface Promised {
+  readonly hasRecords: boolean;
+  readonly here: ReadonlySet<PrimeId>;
+}
+
+/** The site before the fire, as its ledger and its holders have it. */
+interface Lost {
+  readonly ledger: Replica["ledger"];
+  readonly siteId: SiteId;
+  readonly agent: AgentId;
+  readonly snapshots: readonly string[];
+  readonly primes: ReadonlyMap<PrimeId, Buffer>;
+}
+
+const SNAPSHOTS_COUNT = 6;
+const BATCH_COUNT = 5;
+const kitRoot = Buffer.alloc(32, 7);
+
+async function lostSite(): Promise<Lost> {
+  const { own, ledger, siteId } = await Replica.open("site");
+  const before = await RetainedSite.open();
+  const agent = before.enrol();
+  for (let count = 0; count < SNAPSHOTS_COUNT; count++)
+    await before.backUp(agent, ["always", `a ${count}`, `b ${count}`, `c ${count}`]);
+  const readKey = publicKeyOf("x25519", deriveReadKey(kitRoot, 1).privateKey);
+  const tell = async (place: SealedPlace, value: Uint8Array): Promise<void> => {
+    const sealed = await sealToReadKey(value, readKey, sealedContext(siteId, place));
+    await own.write({ ...place, sealed: Buffer.from(sealed) });
+  };
+  const registry = await AgentRegistry.open(createMemoryStore());
+  const { fact } = registry.prepare({ id: agent, name: "office", hostName: "office", enrolledMs: 5 });
+  await tell({ kind: "agent", agent }, fact.value!);
+  const snapshots: string[] = [];
+  for await (const { key, value } of before.store.facts("snapshot")) {
+    snapshots.push(key);
+    await tell({ kind: "snapshot", agent, snapshot: parseSnapshotId(key.split("/")[1]!) }, value);
+  }
+  const primes = new Map<PrimeId, Buffer>();
+  for await (const page of before.store.sent()) for (const id of page) primes.set(id, await before.store.get(id));
+  return { ledger, siteId, agent, snapshots, primes };
+}
+
+/** What a machine does that becomes the site; `told` is called after each step, with what is here for good. */
+async function recover(
+  store: PrimeStore,
+  { ledger, siteId, primes }: Lost,
+  told: (hasRecords: boolean, here: readonly PrimeId[]) => Promise<void>,
+): Promise<void> {
+  await recoverRecords({ store, ledger, now: () => 9 }, { siteId, kitRoot, isTakenOver: false });
+  await told(true, []);
+  const sealer = { seal: async (plain: Uint8Array) => plain, open: async (sealed: Uint8Array) => sealed };
+  const snapshots = new SnapshotRegistry({ store, sealer });
+  const sitePrimes: SitePrimes = new SitePrimes({ store, isReturning: () => regained.isAny }, { siteId });
+  const regained = await RegainedSnapshots.open({ store, primes: sitePrimes, snapshots }, { siteId });
+  await store.keep(siteId, [...primes.keys()]);
+  await told(true, []);
+  const lost = (await Array.fromAsync(store.lostOf(siteId))).flat();
+  for (let at = 0; at < lost.length; at += BATCH_COUNT) {
+    const ids = lost.slice(at, at + BATCH_COUNT);
+    await store.putFor(siteId, wireBatch(ids.map((id) => ({ id, stored: primes.get(id)! }))));
+    await told(true, ids);
+  }
+  assert.deepEqual(await regained.settle(), [], "no snapshot is put aside");
+  await told(true, []);
+  const keep = (ids: readonly PrimeId[]): Promise<void> => store.keep(siteId, ids);
+  await new SnapshotKeeps({ store, primes: sitePrimes, keep, snapshots, regained }).run(({ error }) => {
+    throw error;
+  });
+  await told(true, []);
+}
+
+export function recoveredSite(): CrashWorkload<Promised> {
+  let lost: Lost | undefined;
+  return {
+    title: "recovery",
+    async record(recorder) {
+      lost = await lostSite();
+      const here = new Set<PrimeId>();
+      const told = (hasRecords: boolean, more: readonly PrimeId[]): Promise<void> => {
+        for (const id of more) here.add(id);
+        return recorder.note({ hasRecords, here: new Set(here) });
+      };
+      const store = await recorder.open();
+      await told(false, []);
+      await recover(store, lost, told);
+      assert.ok(here.size > 20, `${here.size} primes come back`);
+    },
+    async verify(store, { promised }) {
+      const { siteId, agent, snapshots, primes } = lost!;
+      const missed = new Set((await Array.fromAsync(store.lostOf(siteId))).flat());
+      const kept = new Set((await Array.fromAsync(store.kept(siteId))).flat());
+      for (const id of promised?.here ?? []) assert.ok(kept.has(id) && !missed.has(id), `prime ${id} is lost again`);
+      if (promised?.hasRecords === true) await assertRecords(store, snapshots);
+      await recover(store, lost!, async () => undefined);
+      await assertRecords(store, snapshots);
+      assert.deepEqual(await Array.fromAsync(store.facts("regained")), [], "all are like any other snapshot");
+      for (const [id, stored] of primes) assert.ok((await store.get(id)).equals(stored));
+      assert.ok(!(await store.hasSent(agent, [...primes.keys()])).includes(false));
+    },
+  };
+}
+
+async function assertRecords(store: PrimeStore, snapshots: readonly string[]): Promise<void> {
+  const found = (await Array.fromAsync(store.facts("snapshot"))).map(({ key }) => key);
+  assert.deepEqual(found, snapshots, "a snapshot is lost");
+  assert.equal((await Array.fromAsync(readAgents(store))).length, 1, "the machine is lost");
+}
