@@ -37,14 +37,24 @@ const queryOf = ({ config, json }: CommonOptions) => ({
 
 function addEnrol(agent: Command): void {
   withConfig(agent, "enrol", "make this machine an agent of the site that made the token; writes the configuration")
-    .argument("<token>", "what `costor site enrol-token` printed")
+    .argument(
+      "<token>",
+      "what `costor site enrol-token` printed, or - for standard input: then no list of processes shows it",
+    )
     .option("--name <name>", "what the site calls this machine (default: its host name)")
     .option("--root <path...>", "what to back up; can be written into the configuration later")
     .option("--database <dir>", "where the agent keeps its own database (default: beside the configuration)")
     .action(async (token: string, options: CommonOptions & { name?: string; root?: string[]; database?: string }) => {
       const { enrol } = await import("./enrol.ts");
+      const { readSecretArgument } = await import("#terminal/secret-argument.ts");
       const roots = (options.root ?? []).map(pathOfArgument);
-      await enrol({ ...queryOf(options), token, name: options.name, roots, databaseDirectory: options.database });
+      await enrol({
+        ...queryOf(options),
+        token: await readSecretArgument(token),
+        name: options.name,
+        roots,
+        databaseDirectory: options.database,
+      });
     });
 }
 

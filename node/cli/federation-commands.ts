@@ -5,6 +5,7 @@ import { CostorError } from "#protocol/errors.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { formatCountOf } from "#terminal/quantities.ts";
+import { readSecretArgument } from "#terminal/secret-argument.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { addFederationCheckpoint, addFederationWhatIf } from "./federation-forecast.ts";
 import { addFederationRestores } from "./federation-restores.ts";
@@ -50,8 +51,9 @@ function addJoining(federation: Command): void {
       );
     });
   onData(federation, "join", "join the federation that an invitation is from")
-    .argument("<invitation>", "the whole line")
-    .action(async (invitation: string, { data, json }: DataOptions) => {
+    .argument("<invitation>", "the whole line, or - for standard input: then no list of processes shows it")
+    .action(async (given: string, { data, json }: DataOptions) => {
+      const invitation = await readSecretArgument(given);
       const joined = await callOn(data, "federationJoin", { invitation }, (progress) => {
         const { words, federationName } = progress as { words: string[]; federationName: string };
         if (json) return printJson({ words, federationName });

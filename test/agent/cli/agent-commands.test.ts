@@ -8,6 +8,7 @@ import { randomBytes } from "node:crypto";
 import { chmod, chown, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { limits } from "#protocol/limits.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
 import { costor, type Ended, type RestartableSite, startCostor, startRestartableSite } from "./costor-process.ts";
@@ -54,6 +55,15 @@ test("enrolment writes a secret file that is used at once, and never replaces on
   assert.equal(again.code, 1);
   assert.match(again.stderr, /enrolment-refused/);
   await assert.rejects(stat(join(directory, "third.yaml")));
+});
+
+test("a token comes by standard input where no list of processes may show it", async () => {
+  const given = join(directory, "given.yaml");
+  const words = ["agent", "enrol", "-", "--config", given, "--json"];
+  await succeeds(costor(words, { input: `\n${await site.enrolToken("given")}\n` }));
+  assert.ok((await readFile(given, "utf8")).includes(site.address));
+  const long = await costor(words, { input: "a".repeat(limits.invitationCharacters + 1) });
+  assert.match(long.stderr, /bad-usage/);
 });
 
 test("a token with a slip in it is refused before anybody is contacted", async () => {

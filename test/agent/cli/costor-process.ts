@@ -11,6 +11,8 @@ export interface LaunchOptions {
   readonly cwd?: string;
   readonly uid?: number;
   readonly gid?: number;
+  /** For its standard input. */
+  readonly input?: string;
 }
 
 export interface Ended {
@@ -21,12 +23,14 @@ export interface Ended {
   json<T = any>(): T;
 }
 
-function launch(words: readonly string[], options: LaunchOptions = {}): ChildProcess {
-  return spawn(LAUNCHER, words, {
-    stdio: ["ignore", "pipe", "pipe"],
+function launch(words: readonly string[], { input, ...options }: LaunchOptions = {}): ChildProcess {
+  const child = spawn(LAUNCHER, words, {
+    stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
     env: { ...process.env, NO_COLOR: "1" },
     ...options,
   });
+  child.stdin?.on("error", () => undefined).end(input);
+  return child;
 }
 
 async function collect(child: ChildProcess): Promise<Ended> {
