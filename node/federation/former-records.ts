@@ -11,17 +11,17 @@ import { type Statement, readStatements } from "#ledger/statements.ts";
 import { ledgerProtocol } from "#ledger/sync.ts";
 import { withdrawnEntries } from "#ledger/withdrawn-entries.ts";
 import { revokedAgent } from "#node/site/agent-registry.ts";
+import { forgetUnread, noteUnread } from "#node/site/unread-snapshots.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import { isCostorError } from "#protocol/errors.ts";
 import type { PeerKey, SiteId } from "#protocol/ids.ts";
-import type { SiteRecords } from "./regained-facts.ts";
+import { type SiteRecords, isNoRecord } from "./regained-facts.ts";
 import { type SealedPlace, keyOfPlace, sealedContext } from "./sealed-statements.ts";
 
 export interface FormerRecordComponents extends Pick<SiteRecords, "open" | "take"> {
   readonly ledger: Pick<Ledger, "logsOf" | "statements" | "wholeStatements">;
   readonly peers: Pick<Peers, "open">;
-  readonly store: Pick<PrimeStore, "fact">;
-  /** What cannot be opened is passed over. */
+  readonly store: Pick<PrimeStore, "fact" | "appendFacts">;
+  /** What cannot be opened, or is no record, is passed over; a snapshot is noted as unread. */
   readonly onBroken: (place: SealedPlace, error: unknown) => void;
 }
 
@@ -73,13 +73,17 @@ export class FormerRecords {
     for (const statement of statements) {
       if (statement.kind !== "agent" && statement.kind !== "snapshot") continue;
       if (!(await this.#isWanted(statement, said))) continue;
-      const { open, take, onBroken } = this.#components;
+      const { open, take, onBroken, store } = this.#components;
       try {
         const value = await open(statement.sealed, sealedContext(this.#siteId, statement));
         await take(statement, statement.kind === "agent" ? revokedAgent(value) : value);
-        if (statement.kind === "snapshot") this.#first.set(keyOfPlace(statement), said);
+        if (statement.kind !== "snapshot") continue;
+        this.#first.set(keyOfPlace(statement), said);
+        await forgetUnread(store, keyOfPlace(statement));
       } catch (error) {
-        if (!isCostorError(error, "seal-broken") && !isCostorError(error, "store-damaged")) throw error;
+        if (!isNoRecord(error)) throw error;
+        const isUnread = statement.kind === "snapshot" && !this.#first.has(keyOfPlace(statement));
+        if (isUnread) await noteUnread(store, keyOfPlace(statement));
         onBroken(statement, error);
       }
     }

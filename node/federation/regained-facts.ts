@@ -5,6 +5,7 @@
 import type { Ledger } from "#ledger/ledger.ts";
 import type { FetchFirst } from "#node/replication/healing.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
+import { forgetUnread, noteUnread } from "#node/site/unread-snapshots.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { type SealedPlace, keyOfPlace, sealedContext } from "./sealed-statements.ts";
@@ -31,8 +32,8 @@ export interface SiteRecords {
 
 export interface RegainedFactComponents extends Pick<SiteRecords, "open" | "take"> {
   readonly ledger: Pick<Ledger, "statements" | "wholeStatements">;
-  readonly store: Pick<PrimeStore, "fact">;
-  /** What cannot be opened is passed over. */
+  readonly store: Pick<PrimeStore, "fact" | "appendFacts">;
+  /** What cannot be opened, or is no record, is passed over; a snapshot is noted as unread. */
   readonly onBroken: (place: SealedPlace, error: unknown) => void;
 }
 
@@ -51,13 +52,19 @@ export async function regainFacts(components: RegainedFactComponents, { siteId }
           try {
             const plain = await components.open(whole.sealed, sealedContext(siteId, whole));
             await components.take(whole, plain);
+            if (whole.kind === "snapshot") await forgetUnread(store, keyOfPlace(whole));
           } catch (error) {
-            if (!isCostorError(error, "seal-broken")) throw error;
+            if (!isNoRecord(error)) throw error;
+            if (whole.kind === "snapshot") await noteUnread(store, keyOfPlace(whole));
             onBroken(whole, error);
           }
         }
     }
 }
+
+/** It opens by none of the site's keys, or what is in it is none: whoever had the site's machine can say anything. */
+export const isNoRecord = (error: unknown): boolean =>
+  (["seal-broken", "store-damaged", "bad-encoding"] as const).some((code) => isCostorError(error, code));
 
 async function isKnown(store: Pick<PrimeStore, "fact">, key: string): Promise<boolean> {
   for (const kind of ["snapshot", "gone-snapshot"]) if ((await store.fact(kind, key)) !== undefined) return true;

@@ -7,6 +7,7 @@ import { LOCK_MS } from "#ledger/drop-plan.ts";
 import type { SiteChanges } from "#node/site/site-changes.ts";
 import { type SiteFact, readFactValue } from "#node/site/site-facts.ts";
 import type { Expiry, SnapshotChange, SnapshotRecord, SnapshotRegistry } from "#node/site/snapshot-registry.ts";
+import { unreadSnapshots } from "#node/site/unread-snapshots.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
@@ -86,12 +87,13 @@ export class Expiries {
     return due.length;
   }
 
-  /** All that are here, those that are no more but in the ledger still, and those that came back and are not whole. */
+  /** All that are here, those that are no more but in the ledger still, and those that came back and are not whole, or cannot be read. */
   async known(): Promise<Set<string>> {
     const { snapshots, store } = this.#components;
     const known = new Set<string>();
     for await (const { key } of snapshots.keys()) known.add(key);
     for (const kind of [GONE, PARTIAL]) for await (const { key } of store.facts(kind)) known.add(key);
+    for (const key of await unreadSnapshots(store)) known.add(key);
     return known;
   }
 

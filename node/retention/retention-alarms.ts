@@ -11,10 +11,12 @@ const LOW_SPACE_RATIO = 2;
 export interface AlarmInputs {
   readonly judged: readonly JudgedRecord[];
   readonly stats: Pick<StoreStats, "freeBytes" | "reserveBytes">;
+  /** Snapshots of the ledger that no key of the site opens. */
+  readonly unreadCount: number;
   readonly nowMs: number;
 }
 
-export function retentionAlarms({ judged, stats, nowMs }: AlarmInputs): string[] {
+export function retentionAlarms({ judged, stats, unreadCount, nowMs }: AlarmInputs): string[] {
   const alarms: string[] = [];
   const removed = judged.filter(({ expiry }) => expiry?.cause === "person");
   if (removed.length > 0)
@@ -27,6 +29,10 @@ export function retentionAlarms({ judged, stats, nowMs }: AlarmInputs): string[]
   const recent = judged.filter(({ receivedMs }) => receivedMs > nowMs - DAY_MS);
   for (const [group, { length }] of Map.groupBy(recent, ({ agent, job }) => `agent ${agent}, job ${job}`).entries())
     if (length > FLOOD_COUNT) alarms.push(`${group} has made ${length} snapshots within a day`);
+  if (unreadCount > 0)
+    alarms.push(
+      `the ledger tells of snapshots (${unreadCount}) that no key of this site opens; they are put aside: a thief's, or of a kit that is lost`,
+    );
   if (stats.freeBytes < stats.reserveBytes * LOW_SPACE_RATIO)
     alarms.push("the disk is nearly full; what the policy keeps is kept all the same, and backups will be refused");
   return alarms;

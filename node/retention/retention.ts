@@ -9,9 +9,10 @@ import type { RetentionPolicy } from "#ledger/retention-policy.ts";
 import type { HeldClock } from "#node/replication/held-clock.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
 import type { Site } from "#node/site/site.ts";
+import { unreadSnapshots } from "#node/site/unread-snapshots.ts";
 import type { SpaceReport } from "#node/store/prime-store.ts";
 import { CostorError } from "#protocol/errors.ts";
-import { type AgentId, type SnapshotId } from "#protocol/ids.ts";
+import type { AgentId, SnapshotId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { AgedDays } from "./aged-days.ts";
 import { Collection, type CollectionInit } from "./collection.ts";
@@ -110,7 +111,8 @@ export class Retention {
     const { timeZone, site } = this.#components;
     const paused = await this.#paused();
     const judged = await this.#judge();
-    const alarms = retentionAlarms({ judged, stats: await site.store.stats(), nowMs: site.now() });
+    const unreadCount = (await unreadSnapshots(site.store)).length;
+    const alarms = retentionAlarms({ judged, unreadCount, stats: await site.store.stats(), nowMs: site.now() });
     return {
       timeZone: timeZone(),
       policies: this.#policies.list().map((decided) => ({

@@ -4,7 +4,7 @@ import { recoverRecords } from "#node/federation/recovered-records.ts";
 import { type SealedPlace, sealedContext } from "#node/federation/sealed-statements.ts";
 import { AgentRegistry, readAgents } from "#node/site/agent-registry.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
-import { makeUuidV7, parseAgentId } from "#protocol/ids.ts";
+import { makeUuidV7, parseAgentId, parseSnapshotId } from "#protocol/ids.ts";
 import { deriveReadKey } from "#protocol/keys.ts";
 import { publicKeyOf } from "#protocol/raw-keys.ts";
 import { sealToReadKey } from "#protocol/read-sealing.ts";
@@ -55,6 +55,20 @@ test("after a takeover they are revoked, policies are not taken, and the read ke
     [[agent, 5]],
   );
   assert.equal(await store.fact("retention", "policies"), undefined);
+});
+
+test("junk that a thief has said for the site, sealed as it ought to be or not, does not stop its recovery", async () => {
+  for (const isTakenOver of [true, false]) {
+    const { recover, tell } = await world();
+    const other = parseAgentId(makeUuidV7(2));
+    await tell({ kind: "agent", agent: other }, Buffer.from("no record"));
+    await tell({ kind: "state", part: "identity" }, encodeCbor({ siteName: 7 }));
+    await tell({ kind: "snapshot", agent, snapshot: parseSnapshotId(makeUuidV7(3)) }, encodeCbor({ junk: true }));
+    const { agentsCount, brokenCount, identityState } = await recover(isTakenOver);
+    assert.deepEqual([agentsCount, identityState], [isTakenOver ? 0 : 1, undefined]);
+    // After a takeover snapshots come later.
+    assert.equal(brokenCount, isTakenOver ? 2 : 3);
+  }
 });
 
 test.run();

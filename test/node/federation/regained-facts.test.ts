@@ -4,7 +4,9 @@ import { randomBytes } from "node:crypto";
 import { regainFacts } from "#node/federation/regained-facts.ts";
 import { type SealedPlace, keyOfPlace, sealedContext } from "#node/federation/sealed-statements.ts";
 import { parseEntry } from "#ledger/entry.ts";
+import { unreadSnapshots } from "#node/site/unread-snapshots.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
+import { CostorError } from "#protocol/errors.ts";
 import { makeUuidV7, parseAgentId, parseSnapshotId } from "#protocol/ids.ts";
 import { publicKeyOf } from "#protocol/raw-keys.ts";
 import { openWithReadKey, sealToReadKey } from "#protocol/read-sealing.ts";
@@ -80,6 +82,43 @@ test("what is sealed to another key or for another place is passed over and told
   equal(taken.length, 3);
   await regain(randomBytes(32));
   equal(broken.length, 1 + places.length);
+});
+
+test("a snapshot that cannot be read is noted, and no more so once it could be read", async () => {
+  const { store, regain } = await world();
+  await regain(randomBytes(32));
+  deepEqual(await unreadSnapshots(store), [`${agent}/${snapshot}`]);
+  await regain();
+  deepEqual(await unreadSnapshots(store), []);
+});
+
+test("what opens and is no record is passed over, and the rest is taken", async () => {
+  const { replica, taken } = await world();
+  const { ledger, siteId } = replica;
+  for (const code of ["store-damaged", "bad-encoding"] as const) {
+    const broken: string[] = [];
+    const store = createMemoryStore();
+    await regainFacts(
+      {
+        ...{ ledger, store },
+        open: (sealed, context) => openWithReadKey(sealed, readKey, context),
+        take: async (place) => {
+          if (place.kind === "agent") taken.push(keyOfPlace(place));
+          else throw new CostorError(code, "it is none");
+        },
+        onBroken: (place) => void broken.push(place.kind),
+      },
+      { siteId },
+    );
+    deepEqual(
+      [taken.splice(0), broken],
+      [
+        [agent, other],
+        ["state", "snapshot"],
+      ],
+    );
+    deepEqual(await unreadSnapshots(store), [`${agent}/${snapshot}`]);
+  }
 });
 
 test("a store that fails ends it: nothing is taken for read", async () => {

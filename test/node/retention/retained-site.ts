@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { HeldClock } from "#node/replication/held-clock.ts";
-import { Retention } from "#node/retention/retention.ts";
+import { Retention, type RetentionComponents } from "#node/retention/retention.ts";
 import type { AgentRecord } from "#node/site/agent-registry.ts";
 import { ReceivedClock } from "#node/site/received-clock.ts";
 import type { Site } from "#node/site/site.ts";
@@ -46,7 +46,7 @@ function treeOf(names: readonly string[]): Tree {
 export interface RetainedSiteInit {
   readonly store?: PrimeStore;
   readonly clock?: ManualClock;
-  readonly doubt?: () => Promise<string | undefined>;
+  readonly doubt?: RetentionComponents["doubt"];
   readonly withdraw?: (keys: readonly string[]) => Promise<void>;
 }
 

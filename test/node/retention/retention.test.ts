@@ -3,9 +3,10 @@
  * site on a store in memory, whose days the test lets pass.
  */
 import assert from "node:assert/strict";
+import { forgetUnread, noteUnread } from "#node/site/unread-snapshots.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import type { CostorError } from "#protocol/errors.ts";
-import type { AgentId, PrimeId, SnapshotId } from "#protocol/ids.ts";
+import { type AgentId, type PrimeId, type SnapshotId, makeUuidV7 } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { ManualClock } from "#test/support/manual-clock.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
@@ -213,6 +214,20 @@ test("snapshots that say to be from the future, by the hundred, take nothing, an
   assert.match(alarms.join("\n"), /has made 12\d snapshots within a day/);
   await site.days(3);
   assert.deepEqual((await site.listed(agent)).slice(0, ids.length), ids);
+});
+
+test("a snapshot of the ledger that no key opens stops nothing once it is put aside, and people are told", async () => {
+  const key = `${makeUuidV7(1)}/${makeUuidV7(2)}`;
+  const site = await RetainedSite.open({
+    doubt: async (known) => ((await known()).has(key) ? undefined : "the ledger tells of more"),
+  });
+  assert.equal((await site.retention.state()).paused, "the ledger tells of more");
+  await noteUnread(site.store, key);
+  const { paused, alarms } = await site.retention.state();
+  assert.equal(paused, undefined);
+  assert.match(alarms.join(), /snapshots \(1\) that no key of this site opens/);
+  await forgetUnread(site.store, key);
+  assert.deepEqual((await site.retention.state()).alarms, []);
 });
 
 test("while the site is in doubt nothing expires, ends or is taken, and afterwards it does", async () => {
