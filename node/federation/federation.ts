@@ -16,10 +16,13 @@ import { ProfileUpkeep } from "./profile-upkeep.ts";
 import { tellRecoveryKey } from "./recovery-key-upkeep.ts";
 import { RosterUpkeep } from "./roster-upkeep.ts";
 import { type Room, roomFor } from "./room.ts";
+import { Sparingly } from "./sparingly.ts";
 
 /** Upkeep that no event asks for. */
 const LOOK_EVERY_MS = 3600_000;
 const FORGET_EVERY_MS = 24 * 3600_000;
+/** When hundreds of sites say where they are now. */
+const MOVED_EVERY_MS = 10_000;
 /** Until others were asked for what this site has written before. */
 const WAIT_MS = 60_000;
 
@@ -74,14 +77,14 @@ export class Federation {
       parts.replication.regainSoon();
       void this.look();
     });
+    const moved = new Sparingly({ ...components, work: () => this.#sitesMoved() }, { everyMs: MOVED_EVERY_MS });
     let speakers = ledger.states.speakersState;
     ledger.onAdmitted(({ siteId, kind }) => {
       if (kind !== "guest" && kind !== "profile" && kind !== "retire") return;
       const hasMoved = kind === "profile" && parts.profiles.hasMoved(siteId);
-      if (!hasMoved && ledger.states.speakersState === speakers) return;
+      if (ledger.states.speakersState === speakers) return hasMoved ? moved.ask(this.#signal) : undefined;
       speakers = ledger.states.speakersState;
-      transport.membershipChanged();
-      this.#keepWayBack();
+      this.#sitesMoved();
     });
     ledger.onAdmitted(({ kind }) => {
       if (kind === "placement" || kind === "several") this.leaving.soon();
@@ -138,6 +141,11 @@ export class Federation {
     if (roster === undefined || federationId === undefined) return;
     this.#components.onEvent({ event: "roster", number: roster.number, membersCount: roster.members.length });
     this.parts.transport.setTopic(`/costor/ledger/1/${federationId}`);
+    this.#sitesMoved();
+  }
+
+  /** There are others than before, or they are elsewhere. */
+  #sitesMoved(): void {
     this.parts.transport.membershipChanged();
     this.#keepWayBack();
   }
