@@ -1,0 +1,61 @@
+/**
+ * Emptying a segment is bounded work in turns of the writer, also where one record names many primes. Method: segments on a disk in memory
+ * whose records of keeps and claims name thousands, half of which go; what is left is compared with what the rebuilt index says, and
+ * puts are counted that have their turns meanwhile.
+ */
+import assert from "node:assert/strict";
+import { SegmentStore } from "#node/store/segment-store.ts";
+import { RecordingDisk } from "#test/support/recording-disk.ts";
+import { scratchDirectory } from "#test/support/scratch.ts";
+import { idsOf, sampleAgent, samplePrimes, sampleSite } from "#test/support/store-samples.ts";
+import { suite } from "#test/support/suite.ts";
+
+const test = suite("compaction");
+
+const agent = sampleAgent(1);
+const [one, other] = [sampleSite(1), sampleSite(2)];
+const primes = samplePrimes(1, 3000, 100);
+const [going, staying] = [primes.slice(0, 2000), primes.slice(2000)];
+
+/** The first segment has all of them, sent by an agent, and kept for two sites in one record each; most of them go. */
+async function mostlyDead(): Promise<SegmentStore> {
+  const directory = await scratchDirectory("compaction");
+  const init = { directory, segmentBytes: 1024 * 1024, reserveFileBytes: 0 };
+  const store = await SegmentStore.open(init, { disk: new RecordingDisk() });
+  await store.put(agent, primes);
+  await store.keep(one, idsOf(primes));
+  await store.keep(other, idsOf(staying));
+  await store.put(sampleAgent(2), samplePrimes(2, 2, 700_000));
+  for (let at = 0; at < going.length; at += 500)
+    await store.collect(one, idsOf(going.slice(at, at + 500)), { relying: [] });
+  return store;
+}
+
+test("nothing is lost of a record that names many primes of which some are gone", async () => {
+  await using store = await mostlyDead();
+  const { removedSegmentsCount } = await store.compact();
+  assert.equal(removedSegmentsCount, 1);
+  const ids = idsOf(staying).toSorted();
+  for (const site of [one, other]) assert.deepEqual((await Array.fromAsync(store.kept(site))).flat(), ids);
+  assert.ok((await store.hasSent(agent, ids)).every(Boolean));
+  for (const { id, stored } of staying) assert.ok((await store.get(id)).equals(stored));
+  const dump = await store.dump();
+  await store.rebuildIndex();
+  assert.deepEqual(await store.dump(), dump);
+});
+
+test("others have their turns while a segment is emptied", async () => {
+  await using store = await mostlyDead();
+  let isDone = false;
+  const compacted = store.compact().finally(() => (isDone = true));
+  let turnsCount = 0;
+  for (let seed = 100; !isDone; seed++) {
+    await store.put(agent, samplePrimes(seed, 1, 50));
+    turnsCount++;
+  }
+  assert.equal((await compacted).removedSegmentsCount, 1);
+  // Three thousand primes, and as many keeps and claims, some hundred in each turn.
+  assert.ok(turnsCount > 10, `${turnsCount} puts had a turn`);
+});
+
+test.run();
