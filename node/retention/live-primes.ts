@@ -9,12 +9,15 @@ const BITS_COUNT = 32;
 const PLACES_COUNT = 6;
 /** With more than sixteen million primes more of others stay. */
 const MOST_BITS_COUNT = 2 ** 30;
-const DIGITS_COUNT = 8;
+/** What of an id is looked at. */
+const ID_BYTES = PLACES_COUNT * 4;
 
 export class LivePrimes {
   readonly #bits: Uint32Array;
   readonly #mask: number;
   readonly #salts: readonly number[];
+  /** The beginning of the id that is looked at. */
+  readonly #id = Buffer.alloc(ID_BYTES);
 
   /** `random`: 24 bytes. */
   constructor({ primesCount, random }: { readonly primesCount: number; readonly random: Uint8Array }) {
@@ -27,24 +30,29 @@ export class LivePrimes {
   }
 
   add(id: PrimeId): void {
+    this.#read(id);
     for (let at = 0; at < PLACES_COUNT; at++) {
-      const place = this.#place(id, at);
+      const place = this.#place(at);
       this.#bits[place >>> 5]! |= 1 << (place & 31);
     }
   }
 
   /** Surely true for what was added. */
   mayHave(id: PrimeId): boolean {
+    this.#read(id);
     for (let at = 0; at < PLACES_COUNT; at++) {
-      const place = this.#place(id, at);
+      const place = this.#place(at);
       if ((this.#bits[place >>> 5]! & (1 << (place & 31))) === 0) return false;
     }
     return true;
   }
 
+  #read(id: PrimeId): void {
+    this.#id.write(id, 0, ID_BYTES, "hex");
+  }
+
   /** An id is a hash, so its parts are as good as hashes of it. */
-  #place(id: PrimeId, at: number): number {
-    const part = Number.parseInt(id.slice(at * DIGITS_COUNT, (at + 1) * DIGITS_COUNT), 16);
-    return ((part ^ this.#salts[at]!) & this.#mask) >>> 0;
+  #place(at: number): number {
+    return ((this.#id.readUInt32BE(at * 4) ^ this.#salts[at]!) & this.#mask) >>> 0;
   }
 }

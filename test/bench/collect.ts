@@ -17,6 +17,7 @@ interface Collected {
   readonly before: { readonly longestPutMs: number; readonly longestStartMs: number };
   readonly longestPutMs: number;
   readonly longestStartMs: number;
+  readonly longestCpuMs: number;
   readonly beforeBytes: number;
   readonly peakBytes: number;
   readonly removedPrimesCount: number;
@@ -43,13 +44,14 @@ export async function benchCollect({ workFolder, isSmall }: { workFolder: string
   const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
   console.log(`\ngc: ${filled.primesCount} primes in ${megabytes(filled.segmentsBytes)} MB, 30 % dead\n`);
   const heads = ["taken", "segments removed", "freed, MB", "all, s", "CPU, s", "a prime waited, s", "a session, s"];
-  heads.push("memory before, MB", "at most, MB");
+  heads.push("processor time during a wait, s", "memory before, MB", "at most, MB");
   console.log(`| ${heads.join(" | ")} |\n|${"---|".repeat(heads.length)}`);
   const { removedPrimesCount, removedSegmentsCount, freedBytes, totalMs, cpuMs, before } = collected;
   const columns = [removedPrimesCount, removedSegmentsCount, megabytes(freedBytes), seconds(totalMs), seconds(cpuMs)];
   const waits = (["longestPutMs", "longestStartMs"] as const).map(
     (name) => `${seconds(before[name])} before, then ${seconds(collected[name])}`,
   );
+  waits.push(seconds(collected.longestCpuMs));
   const memory = [collected.beforeBytes, collected.peakBytes].map(megabytes);
   console.log(`| ${[...columns, ...waits, ...memory].join(" | ")} |`);
   await rm(directory, { recursive: true, force: true });
