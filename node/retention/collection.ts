@@ -22,7 +22,7 @@ export interface CollectionComponents {
   readonly snapshots: Pick<SnapshotRegistry, "records" | "root">;
   readonly sessions: Pick<UploadSessions, "watch" | "alone">;
   readonly rng: Pick<Rng, "bytes">;
-  /** Why nothing may be taken now: asked before each step, since that may change meanwhile. */
+  /** Why nothing may be taken now: asked again and again, since that may change meanwhile. */
   readonly paused: () => Promise<string | undefined>;
 }
 
@@ -43,6 +43,8 @@ export interface CollectionProgress {
 
 /** Primes of one turn of the store's writer: some tens of milliseconds. */
 const COLLECTED_COUNT = 256;
+/** Before so many it is asked whether they may be taken, which looks at all snapshots. */
+const ASKED_COUNT = 16 * COLLECTED_COUNT;
 
 export class Collection {
   readonly #components: CollectionComponents;
@@ -64,11 +66,16 @@ export class Collection {
     for (const pages of [store.kept(this.#siteId), store.sent()]) {
       let dead: PrimeId[] = [];
       const collect = async (): Promise<void> => {
-        const { removedPrimesCount, removedBytes } = await this.#collect(dead, watch.agents, init);
+        const ids = dead;
         dead = [];
-        report.removedPrimesCount += removedPrimesCount;
-        report.removedBytes += removedBytes;
-        init.onProgress?.({ phase: "removing", doneCount: report.removedPrimesCount });
+        await this.#requireSure(init);
+        for (let at = 0; at < ids.length; at += COLLECTED_COUNT) {
+          const part = ids.slice(at, at + COLLECTED_COUNT);
+          const { removedPrimesCount, removedBytes } = await this.#collect(part, watch.agents, init);
+          report.removedPrimesCount += removedPrimesCount;
+          report.removedBytes += removedBytes;
+          init.onProgress?.({ phase: "removing", doneCount: report.removedPrimesCount });
+        }
       };
       for await (const page of pages)
         for (const id of page) {
@@ -76,7 +83,7 @@ export class Collection {
           // What was only to be told of is there once more in the other pages.
           if (init.isDry === true) live.add(id);
           dead.push(id);
-          if (dead.length >= COLLECTED_COUNT) await collect();
+          if (dead.length >= ASKED_COUNT) await collect();
         }
       if (dead.length > 0) await collect();
     }
@@ -100,14 +107,17 @@ export class Collection {
     return live;
   }
 
+  async #requireSure({ isDry = false }: CollectionInit): Promise<void> {
+    const paused = isDry ? undefined : await this.#components.paused();
+    if (paused !== undefined) throw new CostorError("deletion-paused", paused);
+  }
+
   /** While no session is opened, so that the list of who is relying is whole until it is done. */
   #collect(ids: readonly PrimeId[], agents: ReadonlySet<AgentId>, init: CollectionInit): Promise<CollectReport> {
     const { store, sessions } = this.#components;
     return sessions.alone(async () => {
       init.signal?.throwIfAborted();
       const isDry = init.isDry ?? false;
-      const paused = isDry ? undefined : await this.#components.paused();
-      if (paused !== undefined) throw new CostorError("deletion-paused", paused);
       const report = await store.collect(this.#siteId, ids, { relying: [...agents], isDry });
       if (!isDry) passFailpoint("collection.removed");
       return report;
