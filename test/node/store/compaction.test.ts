@@ -46,10 +46,10 @@ test("nothing is lost of a record that names many primes of which some are gone"
 
 test("others have their turns while a segment is emptied", async () => {
   await using store = await mostlyDead();
-  let isDone = false;
-  const compacted = store.compact().finally(() => (isDone = true));
+  const done = new AbortController();
+  const compacted = store.compact().finally(() => done.abort());
   let turnsCount = 0;
-  for (let seed = 100; !isDone; seed++) {
+  for (let seed = 100; !done.signal.aborted; seed++) {
     await store.put(agent, samplePrimes(seed, 1, 50));
     turnsCount++;
   }
