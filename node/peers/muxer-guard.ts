@@ -4,6 +4,7 @@
  * beside it, by their headers (https://github.com/hashicorp/yamux/blob/master/spec.md), and ends the connection.
  */
 import type { StreamMessageEvent, StreamMuxerFactory } from "@libp2p/interface";
+import { watchStreams } from "./muxed-streams.ts";
 import type { PeerLimits } from "./peer-limits.ts";
 import { batchWindowUpdates } from "./window-batching.ts";
 
@@ -89,7 +90,7 @@ export function guardMuxer(factory: StreamMuxerFactory, init: { limits: PeerLimi
         }
       });
       const muxer = factory.createStreamMuxer(stream);
-      batchWindowUpdates(muxer);
+      watchStreams(muxer, stream, batchWindowUpdates);
       return muxer;
     },
   };

@@ -4,18 +4,21 @@
  */
 import type { Stream } from "@libp2p/interface";
 import { encodeFrameHeader, FrameHeader } from "./frame-header.ts";
+import { isTaken } from "./muxed-streams.ts";
 import type { PeerLimits } from "./peer-limits.ts";
 import { StreamSource } from "./stream-source.ts";
 import { assertInvariant, CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
+import { takeBlock } from "#protocol/spare-blocks.ts";
 import { noteDropped } from "#protocol/young-garbage.ts";
 import type { Channel, Frame, Protocol } from "#ledger/peers.ts";
 
 /**
- * A frame goes out in copies of so much of it: nobody says when libp2p is done with bytes, and so the frame is its owner's again as soon as
- * it is sent. With Yamux's header before it a part fills four messages of Noise.
+ * A frame goes out in copies of so much of it: it is its owner's again as soon as it is sent, and libp2p may have bytes of it for longer. With Yamux's header before it a part fills four messages of Noise.
  */
 const partBytes = 4 * 65_519 - 12;
+/** A frame from here on lies in a block that may be used again (protocol/spare-blocks.ts). */
+const leastBlockBytes = 1024 * 1024;
 /** So much may still wait for the window when the next frame is taken, so that there is always something to send. */
 const waitingBytes = 512 * 1024;
 
@@ -38,6 +41,8 @@ export class StreamChannel implements Channel {
   /** Of the frame that was given out last: whoever asks for the next is done with it. */
   private givenBytes = 0;
   private receiving = false;
+  /** The last whole part that was sent. */
+  private part: Buffer | undefined;
   private sending: Promise<void> = Promise.resolve();
   private sentBytes = 0;
   private failure: CostorError | undefined;
@@ -136,16 +141,31 @@ export class StreamChannel implements Channel {
     if (this.closing !== undefined) throw this.fail("the channel was closed here");
     const { stream } = this;
     try {
-      for (const part of partsOf(pieces)) {
+      for (const stretch of stretchesOf(pieces, partBytes)) {
+        const part = this.copyOf(stretch);
         stream.send(part);
         this.sentBytes += part.length;
-        // It is dropped on the way through encryption, and what was encrypted of it later.
-        noteDropped(2 * part.length);
+        // What was encrypted of it is dropped when it is out.
+        noteDropped(part.length);
         while (isFull(stream)) await movement(stream);
       }
     } catch (cause) {
       throw this.fail("the channel broke", cause);
     }
+  }
+
+  /** In the memory of the last one, when that is free. */
+  private copyOf(stretch: readonly Uint8Array[]): Uint8Array {
+    const lengthBytes = bytesOf(stretch);
+    let part = this.part !== undefined && isTaken(this.stream) ? this.part : undefined;
+    if (part === undefined || part.length < lengthBytes) part = Buffer.allocUnsafeSlow(lengthBytes);
+    if (lengthBytes === partBytes) this.part = part;
+    let at = 0;
+    for (const piece of stretch) {
+      part.set(piece, at);
+      at += piece.length;
+    }
+    return part.subarray(0, lengthBytes);
   }
 
   /** Throws `limit-exceeded`. */
@@ -168,7 +188,8 @@ export class StreamChannel implements Channel {
     let at = 0;
     while (this.frame === undefined && at < piece.length) {
       const lengthBytes = this.header.add(piece[at++]!);
-      if (lengthBytes !== undefined) this.frame = Buffer.allocUnsafe(lengthBytes);
+      if (lengthBytes !== undefined)
+        this.frame = lengthBytes < leastBlockBytes ? Buffer.allocUnsafe(lengthBytes) : takeBlock(lengthBytes);
     }
     if (this.frame === undefined) return at;
     const takenBytes = Math.min(piece.length - at, this.frame.length - this.filledBytes);
@@ -207,24 +228,23 @@ export class StreamChannel implements Channel {
 
 const bytesOf = (pieces: readonly Uint8Array[]): number => pieces.reduce((sum, { length }) => sum + length, 0);
 
-/** All bytes of the pieces, in copies. */
-function* partsOf(pieces: readonly Uint8Array[]): Generator<Buffer> {
-  let leftBytes = bytesOf(pieces);
-  let part = Buffer.allocUnsafe(Math.min(partBytes, leftBytes));
-  let filledBytes = 0;
+/** Stretches of at most `bytes`, of one piece or of several end to end. */
+function* stretchesOf(pieces: readonly Uint8Array[], bytes: number): Generator<Uint8Array[]> {
+  let stretch: Uint8Array[] = [];
+  let leftBytes = bytes;
   for (const piece of pieces) {
     for (let at = 0; at < piece.length;) {
-      const takenBytes = Math.min(piece.length - at, part.length - filledBytes);
-      part.set(piece.subarray(at, at + takenBytes), filledBytes);
-      at += takenBytes;
-      filledBytes += takenBytes;
-      if (filledBytes < part.length) continue;
-      yield part;
-      leftBytes -= filledBytes;
-      part = Buffer.allocUnsafe(Math.min(partBytes, leftBytes));
-      filledBytes = 0;
+      const part = piece.subarray(at, at + leftBytes);
+      stretch.push(part);
+      at += part.length;
+      leftBytes -= part.length;
+      if (leftBytes > 0) continue;
+      yield stretch;
+      stretch = [];
+      leftBytes = bytes;
     }
   }
+  if (stretch.length > 0) yield stretch;
 }
 
 /** Whether bytes wait here for the window, or all are out and wait for the socket. */

@@ -2,9 +2,9 @@
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { type StoredPrime, batchEntryBytes } from "#protocol/batch.ts";
 import { isCostorError } from "#protocol/errors.ts";
-import { freeBuffer } from "#protocol/freed-buffer.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
+import { giveBlock } from "#protocol/spare-blocks.ts";
 import { batchPieces } from "./frame-codec.ts";
 
 /** A batch ends with the prime that reaches this. */
@@ -30,7 +30,7 @@ export async function* batchFrames(
   let bytes = 0;
   const flush = function* (): Generator<BatchFrame> {
     yield { frame: batchPieces(primes), count: primes.length, bytes };
-    for (const { stored } of primes) freeBuffer(stored);
+    for (const { stored } of primes) giveBlock(stored);
     primes = [];
     bytes = 0;
   };

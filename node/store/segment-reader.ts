@@ -3,6 +3,7 @@
  * of its body: docs/decisions/checksum-on-reading.md. Keeps a few segment files open.
  */
 import { crc32 } from "node:zlib";
+import { takeBlock } from "#protocol/spare-blocks.ts";
 import { type Disk, type DiskFile, hasErrorCode } from "./disk.ts";
 import type { PrimeLocation } from "./index-entries.ts";
 import { decodeHeader, recordHeaderBytes, recordKind, type StoreSalt } from "./record.ts";
@@ -39,7 +40,7 @@ export class SegmentReader {
     try {
       const file = await entry.file;
       // Its own memory, not a part of a pool: the proxy hands it from thread to thread.
-      const bytes = Buffer.allocUnsafeSlow(recordHeaderBytes + bodyBytes);
+      const bytes = takeBlock(recordHeaderBytes + bodyBytes);
       const readBytes = await file.read(bytes, offset);
       const header = decodeHeader(bytes.subarray(0, readBytes), this.#salt, { segment, offset });
       if (header?.kind !== recordKind.prime || !header.digest.equals(id) || header.bodyBytes !== bodyBytes)

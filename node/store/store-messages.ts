@@ -49,14 +49,27 @@ export interface StoreWorkerData {
 }
 
 export type ToWorker =
-  | { readonly type: "call"; readonly call: number; readonly method: StoreMethod; readonly args: readonly unknown[] }
+  | {
+      readonly type: "call";
+      readonly call: number;
+      readonly method: StoreMethod;
+      readonly args: readonly unknown[];
+      /** Memory that the other thread may use. */
+      readonly spares: readonly ArrayBuffer[];
+    }
   | { readonly type: "abort"; readonly call: number }
   | { readonly type: "close" };
 
 export type FromWorker =
   | { readonly type: "opened"; readonly generation: string }
   | { readonly type: "not-opened"; readonly error: ErrorMessage }
-  | { readonly type: "result"; readonly call: number; readonly result: unknown; readonly generation: string }
+  | {
+      readonly type: "result";
+      readonly call: number;
+      readonly result: unknown;
+      readonly generation: string;
+      readonly spares: readonly ArrayBuffer[];
+    }
   | { readonly type: "error"; readonly call: number; readonly error: ErrorMessage; readonly generation: string }
   | { readonly type: "progress"; readonly call: number; readonly progress: CheckProgress }
   | { readonly type: "event"; readonly event: StoreEvent }

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { CostorError } from "#protocol/errors.ts";
 import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
+import { giveBlock, isBlock, takeSpares } from "#protocol/spare-blocks.ts";
 import { keptIdPages, lostIdPages, sentIdPages } from "./kept-reader.ts";
 import type {
   CheckInit,
@@ -157,7 +158,7 @@ export class StoreProxy implements PrimeStore {
   }
 
   async getMany(ids: readonly PrimeId[]): Promise<Buffer[]> {
-    return (await this.#call("getMany", [ids])).map(toBuffer);
+    return (await this.#call("getMany", [ids], [], undefined, undefined, takeSpares())).map(toBuffer);
   }
 
   appendFacts(facts: readonly Fact[], cause?: FactCause): Promise<void> {
@@ -239,6 +240,7 @@ export class StoreProxy implements PrimeStore {
     transfer: ArrayBuffer[] = [],
     signal?: AbortSignal,
     onProgress?: CheckInit["onProgress"],
+    spares: readonly ArrayBuffer[] = [],
   ): Promise<StoreResult<Method>> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason as Error);
@@ -253,7 +255,7 @@ export class StoreProxy implements PrimeStore {
         reject: (error) => (end(), reject(signal?.aborted ? (signal.reason as Error) : error)),
         onProgress,
       });
-      this.#say({ type: "call", call, method, args }, transfer);
+      this.#say({ type: "call", call, method, args, spares }, [...transfer, ...spares]);
     });
   }
 
@@ -270,6 +272,7 @@ export class StoreProxy implements PrimeStore {
     else if (message.type === "progress") this.#pending.get(message.call)?.onProgress?.(message.progress);
     else if (message.type === "result" || message.type === "error") {
       this.#generation = message.generation;
+      if (message.type === "result") for (const spare of message.spares) giveBlock(new Uint8Array(spare));
       const pending = this.#pending.get(message.call);
       this.#pending.delete(message.call);
       if (message.type === "result") pending?.resolve(message.result);
@@ -293,6 +296,7 @@ export class StoreProxy implements PrimeStore {
 }
 
 /** What of a batch can change threads without a copy. Before it there may be the byte that says what its frame is. */
-function memoryOf({ buffer, byteLength }: Uint8Array): ArrayBuffer[] {
-  return buffer instanceof ArrayBuffer && buffer.byteLength - byteLength <= 1 ? [buffer] : [];
+function memoryOf(batch: Uint8Array): ArrayBuffer[] {
+  const { buffer, byteLength } = batch;
+  return buffer instanceof ArrayBuffer && (isBlock(batch) || buffer.byteLength - byteLength <= 1) ? [buffer] : [];
 }

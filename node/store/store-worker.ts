@@ -2,6 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { assertInvariant } from "#protocol/errors.ts";
 import { freeBuffer } from "#protocol/freed-buffer.ts";
+import { giveBlock } from "#protocol/spare-blocks.ts";
 import type { CheckInit } from "./prime-store.ts";
 import { SegmentStore } from "./segment-store.ts";
 import {
@@ -25,7 +26,10 @@ async function answer(store: SegmentStore, call: number, method: StoreMethod, ar
   try {
     const action = store[method] as (...args: unknown[]) => Promise<unknown>;
     const result = await action.apply(store, [...withSignal(method, args, call, abort.signal)]);
-    say({ type: "result", call, result, generation: store.generation }, transferOf(method, result));
+    // The next batch may come in the memory of this one.
+    const spares = method === "putFor" ? [(args[1] as Uint8Array<ArrayBuffer>).buffer] : [];
+    const transfer = [...transferOf(method, result), ...spares];
+    say({ type: "result", call, result, generation: store.generation, spares }, transfer);
   } catch (error) {
     say({ type: "error", call, error: encodeError(error), generation: store.generation });
   } finally {
@@ -68,8 +72,10 @@ async function serve(): Promise<void> {
     return;
   }
   port!.on("message", (message: ToWorker) => {
-    if (message.type === "call") void answer(store, message.call, message.method, message.args);
-    else if (message.type === "abort") aborts.get(message.call)?.abort();
+    if (message.type === "call") {
+      for (const spare of message.spares) giveBlock(new Uint8Array(spare));
+      void answer(store, message.call, message.method, message.args);
+    } else if (message.type === "abort") aborts.get(message.call)?.abort();
     else {
       void store[Symbol.asyncDispose]().then(() => {
         say({ type: "closed" });
