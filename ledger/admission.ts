@@ -1,6 +1,7 @@
 /** What is offered to a ledger, who may offer, and what becomes of it. */
 import type { LogId, SiteId } from "#protocol/ids.ts";
 import type { Ledger } from "./ledger.ts";
+import type { AgreedLinks } from "./recovery-keys.ts";
 import type { ForkProof } from "./log-state.ts";
 
 /** Who may speak: ledger/membership.ts. */
@@ -9,6 +10,8 @@ export interface Speakers {
   follow(ledger: Ledger): void;
   /** The last seq of the log that is allowed: -1 for none, Infinity for all. */
   lastAllowedSeq(siteId: SiteId, logId: LogId): number;
+  /** As {@link AgreedLinks}; the ledger is told of each change. */
+  readonly agreedLinks: AgreedLinks;
 }
 
 /** What people should be told. */

@@ -148,3 +148,6 @@ function asNatural(value: CborValue | undefined, name: string): number {
 }
 
 const invalid = (message: string): CostorError => new CostorError("bad-encoding", `not a ledger entry: ${message}`);
+
+export const unknownLog = ({ logId, seq }: Pick<Entry, "logId" | "seq">): CostorError =>
+  new CostorError("signature-invalid", `entry ${seq} is of log ${logId}, whose certificate is not known`);

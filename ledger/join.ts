@@ -17,6 +17,7 @@ import { type Membership, checkedChain, peerKeyOf } from "./membership.ts";
 import type { Channel, Protocol } from "./peers.ts";
 import { bytes, bytesOf, readMessage } from "./message-schema.ts";
 import { receiveChain } from "./received-chain.ts";
+import { isProven } from "./recovery-keys.ts";
 
 export const joinProtocol: Protocol = {
   name: "/costor/join/1",
@@ -33,7 +34,7 @@ export interface Joiner {
 }
 
 export interface InviterComponents {
-  readonly membership: Pick<Membership, "rosters" | "roleOf">;
+  readonly membership: Pick<Membership, "rosters" | "roleOf" | "agreedLinks">;
   /** This site's own. */
   readonly log: Log;
   readonly invitations: {
@@ -75,7 +76,7 @@ const answerSchema = v.strictObject({
 export async function answerJoin(channel: Channel, components: InviterComponents): Promise<void> {
   const frame = await channel.receive();
   if (frame === undefined) return channel.close();
-  const { secret, joiner } = readRequest(frame, channel);
+  const { secret, joiner } = readRequest(frame, channel, components);
   const state = await stateOf(secret, joiner, components);
   const chain = components.membership.rosters();
   const first = await chain.next();
@@ -85,13 +86,20 @@ export async function answerJoin(channel: Channel, components: InviterComponents
   await channel.close();
 }
 
-function readRequest(frame: Uint8Array, { peer }: Channel): { secret: Uint8Array; joiner: Joiner } {
+function readRequest(
+  frame: Uint8Array,
+  { peer }: Channel,
+  { membership }: InviterComponents,
+): { secret: Uint8Array; joiner: Joiner } {
   try {
     if (frame.length > limits.joinRequestBytes)
       throw new CostorError("limit-exceeded", `a joiner sends at most ${limits.joinRequestBytes} bytes`);
     const { secret, certificate, name } = readMessage(requestSchema, frame, "a message of joining");
     const log = openLog(certificate);
     if (peerKeyOf(log) !== peer) throw new CostorError("signature-invalid", "the certificate is another machine's");
+    const { siteId, chain } = log.certificate;
+    if (!isProven(chain, membership.agreedLinks(siteId)))
+      throw new CostorError("signature-invalid", "members of this federation have not agreed on the recovery key");
     return { secret, joiner: { site: log.certificate.siteId, name, certificate } };
   } catch (cause) {
     throw new CostorError("peer-misbehaved", "a peer asks to join with what is no request", { cause });

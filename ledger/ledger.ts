@@ -12,7 +12,7 @@ import type { EntryId, LogId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import type { RecoveryLink } from "#protocol/recovery-chain.ts";
 import type { Admission, Admitted, LedgerEvent, Offer, Speakers } from "./admission.ts";
-import { type Entry, type Log, openLog, parseEntry, signEntry, verifyEntry, verifyFork } from "./entry.ts";
+import { type Log, openLog, parseEntry, signEntry, unknownLog, verifyEntry, verifyFork } from "./entry.ts";
 import { entryKey, keepEntry, keepFork, forgetEntries, keepLog, readKeptLedger } from "./kept-ledger.ts";
 import type { LedgerChange, LedgerStore } from "./ledger-store.ts";
 import { type ForkProof, type HeldEntry, type LogState, holdEntry } from "./log-state.ts";
@@ -34,7 +34,7 @@ export interface LedgerComponents {
 export class Ledger {
   readonly #components: LedgerComponents;
   readonly #listeners: ((admitted: Admitted) => void)[] = [];
-  readonly #keys = new RecoveryKeys();
+  readonly #keys: RecoveryKeys;
   #replica = new Replica();
   /** Logs whose certificates are in the store. */
   #keptLogs = new Set<LogId>();
@@ -44,6 +44,7 @@ export class Ledger {
 
   private constructor(components: LedgerComponents) {
     this.#components = components;
+    this.#keys = new RecoveryKeys(components.speakers);
   }
 
   static async open(components: LedgerComponents): Promise<Ledger> {
@@ -93,7 +94,7 @@ export class Ledger {
   }
 
   /** Which recovery keys sites have, as far as is known here. */
-  get recoveryKeys(): Pick<RecoveryKeys, "chainOf" | "counts" | "hasRival"> {
+  get recoveryKeys(): Pick<RecoveryKeys, "chainOf" | "counts" | "hasRival" | "isNewest"> {
     return this.#keys;
   }
 
@@ -164,9 +165,14 @@ export class Ledger {
     return this.#components.store.get(entryKey(logId, seq));
   }
 
-  /** Hides what is not allowed any more, and brings back what is allowed again. */
-  membershipChanged(): Promise<void> {
-    return this.#inTurn(() => this.#settle());
+  /** Hides what is not allowed any more, and brings back what is allowed again; so do keys on which members have agreed. `sites`: whose they are. */
+  membershipChanged(sites: readonly SiteId[] = []): Promise<void> {
+    return this.#inTurn(async () => {
+      const round = new Round();
+      for (const siteId of sites) if (this.#keys.agree(siteId)) round.keepChain(siteId, this.#keys.chainOf(siteId));
+      await this.#finish(round, false);
+      if (!round.hasNewKey) await this.#settle();
+    });
   }
 
   /**
@@ -246,9 +252,8 @@ export class Ledger {
     }
   }
 
-  #hasRoomForLog({ certificate }: Log): boolean {
-    return this.logsOf(certificate.siteId).length < limits.ledgerLogsPerSiteCount;
-  }
+  readonly #hasRoomForLog = ({ certificate }: Log): boolean =>
+    this.logsOf(certificate.siteId).length < limits.ledgerLogsPerSiteCount;
 
   #lastAllowedSeq(log: Log): number {
     const { id, certificate } = log;
@@ -276,9 +281,8 @@ export class Ledger {
   /** A longer chain of a site's recovery keys. */
   #learn(siteId: SiteId, chain: readonly RecoveryLink[], round: Round): void {
     const news = this.#keys.learn(siteId, chain);
-    if (news === "longer") round.keepChain(siteId, chain);
-    if (news !== "rival") return;
-    this.#components.onEvent?.({ event: "recovery-key-rival", siteId, number: chain.length + 1 });
+    if (news === "longer") round.keepChain(siteId, this.#keys.chainOf(siteId));
+    if (news === "rival") this.#components.onEvent?.({ event: "recovery-key-rival", siteId, number: chain.length + 1 });
   }
 
   #keepLog(log: Log, changes: LedgerChange[]): void {
@@ -344,6 +348,3 @@ export class Ledger {
     return result;
   }
 }
-
-const unknownLog = ({ logId, seq }: Entry): CostorError =>
-  new CostorError("signature-invalid", `entry ${seq} is of log ${logId}, whose certificate is not known`);

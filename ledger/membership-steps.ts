@@ -5,8 +5,9 @@
 import type { RosterHash, SiteId } from "#protocol/ids.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
+import type { RecoveryLink } from "#protocol/recovery-chain.ts";
 import type { Log } from "./entry.ts";
-import { type RosterChange, applyChange, changeOf, majorityCountOf } from "./roster-chain.ts";
+import { type RosterChange, applyChange, changeOf, isEnough } from "./roster-chain.ts";
 import {
   type Head,
   type Roster,
@@ -22,7 +23,9 @@ import type { Stated } from "./site-state.ts";
 export type Wish =
   | { readonly action: "admit"; readonly siteId: SiteId }
   /** With the heads that were known when it was decided. */
-  | { readonly action: "remove"; readonly siteId: SiteId; readonly heads: readonly Head[] };
+  | { readonly action: "remove"; readonly siteId: SiteId; readonly heads: readonly Head[] }
+  /** Not kept: it follows from what people have approved, as long as no roster has it. */
+  | { readonly action: "rekey"; readonly siteId: SiteId; readonly link: RecoveryLink };
 
 export interface StepFacts {
   readonly roster: Roster;
@@ -58,7 +61,8 @@ interface Proposal {
 export function membershipSteps(facts: StepFacts): MembershipSteps {
   const { roster, siteId } = facts;
   const isMember = (site: SiteId): boolean => roster.members.some((member) => member.siteId === site);
-  const isFulfilled = ({ action, siteId: site }: Wish): boolean => isMember(site) === (action === "admit");
+  const isFulfilled = ({ action, siteId: site }: Wish): boolean =>
+    action !== "rekey" && isMember(site) === (action === "admit");
   const fulfilled = facts.wishes.filter(isFulfilled);
   const open = facts.wishes.filter((wish) => !isFulfilled(wish));
   const proposals = proposalsOf(facts, isMember);
@@ -73,11 +77,13 @@ export function membershipSteps(facts: StepFacts): MembershipSteps {
     ),
   );
   const withdraw = own.map(({ consent }) => consent).filter(({ statement }) => !wished.has(statement.roster));
-  return { sign, withdraw, roster: agreedRoster(proposals, majorityCountOf(roster)), fulfilled };
+  return { sign, withdraw, roster: agreedRoster(roster, proposals), fulfilled };
 }
 
 const isWished = (wish: Wish, change: RosterChange): boolean =>
-  wish.action === change.action && wish.siteId === change.siteId;
+  wish.action === change.action &&
+  wish.siteId === change.siteId &&
+  (wish.action !== "rekey" || change.action !== "rekey" || wish.link.hash === change.link.hash);
 
 /**
  * Whether another member has signed its own removal: who wants to leave needs nobody's decision. Where people here have decided about that
@@ -85,7 +91,8 @@ const isWished = (wish: Wish, change: RosterChange): boolean =>
  */
 function isLeaving({ change, signatures }: Proposal, open: readonly Wish[], { siteId, headsOf }: StepFacts): boolean {
   if (change.action !== "remove" || change.siteId === siteId || !signatures.has(change.siteId)) return false;
-  return !open.some((wish) => wish.siteId === change.siteId) && areKnown(change.heads, headsOf(change.siteId));
+  const hasDecided = open.some((wish) => wish.siteId === change.siteId && wish.action !== "rekey");
+  return !hasDecided && areKnown(change.heads, headsOf(change.siteId));
 }
 
 /** The bodies that follow the roster, by ascending hash, with the members that have signed them. */
@@ -167,6 +174,7 @@ const memberOrNull = ({ members }: Roster, siteId: SiteId | null): SiteId | null
  */
 function isAcceptable(wish: Wish, change: RosterChange, { roster, inviterOf, headsOf }: StepFacts): boolean {
   if (change.action === "admit") return change.inviter === memberOrNull(roster, inviterOf(change.siteId));
+  if (change.action === "rekey") return true;
   if (wish.action !== "remove") return false;
   return areKnown(wish.heads, change.heads) && areKnown(change.heads, headsOf(change.siteId));
 }
@@ -176,8 +184,8 @@ const areKnown = (heads: readonly Head[], known: readonly Head[]): boolean =>
   heads.every(({ logId, seq }) => seq <= (known.find((head) => head.logId === logId)?.seq ?? -1));
 
 /** Of several, the one whose hash is lower. */
-function agreedRoster(proposals: readonly Proposal[], majorityCount: number): Uint8Array | undefined {
-  const agreed = proposals.find(({ signatures }) => signatures.size >= majorityCount);
+function agreedRoster(roster: Roster, proposals: readonly Proposal[]): Uint8Array | undefined {
+  const agreed = proposals.find(({ change, signatures }) => isEnough(roster, change, signatures.keys()));
   if (agreed === undefined) return undefined;
   const signers = [...agreed.signatures.entries()].sort(([one], [other]) => (one < other ? -1 : 1));
   return encodeRoster(

@@ -15,10 +15,12 @@ import {
   parsePeerKey,
 } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
+import type { RecoveryLink } from "#protocol/recovery-chain.ts";
 import type { Log } from "./entry.ts";
 import type { LedgerStore } from "./ledger-store.ts";
 import type { Speakers } from "./admission.ts";
 import type { Ledger } from "./ledger.ts";
+import { isProven } from "./recovery-keys.ts";
 import { checkFirst, checkSuccessor, isPreferred } from "./roster-chain.ts";
 import { type Head, type Roster, parseRoster } from "./roster.ts";
 import type { Stated } from "./site-state.ts";
@@ -60,6 +62,8 @@ export class Membership implements Speakers {
   /** Hashes of the whole chain, by number. */
   #hashes: RosterHash[] = [];
   #roster: Roster | undefined;
+  /** New recovery keys that rosters of the chain have, with their numbers. */
+  #rekeys: { readonly number: number; readonly link: RecoveryLink }[] = [];
   /** Roles that the roster states. */
   #stated = new Map<SiteId, Role>();
   #seen: View | undefined;
@@ -144,9 +148,12 @@ export class Membership implements Speakers {
       if (previous === undefined || previous.hash !== first.previous)
         throw new CostorError("roster-invalid", `roster ${first.number} follows none of this site's chain`);
       const signers = new Set<SiteId>();
+      const agreed: RecoveryLink[] = [];
+      const counts = (log: Log): boolean =>
+        this.#ledger?.recoveryKeys.counts(log, agreed) ?? isProven(log.certificate.chain, agreed);
       for (const roster of rosters) {
-        for (const signer of checkSuccessor(previous, roster, (log) => this.#ledger?.recoveryKeys.counts(log) ?? true))
-          signers.add(signer);
+        for (const signer of checkSuccessor(previous, roster, counts)) signers.add(signer);
+        if (roster.rekey !== undefined) agreed.push(roster.rekey);
         previous = roster;
       }
       if (first.number <= current.number && !isPreferred(current, { rosters, signers })) return false;
@@ -246,6 +253,10 @@ export class Membership implements Speakers {
     return this.#ledger?.statement(siteId, "profile", "")?.statement.domain || `site:${siteId}`;
   }
 
+  /** As `Speakers`. */
+  readonly agreedLinks = (siteId: SiteId): readonly RecoveryLink[] =>
+    this.#rekeys.map(({ link }) => link).filter((link) => link.siteId === siteId);
+
   async #rosterAt(number: number): Promise<Roster | undefined> {
     if (number < 0 || number >= this.#hashes.length) return undefined;
     const bytes = await this.#store.get(rosterKey(number));
@@ -257,14 +268,16 @@ export class Membership implements Speakers {
     for (let at = 0; at < changes.length; at += limits.rosterBranchCount)
       await this.#store.write(changes.slice(at, at + limits.rosterBranchCount));
     this.#hashes.length = first;
+    this.#rekeys = this.#rekeys.filter(({ number }) => number < first);
     for (const roster of rosters) this.#add(roster);
-    await this.#ledger?.membershipChanged();
+    await this.#ledger?.membershipChanged(rosters.flatMap(({ rekey }) => rekey?.siteId ?? []));
     for (const listener of this.#listeners) listener();
   }
 
   #add(roster: Roster): void {
     this.#hashes.push(roster.hash);
     this.#roster = roster;
+    if (roster.rekey !== undefined) this.#rekeys.push({ number: roster.number, link: roster.rekey });
     this.#stated = new Map<SiteId, Role>([
       ...roster.expelled.map(({ siteId, heads }) => [siteId, { role: "expelled", heads }] as const),
       ...roster.members.map(({ siteId, inviter }) => [siteId, { role: "member", inviter }] as const),
@@ -283,11 +296,14 @@ export function checkedChain(chain: readonly Uint8Array[], federationId: Federat
   if (chain.length === 0 || chain.length > limits.rosterChainCount)
     throw new CostorError("roster-invalid", `a federation has 1 to ${limits.rosterChainCount} rosters`);
   const rosters: Roster[] = [];
+  const agreed: RecoveryLink[] = [];
+  const counts = ({ certificate }: Log): boolean => isProven(certificate.chain, agreed);
   for (const bytes of chain) {
     const roster = parseRoster(bytes);
     const previous = rosters.at(-1);
     if (previous === undefined) checkFirst(roster, federationId);
-    else checkSuccessor(previous, roster);
+    else checkSuccessor(previous, roster, counts);
+    if (roster.rekey !== undefined) agreed.push(roster.rekey);
     rosters.push(roster);
   }
   return rosters;

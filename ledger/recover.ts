@@ -9,7 +9,7 @@ import * as v from "valibot";
 import { type CborValue, encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { type FederationId, type PeerKey, type SiteId, parseFederationId, parseSiteId } from "#protocol/ids.ts";
-import { type RecoveryKey, siteIdOf } from "#protocol/keys.ts";
+import type { RecoveryKey } from "#protocol/keys.ts";
 import { limits } from "#protocol/limits.ts";
 import { parseRecoveryChain } from "#protocol/recovery-chain.ts";
 import { signEd25519, verifyEd25519 } from "#protocol/raw-keys.ts";
@@ -18,6 +18,7 @@ import type { Ledger } from "./ledger.ts";
 import { type Membership, checkedChain, peerKeyOf } from "./membership.ts";
 import { bytes, bytesOf, idOf, readMessage } from "./message-schema.ts";
 import type { Channel, Protocol } from "./peers.ts";
+import { isKeyAfter, isProven } from "./recovery-keys.ts";
 import { receiveChain } from "./received-chain.ts";
 import { parseRoster } from "./roster.ts";
 
@@ -84,10 +85,7 @@ function askingSite(
   const { key, signature } = request;
   if (!verifyEd25519(key, signedBytes(peer, peerKeyOf(log)), signature))
     throw new CostorError("peer-misbehaved", "a machine asks for recovery without a recovery key");
-  return membership.sites().find((site) => {
-    const newest = ledger.recoveryKeys.chainOf(site).at(-1);
-    return newest === undefined ? siteIdOf(key) === site : Buffer.compare(newest.key, key) === 0;
-  });
+  return membership.sites().find((site) => ledger.recoveryKeys.isNewest(site, key));
 }
 
 /** The newest logs, the newest first, and the newest entry of the first that has one. */
@@ -180,8 +178,8 @@ function readAnswer([first, ...rosters]: readonly Uint8Array[], { peer }: Channe
   try {
     if (certificate === undefined || siteId === undefined || certificates === undefined || rosters[0] === undefined)
       throw new CostorError("bad-encoding", "a part of the answer is missing");
-    const newest = parseRecoveryChain(chain, siteId).at(-1)?.key;
-    if (newest === undefined ? siteIdOf(key) !== siteId : Buffer.compare(newest, key) !== 0)
+    const links = parseRecoveryChain(chain, siteId);
+    if (!isKeyAfter(links, siteId, key))
       throw new CostorError("signature-invalid", "the recovery key is another site's");
     const helper = openLog(certificate);
     const logs = certificates.map(openLog);
@@ -189,7 +187,9 @@ function readAnswer([first, ...rosters]: readonly Uint8Array[], { peer }: Channe
       throw new CostorError("signature-invalid", "the certificates are others'");
     if (head !== null && logs[0] !== undefined) verifyEntry(parseEntry(head), logs[0]);
     const federationId = parseFederationId(parseRoster(rosters[0]).hash);
-    checkedChain(rosters, federationId);
+    const agreed = checkedChain(rosters, federationId).flatMap(({ rekey }) => rekey ?? []);
+    if (!isProven(links, agreed))
+      throw new CostorError("signature-invalid", "members have not agreed on the recovery key");
     return { helper, siteId, chain, logs, head: logs[0] === undefined ? null : head, federationId, rosters };
   } catch (cause) {
     throw new CostorError("peer-misbehaved", "the other site answers what cannot be", { cause });

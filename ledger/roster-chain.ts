@@ -5,16 +5,31 @@
  */
 import { CostorError } from "#protocol/errors.ts";
 import type { FederationId, SiteId } from "#protocol/ids.ts";
+import type { RecoveryLink } from "#protocol/recovery-chain.ts";
 import type { Log } from "./entry.ts";
+import { isProven } from "./recovery-keys.ts";
 import { type Head, type Roster, type RosterFields, encodeRosterBody, signersOf } from "./roster.ts";
 
 /** The one thing in which a roster differs from the one before. */
 export type RosterChange =
   | { readonly action: "admit"; readonly siteId: SiteId; readonly inviter: SiteId | null }
-  | { readonly action: "remove"; readonly siteId: SiteId; readonly heads: readonly Head[] };
+  | { readonly action: "remove"; readonly siteId: SiteId; readonly heads: readonly Head[] }
+  /** The site's recovery key is the link's from then on. */
+  | { readonly action: "rekey"; readonly siteId: SiteId; readonly link: RecoveryLink };
+
+/** More than half of so many. */
+export const majorityOf = (count: number): number => Math.floor(count / 2) + 1;
 
 /** More than half of the members. */
-export const majorityCountOf = ({ members }: RosterFields): number => Math.floor(members.length / 2) + 1;
+const majorityCountOf = ({ members }: RosterFields): number => majorityOf(members.length);
+
+/** Whether so many members are enough for the change: of a new key more than half of the others too. */
+export function isEnough(previous: RosterFields, { action, siteId }: RosterChange, signers: Iterable<SiteId>): boolean {
+  const all = [...signers];
+  const others = all.filter((signer) => signer !== siteId);
+  const hasOthers = action !== "rekey" || others.length >= majorityOf(previous.members.length - 1);
+  return hasOthers && all.length >= majorityCountOf(previous);
+}
 
 const bySite = (one: { siteId: SiteId }, other: { siteId: SiteId }): number => (one.siteId < other.siteId ? -1 : 1);
 
@@ -34,6 +49,10 @@ export function applyChange(
     return { ...next, members: [...members, { siteId, inviter }].sort(bySite), expelled: others };
   }
   if (!isMember || members.length === 1) return undefined;
+  if (change.action === "rekey") {
+    const { link } = change;
+    return link.siteId === siteId ? { ...next, members, expelled, rekey: link } : undefined;
+  }
   const heads = change.heads.toSorted((one, other) => (one.logId < other.logId ? -1 : 1));
   return {
     ...next,
@@ -53,6 +72,8 @@ export function changeOf(
 }
 
 function findChange(previous: RosterFields, next: RosterFields): RosterChange | undefined {
+  const { rekey: link } = next;
+  if (link !== undefined) return { action: "rekey", siteId: link.siteId, link };
   const had = new Set(previous.members.map(({ siteId }) => siteId));
   const has = new Set(next.members.map(({ siteId }) => siteId));
   const added = next.members.find(({ siteId }) => !had.has(siteId));
@@ -71,18 +92,19 @@ export function checkFirst(roster: Roster, federationId: FederationId): void {
     roster.previous === null &&
     roster.members.length === 1 &&
     founder!.inviter === null &&
-    roster.expelled.length === 0;
-  if (!isFirst || signersOf(roster).join() !== founder!.siteId)
+    roster.expelled.length === 0 &&
+    roster.rekey === undefined;
+  if (!isFirst || signersOf(roster, ({ certificate }) => isProven(certificate.chain, [])).join() !== founder!.siteId)
     throw invalid(roster, "it is not the federation's first");
 }
 
 /** Whoever has signed it, by logs that count. Throws `roster-invalid` unless it may follow, and `signature-invalid`. */
-export function checkSuccessor(previous: Roster, next: Roster, counts?: (log: Log) => boolean): SiteId[] {
-  if (changeOf(previous, next) === undefined)
-    throw invalid(next, "it does not follow from the one before by one change");
+export function checkSuccessor(previous: Roster, next: Roster, counts: (log: Log) => boolean): SiteId[] {
+  const change = changeOf(previous, next);
+  if (change === undefined) throw invalid(next, "it does not follow from the one before by one change");
   const members = new Set(previous.members.map(({ siteId }) => siteId));
   const signers = signersOf(next, counts);
-  if (signers.some((siteId) => !members.has(siteId)) || signers.length < majorityCountOf(previous))
+  if (signers.some((siteId) => !members.has(siteId)) || !isEnough(previous, change, signers))
     throw invalid(next, "it is not signed by more than half of the members before it");
   return signers;
 }

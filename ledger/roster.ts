@@ -10,6 +10,7 @@ import { CostorError } from "#protocol/errors.ts";
 import { type LogId, type RosterHash, type SiteId, parseLogId, parseRosterHash, parseSiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { signEd25519, verifyEd25519 } from "#protocol/raw-keys.ts";
+import { type RecoveryLink, parseMajorityLink } from "#protocol/recovery-chain.ts";
 import { type Log, openLog } from "./entry.ts";
 import { bytes, bytesOf, idOf, natural, readMessage } from "./message-schema.ts";
 
@@ -40,6 +41,8 @@ export interface RosterFields {
   /** Ascending by site; so are the expelled. */
   readonly members: readonly Member[];
   readonly expelled: readonly Expelled[];
+  /** Of a roster that differs by it: a member's new recovery key. */
+  readonly rekey?: RecoveryLink | undefined;
 }
 
 export interface RosterBody extends RosterFields {
@@ -64,7 +67,7 @@ const signedBytes = (body: Uint8Array): Buffer => Buffer.concat([DOMAIN, body]);
 const fromHex = (id: string): Buffer => Buffer.from(id, "hex");
 
 /** Throws `limit-exceeded` for more than a roster may hold. */
-export function encodeRosterBody({ name, salt, number, previous, members, expelled }: RosterFields): Buffer {
+export function encodeRosterBody({ name, salt, number, previous, members, expelled, rekey }: RosterFields): Buffer {
   const body = encodeCbor({
     name,
     salt,
@@ -75,6 +78,7 @@ export function encodeRosterBody({ name, salt, number, previous, members, expell
       site: fromHex(siteId),
       heads: heads.map(({ logId, seq }) => ({ log: fromHex(logId), seq })),
     })),
+    ...(rekey === undefined ? {} : { rekey: rekey.bytes }),
   });
   if (
     body.length > limits.rosterBodyBytes ||
@@ -125,6 +129,7 @@ const bodySchema = v.strictObject({
     v.transform((all) => all.map(({ site, heads }): Expelled => ({ siteId: site, heads }))),
     ascending((expelled) => expelled.siteId),
   ),
+  rekey: v.optional(v.pipe(bytes, v.transform(parseMajorityLink))),
 });
 const rosterSchema = v.strictObject({
   body: bytes,
@@ -134,7 +139,7 @@ const rosterSchema = v.strictObject({
   ),
 });
 
-/** Throws `bad-encoding`, `bad-id`, `limit-exceeded`. */
+/** Throws `bad-encoding`, `bad-id`, `limit-exceeded`, and what {@link parseMajorityLink} throws. */
 export function parseRosterBody(body: Uint8Array): RosterBody {
   if (body.length > limits.rosterBodyBytes)
     throw new CostorError("limit-exceeded", `a roster's body has at most ${limits.rosterBodyBytes} bytes`);
@@ -142,7 +147,7 @@ export function parseRosterBody(body: Uint8Array): RosterBody {
   return { ...fields, body, hash: parseRosterHash(createHash("sha256").update(body).digest("hex")) };
 }
 
-/** Its signatures are not verified. Throws `bad-encoding`, `bad-id`, `limit-exceeded`. */
+/** Its signatures are not verified. Throws what {@link parseRosterBody} throws. */
 export function parseRoster(bytes: Uint8Array): Roster {
   if (bytes.length > limits.rosterBytes)
     throw new CostorError("limit-exceeded", `a roster has at most ${limits.rosterBytes} bytes`);
@@ -154,7 +159,7 @@ export function parseRoster(bytes: Uint8Array): Roster {
  * The sites that have signed. Throws `signature-invalid` when one has not, or by a log that does not count, or is there twice or out of
  * order.
  */
-export function signersOf({ body, signatures }: Roster, counts: (log: Log) => boolean = () => true): SiteId[] {
+export function signersOf({ body, signatures }: Roster, counts: (log: Log) => boolean): SiteId[] {
   const signers: SiteId[] = [];
   for (const { certificate, signature } of signatures) {
     const log = openLog(certificate);

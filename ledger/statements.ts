@@ -10,7 +10,7 @@ import * as v from "valibot";
 import type { CborMap } from "#protocol/cbor.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
-import { parseRecoveryChain } from "#protocol/recovery-chain.ts";
+import { parseMajorityLink, parseRecoveryChain } from "#protocol/recovery-chain.ts";
 import { type Entry, openLog } from "./entry.ts";
 import { RETIRE_KIND, type Retire, readRetire, retireData } from "./retire.ts";
 import * as field from "./statement-fields.ts";
@@ -137,6 +137,15 @@ const kinds = {
   ),
   /** The links of the site's recovery keys after the first. */
   "recovery-key": kind({ site: field.site, chain: field.chain }, () => ""),
+  /** Its author's kit is lost: the link to a new key, on which members are to agree. */
+  "kit-request": kind({ link: field.bytes() }, () => ""),
+  /** The link by the hash of its body. */
+  "kit-approval": kind({ site: field.site, link: field.bytes(32) }, ({ site }) => site),
+  /** By the site's recovery key, wherever its kit was at hand. */
+  "kit-objection": kind(
+    { site: field.site, link: field.bytes(32), key: field.bytes(32), signature: field.bytes(64) },
+    ({ site, link }) => `${site}/${link.toString("hex")}`,
+  ),
   /** A part of what a new machine of the site needs. */
   state: kind({ part: field.text, sealed: field.bytes() }, ({ part }) => part),
 };
@@ -203,6 +212,7 @@ function isTrue(statement: Statement): boolean {
   if (statement.kind === "consent")
     return createHash("sha256").update(statement.body).digest("hex") === statement.roster;
   if (statement.kind === "recovery-key") return parseRecoveryChain(statement.chain, statement.site).length > 0;
+  if (statement.kind === "kit-request") return parseMajorityLink(statement.link) !== undefined;
   if (statement.kind !== "guest") return true;
   const { certificate, site } = statement;
   return certificate.length <= limits.epochCertificateBytes && openLog(certificate).certificate.siteId === site;

@@ -1,6 +1,6 @@
 /**
- * How a new recovery key takes the place of a site's former one: by a link that the former one has signed. Links make a chain from
- * the first key, whose hash is the SiteId. docs/specs/keys.md
+ * How a new recovery key takes the place of a site's former one: by a link that the former one has signed, or on which a majority of the
+ * federation's members has agreed. Links make a chain from the first key, whose hash is the SiteId. docs/specs/keys.md
  *
  * A link names the logs that the former key has opened and that count. What that key signs later, whoever has it, opens none.
  */
@@ -26,6 +26,8 @@ export interface RecoveryLinkFields {
 export interface RecoveryLink extends RecoveryLinkFields {
   /** SHA-256 of the body, 64 hex digits. */
   readonly hash: string;
+  /** Whether no key has signed it: whether it counts only a roster tells (ledger/recovery-keys.ts). */
+  readonly isByMajority: boolean;
   /** As it came. */
   readonly bytes: Uint8Array;
 }
@@ -43,7 +45,10 @@ const idOf = <Id>(read: (hex: string) => Id) =>
     bytesOf(HASH_BYTES),
     v.transform((bytes) => read(bytes.toString("hex"))),
   );
-const linkSchema = v.strictObject({ body: bytesOf(), key: bytesOf(rawKeyBytes), signature: bytesOf(SIGNATURE_BYTES) });
+const linkSchema = v.union([
+  v.strictObject({ body: bytesOf(), key: bytesOf(rawKeyBytes), signature: bytesOf(SIGNATURE_BYTES) }),
+  v.strictObject({ body: bytesOf() }),
+]);
 const bodySchema = v.strictObject({
   key: bytesOf(rawKeyBytes),
   logs: v.pipe(
@@ -57,18 +62,8 @@ const bodySchema = v.strictObject({
 const signedBytes = (body: Uint8Array): Buffer => Buffer.concat([DOMAIN, body]);
 
 /** Throws `limit-exceeded` for more logs than a link may name. */
-export function signRecoveryLink({ siteId, number, key, logs }: RecoveryLinkFields, formerSeed: Uint8Array): Buffer {
-  if (logs.length > limits.recoveryLinkLogsCount || number > limits.recoveryKeysCount)
-    throw new CostorError(
-      "limit-exceeded",
-      "a site has no more recovery keys, or names no more logs, than the limits say",
-    );
-  const body = encodeCbor({
-    site: Buffer.from(siteId, "hex"),
-    number,
-    key,
-    logs: logs.map((log) => Buffer.from(log, "hex")),
-  });
+export function signRecoveryLink(fields: RecoveryLinkFields, formerSeed: Uint8Array): Buffer {
+  const body = encodeBody(fields);
   return encodeCbor({
     body,
     key: publicKeyOf("ed25519", formerSeed),
@@ -76,9 +71,26 @@ export function signRecoveryLink({ siteId, number, key, logs }: RecoveryLinkFiel
   });
 }
 
+/** One that counts where the members agree. Throws `limit-exceeded` like {@link signRecoveryLink}. */
+export const majorityLink = (fields: RecoveryLinkFields): Buffer => encodeCbor({ body: encodeBody(fields) });
+
+function encodeBody({ siteId, number, key, logs }: RecoveryLinkFields): Buffer {
+  if (logs.length > limits.recoveryLinkLogsCount || number > limits.recoveryKeysCount)
+    throw new CostorError(
+      "limit-exceeded",
+      "a site has no more recovery keys, or names no more logs, than the limits say",
+    );
+  return encodeCbor({
+    site: Buffer.from(siteId, "hex"),
+    number,
+    key,
+    logs: logs.map((log) => Buffer.from(log, "hex")),
+  });
+}
+
 /**
  * The links from a site's first key on. Throws `bad-encoding`, `bad-id`, `limit-exceeded`, and `signature-invalid` unless each is signed by the
- * key before it.
+ * key before it, or by nobody.
  */
 export function parseRecoveryChain(chain: readonly Uint8Array[], siteId: SiteId): RecoveryLink[] {
   if (chain.length >= limits.recoveryKeysCount)
@@ -87,7 +99,8 @@ export function parseRecoveryChain(chain: readonly Uint8Array[], siteId: SiteId)
   for (const bytes of chain) {
     const { link, signer } = parseLink(bytes);
     const former = links.at(-1);
-    const follows = former === undefined ? siteIdOf(signer) === siteId : signer.equals(former.key);
+    const follows =
+      signer === undefined || (former === undefined ? siteIdOf(signer) === siteId : signer.equals(former.key));
     if (!follows || link.siteId !== siteId || link.number !== links.length + 2)
       throw new CostorError("signature-invalid", `a recovery key of site ${siteId} is not signed by the one before it`);
     links.push(link);
@@ -95,13 +108,25 @@ export function parseRecoveryChain(chain: readonly Uint8Array[], siteId: SiteId)
   return links;
 }
 
-function parseLink(bytes: Uint8Array): { link: RecoveryLink; signer: Buffer } {
-  const { body, key: signer, signature } = parse(linkSchema, bytes);
+/** Throws `bad-encoding`, `bad-id`, `limit-exceeded`, and `signature-invalid` for one that a key has signed. */
+export function parseMajorityLink(bytes: Uint8Array): RecoveryLink {
+  const { link } = parseLink(bytes);
+  const { number, isByMajority } = link;
+  if (!isByMajority) throw new CostorError("signature-invalid", "a link on which members agree has no signature");
+  if (Number.isSafeInteger(number) && number >= 2 && number <= limits.recoveryKeysCount) return link;
+  throw new CostorError("limit-exceeded", `a site has at most ${limits.recoveryKeysCount} recovery keys`);
+}
+
+function parseLink(bytes: Uint8Array): { link: RecoveryLink; signer: Buffer | undefined } {
+  const parsed = parse(linkSchema, bytes);
+  const { body } = parsed;
   const { key, logs, number, site } = parse(bodySchema, body);
-  if (isSmallOrder(key) || !verifyEd25519(signer, signedBytes(body), signature))
+  const isSigned = !("key" in parsed) || verifyEd25519(parsed.key, signedBytes(body), parsed.signature);
+  if (isSmallOrder(key) || !isSigned)
     throw new CostorError("signature-invalid", "a new recovery key is not signed by the one that it names");
   const hash = createHash("sha256").update(body).digest("hex");
-  return { link: { siteId: site, number, key, logs, hash, bytes }, signer };
+  const signer = "key" in parsed ? parsed.key : undefined;
+  return { link: { siteId: site, number, key, logs, hash, isByMajority: signer === undefined, bytes }, signer };
 }
 
 function parse<Output>(schema: v.GenericSchema<unknown, Output>, bytes: Uint8Array): Output {

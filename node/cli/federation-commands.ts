@@ -1,17 +1,17 @@
 /** `costor federation …`: the site's part in a federation. Every command but `--help` needs a site that runs. */
-import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { CostorError } from "#protocol/errors.ts";
-import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { formatCountOf } from "#terminal/quantities.ts";
 import { readSecretArgument } from "#terminal/secret-argument.ts";
 import { type DataOptions, onData } from "./data-command.ts";
+import { addFederationKits } from "./federation-kits.ts";
 import { addFederationCheckpoint, addFederationWhatIf } from "./federation-forecast.ts";
 import { addFederationRestores } from "./federation-restores.ts";
 import { addFederationSettings } from "./federation-settings.ts";
 import { addFederationAudit, addFederationSend, addFederationStatus } from "./federation-status.ts";
 import { memberAddress } from "./kit-federation.ts";
+import { ask } from "./question.ts";
 import { callOn } from "./site-access.ts";
 
 export function addFederationCommands(program: Command): Command {
@@ -20,6 +20,7 @@ export function addFederationCommands(program: Command): Command {
     .description("sites that keep each other's backups: make a federation, join one, see how it is");
   addJoining(federation);
   addMembers(federation);
+  addFederationKits(federation);
   addFederationStatus(federation);
   addFederationSend(federation);
   addFederationAudit(federation);
@@ -184,16 +185,6 @@ async function chooseNewcomer(data: string, site: string | undefined): Promise<{
     "bad-usage",
     `name one of those that wait: ${newcomers.map(({ name, site: id }) => `${name} (${id.slice(0, 16)})`).join(", ")}`,
   );
-}
-
-async function ask(question: string, instead: string): Promise<string> {
-  if (!process.stdin.isTTY) throw new CostorError("bad-usage", instead);
-  const questions = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return await questions.question(question, { signal: interruptionSignal() });
-  } finally {
-    questions.close();
-  }
 }
 
 const askWords = (name: string): Promise<string> =>

@@ -3,6 +3,8 @@ import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { CostorError } from "#protocol/errors.ts";
 import { parseSiteId } from "#protocol/ids.ts";
+import { signKitObjection } from "#protocol/kit-objection.ts";
+import { deriveRecoveryKey } from "#protocol/keys.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import { formatCountOf } from "#terminal/quantities.ts";
@@ -39,6 +41,32 @@ export function addKitCommands(site: Command): void {
   addKitPaper(kit);
   addShareCommands(kit);
   addReplaceCommand(kit);
+  addKitOptions(
+    onData(
+      kit,
+      "object",
+      "nobody who has this kit asked for another one: end the request, at any site of the federation that runs",
+    ),
+  ).action(async ({ data, json, ...options }: DataOptions & KitOptions) => {
+    using given = await readGivenKit(options);
+    const { kits } = await callOn(data, "federationKits", {});
+    const asked = kits.find(({ site: id }) => id === given.siteId);
+    if (asked === undefined)
+      throw new CostorError("member-unknown", "the site of this kit asks for no other one, as far as is known here");
+    const recovery = deriveRecoveryKey(given.kitRoot);
+    const { key, signature } = signKitObjection(asked.link, recovery.seed);
+    recovery.seed.fill(0);
+    const ended = await callOn(data, "federationObjectKit", {
+      site: asked.site,
+      key: key.toString("hex"),
+      signature: signature.toString("hex"),
+    });
+    if (json) return printJson(ended);
+    printLine(
+      `The request for another kit of ${ended.name} is over. If its people did not make it, somebody else acts as`,
+    );
+    printLine("their site: docs/disasters.md, a stolen server.");
+  });
 }
 
 function addKitPaper(kit: Command): void {

@@ -16,6 +16,7 @@ import type { Doorkeeper, Transport } from "#node/federation/transport.ts";
 import { parseListenAddress } from "#node/site/addresses.ts";
 import type { RetentionComponents } from "#node/retention/retention.ts";
 import type { Site } from "#node/site/site.ts";
+import type { RequestedKitFiles } from "#node/site/requested-kit.ts";
 import { systemClock } from "#node/site/system-clock.ts";
 import { systemRng } from "#node/site/system-rng.ts";
 import type { WayBackFile } from "#node/site/way-back.ts";
@@ -53,14 +54,17 @@ export interface RunningFederation extends AsyncDisposable {
   damageFound(): void;
 }
 
+interface StartComponents {
+  readonly site: Site;
+  readonly log: Logger;
+  readonly drillRecord: DrillRecord;
+  readonly wayBack: WayBackFile;
+  readonly requestedKit: RequestedKitFiles;
+}
+
 /** Throws `listen-failed` when the site is in a federation and cannot listen. */
 export async function startFederation(
-  {
-    site,
-    log,
-    drillRecord,
-    wayBack,
-  }: { readonly site: Site; readonly log: Logger; readonly drillRecord: DrillRecord; readonly wayBack: WayBackFile },
+  { site, log, drillRecord, wayBack, requestedKit }: StartComponents,
   options: FederationOptions,
 ): Promise<RunningFederation> {
   const listen = [
@@ -128,7 +132,7 @@ export async function startFederation(
       drills: () => drillRecord.list(),
     });
   return {
-    service: new FederationService({ federation, clock, rng, status }, { siteName, peerSeed }),
+    service: new FederationService({ federation, clock, rng, status, requestedKit }, { siteName, peerSeed }),
     offsite: () => (membership.roster === undefined ? undefined : (id) => offsite.get(id)),
     across: () => (membership.roster === undefined ? undefined : federation.parts.acrossSites),
     openKit: () => (membership.roster === undefined ? undefined : federation.parts.openKit),

@@ -10,6 +10,7 @@ import { startFacade } from "#node/facade/facade.ts";
 import { formatAddress, parseListenAddress, reachableAddresses } from "#node/site/addresses.ts";
 import { ensureIdentity } from "#node/site/first-run.ts";
 import { siteDirectoryOf } from "#node/site/identity.ts";
+import { RequestedKitFiles } from "#node/site/requested-kit.ts";
 import { openServedStore } from "#node/site/site-store.ts";
 import { openSite } from "#node/site/site.ts";
 import { WayBackFile } from "#node/site/way-back.ts";
@@ -77,13 +78,18 @@ export async function runSite(options: StartOptions): Promise<void> {
     showKit: (text) => void (options.json ? process.stderr : process.stdout).write(text),
     nowMs: Date.now(),
   });
+  const requestedKit = new RequestedKitFiles({ dataDirectory });
+  if (await requestedKit.place({ store }))
+    log.warn(
+      "the members have agreed on the new recovery kit: it is this site's now, and the former one is worth nothing",
+    );
   await findLostStore(dataDirectory, { store, log, signal });
   const site = await openSite(dataDirectory, { store, now: Date.now });
   const hostsFor = (port: number) => reachableAddresses({ host: listen.host, port }, options.address ?? []);
   const credentials = await site.credentials(hostsFor(listen.port).map(({ host }) => host));
   const drillRecord = await DrillRecord.open(site.store);
   const wayBack = new WayBackFile({ dataDirectory });
-  const running = stack.use(await startFederation({ site, log, drillRecord, wayBack }, options));
+  const running = stack.use(await startFederation({ site, log, drillRecord, wayBack, requestedKit }, options));
   const facade = stack.use(
     await startFacade(
       { site, log, copiesOf: running.copiesOf, isSuperseded: running.isSuperseded },

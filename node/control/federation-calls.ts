@@ -10,13 +10,26 @@ import type {
   WaitingNewcomer,
 } from "#node/federation/federation-control.ts";
 import type { HelpedRestore } from "#node/federation/helped-restores.ts";
+import type { AskedKit } from "#node/federation/kit-service.ts";
 import type { LeavingStatus } from "#node/federation/leaving.ts";
 import type { FederationStatus } from "#node/federation/federation-status.ts";
 import { type FederationSettings, settingsChangeSchema } from "#node/federation/settings.ts";
+import { parseSiteId } from "#protocol/ids.ts";
 import { personalName } from "./personal-name.ts";
 import { runningPart } from "./running-part.ts";
 
 const site = v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(100));
+const siteId = v.pipe(
+  v.string(),
+  v.transform((text) => parseSiteId(text)),
+);
+const hexBytes = (count: number) =>
+  v.pipe(
+    v.string(),
+    v.regex(/^[0-9a-f]*$/),
+    v.length(2 * count),
+    v.transform((text) => Buffer.from(text, "hex")),
+  );
 
 export const federationSchemas = {
   federationCreate: v.strictObject({ name: personalName }),
@@ -36,6 +49,13 @@ export const federationSchemas = {
   federationWhatIf: v.strictObject({ sites: v.pipe(v.array(site), v.minLength(1), v.maxLength(1000)) }),
   federationRestores: v.strictObject({}),
   federationRestoreKnown: v.strictObject({ ticket: v.pipe(v.string(), v.regex(/^[0-9a-fA-F]{8,32}$/)) }),
+  federationKits: v.strictObject({}),
+  federationApproveKit: v.strictObject({ site, words: v.optional(v.pipe(v.string(), v.maxLength(200))) }),
+  federationDisapproveKit: v.strictObject({ site }),
+  federationKitLogs: v.strictObject({}),
+  federationAskKit: v.strictObject({}),
+  federationCancelKit: v.strictObject({}),
+  federationObjectKit: v.strictObject({ site: siteId, key: hexBytes(32), signature: hexBytes(64) }),
   federationSettings: v.strictObject({ change: v.optional(settingsChangeSchema) }),
 } as const;
 
@@ -59,6 +79,15 @@ export interface FederationResults {
   federationWhatIf: NamedWhatIf;
   federationRestores: { restores: readonly HelpedRestore[] };
   federationRestoreKnown: HelpedRestore;
+  /** Members whose kit is lost, and who ask for a new one. */
+  federationKits: { kits: readonly AskedKit[] };
+  federationApproveKit: AskedKit;
+  federationDisapproveKit: AskedKit;
+  federationKitLogs: { logs: readonly string[] };
+  /** Of this site's own, which `RequestedKitFiles` has made ready. */
+  federationAskKit: AskedKit;
+  federationCancelKit: { cancelled: true };
+  federationObjectKit: AskedKit;
   federationSettings: FederationSettings;
 }
 
@@ -105,5 +134,16 @@ export const federationHandlers: Handlers = {
   federationWhatIf: async ({ sites }, context) => running(context).whatIf(sites),
   federationRestores: async (_, context) => ({ restores: running(context).helpedRestores.list() }),
   federationRestoreKnown: async ({ ticket }, context) => running(context).helpedRestores.settle(ticket),
+  federationKits: async (_, context) => ({ kits: running(context).kits.list() }),
+  federationApproveKit: async ({ site: text, words }, context) => running(context).kits.approve(text, words),
+  federationDisapproveKit: async ({ site: text }, context) => running(context).kits.disapprove(text),
+  federationKitLogs: async (_, context) => ({ logs: await running(context).kits.logs() }),
+  federationAskKit: async (_, context) => running(context).kits.ask(),
+  federationCancelKit: async (_, context) => {
+    await running(context).kits.cancel();
+    return { cancelled: true };
+  },
+  federationObjectKit: async ({ site: asking, ...objection }, context) =>
+    running(context).kits.object(asking, objection),
   federationSettings: async ({ change }, context) => running(context).settings(change ?? {}),
 };

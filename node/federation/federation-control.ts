@@ -5,6 +5,7 @@ import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 import type { FederationStatus } from "./federation-status.ts";
 import type { HelpedRestores } from "./helped-restores.ts";
+import type { KitService } from "./kit-service.ts";
 import type { LeavingStatus } from "./leaving.ts";
 import type { FederationSettings, SettingsChange } from "./settings.ts";
 
@@ -102,6 +103,8 @@ export interface FederationControl {
   whatIf(sites: readonly string[]): NamedWhatIf;
   /** Restores of this site at others, by its kit. */
   readonly helpedRestores: HelpedRestores;
+  /** Kits that are lost. */
+  readonly kits: KitService;
   /** Restores of other sites that are gone, by their kits. */
   readonly remoteRestores: RemoteRestores;
   settings(change: SettingsChange): Promise<FederationSettings>;

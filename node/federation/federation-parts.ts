@@ -32,6 +32,7 @@ import { InviterAddress } from "./inviter-address.ts";
 import { HelpedRestores } from "./helped-restores.ts";
 import { FormerRecords } from "./former-records.ts";
 import { openKeeping } from "./keeping.ts";
+import { KitRequests } from "./kit-requests.ts";
 import { LedgerSync } from "./ledger-sync.ts";
 import { OwnEntries } from "./own-entries.ts";
 import type { OwnPrimeSets } from "./own-primes.ts";
@@ -85,6 +86,7 @@ export interface FederationParts {
   readonly invitations: Invitations;
   readonly inviterAddress: InviterAddress;
   readonly wishes: Wishes;
+  readonly kitRequests: KitRequests;
   readonly settings: SettingsFact;
   readonly siteStatements: SiteStatements;
   readonly replication: Replication;
@@ -191,6 +193,10 @@ export async function openParts(components: FederationComponents, init: Federati
     ...{ ledger, ledgerStore, membership, ownLog, transport, profiles, sync, greeting },
     ...{ entries, invitations, inviterAddress, settings },
     wishes: await Wishes.open(store),
+    kitRequests: await KitRequests.open(
+      { store, ledger, membership, heldClock: keeping.replication.heldClock },
+      { self: siteId },
+    ),
     ...keeping,
     checkpoints: await Checkpoints.open({ store, clock, ...keeping, receivedMs: () => keeping.own.snapshotsCount() }),
     helpedRestores: await HelpedRestores.open({ store, ledger, membership, profiles }, { self: siteId, ...init }),

@@ -19,11 +19,13 @@ import type {
   NamedWhatIf,
   WaitingNewcomer,
 } from "./federation-control.ts";
+import { KitService, type KitServiceComponents } from "./kit-service.ts";
 import type { LeavingStatus } from "./leaving.ts";
 import type { FederationStatus } from "./federation-status.ts";
 import type { Federation } from "./federation.ts";
 import type { Newcomer } from "./invitations.ts";
 import { reportWhatIf } from "./what-if-report.ts";
+import { chooseSite } from "./site-choice.ts";
 import type { FederationSettings, SettingsChange } from "./settings.ts";
 
 export interface FederationServiceComponents {
@@ -31,6 +33,7 @@ export interface FederationServiceComponents {
   readonly clock: Clock;
   readonly rng: Rng;
   readonly status: () => Promise<FederationStatus>;
+  readonly requestedKit: KitServiceComponents["requestedKit"];
 }
 
 export interface FederationServiceInit {
@@ -41,17 +44,17 @@ export interface FederationServiceInit {
 const SALT_BYTES = 16;
 /** How often a newcomer asks whether people have decided. */
 const ASK_EVERY_MS = 2_000;
-/** Shorter beginnings of a SiteId name no site. */
-const ID_PREFIX = /^[0-9a-f]{8,64}$/;
 
 export class FederationService implements FederationControl {
   readonly #components: FederationServiceComponents;
   readonly #init: FederationServiceInit;
+  readonly kits: KitService;
   #isJoining = false;
 
   constructor(components: FederationServiceComponents, init: FederationServiceInit) {
     this.#components = components;
     this.#init = init;
+    this.kits = new KitService(components);
   }
 
   get remoteRestores(): FederationControl["remoteRestores"] {
@@ -207,7 +210,7 @@ export class FederationService implements FederationControl {
     this.#require();
     if (this.#roleOf(federation.siteId) !== "member")
       throw new CostorError("not-in-federation", "only members have a vote; this site is a guest until it is admitted");
-    const siteId = this.#resolve(text, this.members());
+    const siteId = chooseSite(text, this.members());
     const heads = federation.rosterUpkeep.headsOf(siteId);
     await federation.parts.wishes.make(action === "admit" ? { action, siteId } : { action, siteId, heads });
     federation.rosterUpkeep.look();
@@ -262,7 +265,7 @@ export class FederationService implements FederationControl {
     this.#require();
     const { membership, ledger, replication } = this.#components.federation.parts;
     const members = this.members();
-    const burnt = new Set(texts.map((text) => this.#resolve(text, members)));
+    const burnt = new Set(texts.map((text) => chooseSite(text, members)));
     const { placement } = replication;
     return {
       ...reportWhatIf({ ledger, placement, sites: membership.sites() }, burnt),
@@ -311,19 +314,8 @@ export class FederationService implements FederationControl {
 
   #newcomer(text: string): Newcomer {
     const { invitations } = this.#components.federation.parts;
-    const site = this.#resolve(text, invitations.waiting());
+    const site = chooseSite(text, invitations.waiting());
     return invitations.waiting().find((newcomer) => newcomer.site === site)!;
-  }
-
-  #resolve(text: string, sites: readonly { readonly site: SiteId; readonly name: string }[]): SiteId {
-    const fitting = sites.filter(
-      ({ site, name }) => name === text || (ID_PREFIX.test(text.toLowerCase()) && site.startsWith(text.toLowerCase())),
-    );
-    if (fitting.length === 1) return fitting[0]!.site;
-    throw new CostorError(
-      "member-unknown",
-      fitting.length === 0 ? `no site "${text}" is known here` : `several sites fit "${text}": give more of the id`,
-    );
   }
 
   #require(): FederationId {

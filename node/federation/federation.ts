@@ -10,6 +10,7 @@ import type { SiteId } from "#protocol/ids.ts";
 import { type Alarm, Alarms } from "./alarms.ts";
 import { ComingBack } from "./coming-back.ts";
 import { type FederationComponents, type FederationInit, type FederationParts, openParts } from "./federation-parts.ts";
+import { kitAlarms } from "./kit-alarms.ts";
 import { Leaving } from "./leaving.ts";
 import { suspicionText } from "./keeping.ts";
 import { ProfileUpkeep } from "./profile-upkeep.ts";
@@ -47,11 +48,11 @@ export class Federation {
     this.parts = parts;
     this.#alarms = new Alarms(components);
     this.comingBack = new ComingBack(components);
-    const { ledger, membership, ownLog, transport, entries, wishes } = parts;
+    const { ledger, membership, ownLog, transport, entries, wishes, kitRequests } = parts;
     this.siteId = ownLog.log.certificate.siteId;
     this.siteName = init.siteName;
     this.rosterUpkeep = new RosterUpkeep(
-      { ledger, membership, entries, wishes, onFailure: this.#putOff("the roster") },
+      { ledger, membership, entries, wishes, kitRequests, onFailure: this.#putOff("the roster") },
       { siteId: this.siteId, peerSeed: init.peerSeed },
     );
     const remove = async (): Promise<void> => {
@@ -72,7 +73,10 @@ export class Federation {
       work: () => this.#forget(),
       onFailure: this.#putOff("forgetting what was withdrawn"),
     });
-    membership.onChanged(() => this.#onMembership());
+    membership.onChanged(() => {
+      this.#onMembership();
+      this.#kitsChanged();
+    });
     parts.sync.onReady(() => {
       parts.replication.regainSoon();
       void this.look();
@@ -87,6 +91,7 @@ export class Federation {
       this.#sitesMoved();
     });
     ledger.onAdmitted(({ kind }) => {
+      if (kind.startsWith("kit-") || kind === "retire") this.#kitsChanged();
       if (kind === "placement" || kind === "several") this.leaving.soon();
     });
     transport.onAddressesChanged(() => void this.#lookAtProfile());
@@ -187,8 +192,19 @@ export class Federation {
     await tellRecoveryKey(this.parts).catch(this.#putOff("the site's new recovery key"));
     await this.parts.regainFacts().catch(this.#putOff("what only the ledger knows"));
     await this.siteChanged();
+    await this.lookAtKits().catch(this.#putOff("kits that are asked for"));
     this.rosterUpkeep.look();
     this.leaving.soon();
+  }
+
+  /** Notes since when which requests for another recovery key stand, and goes on with them. */
+  async lookAtKits(): Promise<void> {
+    await this.parts.kitRequests.look();
+    if (this.parts.kitRequests.wishes().length > 0) this.rosterUpkeep.look();
+  }
+
+  #kitsChanged(): void {
+    void this.lookAtKits().catch(this.#putOff("kits that are asked for"));
   }
 
   async #lookAtCheckpoints(signal: AbortSignal): Promise<void> {
@@ -231,7 +247,7 @@ export class Federation {
 
   /** What people should look at. */
   async alarms(): Promise<Alarm[]> {
-    const { ledger, membership, ownLog, profiles, copies } = this.parts;
+    const { ledger, membership, ownLog, profiles, copies, kitRequests } = this.parts;
     const nameOf = (site: SiteId): string => profiles.of(site)?.name || site.slice(0, 16);
     const suspicion = ownLog.suspicion;
     const forks = membership
@@ -261,7 +277,12 @@ export class Federation {
       suspicion === undefined
         ? blocking.map((text) => ({ code: "nothing-signed", text: `${text}; no copies are brought up to date` }))
         : [otherMachine(suspicion)];
-    return this.#alarms.list([...own, ...forks, ...rivals, ...failing, ...helped]);
+    const kits = kitAlarms(kitRequests.list(), { nowMs: this.#components.clock.now(), nameOf });
+    const agreed = ledger.recoveryKeys.chainOf(this.siteId).length > ownLog.log.certificate.chain.length;
+    const restart = agreed
+      ? [{ code: "kit-agreed", text: "this site has a new recovery kit: restart it, so that it goes on by that one" }]
+      : [];
+    return this.#alarms.list([...own, ...forks, ...rivals, ...kits, ...restart, ...failing, ...helped]);
   }
 
   /** Why copies are not brought up to date now, but for windows and pauses. */

@@ -19,7 +19,13 @@ import { deriveReadKey } from "#protocol/keys.ts";
 import { limits } from "#protocol/limits.ts";
 import { openWithAnyKey } from "#protocol/read-sealing.ts";
 import { regainFacts } from "./regained-facts.ts";
-import { type SealedPlace, keyOfPlace, sealedContext } from "./sealed-statements.ts";
+import {
+  FORMER_KEYS_PART,
+  REQUESTED_KEYS_PART,
+  type SealedPlace,
+  keyOfPlace,
+  sealedContext,
+} from "./sealed-statements.ts";
 import { IDENTITY_PART, SiteStatements, stateFacts } from "./site-statements.ts";
 
 export interface RecoveredComponents {
@@ -65,20 +71,27 @@ export async function recoverRecords(
   { siteId, kitRoot, isTakenOver }: RecoveredInit,
 ): Promise<Recovered> {
   const { ledger } = components;
-  const knownGeneration = Math.min(
+  const saidGeneration = Math.min(
     isTakenOver ? limits.readGenerationsCount - 1 : GENERATIONS_COUNT,
     ledger.statement(siteId, "profile", "")?.statement.readGeneration ?? 1,
   );
-  const derived = Array.from({ length: knownGeneration }, (_, at) => deriveReadKey(kitRoot, knownGeneration - at));
-  const former = await formerKeysOf(
-    ledger,
-    siteId,
-    derived.map(({ privateKey }) => privateKey),
-  ).catch((error: unknown) => {
-    // What a thief says of former keys may be anything.
-    if (!isTakenOver || !isCostorError(error)) throw error;
+  // A kit on which members have agreed, and with which the site has not started since.
+  const requested = await formerKeysOf(ledger, siteId, REQUESTED_KEYS_PART, [
+    deriveReadKey(kitRoot, saidGeneration + 1).privateKey,
+  ]).catch((error: unknown) => {
+    if (!isCostorError(error)) throw error;
     return undefined;
   });
+  const knownGeneration = requested === undefined ? saidGeneration : saidGeneration + 1;
+  const derived = Array.from({ length: knownGeneration }, (_, at) => deriveReadKey(kitRoot, knownGeneration - at));
+  const kitKeys = derived.map(({ privateKey }) => privateKey);
+  const former =
+    requested ??
+    (await formerKeysOf(ledger, siteId, FORMER_KEYS_PART, kitKeys).catch((error: unknown) => {
+      // What a thief says of former keys may be anything.
+      if (!isTakenOver || !isCostorError(error)) throw error;
+      return undefined;
+    }));
   // A kit that came in place of another one derives no keys of the generations before it.
   const formerReadKeys = isTakenOver
     ? [...derived, ...(former?.readKeys ?? [])]
@@ -140,9 +153,10 @@ export async function regainRecords(
 async function formerKeysOf(
   ledger: Ledger,
   siteId: SiteId,
+  part: string,
   readKeys: readonly Uint8Array[],
 ): Promise<FormerKeys | undefined> {
-  const stated = ledger.statement(siteId, "state", "keys");
+  const stated = ledger.statement(siteId, "state", part);
   if (stated === undefined) return undefined;
   const [whole] = await ledger.wholeStatements(stated.logId, stated.seq);
   if (whole?.kind !== "state") return undefined;

@@ -8,6 +8,7 @@ import { type StepFacts, membershipSteps } from "#ledger/membership-steps.ts";
 import { type Head, parseRosterBody, signRosterBody } from "#ledger/roster.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
 import type { SiteId } from "#protocol/ids.ts";
+import type { KitRequests } from "./kit-requests.ts";
 import type { OwnEntries } from "./own-entries.ts";
 import type { Wishes } from "./wishes.ts";
 
@@ -16,6 +17,7 @@ export interface RosterUpkeepComponents {
   readonly membership: Membership;
   readonly entries: OwnEntries;
   readonly wishes: Wishes;
+  readonly kitRequests: Pick<KitRequests, "wishes">;
   /** What goes wrong is tried again with the next change. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -79,7 +81,7 @@ export class RosterUpkeep {
   }
 
   #facts(roster: NonNullable<Membership["roster"]>): StepFacts {
-    const { ledger, membership, wishes } = this.#components;
+    const { ledger, membership, wishes, kitRequests } = this.#components;
     const consents = roster.members.flatMap(({ siteId }) => {
       const log = ledger.currentLog(siteId)?.log;
       if (log === undefined) return [];
@@ -91,7 +93,7 @@ export class RosterUpkeep {
     return {
       roster,
       siteId: this.#init.siteId,
-      wishes: wishes.list(),
+      wishes: [...wishes.list(), ...kitRequests.wishes()],
       consents,
       headsOf: (siteId) => this.headsOf(siteId),
       inviterOf: (siteId) => {

@@ -6,6 +6,8 @@ export type SealedPlace = { [Name in SealedKind]: Omit<StatementOf<Name>, "seale
 
 /** The part of the state that has what former kits opened: docs/specs/keys.md, "Replacing a recovery key". */
 export const FORMER_KEYS_PART = "keys";
+/** The same for a kit that is asked for, and that members have agreed on before its site has restarted. */
+export const REQUESTED_KEYS_PART = "keys/requested";
 
 /** What is sealed for one place opens in no other. */
 export function sealedContext(siteId: SiteId, place: SealedPlace): Buffer {

@@ -4,7 +4,7 @@ import { type FormerKeys, parseFormerKeys } from "#node/site/former-keys.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { openWithAnyKey } from "#protocol/read-sealing.ts";
-import { FORMER_KEYS_PART, sealedContext } from "./sealed-statements.ts";
+import { FORMER_KEYS_PART, REQUESTED_KEYS_PART, sealedContext } from "./sealed-statements.ts";
 
 export interface ToldFormerKeysInit {
   readonly siteId: SiteId;
@@ -12,19 +12,20 @@ export interface ToldFormerKeysInit {
   readonly readKeys: readonly Uint8Array[];
 }
 
-/** Undefined when the site has had one kit only, or these are not the keys of its newest. */
+/** Undefined when the site has had one kit only, or these are not the keys of its newest, nor of one that it has asked for. */
 export async function toldFormerKeys(
   { ledger }: { readonly ledger: Pick<Ledger, "statement" | "wholeStatements"> },
   { siteId, readKeys }: ToldFormerKeysInit,
 ): Promise<FormerKeys | undefined> {
-  const told = ledger.statement(siteId, "state", FORMER_KEYS_PART);
-  if (told === undefined) return undefined;
-  const [whole] = await ledger.wholeStatements(told.logId, told.seq);
-  if (whole?.kind !== "state") return undefined;
-  try {
-    return parseFormerKeys(await openWithAnyKey(whole.sealed, readKeys, sealedContext(siteId, whole)));
-  } catch (error) {
-    if (isCostorError(error, "seal-broken")) return undefined;
-    throw error;
+  for (const part of [FORMER_KEYS_PART, REQUESTED_KEYS_PART]) {
+    const told = ledger.statement(siteId, "state", part);
+    const [whole] = told === undefined ? [] : await ledger.wholeStatements(told.logId, told.seq);
+    if (whole?.kind !== "state") continue;
+    try {
+      return parseFormerKeys(await openWithAnyKey(whole.sealed, readKeys, sealedContext(siteId, whole)));
+    } catch (error) {
+      if (!isCostorError(error, "seal-broken")) throw error;
+    }
   }
+  return undefined;
 }

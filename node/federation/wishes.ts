@@ -19,9 +19,12 @@ const schema = v.variant("action", [
   v.strictObject({ action: v.literal("remove"), heads: v.array(head) }),
 ]);
 
+/** What is kept: a wish for a new recovery key follows from what people have approved (kit-requests.ts). */
+type KeptWish = Exclude<Wish, { readonly action: "rekey" }>;
+
 export class Wishes {
   readonly #store: Pick<PrimeStore, "appendFacts">;
-  readonly #bySite = new Map<SiteId, Wish>();
+  readonly #bySite = new Map<SiteId, KeptWish>();
 
   private constructor(store: Pick<PrimeStore, "appendFacts">) {
     this.#store = store;
@@ -36,16 +39,16 @@ export class Wishes {
     return wishes;
   }
 
-  list(): Wish[] {
+  list(): KeptWish[] {
     return [...this.#bySite.values()];
   }
 
-  of(siteId: SiteId): Wish | undefined {
+  of(siteId: SiteId): KeptWish | undefined {
     return this.#bySite.get(siteId);
   }
 
   /** In place of another one about this site. Durable when it returns. */
-  async make(wish: Wish): Promise<void> {
+  async make(wish: KeptWish): Promise<void> {
     const { siteId, ...kept } = wish;
     await this.#store.appendFacts([factOf(siteId, encodeCbor(kept as never))]);
     this.#bySite.set(siteId, wish);

@@ -2,7 +2,6 @@
 import type { Clock } from "#ledger/clock.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { PeerKey, SiteId } from "#protocol/ids.ts";
-import { siteIdOf } from "#protocol/keys.ts";
 import { limits } from "#protocol/limits.ts";
 import { type RestoreTicket, type SignedTicket, parseRestoreTicket } from "#protocol/restore-ticket.ts";
 import type { LedgerReader } from "./replication-ports.ts";
@@ -56,8 +55,7 @@ export function requireNewestKey(
   ledger: Pick<LedgerReader, "recoveryKeys">,
   { siteId, recoveryKey }: Pick<SignedTicket, "siteId" | "recoveryKey">,
 ): void {
-  const newest = ledger.recoveryKeys.chainOf(siteId).at(-1)?.key;
-  if (newest === undefined ? siteIdOf(recoveryKey) !== siteId : !recoveryKey.equals(newest))
+  if (!ledger.recoveryKeys.isNewest(siteId, recoveryKey))
     throw new CostorError("signature-invalid", `the ticket is not signed by the recovery key of site ${siteId}`);
 }
 

@@ -85,7 +85,7 @@ export class CopiedSite implements RescuedSite {
 
 /** What was admitted once was allowed then; it is read only. */
 function openCopiedLedger(store: CopiedStore): Promise<Ledger> {
-  const speakers = { follow: () => undefined, lastAllowedSeq: () => Infinity };
+  const speakers = { follow: () => undefined, lastAllowedSeq: () => Infinity, agreedLinks: () => [] };
   const appendFacts = (): never => {
     throw new CostorError("internal", "a copied store is not written to");
   };

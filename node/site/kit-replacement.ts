@@ -1,6 +1,7 @@
 /**
  * Replaces the recovery kit of a site that does not run: a new root, and from it a new recovery key that the former one signs, and a
- * new read key. docs/specs/keys.md, "Replacing a recovery key"
+ * new read key. docs/specs/keys.md, "Replacing a recovery key". Or makes one ready for a site whose former kit is lost, until the members have agreed
+ * (requested-kit.ts).
  *
  * All files of the site are written anew to `<data>/site.new`, the kit is handed over, and then the directories change places, so that the site
  * has the former kit or the new one, whole. A crash between the two renames leaves no `<data>/site`; the next start ends it.
@@ -19,7 +20,7 @@ import { type RecoveryKey, deriveReadKey, deriveRecoveryKey, fingerprintOf, kitR
 import { wordsOfKitRoot } from "#protocol/kit-words.ts";
 import { type RecoveryKit, formatKit } from "#protocol/kit.ts";
 import { limits } from "#protocol/limits.ts";
-import { signRecoveryLink } from "#protocol/recovery-chain.ts";
+import { type RecoveryLinkFields, majorityLink, signRecoveryLink } from "#protocol/recovery-chain.ts";
 import { createDurably, syncDirectory } from "./durable-file.ts";
 import {
   type SiteIdentity,
@@ -41,10 +42,13 @@ export interface ReplacementComponents {
   readonly ledgerStore: LedgerStore;
 }
 
-export interface ReplacementInit {
-  readonly formerRoot: Uint8Array;
+export interface HandingOver {
   /** Hands the new kit's text to a person, durably. Throws what stops it all. */
   handOver(kit: string): Promise<void>;
+}
+
+export interface ReplacementInit extends HandingOver {
+  readonly formerRoot: Uint8Array;
 }
 
 /** Throws `kit-of-another-site`, `limit-exceeded`, `identity-damaged`, and what `handOver` throws. */
@@ -61,28 +65,65 @@ export async function replaceKit(
       "kit-of-another-site",
       `this kit's fingerprint is ${fingerprintOf(former.publicKey)}, and the site's is ${fingerprintOf(identity.recoveryPublicKey)}`,
     );
+  const logs = await logsOfKey(identity, ledgerStore);
+  try {
+    const linkTo = (fields: RecoveryLinkFields): Buffer => signRecoveryLink(fields, former.seed);
+    const next = await makeFiles(newDirectoryOf(dataDirectory), { identity, secrets, logs, linkTo, handOver });
+    await replaceDirectory(dataDirectory);
+    return next;
+  } finally {
+    former.seed.fill(0);
+  }
+}
+
+/**
+ * All files of the site as they will be when members have agreed on a new key, in `directory`. `logs` are those of {@link logsOfKey}. Throws
+ * `limit-exceeded`, `identity-damaged`, and what `handOver` throws.
+ */
+export async function makeReady(
+  directory: string,
+  dataDirectory: string,
+  { logs, handOver }: HandingOver & { readonly logs: readonly LogId[] },
+): Promise<SiteIdentity> {
+  const siteDirectory = siteDirectoryOf(dataDirectory);
+  const [identity, secrets] = [await readIdentity(siteDirectory), await readSecrets(siteDirectory)];
+  return makeFiles(directory, { identity, secrets, logs, linkTo: majorityLink, handOver });
+}
+
+interface NextInit extends HandingOver {
+  readonly identity: SiteIdentity;
+  readonly secrets: SiteSecrets;
+  readonly logs: readonly LogId[];
+  readonly linkTo: (fields: RecoveryLinkFields) => Buffer;
+}
+
+async function makeFiles(
+  directory: string,
+  { identity, secrets, logs, linkTo, handOver }: NextInit,
+): Promise<SiteIdentity> {
   const kitRoot = randomBytes(kitRootBytes);
   const recovery = deriveRecoveryKey(kitRoot);
   try {
-    const logs = await logsOfKey(identity, ledgerStore);
-    const next = withNewKey(identity, { former, recovery, logs });
-    await writeFiles(newDirectoryOf(dataDirectory), next, withNewReadKey(secrets, kitRoot), kitRoot);
+    const next = withNewKey(identity, { recovery, logs, linkTo });
+    await writeFiles(directory, next, withNewReadKey(secrets, kitRoot), kitRoot);
     passFailpoint("replace.written");
     const { siteName, siteId } = identity;
     await handOver(formatKit({ siteName, siteId, kitRoot } satisfies RecoveryKit));
     passFailpoint("replace.kit-written");
-    await replaceDirectory(dataDirectory);
     return next;
   } finally {
-    for (const secret of [kitRoot, recovery.seed, former.seed]) secret.fill(0);
+    for (const secret of [kitRoot, recovery.seed]) secret.fill(0);
   }
 }
 
 /** Those that the site's key of now has opened, or signed anew; a thief who has the kit may have opened others that are not known here. */
-async function logsOfKey({ siteId, epochCertificate }: SiteIdentity, store: LedgerStore): Promise<LogId[]> {
+export async function logsOfKey(
+  { siteId, epochCertificate }: Pick<SiteIdentity, "siteId" | "epochCertificate">,
+  store: LedgerStore,
+): Promise<LogId[]> {
   const own = openLog(epochCertificate);
   const { logs, chains } = await readKeptLedger(store);
-  const keys = new RecoveryKeys();
+  const keys = new RecoveryKeys({ agreedLinks: () => chains.get(siteId) ?? [] });
   keys.restore(chains);
   const count = own.certificate.chain.length;
   const ofKey = logs.filter(
@@ -98,11 +139,11 @@ async function logsOfKey({ siteId, epochCertificate }: SiteIdentity, store: Ledg
 /** The same log, opened by the new key. */
 function withNewKey(
   identity: SiteIdentity,
-  { former, recovery, logs }: { former: RecoveryKey; recovery: RecoveryKey; logs: readonly LogId[] },
+  { recovery, logs, linkTo }: Pick<NextInit, "logs" | "linkTo"> & { recovery: RecoveryKey },
 ): SiteIdentity {
   const { id, certificate } = openLog(identity.epochCertificate);
   const { siteId, chain } = certificate;
-  const link = signRecoveryLink({ siteId, number: chain.length + 2, key: recovery.publicKey, logs }, former.seed);
+  const link = linkTo({ siteId, number: chain.length + 2, key: recovery.publicKey, logs });
   const epochCertificate = signEpochCertificate(certificate, recovery.seed, [...chain.map(({ bytes }) => bytes), link]);
   assertInvariant(openLog(epochCertificate).id === id, "another key signs the same log", { id });
   return { ...identity, recoveryPublicKey: recovery.publicKey, epochCertificate };

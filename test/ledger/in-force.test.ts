@@ -14,7 +14,7 @@ import { suite } from "#test/support/suite.ts";
 const test = suite("entries in force");
 
 const openLedger = (store = new MemoryLedgerStore()): Promise<Ledger> =>
-  Ledger.open({ store, speakers: { follow: () => undefined, lastAllowedSeq: () => Infinity } });
+  Ledger.open({ store, speakers: { follow: () => undefined, lastAllowedSeq: () => Infinity, agreedLinks: () => [] } });
 const placement = (slice: number, holders: LedgerAuthor[] = []) =>
   ({ kind: "placement", slice, holders: holders.map(({ siteId }) => siteId) }) as const;
 

@@ -165,6 +165,7 @@ test("the joiner believes nobody but the inviter of its invitation, and no chain
     ...components,
     membership: {
       rosters: () => inviter.membership.rosters(),
+      agreedLinks: () => [],
       roleOf: () => ({ role: "member", inviter: null }) as const,
     },
   };

@@ -38,7 +38,7 @@ const test = suite("ledger");
 async function openLedger(init: { store?: MemoryLedgerStore; lastAllowedSeq?: Speakers["lastAllowedSeq"] } = {}) {
   const { store = new MemoryLedgerStore(), lastAllowedSeq = () => Infinity } = init;
   const events: LedgerEvent[] = [];
-  const speakers = { follow: () => undefined, lastAllowedSeq };
+  const speakers = { follow: () => undefined, lastAllowedSeq, agreedLinks: () => [] };
   const open = () => Ledger.open({ store, speakers, onEvent: (event) => void events.push(event) });
   return { store, events, open, ledger: await open() };
 }

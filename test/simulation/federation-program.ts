@@ -47,7 +47,14 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
   };
   onRegained(newest.number);
   const control = new FederationService(
-    { federation, clock, rng, status: () => Promise.reject(new Error("nobody asks for its status")) },
+    {
+      ...{ federation, clock, rng },
+      status: () => Promise.reject(new Error("nobody asks for its status")),
+      requestedKit: {
+        read: () => Promise.reject(new Error("nobody loses a kit")),
+        remove: () => Promise.reject(new Error("nobody loses a kit")),
+      },
+    },
     { siteName: identity.siteId.slice(0, 8), peerSeed: identity.peerSeed },
   );
   const program = new FederationProgram({ machine, federation, control, newest });

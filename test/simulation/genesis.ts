@@ -7,7 +7,7 @@ import { signEntry } from "#ledger/entry.ts";
 import { keepEntry, keepLog } from "#ledger/kept-ledger.ts";
 import type { LedgerChange } from "#ledger/ledger-store.ts";
 import { type RosterFields, encodeRoster, encodeRosterBody, parseRosterBody, signRosterBody } from "#ledger/roster.ts";
-import { applyChange, majorityCountOf } from "#ledger/roster-chain.ts";
+import { applyChange, majorityOf } from "#ledger/roster-chain.ts";
 import { entryOf } from "#ledger/statements.ts";
 import { assertInvariant } from "#protocol/errors.ts";
 import { makeUuidV7, parseEntryId } from "#protocol/ids.ts";
@@ -53,7 +53,7 @@ function grow(salt: Buffer, members: readonly SimIdentity[]): Uint8Array[] {
   const rosters = [signed(fields, members.slice(0, 1))];
   for (const [number, { siteId }] of members.entries()) {
     if (number === 0) continue;
-    const signers = members.slice(0, majorityCountOf(fields)).toSorted(bySite);
+    const signers = members.slice(0, majorityOf(fields.members.length)).toSorted(bySite);
     const { hash } = parseRosterBody(encodeRosterBody(fields));
     const next = applyChange({ ...fields, hash }, { action: "admit", siteId, inviter: members[0]!.siteId });
     assertInvariant(next !== undefined, "a site that is no member can be admitted", { siteId });

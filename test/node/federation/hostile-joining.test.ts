@@ -91,7 +91,9 @@ const cases: HostileCase[] = [
     const { federation, clock, author } = victim;
     const rng = { bytes: randomBytes, fraction: Math.random };
     const init = { siteName: "victim", peerSeed: author.seed };
-    const service = new FederationService({ federation, clock, rng, status: () => Promise.reject(new Error()) }, init);
+    const requestedKit = { read: () => Promise.reject(new Error()), remove: () => Promise.reject(new Error()) };
+    const components = { federation, clock, rng, requestedKit, status: () => Promise.reject(new Error()) };
+    const service = new FederationService(components, init);
     const words = service.newcomers()[0]!.words.toReversed().join(" ");
     await assert.rejects(service.confirm(stranger.siteId, words), { code: "bad-usage" });
   }),

@@ -138,7 +138,7 @@ export class ReplicatingSite {
   static async open(federation: ReplicatingFederation, name: string, init: SiteInit): Promise<ReplicatingSite> {
     const author = new LedgerAuthor(name);
     const store = init.store ?? createMemoryStore();
-    const speakers = { follow: () => undefined, lastAllowedSeq: () => Infinity };
+    const speakers = { follow: () => undefined, lastAllowedSeq: () => Infinity, agreedLinks: () => [] };
     const ledger = await Ledger.open({ store: init.ledgerStore ?? new MemoryLedgerStore(), speakers });
     await ledger.offer({ certificates: [author.log.bytes] });
     const site = new ReplicatingSite(federation, name, init, {
