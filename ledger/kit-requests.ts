@@ -22,6 +22,8 @@ export interface KitRequest {
   readonly approvers: readonly SiteId[];
   /** More than half of the other members. */
   readonly neededCount: number;
+  /** Whether a roster has it. It can be another's turn again, where another branch takes the place of that roster. */
+  readonly isAgreed: boolean;
 }
 
 /** Whether enough members approve. */
@@ -31,26 +33,26 @@ export const doesStand = ({ approvers, neededCount }: KitRequest): boolean => ap
 export function kitRequests({ ledger, membership }: KitRequestComponents): KitRequest[] {
   const members = membership.roster?.members.map(({ siteId }) => siteId) ?? [];
   return members.flatMap((siteId) => {
-    const link = requestedLink(siteId, { ledger, membership });
+    const link = requestedLink(siteId, { ledger });
     if (link === undefined) return [];
     const others = members.filter((member) => member !== siteId);
     const approvers = others.filter(
       (member) => current({ ledger }, member, "kit-approval", siteId)?.link.toString("hex") === link.hash,
     );
-    return [{ siteId, link, approvers, neededCount: majorityOf(others.length) }];
+    const isAgreed = membership.agreedLinks(siteId).some(({ hash }) => hash === link.hash);
+    return [{ siteId, link, approvers, neededCount: majorityOf(others.length), isAgreed }];
   });
 }
 
-function requestedLink(siteId: SiteId, { ledger, membership }: KitRequestComponents): RecoveryLink | undefined {
+function requestedLink(siteId: SiteId, { ledger }: Pick<KitRequestComponents, "ledger">): RecoveryLink | undefined {
   const request = current({ ledger }, siteId, "kit-request", "");
   if (request === undefined) return undefined;
   const link = parseMajorityLink(request.link);
   const chain = ledger.recoveryKeys.chainOf(siteId);
-  // One that was agreed, and of which the rosters know nothing any more, is asked for still.
+  // Or it was agreed.
   const isNext = link.number === chain.length + 2 || chain[link.number - 2]?.hash === link.hash;
-  const isAgreed = membership.agreedLinks(siteId).some(({ hash }) => hash === link.hash);
   const names = link.logs.includes(ledger.currentLog(siteId)!.log.id);
-  return link.siteId === siteId && isNext && !isAgreed && names ? link : undefined;
+  return link.siteId === siteId && isNext && names ? link : undefined;
 }
 
 /** What the site's current machine says. */

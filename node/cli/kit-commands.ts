@@ -4,14 +4,14 @@ import type { Command } from "commander";
 import { CostorError } from "#protocol/errors.ts";
 import { parseSiteId } from "#protocol/ids.ts";
 import { signKitObjection } from "#protocol/kit-objection.ts";
-import { deriveRecoveryKey } from "#protocol/keys.ts";
+import { deriveRecoveryKey, fingerprintOf } from "#protocol/keys.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import { formatCountOf } from "#terminal/quantities.ts";
 import type { KitState } from "#node/control/calls.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { type KitOptions, addKitOptions, readGivenKit } from "./kit-input.ts";
-import { requireKitOf, writeSecret } from "./kit-secrets.ts";
+import { requireKitOrAskedFor, writeSecret } from "./kit-secrets.ts";
 import { addReplaceCommand } from "./kit-replace.ts";
 import { addShareCommands } from "./kit-share-commands.ts";
 import { kitReminder } from "./kit-text.ts";
@@ -34,9 +34,18 @@ export function addKitCommands(site: Command): void {
   ).action(async ({ data, json, ...options }: DataOptions & KitOptions) => {
     const { siteName, siteId, fingerprint } = await callOn(data, "kit", {});
     using given = await readGivenKit(options);
-    requireKitOf(fingerprint, given);
-    if (json) return printJson({ site: siteId, fingerprint, isRight: true });
-    printLine(`This is the recovery kit of ${siteName}. Nothing of it was kept here.`);
+    const which = await requireKitOrAskedFor(data, fingerprint, given);
+    if (json)
+      return printJson({
+        site: siteId,
+        fingerprint: fingerprintOf(deriveRecoveryKey(given.kitRoot).publicKey),
+        isRight: true,
+      });
+    printLine(
+      which === "kit"
+        ? `This is the recovery kit of ${siteName}. Nothing of it was kept here.`
+        : `This is the kit that ${siteName} has asked for: it counts once the other members have agreed, and the site was restarted. Nothing of it was kept here.`,
+    );
   });
   addKitPaper(kit);
   addShareCommands(kit);
@@ -80,7 +89,7 @@ function addKitPaper(kit: Command): void {
       const { kitFederationOf } = await import("./kit-federation.ts");
       const federation = await kitFederationOf(data);
       using given = await readGivenKit(options);
-      requireKitOf(fingerprint, given);
+      await requireKitOrAskedFor(data, fingerprint, given);
       const { kitRoot } = given;
       const written = { siteName, siteId, kitRoot, ...(federation === undefined ? {} : { federation }) };
       const isPage = out.endsWith(".html");

@@ -7,7 +7,7 @@ import { parseSiteId } from "#protocol/ids.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { type KitOptions, addKitOptions, addShareOption, readGivenKit } from "./kit-input.ts";
-import { requireKitOf, writeSecret } from "./kit-secrets.ts";
+import { requireKitOrAskedFor, writeSecret } from "./kit-secrets.ts";
 import { callOn } from "./site-access.ts";
 
 export function addShareCommands(kit: Command): void {
@@ -48,7 +48,7 @@ async function split({ data, json, shares: text, holder: holders, out, ...option
     throw new CostorError("bad-usage", `${count} shares need ${count} holders, and ${holders.length} are named`);
   const { siteName, siteId, fingerprint } = await callOn(data, "kit", {});
   using given = await readGivenKit(options);
-  requireKitOf(fingerprint, given);
+  await requireKitOrAskedFor(data, fingerprint, given);
   const [{ splitKitRoot }, { formatShare }, { sharePage }] = await Promise.all([
     import("#protocol/kit-share.ts"),
     import("#protocol/kit-share-file.ts"),

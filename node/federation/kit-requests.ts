@@ -55,9 +55,11 @@ export class KitRequests {
     return requests;
   }
 
+  /** Those that no roster has. */
   list(): SeenKitRequest[] {
     const { nowMs } = this.#components.heldClock.state;
-    return kitRequests(this.#components).map((request) => {
+    const open = kitRequests(this.#components).filter(({ isAgreed }) => !isAgreed);
+    return open.map((request) => {
       const { since, objected } = this.#noteOf(request.link.hash);
       const leftMs = since === null || objected ? undefined : Math.max(0, since + LOCK_MS - nowMs);
       return { ...request, isObjected: objected, leftMs };

@@ -11,8 +11,6 @@ import { X509Certificate } from "node:crypto";
 import { readIdentity, readSecrets, siteDirectoryOf } from "#node/site/identity.ts";
 import { provideLeaf } from "#node/site/leaf.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
-import { wordsOfKitRoot } from "#protocol/kit-words.ts";
-import { parseKit } from "#protocol/kit.ts";
 import { type Ended, costor } from "#test/agent/cli/costor-process.ts";
 import { DemoSite } from "#test/demo/demo-site.ts";
 import { treeDifferences } from "#test/support/compare-trees.ts";
@@ -21,6 +19,7 @@ import { noise } from "#test/support/noise.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
 import { federate, until } from "./federated-sites.ts";
+import { confirmKit, playLostKit } from "./lost-kit-case.ts";
 import { PlayedCase, documentedHeadings, endServed } from "./played-case.ts";
 
 const test = suite("disasters", { timeoutMs: 400_000 });
@@ -211,20 +210,18 @@ play(
     const newKit = stand()["new-kit.txt"]!;
     const stop = await page.serve("site start", hill);
     await page.run("site kit page");
-    const { positions } = await hill.call("kit", {});
-    const words = wordsOfKitRoot(parseKit(readFileSync(newKit, "utf8")).kitRoot);
-    const typed = positions.map((position) => `${position}=${words[position - 1]}`);
-    await page.run(
-      "site kit confirm",
-      {},
-      typed.flatMap((word) => ["--word", word]),
-    );
+    await confirmKit(page, hill, newKit);
     kit = newKit;
-    await page.run("site check");
-    await page.runUntil("federation status", isSafe, hill);
     await stop();
     await hill.start();
   },
+  "full",
+);
+
+const ofLostKit = (newKit: string) => ({ asker: hill, others: [lake, moor, wood] as const, newKit, isSafe });
+play(
+  "Nobody has the kit any more",
+  async ({ page }) => void (kit = await playLostKit(page, ofLostKit(stand()["new-kit.txt"]!))),
   "full",
 );
 

@@ -1,6 +1,8 @@
 /** Sites as processes that are members of one federation, and waiting for what they come to. */
 import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
+import { LOCK_MS } from "#ledger/drop-plan.ts";
+import { decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import type { DemoSite } from "#test/demo/demo-site.ts";
 import { bringIn, vote } from "#test/demo/joining.ts";
 
@@ -41,4 +43,16 @@ export async function federate(sites: readonly DemoSite[]): Promise<void> {
       ),
     );
   }
+}
+
+/** All of them have run for the lock period, by the clock that each keeps: they restart. */
+export async function passLock(sites: readonly DemoSite[]): Promise<void> {
+  await Promise.all(sites.map((site) => site.stop()));
+  for (const site of sites) {
+    await using store = await site.openStore();
+    const noted = { ...(decodeCbor((await store.fact("clock", "held"))!) as { heldMs: number }) };
+    const value = encodeCbor({ ...noted, heldMs: noted.heldMs + LOCK_MS });
+    await store.appendFacts([{ kind: "clock", key: "held", value }]);
+  }
+  await Promise.all(sites.map((site) => site.start()));
 }

@@ -16,6 +16,7 @@ import { DrillRecord } from "#node/drills/drill-record.ts";
 import { readIdentity, siteDirectoryOf } from "#node/site/identity.ts";
 import { openSite } from "#node/site/site.ts";
 import { openSiteStore } from "#node/site/site-store.ts";
+import { RequestedKitFiles } from "#node/site/requested-kit.ts";
 import { WayBackFile } from "#node/site/way-back.ts";
 import type { FederationStatus } from "#node/federation/federation-status.ts";
 import { type ErrorCode, isCostorError } from "#protocol/errors.ts";
@@ -193,6 +194,7 @@ async function giveUp(machine: DemoSite): Promise<void> {
   const parts = {
     ...{ site, log: createLog("silent"), drillRecord: await DrillRecord.open(store) },
     wayBack: new WayBackFile({ dataDirectory: machine.data }),
+    requestedKit: new RequestedKitFiles({ dataDirectory: machine.data }),
   };
   const peerListen = `127.0.0.1:${machine.peerPort}`;
   await using running = await startFederation(parts, { peerListen, peerWebsocket: "off", lanDiscovery: false });

@@ -3,12 +3,14 @@ import assert from "node:assert/strict";
 import { wordlist } from "@scure/bip39/wordlists/english.js";
 import { openLog } from "#ledger/entry.ts";
 import { formatInvitation, parseInvitation } from "#ledger/invitation.ts";
-import { joinWords } from "#ledger/join-words.ts";
+import { joinWords, kitWords } from "#ledger/join-words.ts";
 import { checkedChain } from "#ledger/membership.ts";
 import { encodeRoster, encodeRosterBody } from "#ledger/roster.ts";
 import { encodeSyncRequest, parseSyncRequest } from "#ledger/sync-messages.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import { parseFederationId } from "#protocol/ids.ts";
+import { isKitObjection } from "#protocol/kit-objection.ts";
+import { parseMajorityLink } from "#protocol/recovery-chain.ts";
 import { suite } from "#test/support/suite.ts";
 import { fromHex, readVectors } from "#test/support/vectors.ts";
 
@@ -21,6 +23,19 @@ type Vector = { readonly comment: string; readonly error?: string } & (
       readonly inviter: string;
       readonly joiner: string;
       readonly numbers: readonly number[];
+    }
+  | {
+      readonly what: "kit words";
+      readonly federation: string;
+      readonly link: string;
+      readonly numbers: readonly number[];
+    }
+  | {
+      readonly what: "objection";
+      readonly key: string;
+      readonly link: string;
+      readonly signature: string;
+      readonly good: boolean;
     }
   | { readonly what: "request"; readonly bytes: string; readonly ask: string }
 );
@@ -52,6 +67,19 @@ function check(vector: Vector): void {
         words,
         vector.numbers.map((number) => wordlist[number]),
       );
+      return;
+    }
+    case "kit words": {
+      const words = kitWords(parseFederationId(vector.federation), parseMajorityLink(fromHex(vector.link)));
+      assert.deepEqual(
+        words,
+        vector.numbers.map((number) => wordlist[number]),
+      );
+      return;
+    }
+    case "objection": {
+      const [key, signature] = [fromHex(vector.key), fromHex(vector.signature)];
+      assert.equal(isKitObjection(vector.link, { key, signature }), vector.good);
       return;
     }
     default: {

@@ -15,6 +15,7 @@ def public(key):
 class Site:
     def __init__(self, name):
         recovery = Ed25519PrivateKey.from_private_bytes(hkdf(stream(name + " root", 32), "costor/v1/recovery"))
+        self.recovery = recovery
         self.key = Ed25519PrivateKey.from_private_bytes(stream(name + " peer", 32))
         self.peer = public(self.key)
         self.id = sha256(public(recovery))
@@ -22,6 +23,18 @@ class Site:
         self.log = sha256(body)
         signature = recovery.sign(b"costor/v1/epoch-certificate\x00" + body)
         self.certificate = encode({"key": public(recovery), "body": body, "signature": signature})
+        self.body = body
+
+    def rekeyed(self, name, number=2):
+        """The same machine, by a key on which members agree."""
+        again = Site.__new__(Site)
+        again.__dict__.update(self.__dict__)
+        key = Ed25519PrivateKey.from_private_bytes(hkdf(stream(name + " root", 32), "costor/v1/recovery"))
+        link_body = encode({"key": public(key), "logs": [self.log], "site": self.id, "number": number})
+        again.link, again.link_hash = encode({"body": link_body}), sha256(link_body)
+        signature = key.sign(b"costor/v1/epoch-certificate\x00" + self.body)
+        again.certificate = encode({"key": public(key), "body": self.body, "signature": signature, "chain": [again.link]})
+        return again
 
 
 def body(number, previous, members, expelled=(), **more):
@@ -47,9 +60,15 @@ B3 = body(3, sha256(B2), [(A, None), (B, A)], [(C, [(C.log, 7)])])
 GOOD = [roster(B0, [A]), roster(B1, [A]), roster(B2, [A, B]), roster(B3, [B, C])]
 
 
-def chain(comment, rosters, error=None):
+C2 = C.rekeyed("c, the second kit")
+ALL = [(A, None), (B, A), (C, B)]
+R3 = body(3, sha256(B2), ALL, rekey=C2.link)
+R4 = body(4, sha256(R3), [(A, None), (C, B)], [(B, [(B.log, 3)])])
+
+
+def chain(comment, rosters, error=None, last=B3):
     case = {"what": "chain", "comment": comment, "federation": FEDERATION.hex(), "rosters": [one.hex() for one in rosters]}
-    return {**case, "error": error} if error else {**case, "hash": sha256(B3).hex()}
+    return {**case, "error": error} if error else {**case, "hash": sha256(last).hex()}
 
 
 def base32(data):
@@ -79,6 +98,17 @@ def words(comment, inviter, joiner):
     return {"what": "words", "comment": comment, "federation": FEDERATION.hex(), "inviter": inviter.certificate.hex(), "joiner": joiner.certificate.hex(), "numbers": numbers}
 
 
+def kit_words(comment, site):
+    digest = sha256(b"costor/v1/kit-words\x00" + FEDERATION + site.id + site.link_hash)
+    bits = "".join(f"{byte:08b}" for byte in digest)
+    return {"what": "kit words", "comment": comment, "federation": FEDERATION.hex(), "link": site.link.hex(), "numbers": [int(bits[at * 11:at * 11 + 11], 2) for at in range(8)]}
+
+
+def objection(comment, site, link_hash, good=True):
+    signature = site.recovery.sign(b"costor/v1/kit-objection\x00" + link_hash)
+    return {"what": "objection", "comment": comment, "key": public(site.recovery).hex(), "link": C2.link_hash.hex(), "signature": signature.hex(), "good": good}
+
+
 def message(comment, fields, error=None):
     case = {"what": "request", "comment": comment, "bytes": encode(fields).hex()}
     return {**case, "error": error} if error else {**case, "ask": fields["ask"]}
@@ -103,6 +133,19 @@ cases = [
     chain("a field too many", [roster(body(0, None, [(A, None)], more=1), [A])], "bad-encoding"),
     chain("a salt of 15 bytes", [roster(body(0, None, [(A, None)], salt=bytes(15)), [A])], "bad-encoding"),
     chain("nobody in it", [roster(body(0, None, []), [A])], "bad-encoding"),
+    chain("a member's new recovery key, by both others", [*GOOD[:3], roster(R3, [A, B])], last=R3),
+    chain("and its machine votes by that key afterwards", [*GOOD[:3], roster(R3, [A, B, C]), roster(R4, [A, C2])], last=R4),
+    chain("or still by the former one", [*GOOD[:3], roster(R3, [A, B]), roster(R4, [A, C])], last=R4),
+    chain("a new key by one other and the site itself", [*GOOD[:3], roster(R3, [A, C])], "roster-invalid"),
+    chain("a new key by one other", [*GOOD[:3], roster(R3, [A])], "roster-invalid"),
+    chain("a new key that the site itself votes for by that key", [*GOOD[:3], roster(R3, [A, B, C2])], "signature-invalid"),
+    chain("a vote by a key on which nobody has agreed", [*GOOD[:3], roster(B3, [B, C2])], "signature-invalid"),
+    chain("a vote by another key than the agreed one", [*GOOD[:3], roster(R3, [A, B]), roster(R4, [A, C.rekeyed("thief")])], "signature-invalid"),
+    chain("a new key of one who is no member", [*GOOD[:2], roster(body(2, sha256(B1), ALL[:2], rekey=C2.link), [A, B])], "roster-invalid"),
+    chain("a new key and a removal at once", [*GOOD[:3], roster(body(3, sha256(B2), ALL[:2], [(C, [(C.log, 7)])], rekey=C2.link), [A, B])], "roster-invalid"),
+    chain("a new key in a first roster", [roster(body(0, None, [(A, None)], rekey=A.rekeyed("x").link), [A])], "roster-invalid"),
+    chain("a new key with the number of the first", [*GOOD[:3], roster(body(3, sha256(B2), ALL, rekey=C.rekeyed("y", 1).link), [A, B])], "limit-exceeded"),
+    chain("what is no link", [*GOOD[:3], roster(body(3, sha256(B2), ALL, rekey=b"x"), [A, B])], "bad-encoding"),
     invited("two addresses", FIELDS),
     invited("no address", {**FIELDS, "a": []}, "invitation-invalid"),
     invited("an address with a control character", {**FIELDS, "a": ["/ip4/\x1b[2J"]}, "invitation-invalid"),
@@ -112,6 +155,9 @@ cases = [
     invited("a field too few", {name: FIELDS[name] for name in "aefk"}, "invitation-invalid"),
     words("a invites b", A, B),
     words("b invites a: other words", B, A),
+    kit_words("c asks for a second kit", C2),
+    objection("c's kit objects", C, C2.link_hash),
+    objection("to another key", C, sha256(b"other"), False),
     message("compare, in no federation", {"ask": "compare", "digest": bytes(32), "roster": None}),
     message("compare", {"ask": "compare", "digest": stream("digest", 32), "roster": FEDERATION}),
     message("rosters", {"ask": "rosters", "from": 3}),

@@ -43,6 +43,10 @@ def link(number, logs, signer=None, site=SITE, domain=b"costor/v1/recovery-key\x
     return encode({"key": public(signer), "body": body, "signature": signer.sign(domain + body)})
 
 
+def agreed(number, logs, site=SITE, **more):
+    return encode({"body": encode({"key": public(KITS[number]), "logs": logs, "site": site, "number": number}), **more})
+
+
 def certificate(number, chain):
     body = encode({"head": None, "peer": stream("peer", 32), "site": SITE, "epoch": 2})
     signature = KITS[number].sign(b"costor/v1/epoch-certificate\x00" + body)
@@ -50,8 +54,8 @@ def certificate(number, chain):
     return encode({**fields, **({"chain": chain} if chain else {})})
 
 
-def valid(comment, logs):
-    chain = [link(number, each) for number, each in enumerate(logs, 2)]
+def valid(comment, logs, by_majority=()):
+    chain = [(agreed if number in by_majority else link)(number, each) for number, each in enumerate(logs, 2)]
     count = len(chain) + 1
     return {
         "comment": comment, "siteId": SITE.hex(), "chain": [each.hex() for each in chain], "certificate": certificate(count, chain).hex(),
@@ -67,6 +71,14 @@ write("recovery-chain.json", "Chains of recovery keys by docs/specs/keys.md; mad
     valid("a second key, and no log", [[]]),
     valid("a second key, and one log", [LOGS[:1]]),
     valid("four keys", [LOGS[:2], [], LOGS]),
+    valid("a second key by majority", [LOGS[:1]], [2]),
+    valid("a second key by majority, whose kit then signs a third, and a fourth by majority", [LOGS[:1], LOGS[:2], []], [2, 4]),
+    invalid("by majority, of another site", "signature-invalid", agreed(2, [], site=sha256(b"other"))),
+    invalid("by majority, the second link first", "signature-invalid", agreed(3, [])),
+    invalid("by majority, with a signature that no key belongs to", "bad-encoding", agreed(2, [], signature=bytes(64))),
+    invalid("by majority, logs that do not ascend", "bad-encoding", agreed(2, LOGS[::-1])),
+    invalid("by majority, a key of small order", "signature-invalid", encode({"body": encode({"key": bytes([1]) + bytes(31), "logs": [], "site": SITE, "number": 2})})),
+    invalid("signed by the first key after one by majority", "signature-invalid", agreed(2, []), link(3, [], KITS[1])),
     invalid("signed by a stranger", "signature-invalid", link(2, [], KITS[4])),
     invalid("another domain", "signature-invalid", link(2, [], domain=b"costor/v1/epoch-certificate\x00")),
     invalid("of another site", "signature-invalid", link(2, [], site=sha256(b"other"))),
