@@ -98,9 +98,14 @@ test("a site that burns before it has restarted is recovered by the new kit, and
     .flatMap((member) => member.addresses.map((address) => memberAddress(address, member.peer!)));
   await assert.rejects(hill.recover(hill.kit, addresses), refusedWith("peer-refused"));
   await hill.recover(newKitOf(hill), addresses);
-  const target = join(scratch, "restored");
-  await hill.agentCommand(["restore", "latest", "--to", target]);
-  assert.deepEqual(treeDifferences(content, join(target, content)), []);
+  let restoresCount = 0;
+  // Others may not know the new machine yet.
+  await until("all comes back", async () => {
+    const target = join(scratch, `restored-${restoresCount++}`);
+    await hill.agentCommand(["restore", "latest", "--to", target]);
+    assert.deepEqual(treeDifferences(content, join(target, content)), []);
+    return true;
+  });
   await hill.backUp([content]);
 });
 
