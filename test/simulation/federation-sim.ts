@@ -124,7 +124,7 @@ class FederationSim {
     const network = new SimNetwork(
       {
         ...{ clock: this.#time.clock, rng: rng.fork("network") },
-        after: (durationMs, action) => this.#time.after(durationMs, action),
+        time: this.#time,
       },
       {
         silenceMs: MINUTE_MS,

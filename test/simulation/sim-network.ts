@@ -11,6 +11,7 @@ import type { Rng } from "#ledger/rng.ts";
 import { assertInvariant } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { SimPeers } from "./sim-peers.ts";
+import type { VirtualTime } from "./virtual-time.ts";
 
 export type NetworkEventListener = (what: string, from: PeerKey, to: PeerKey, bytesCount: number) => void;
 
@@ -37,8 +38,8 @@ const perfectLine: Line = {
 export interface SimNetworkComponents {
   /** True time. Only asked when a line delays. */
   readonly clock: Clock;
-  /** As `VirtualTime.after`, in place of sleeping on the clock. */
-  readonly after?: (durationMs: number, action: () => void) => unknown;
+  /** In place of sleeping on the clock. */
+  readonly time?: Pick<VirtualTime, "after" | "afterEach">;
   /** Only asked when a line has jitter or faults. */
   readonly rng: Rng;
 }
@@ -222,6 +223,7 @@ export class SimNetwork {
   /** Published messages reach whoever can be reached, by others or not. */
   spread(from: SimPeers, message: Uint8Array): void {
     const line = this.#lineOf(from.self);
+    const arrivals = new Map<number, SimPeers[]>();
     for (const to of this.#up.values()) {
       if (to === from || to.topic !== from.topic || !to.admits(from.self)) continue;
       if (line.gossipLossRatio > 0 && this.#fraction() < line.gossipLossRatio) continue;
@@ -229,16 +231,20 @@ export class SimNetwork {
       for (let time = 0; time < times; time++) {
         // Each copy takes a way of its own, so that copies and messages overtake each other.
         const hopsCount = line.jitterMs > 0 ? 1 + Math.floor(this.#fraction() * HOP_COUNT) : 1;
-        const delayMs = this.#delayMs(from.self, line, message.length) * hopsCount;
+        const delayMs = Math.ceil(this.#delayMs(from.self, line, message.length) * hopsCount);
         this.traffic(from.self, "gossip").sentBytes += message.length;
-        this.#after(delayMs, () => {
-          if (!to.isUp || !this.canPass(from.self, to.self)) return;
-          this.#init.onEvent?.("gossip", from.self, to.self, message.length);
-          this.traffic(to.self, "gossip").receivedBytes += message.length;
-          to.hear(message);
-        });
+        const together = arrivals.get(delayMs);
+        if (together) together.push(to);
+        else arrivals.set(delayMs, [to]);
       }
     }
+    for (const [delayMs, receivers] of arrivals)
+      this.#afterEach(delayMs, receivers, (to) => {
+        if (!to.isUp || !this.canPass(from.self, to.self)) return;
+        this.#init.onEvent?.("gossip", from.self, to.self, message.length);
+        this.traffic(to.self, "gossip").receivedBytes += message.length;
+        to.hear(message);
+      });
   }
 
   /** How long it takes until the first bytes could be there and back. */
@@ -277,8 +283,14 @@ export class SimNetwork {
 
   #after(delayMs: number, action: () => void): void {
     if (delayMs <= 0) return queueMicrotask(action);
-    const { clock, after } = this.#components!;
-    if (after === undefined) void clock.sleep(delayMs).then(action);
-    else after(delayMs, action);
+    const { clock, time } = this.#components!;
+    if (time === undefined) void clock.sleep(delayMs).then(action);
+    else time.after(delayMs, action);
+  }
+
+  #afterEach(delayMs: number, receivers: readonly SimPeers[], action: (to: SimPeers) => void): void {
+    const { time } = this.#components ?? {};
+    if (time !== undefined && delayMs > 0) time.afterEach(delayMs, receivers, action);
+    else for (const to of receivers) this.#after(delayMs, () => action(to));
   }
 }

@@ -30,6 +30,25 @@ test("events come by time, then in the order they were asked for, each with all 
   assert.deepEqual(seen, seen.toSorted());
 });
 
+test("what comes to many at one time comes to one after the other, each with all that follows from it", async () => {
+  const time = new VirtualTime();
+  const seen: string[] = [];
+  const note = async (name: string): Promise<void> => {
+    seen.push(name);
+    await Promise.resolve();
+    seen.push(`${name} and what follows`);
+  };
+  time.after(5, () => void note("before"));
+  time.afterEach(5, ["one", "other"], (name) => void note(name));
+  time.after(5, () => void note("after"));
+  await time.run(10, () => void seen.push("."));
+  const names = ["before", "one", "other", "after"];
+  assert.deepEqual(
+    seen,
+    names.flatMap((name) => [name, `${name} and what follows`, "."]),
+  );
+});
+
 test("a long time passes at once, and no further than asked for", async () => {
   const time = new VirtualTime();
   let ticksCount = 0;

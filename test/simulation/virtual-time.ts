@@ -12,8 +12,10 @@ const realImmediate = setImmediate;
 interface Event {
   readonly atMs: number;
   readonly order: number;
-  /** Undefined once it is of no interest any more. */
-  action: (() => void) | undefined;
+  /** So many events one after the other, which nothing can come between. */
+  readonly count: number;
+  /** Given the number of the event among them. Undefined once it is of no interest any more. */
+  action: ((at: number) => void) | undefined;
 }
 
 export class VirtualTime {
@@ -36,9 +38,20 @@ export class VirtualTime {
 
   /** Does `action` after so long, in whole milliseconds; what is returned takes it back. */
   after(durationMs: number, action: () => void): () => void {
-    const event: Event = { atMs: this.#elapsedMs + Math.ceil(Math.max(0, durationMs)), order: this.#order++, action };
-    this.#push(event);
+    const event = this.#eventAfter(durationMs, 1, action);
     return () => void (event.action = undefined);
+  }
+
+  /** Does `action` with each of `items` after so long, as events of their own, in hardly more memory than one takes. */
+  afterEach<Item>(durationMs: number, items: readonly Item[], action: (item: Item) => void): void {
+    this.#eventAfter(durationMs, items.length, (at) => action(items[at]!));
+  }
+
+  #eventAfter(durationMs: number, count: number, action: (at: number) => void): Event {
+    const atMs = this.#elapsedMs + Math.ceil(Math.max(0, durationMs));
+    const event: Event = { atMs, order: this.#order++, count, action };
+    this.#push(event);
+    return event;
   }
 
   sleep(durationMs: number, signal?: AbortSignal): Promise<void> {
@@ -83,9 +96,11 @@ export class VirtualTime {
       this.#shift();
       if (!event.action) continue;
       this.#elapsedMs = event.atMs;
-      event.action();
-      await settled();
-      afterEvent();
+      for (let at = 0; at < event.count; at++) {
+        event.action(at);
+        await settled();
+        afterEvent();
+      }
     }
     this.#elapsedMs = Math.max(this.#elapsedMs, untilMs);
   }
