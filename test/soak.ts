@@ -25,7 +25,8 @@ import { runtimeFlags } from "./support/runtime-flags.ts";
 const root = resolve(import.meta.dirname, "..");
 const killsPerPartCount = killTargets.length;
 const statesPerPartCount = 500;
-const seedsPerProcessCount = 4;
+/** A process runs several times as fast once its code is compiled. */
+const seedsPerProcessCount = 40;
 /** The files that one seed runs, and the variable that each takes it from. */
 const seededFiles = {
   "test/faults/disk-full.test.ts": "COSTOR_DISK_SEED",
