@@ -43,6 +43,8 @@ export interface InviterComponents {
      * `invitation-invalid` for one that is unknown, expired, or another site's.
      */
     show(secret: Uint8Array, joiner: Joiner): Promise<{ readonly state: string }>;
+    /** Asked before anything that costs more: false for a guess after too many of them. */
+    listens(secret: Uint8Array): boolean;
   };
 }
 
@@ -71,7 +73,7 @@ const answerSchema = v.strictObject({
 
 /**
  * The inviter's side: answers one question. A secret that is not good is refused like one that people have refused. Throws
- * `peer-misbehaved`, `peer-unreachable`.
+ * `peer-misbehaved`, `peer-unreachable`, `too-many-requests`.
  */
 export async function answerJoin(channel: Channel, components: InviterComponents): Promise<void> {
   const frame = await channel.receive();
@@ -89,12 +91,13 @@ export async function answerJoin(channel: Channel, components: InviterComponents
 function readRequest(
   frame: Uint8Array,
   { peer }: Channel,
-  { membership }: InviterComponents,
+  { membership, invitations }: InviterComponents,
 ): { secret: Uint8Array; joiner: Joiner } {
   try {
     if (frame.length > limits.joinRequestBytes)
       throw new CostorError("limit-exceeded", `a joiner sends at most ${limits.joinRequestBytes} bytes`);
     const { secret, certificate, name } = readMessage(requestSchema, frame, "a message of joining");
+    if (!invitations.listens(secret)) throw new CostorError("too-many-requests", "too many guess at an invitation");
     const log = openLog(certificate);
     if (peerKeyOf(log) !== peer) throw new CostorError("signature-invalid", "the certificate is another machine's");
     const { siteId, chain } = log.certificate;
@@ -102,6 +105,7 @@ function readRequest(
       throw new CostorError("signature-invalid", "members of this federation have not agreed on the recovery key");
     return { secret, joiner: { site: log.certificate.siteId, name, certificate } };
   } catch (cause) {
+    if (isCostorError(cause, "too-many-requests")) throw cause;
     throw new CostorError("peer-misbehaved", "a peer asks to join with what is no request", { cause });
   }
 }

@@ -188,8 +188,8 @@ export const limits = {
   joinAnswerBytes: 32 * MIB,
   /** Largest frame of a machine that says hello, which anybody may do, and of the answer: a certificate. */
   helloFrameBytes: 5 * KIB,
-  /** Hellos that are listened to: each costs the check of a signature. */
-  hellosPerMinuteCount: 60,
+  /** Hellos that are listened to, and wrong secrets of joiners: each costs the check of a signature. */
+  strangersPerMinuteCount: 60,
   /** Most sites whose addresses are kept beside the store: one that is reached is enough. */
   wayBackMembersCount: 64,
   /** Most statements of one entry of the ledger: all slices of an owner four times. */

@@ -246,6 +246,7 @@ function serveJoining(
       membership,
       log,
       invitations: {
+        listens: (secret) => invitations.listens(secret),
         show: async (secret, joiner) => {
           const isKnown = invitations.waiting().some(({ site }) => site === joiner.site);
           const invited = await invitations.show(secret, joiner).catch((error: unknown) => {

@@ -14,6 +14,7 @@ import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import type { FederationEvent } from "./federation-event.ts";
+import { MinuteCount } from "./minute-count.ts";
 import type { Transport } from "./transport.ts";
 
 export interface GreetingComponents {
@@ -43,13 +44,13 @@ export class Greeting {
   readonly #log: Log;
   /** Machines that know this one. */
   readonly #knownBy = new Set<PeerKey>();
-  /** When hellos were listened to, within the last minute. */
-  #heardMs: number[] = [];
+  readonly #heard: MinuteCount;
 
   /** Before the transport is started. `log` is that of this machine. */
   constructor(components: GreetingComponents, { log }: { log: Log }) {
     this.#components = components;
     this.#log = log;
+    this.#heard = new MinuteCount(components, { mostCount: limits.strangersPerMinuteCount });
     const { ledger, membership, transport } = components;
     transport.serve(helloProtocol, (channel) => this.#hear(channel));
     transport.serve(recoverProtocol, (channel) => {
@@ -124,11 +125,7 @@ export class Greeting {
 
   /** Throws `too-many-requests`. */
   #listen(): void {
-    const { clock } = this.#components;
-    const nowMs = clock.elapsedMs();
-    this.#heardMs = this.#heardMs.filter((atMs) => nowMs - atMs < MINUTE_MS);
-    if (this.#heardMs.length >= limits.hellosPerMinuteCount)
-      throw new CostorError("too-many-requests", "too many say hello");
-    this.#heardMs.push(nowMs);
+    if (this.#heard.isFull) throw new CostorError("too-many-requests", "too many say hello");
+    this.#heard.add();
   }
 }

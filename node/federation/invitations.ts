@@ -13,6 +13,7 @@ import { encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { type SiteId, parseSiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
+import { MinuteCount } from "./minute-count.ts";
 
 const KIND = "invitation";
 const SECRET_BYTES = 16;
@@ -57,9 +58,11 @@ export class Invitations {
   readonly #queue = new SerialQueue();
   /** When somebody was refused last, on the clock that never jumps: whoever was asks once more, and hears of it. */
   #refusedMs = Number.NEGATIVE_INFINITY;
+  readonly #guesses: MinuteCount;
 
   private constructor(components: InvitationComponents) {
     this.#components = components;
+    this.#guesses = new MinuteCount(components, { mostCount: limits.strangersPerMinuteCount });
   }
 
   static async open(components: InvitationComponents): Promise<Invitations> {
@@ -95,6 +98,11 @@ export class Invitations {
     });
   }
 
+  /** Whether a joiner with this secret is listened to: guesses are bounded, and keep nobody out who has the secret of an invitation. */
+  listens(secret: Uint8Array): boolean {
+    return !this.#guesses.isFull || this.#byKey.has(secretHashOf(secret));
+  }
+
   /**
    * A site shows a secret: the invitation is this newcomer's from now on. Throws `invitation-invalid`, alike for a secret that is
    * unknown, expired, or another site's.
@@ -103,8 +111,10 @@ export class Invitations {
     return this.#queue.run(async () => {
       const key = secretHashOf(secret);
       const invited = this.#byKey.get(key);
-      if (invited === undefined || !this.#isLive(invited) || (invited.newcomer ?? newcomer).site !== newcomer.site)
+      if (invited === undefined || !this.#isLive(invited) || (invited.newcomer ?? newcomer).site !== newcomer.site) {
+        this.#guesses.add();
         throw new CostorError("invitation-invalid", "this invitation is unknown, used or expired");
+      }
       if (invited.newcomer !== undefined) return invited;
       const bound: Invited = { ...invited, newcomer, state: "bound" };
       await this.#keep(key, bound);

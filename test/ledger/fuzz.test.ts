@@ -135,7 +135,8 @@ test("whole conversations with damaged frames end, with a code, and leave the le
 
 test("a damaged question of a joiner ends with a code or an answer", async () => {
   const inviter = await Replica.found("inviter");
-  const invitations = { show: () => Promise.reject(new CostorError("invitation-invalid", "unknown")) };
+  const refuse = () => Promise.reject(new CostorError("invitation-invalid", "unknown"));
+  const invitations = { listens: () => true, show: refuse };
   const components = { membership: inviter.membership, log: inviter.author.log, invitations };
   const sample = encodeCbor({ secret: Buffer.alloc(16), certificate: log.bytes, name: "Sea School" });
   for (let seed = 1; seed <= count(1000, 50_000); seed++) {

@@ -37,6 +37,12 @@ class OneInvitation {
     this.secretHash = hashOf(secret);
   }
 
+  isFlooded = false;
+
+  listens(secret: Uint8Array): boolean {
+    return !this.isFlooded || hashOf(secret) === this.secretHash;
+  }
+
   async show(secret: Uint8Array, joiner: Joiner): Promise<{ state: string }> {
     if (hashOf(secret) !== this.secretHash || (this.joiner ?? joiner).site !== joiner.site)
       throw new CostorError("invitation-invalid", "unknown or used");
@@ -196,5 +202,21 @@ test("an invitation survives upper case and white space, and no change of a char
     assert.throws(() => formatInvitation({ ...invitation, addresses: bad }), hasCode("invitation-invalid"));
 });
 const plain = (invitation: Invitation) => ({ ...invitation, secret: Buffer.from(invitation.secret) });
+
+test("after too many guesses only who has a secret is listened to", async () => {
+  const { invitation, invitations, components } = await invite();
+  invitations.isFlooded = true;
+  const joiner = await Replica.open("joiner");
+  assert.equal((await ask(joiner, invitation, components)).state, "waiting");
+  const guess = { ...invitation, secret: randomBytes(16) };
+  const { channels } = channelPair(joinProtocol, {
+    peers: [peerKeyOf(components.log), peerKeyOf(joiner.author.log)],
+  });
+  const asked = askToJoin(channels[0], { invitation: guess, log: joiner.author.log, name: "Sea School" });
+  asked.catch(() => undefined);
+  await assert.rejects(answerJoin(channels[1], components), hasCode("too-many-requests"));
+  channels[1].abort();
+  await assert.rejects(asked);
+});
 
 test.run();

@@ -140,7 +140,7 @@ test("only so many hellos are listened to in a minute", async () => {
     const [{ isKnown: said }] = await Promise.all([sayHello(channels[0], stranger.log), handler!(channels[1])]);
     return said;
   };
-  for (let count = 0; count < limits.hellosPerMinuteCount; count++) assert.equal(await hello(), false);
+  for (let count = 0; count < limits.strangersPerMinuteCount; count++) assert.equal(await hello(), false);
   await assert.rejects(handler!(channelPair(helloProtocol).channels[1]), (error) =>
     isCostorError(error, "too-many-requests"),
   );

@@ -67,7 +67,7 @@ const cases: HostileCase[] = [
     assert.equal(await ask(stranger, request(stranger, randomBytes(16))), "refused");
   }),
   joining("a flood of guesses is refused, and told once", UNKNOWN, async (stranger) => {
-    for (let at = 0; at < count(50, 1000); at++)
+    for (let at = 0; at < count(50, limits.strangersPerMinuteCount); at++)
       assert.equal(await ask(stranger, request(stranger, randomBytes(16))), "refused");
   }),
   joining("an invitation whose time is over is refused", UNKNOWN, async (stranger, secret, siege) => {

@@ -37,6 +37,20 @@ test("the first site that shows the secret is the one that is let in", async () 
   await rejects(invitations.settle(first.site, "refused"), { code: "member-unknown" });
 });
 
+test("after many wrong secrets within a minute only who has one that was given out is listened to", async () => {
+  const { invitations, clock } = await open();
+  const { secret } = await invitations.issue("School B");
+  const guess = randomBytes(16);
+  for (let at = 0; at < limits.strangersPerMinuteCount; at++) {
+    equal(invitations.listens(guess), true);
+    await rejects(invitations.show(guess, newcomer("Mallory")), { code: "invitation-invalid" });
+  }
+  deepEqual([invitations.listens(guess), invitations.listens(secret)], [false, true]);
+  equal((await invitations.show(secret, newcomer("B"))).state, "bound");
+  clock.pass(60_000);
+  equal(invitations.listens(guess), true);
+});
+
 test("a secret that was never given out, or whose time is over, opens nothing", async () => {
   const { invitations, clock } = await open();
   const { secret, expiresMs } = await invitations.issue("School B", 60_000);
