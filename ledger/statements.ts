@@ -9,6 +9,7 @@ import { createHash } from "node:crypto";
 import * as v from "valibot";
 import type { CborMap } from "#protocol/cbor.ts";
 import { isCostorError } from "#protocol/errors.ts";
+import { parseEraseOrder } from "#protocol/erase-order.ts";
 import { limits } from "#protocol/limits.ts";
 import { parseMajorityLink, parseRecoveryChain } from "#protocol/recovery-chain.ts";
 import { type Entry, openLog } from "./entry.ts";
@@ -112,6 +113,12 @@ const kinds = {
   ),
   /** Its author leaves: what it holds for others is to be placed elsewhere. */
   leaving: kind({ sinceMs: field.natural() }, () => ""),
+  /** Its author leaves, and whoever holds anything of it is to erase that: docs/specs/replication.md, Erasing. */
+  erase: kind({ order: field.bytes() }, () => ""),
+  erased: kind(
+    { owner: field.site, order: field.bytes(16), count: field.natural(), bytes: field.natural(), hash: field.hash },
+    ({ owner }) => owner,
+  ),
   /** How fast its author has sent to a site: for forecasts, nothing rests on it. */
   link: kind({ site: field.site, bytesPerSecond: field.natural(1), measuredMs: field.natural() }, ({ site }) => site),
   helped: kind(
@@ -212,6 +219,7 @@ function isTrue(statement: Statement): boolean {
   if (statement.kind === "consent")
     return createHash("sha256").update(statement.body).digest("hex") === statement.roster;
   if (statement.kind === "recovery-key") return parseRecoveryChain(statement.chain, statement.site).length > 0;
+  if (statement.kind === "erase") return parseEraseOrder(statement.order) !== undefined;
   if (statement.kind === "kit-request") return parseMajorityLink(statement.link) !== undefined;
   if (statement.kind !== "guest") return true;
   const { certificate, site } = statement;

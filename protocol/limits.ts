@@ -206,6 +206,8 @@ export const limits = {
   restoreTicketToleranceMs: 3600 * 1000,
   /** Largest restore ticket: two and a half of those that this version makes. */
   restoreTicketBytes: 640,
+  /** Largest order to erase what is held of a site: twice those that this version makes. */
+  eraseOrderBytes: 512,
   /** Primes that another site gathers for one drill: as many as an audit asks for, 256 MiB at the most. */
   drillOrderIdsCount: 64,
   /** Life of an order for a drill: the sample over a slow line. */

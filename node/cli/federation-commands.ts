@@ -2,9 +2,9 @@
 import type { Command } from "commander";
 import { CostorError } from "#protocol/errors.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
-import { formatCountOf } from "#terminal/quantities.ts";
 import { readSecretArgument } from "#terminal/secret-argument.ts";
 import { type DataOptions, onData } from "./data-command.ts";
+import { addFederationLeaving } from "./federation-leaving.ts";
 import { addFederationKits } from "./federation-kits.ts";
 import { addFederationCheckpoint, addFederationWhatIf } from "./federation-forecast.ts";
 import { addFederationRestores } from "./federation-restores.ts";
@@ -20,6 +20,7 @@ export function addFederationCommands(program: Command): Command {
     .description("sites that keep each other's backups: make a federation, join one, see how it is");
   addJoining(federation);
   addMembers(federation);
+  addFederationLeaving(federation);
   addFederationKits(federation);
   addFederationStatus(federation);
   addFederationSend(federation);
@@ -146,23 +147,6 @@ function addMembers(federation: Command): void {
         `Noted. ${site} is expelled once more than half of the members have wished it. What it has here is kept for the lock period.`,
       );
     });
-  onData(federation, "leave", "leave the federation, once others hold elsewhere what they have here")
-    .option("--now", "without waiting for that")
-    .option("--cancel", "stay after all")
-    .option("--yes", "without the question")
-    .action(async ({ data, json, yes, now, cancel }: DataOptions & { yes?: true; now?: true; cancel?: true }) => {
-      if (!yes && !cancel) await askLeave();
-      const how = cancel ? "stay" : now ? "now" : "placed-elsewhere";
-      const done = await callOn(data, "federationLeave", { how });
-      if (json) return printJson(done);
-      if (cancel) return printLine("This site stays.");
-      const neededCount = done.leaving?.neededBy.length ?? 0;
-      printLine(
-        neededCount === 0
-          ? "This site leaves the federation. Others keep its copies for the lock period."
-          : `This site leaves as soon as ${formatCountOf(neededCount, "other site")} hold elsewhere what they have here. Let it run; how far it is: costor federation status`,
-      );
-    });
 }
 
 const DAY_MS = 24 * 3600 * 1000;
@@ -189,11 +173,3 @@ async function chooseNewcomer(data: string, site: string | undefined): Promise<{
 
 const askWords = (name: string): Promise<string> =>
   ask(`Type the eight words that the people of ${name} read to you: `, "give the eight words with --words");
-
-async function askLeave(): Promise<void> {
-  const answer = await ask(
-    "Other sites will no longer keep this site's backups. Leave? [yes/no] ",
-    "leaving needs --yes",
-  );
-  if (answer.trim().toLowerCase() !== "yes") throw new CostorError("bad-usage", "nothing was changed");
-}

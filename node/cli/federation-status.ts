@@ -80,7 +80,7 @@ function printStatus(status: FederationStatus): void {
   if (status.checkpoint !== undefined) printLine(checkpointText(status.checkpoint));
   if (status.leaving !== undefined)
     printLine(
-      `This site leaves, since ${formatMinute(status.leaving.sinceMs)} (UTC): ${formatCountOf(status.leaving.neededBy.length, "other site")} still to place elsewhere what is held here`,
+      `This site leaves, since ${formatMinute(status.leaving.sinceMs)} (UTC): ${formatCountOf(status.leaving.neededBy.length, "other site")} still to place elsewhere what is held here${status.leaving.heldBy === undefined ? "" : `; ${formatCountOf(status.leaving.heldBy.length, "other site")} still to erase its copies`}`,
     );
   for (const line of drillLines(status.drills)) printLine(line);
   const keptBytes = status.kept.reduce((sum, { bytes }) => sum + bytes, 0);

@@ -6,14 +6,17 @@ import type {
   FederationControl,
   FederationSummary,
   Member,
+  NamedErasure,
   NamedWhatIf,
   WaitingNewcomer,
 } from "#node/federation/federation-control.ts";
 import type { HelpedRestore } from "#node/federation/helped-restores.ts";
+import type { KeptErasure } from "#node/federation/erasures.ts";
 import type { AskedKit } from "#node/federation/kit-service.ts";
 import type { LeavingStatus } from "#node/federation/leaving.ts";
 import type { FederationStatus } from "#node/federation/federation-status.ts";
 import { type FederationSettings, settingsChangeSchema } from "#node/federation/settings.ts";
+import { limits } from "#protocol/limits.ts";
 import { parseSiteId } from "#protocol/ids.ts";
 import { personalName } from "./personal-name.ts";
 import { runningPart } from "./running-part.ts";
@@ -23,6 +26,13 @@ const siteId = v.pipe(
   v.string(),
   v.transform((text) => parseSiteId(text)),
 );
+const hexUpTo = (mostBytes: number) =>
+  v.pipe(
+    v.string(),
+    v.regex(/^(?:[0-9a-f]{2})*$/),
+    v.maxLength(2 * mostBytes),
+    v.transform((text) => Buffer.from(text, "hex")),
+  );
 const hexBytes = (count: number) =>
   v.pipe(
     v.string(),
@@ -41,7 +51,12 @@ export const federationSchemas = {
   federationMembers: v.strictObject({}),
   federationAdmit: v.strictObject({ site }),
   federationExpel: v.strictObject({ site }),
-  federationLeave: v.strictObject({ how: v.picklist(["placed-elsewhere", "now", "stay"]) }),
+  federationLeave: v.strictObject({
+    how: v.picklist(["placed-elsewhere", "now", "stay"]),
+    /** An order to erase that the kit has signed. */
+    order: v.optional(hexUpTo(limits.eraseOrderBytes)),
+  }),
+  federationErasures: v.strictObject({}),
   federationStatus: v.strictObject({}),
   federationSend: v.strictObject({}),
   federationAudit: v.strictObject({}),
@@ -71,6 +86,8 @@ export interface FederationResults {
   federationAdmit: { site: string };
   federationExpel: { site: string };
   federationLeave: { leaving?: LeavingStatus };
+  /** `entry` and `certificate` in base64. */
+  federationErasures: { erasures: readonly ShownErasure[] };
   federationStatus: FederationStatus;
   federationSend: { asked: true };
   federationAudit: { holders: readonly AuditedHolder[] };
@@ -89,6 +106,24 @@ export interface FederationResults {
   federationCancelKit: { cancelled: true };
   federationObjectKit: AskedKit;
   federationSettings: FederationSettings;
+}
+
+export interface ShownErasure {
+  readonly site: string;
+  readonly name: string;
+  /** Undefined while it is waited for. */
+  readonly receipt?: Omit<KeptErasure, "holder" | "entry" | "certificate"> & {
+    readonly entry: string;
+    readonly certificate: string;
+  };
+}
+
+function shownErasure({ site: holder, name, receipt }: NamedErasure): ShownErasure {
+  if (receipt === undefined) return { site: holder, name };
+  const { count, bytes, hash, erasedMs, entry, certificate } = receipt;
+  const inBase64 = (value: Uint8Array): string => Buffer.from(value).toString("base64");
+  const signed = { entry: inBase64(entry), certificate: inBase64(certificate) };
+  return { site: holder, name, receipt: { count, bytes, hash, erasedMs, ...signed } };
 }
 
 type FederationCall = keyof typeof federationSchemas;
@@ -119,10 +154,11 @@ export const federationHandlers: Handlers = {
   federationMembers: async (_, context) => ({ members: running(context).members() }),
   federationAdmit: async ({ site: text }, context) => ({ site: await running(context).wish("admit", text) }),
   federationExpel: async ({ site: text }, context) => ({ site: await running(context).wish("remove", text) }),
-  federationLeave: async ({ how }, context) => {
-    const leaving = await running(context).leave(how);
+  federationLeave: async ({ how, order }, context) => {
+    const leaving = await running(context).leave(how, order);
     return leaving === undefined ? {} : { leaving };
   },
+  federationErasures: async (_, context) => ({ erasures: (await running(context).erasures()).map(shownErasure) }),
   federationStatus: async (_, context) => running(context).status(),
   federationSend: async (_, context) => {
     running(context).send();

@@ -5,6 +5,7 @@ import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import type { Checkpoint } from "./checkpoints.ts";
 import type { FederationStatus } from "./federation-status.ts";
 import type { HelpedRestores } from "./helped-restores.ts";
+import type { KeptErasure } from "./erasures.ts";
 import type { KitService } from "./kit-service.ts";
 import type { LeavingStatus } from "./leaving.ts";
 import type { FederationSettings, SettingsChange } from "./settings.ts";
@@ -59,6 +60,13 @@ export interface NamedWhatIf extends WhatIf {
   readonly names: Readonly<Record<SiteId, string>>;
 }
 
+export interface NamedErasure {
+  readonly site: SiteId;
+  readonly name: string;
+  /** Undefined while it is waited for. */
+  readonly receipt?: KeptErasure;
+}
+
 export interface CheckpointInit {
   readonly signal: AbortSignal;
   /** Whether to resolve only once it is reached. */
@@ -88,10 +96,12 @@ export interface FederationControl {
   /** What more than half of the members wish comes about. Throws `member-unknown`, `not-in-federation`. */
   wish(change: "admit" | "remove", site: string): Promise<SiteId>;
   /**
-   * Once what is held here for others is placed elsewhere, or now, or not after all. Resolves with how far it is. Throws
-   * `not-in-federation`, `ledger-waiting`.
+   * Once what is held here for others is placed elsewhere, or now, or not after all. With an order to erase, which the kit has signed, also once whoever
+   * holds something of this site has erased it. Resolves with how far it is. Throws `not-in-federation`, `ledger-waiting`, `kit-of-another-site`.
    */
-  leave(how: "placed-elsewhere" | "now" | "stay"): Promise<LeavingStatus | undefined>;
+  leave(how: "placed-elsewhere" | "now" | "stay", eraseOrder?: Uint8Array): Promise<LeavingStatus | undefined>;
+  /** Who has signed that he has erased this site's copies, and who is still to. Also when it has left. Throws `not-in-federation`. */
+  erasures(): Promise<readonly NamedErasure[]>;
   status(): Promise<FederationStatus>;
   /** Sends what is new at once, within the window. Throws `not-in-federation`. */
   send(): void;

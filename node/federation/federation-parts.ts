@@ -25,6 +25,7 @@ import { CostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import type { CopiesReport } from "./copies-report.ts";
+import { Erasures } from "./erasures.ts";
 import type { FederationEvent } from "./federation-event.ts";
 import { Greeting } from "./greeting.ts";
 import { Invitations } from "./invitations.ts";
@@ -87,6 +88,7 @@ export interface FederationParts {
   readonly inviterAddress: InviterAddress;
   readonly wishes: Wishes;
   readonly kitRequests: KitRequests;
+  readonly erasures: Erasures;
   readonly settings: SettingsFact;
   readonly siteStatements: SiteStatements;
   readonly replication: Replication;
@@ -193,6 +195,7 @@ export async function openParts(components: FederationComponents, init: Federati
     ...{ ledger, ledgerStore, membership, ownLog, transport, profiles, sync, greeting },
     ...{ entries, invitations, inviterAddress, settings },
     wishes: await Wishes.open(store),
+    erasures: new Erasures({ store, ledger, sites: membership }, { self: siteId }),
     kitRequests: await KitRequests.open(
       { store, ledger, membership, heldClock: keeping.replication.heldClock },
       { self: siteId },

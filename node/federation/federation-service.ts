@@ -16,6 +16,7 @@ import type {
   FederationSummary,
   JoinInit,
   Member,
+  NamedErasure,
   NamedWhatIf,
   WaitingNewcomer,
 } from "./federation-control.ts";
@@ -217,13 +218,24 @@ export class FederationService implements FederationControl {
     return siteId;
   }
 
-  async leave(how: "placed-elsewhere" | "now" | "stay"): Promise<LeavingStatus | undefined> {
+  async leave(how: "placed-elsewhere" | "now" | "stay", order?: Uint8Array): Promise<LeavingStatus | undefined> {
     const { federation } = this.#components;
     this.#require();
     if (how === "stay") await federation.leaving.cancel();
-    else if (how === "placed-elsewhere") await federation.leaving.begin();
+    else if (how === "placed-elsewhere") await federation.leaving.begin(order);
     else await this.wish("remove", federation.siteId);
     return federation.leaving.status();
+  }
+
+  async erasures(): Promise<readonly NamedErasure[]> {
+    this.#require();
+    const { erasures, profiles } = this.#components.federation.parts;
+    await erasures.look();
+    const named = (site: SiteId) => ({ site, name: profiles.of(site)?.name ?? "" });
+    return [
+      ...(await erasures.list()).map((receipt) => ({ ...named(receipt.holder), receipt })),
+      ...erasures.waitingFor().map(named),
+    ];
   }
 
   status(): Promise<FederationStatus> {

@@ -61,7 +61,15 @@ export class Federation {
       this.rosterUpkeep.look();
     };
     this.leaving = new Leaving(
-      { ...components, ledger, membership, entries, remove, onFailure: this.#putOff("leaving") },
+      {
+        ...components,
+        ledger,
+        membership,
+        entries,
+        erasures: parts.erasures,
+        remove,
+        onFailure: this.#putOff("leaving"),
+      },
       { self: this.siteId },
     );
     this.#profile = new ProfileUpkeep(
@@ -92,7 +100,8 @@ export class Federation {
     });
     ledger.onAdmitted(({ kind }) => {
       if (kind.startsWith("kit-") || kind === "retire") this.#kitsChanged();
-      if (kind === "placement" || kind === "several") this.leaving.soon();
+      if (kind === "erase") parts.replication.eraseSoon();
+      if (kind === "placement" || kind === "several" || kind === "erased") this.leaving.soon();
     });
     transport.onAddressesChanged(() => void this.#lookAtProfile());
   }

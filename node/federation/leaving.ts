@@ -1,18 +1,28 @@
 /**
  * Leaves the federation as its people wish: what this site holds for others is placed elsewhere first, and only then it asks to be
- * left out of the roster. Its own copies stay where they are, for the lock.
+ * left out of the roster. Its own copies stay where they are, for the lock; or they are erased before, by an order of the kit, and whoever held some
+ * has signed that he has none any more. docs/specs/replication.md, Erasing
  */
+import * as v from "valibot";
 import type { Clock } from "#ledger/clock.ts";
 import type { Ledger } from "#ledger/ledger.ts";
 import type { Membership } from "#ledger/membership.ts";
 import { allSlices } from "#node/replication/all-slices.ts";
 import { isHolder } from "#node/replication/fetch-rights.ts";
+import { readFactValue } from "#node/site/site-facts.ts";
+import type { PrimeStore } from "#node/store/prime-store.ts";
+import { encodeCbor } from "#protocol/cbor.ts";
+import { type SignedEraseOrder, parseEraseOrder } from "#protocol/erase-order.ts";
+import { CostorError } from "#protocol/errors.ts";
 import type { SiteId } from "#protocol/ids.ts";
+import type { Erasures } from "./erasures.ts";
 import type { OwnEntries } from "./own-entries.ts";
 
 export interface LeavingComponents {
   readonly clock: Pick<Clock, "now">;
-  readonly ledger: Pick<Ledger, "statement">;
+  readonly ledger: Pick<Ledger, "statement" | "currentLog" | "recoveryKeys">;
+  readonly store: Pick<PrimeStore, "appendFacts" | "fact">;
+  readonly erasures: Pick<Erasures, "isOrdered" | "look" | "waitingFor">;
   readonly membership: Pick<Membership, "sites">;
   readonly entries: Pick<OwnEntries, "write" | "withdraw">;
   /** Asks to be left out of the roster; repeated without harm. */
@@ -25,7 +35,12 @@ export interface LeavingStatus {
   readonly sinceMs: number;
   /** Sites that have not placed elsewhere yet what is held here for them. */
   readonly neededBy: readonly SiteId[];
+  /** Sites that have not signed yet that they have erased this one's copies; undefined while nothing was ordered. */
+  readonly heldBy?: readonly SiteId[];
 }
+
+const ORDER = { kind: "leaving", key: "erase-order" } as const;
+const orderSchema = v.strictObject({ order: v.instance(Uint8Array) });
 
 export class Leaving {
   readonly #components: LeavingComponents;
@@ -45,11 +60,19 @@ export class Leaving {
     const sites = membership.sites();
     const holds = (owner: SiteId): boolean =>
       allSlices.some((slice) => isHolder({ ledger, sites: membership }, this.#self, owner, slice));
-    return { sinceMs: leaving.sinceMs, neededBy: sites.filter((owner) => owner !== this.#self && holds(owner)) };
+    return {
+      sinceMs: leaving.sinceMs,
+      neededBy: sites.filter((owner) => owner !== this.#self && holds(owner)),
+      ...(this.#isOrdered() ? { heldBy: this.#components.erasures.waitingFor() } : {}),
+    };
   }
 
-  /** Throws `ledger-waiting`, `ledger-refused`. */
-  async begin(): Promise<void> {
+  /** With an order to erase, that is published when others need this site no more. Throws `ledger-waiting`, `ledger-refused`, `kit-of-another-site`. */
+  async begin(order?: Uint8Array): Promise<void> {
+    if (order !== undefined) {
+      this.#requireOwn(parseEraseOrder(order));
+      await this.#components.store.appendFacts([{ ...ORDER, value: encodeCbor({ order }) }]);
+    }
     if (this.status() === undefined)
       await this.#components.entries.write({ kind: "leaving", sinceMs: this.#components.clock.now() });
     this.soon();
@@ -57,7 +80,38 @@ export class Leaving {
 
   /** Stays after all. */
   async cancel(): Promise<void> {
+    await this.#components.store.appendFacts([{ ...ORDER, value: undefined }]);
+    await this.#components.entries.withdraw("erase", "");
     await this.#components.entries.withdraw("leaving", "");
+  }
+
+  #isOrdered(): boolean {
+    return this.#components.ledger.statement(this.#self, "erase", "") !== undefined;
+  }
+
+  #requireOwn({ siteId, logId, recoveryKey }: SignedEraseOrder): void {
+    const { ledger } = this.#components;
+    const isOwn = siteId === this.#self && logId === ledger.currentLog(siteId)?.log.id;
+    if (!isOwn || !ledger.recoveryKeys.isNewest(siteId, recoveryKey))
+      throw new CostorError("kit-of-another-site", "the order is not signed by this site's kit for this machine");
+  }
+
+  async #goOn(): Promise<void> {
+    const { store, entries, erasures, remove } = this.#components;
+    const status = this.status();
+    if (status === undefined || status.neededBy.length > 0) return;
+    const value = await store.fact(ORDER.kind, ORDER.key);
+    if (value !== undefined && !this.#isOrdered()) {
+      const { order } = readFactValue(value, orderSchema, ORDER.kind);
+      await entries.write({ kind: "erase", order: Buffer.from(order) });
+    }
+    if (this.#isOrdered() && !erasures.isOrdered)
+      throw new CostorError(
+        "kit-of-another-site",
+        "the order to erase is not by this site's kit of now: leave --cancel, and order it anew",
+      );
+    await erasures.look();
+    if (!this.#isOrdered() || erasures.waitingFor().length === 0) await remove();
   }
 
   /** Goes on with it, once nobody needs this site any more. */
@@ -67,7 +121,7 @@ export class Leaving {
     this.#isAsked = true;
     queueMicrotask(() => {
       this.#isAsked = false;
-      if (this.status()?.neededBy.length === 0) this.#components.remove().catch(onFailure);
+      this.#goOn().catch(onFailure);
     });
   }
 }

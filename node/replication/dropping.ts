@@ -56,7 +56,8 @@ export class Dropping {
     const state = await this.#stateOf(owner);
     if (state.departedSinceMs !== undefined) {
       if (!mayDropDeparted(state, heldClock.state)) return;
-      for (let slice = 0; slice < SLICES_COUNT; slice++) await this.#dropSlice(owner, slice, report, signal);
+      for (let slice = 0; slice < SLICES_COUNT; slice++)
+        report.droppedCount += await dropSlice(this.#components, owner, slice, signal);
       return departures.clear(owner);
     }
     await departures.clear(owner);
@@ -65,7 +66,8 @@ export class Dropping {
     for (const note of await Array.fromAsync(omissions.notes(owner))) {
       const reason = keptReason(note, state, clock);
       if (reason !== undefined) report[reason] += note.ids?.length ?? 1;
-      else if (note.ids === undefined) await this.#dropSlice(owner, note.slice, report, signal);
+      else if (note.ids === undefined)
+        report.droppedCount += await dropSlice(this.#components, owner, note.slice, signal);
       else await this.#dropIds(owner, note, note.ids, report, signal);
     }
   }
@@ -111,16 +113,23 @@ export class Dropping {
     await omissions.forget([note]);
     report.droppedCount += ids.length;
   }
+}
 
-  async #dropSlice(owner: SiteId, slice: number, report: DropReport, signal: AbortSignal | undefined): Promise<void> {
-    const { self, ledger, entries, kept, omissions } = this.#components;
-    const said = (["receipt", "loss"] as const).map((kind) => ledger.statement(self, kind, `${owner}/${slice}`));
-    const also = said.filter((stated) => stated !== undefined);
-    if (also.length > 0) await entries.withdrawIdle({ also, leastCount: 1 });
-    const ids = await kept.slice(owner, slice);
-    for (let at = 0; at < ids.length; at += RELEASED_COUNT)
-      await kept.release(owner, ids.slice(at, at + RELEASED_COUNT), signal);
-    await omissions.forget(await Array.fromAsync(omissions.notes(owner, slice)));
-    report.droppedCount += ids.length;
-  }
+export type DroppedSliceComponents = Pick<DroppingComponents, "self" | "ledger" | "entries" | "kept" | "omissions">;
+
+/** All of a slice; receipts for it are withdrawn before. */
+export async function dropSlice(
+  { self, ledger, entries, kept, omissions }: DroppedSliceComponents,
+  owner: SiteId,
+  slice: number,
+  signal?: AbortSignal,
+): Promise<number> {
+  const said = (["receipt", "loss"] as const).map((kind) => ledger.statement(self, kind, `${owner}/${slice}`));
+  const also = said.filter((stated) => stated !== undefined);
+  if (also.length > 0) await entries.withdrawIdle({ also, leastCount: 1 });
+  const ids = await kept.slice(owner, slice);
+  for (let at = 0; at < ids.length; at += RELEASED_COUNT)
+    await kept.release(owner, ids.slice(at, at + RELEASED_COUNT), signal);
+  await omissions.forget(await Array.fromAsync(omissions.notes(owner, slice)));
+  return ids.length;
 }

@@ -4,6 +4,7 @@
  * What is answered is durable. Batches may become so side by side; everything else waits until they are. A refusal leaves the run as it
  * was, a fault of the other side ends it.
  */
+import { eraseOrderOf } from "#ledger/erasing.ts";
 import { sliceOf } from "#ledger/slice.ts";
 import { type StatementOf, subjectOf } from "#ledger/statements.ts";
 import { parseBatch } from "#protocol/batch.ts";
@@ -141,9 +142,10 @@ export class HolderRun implements AsyncDisposable {
     return { kind: "granted" };
   }
 
-  /** Whether the owner, or one of its holders as its steward, wants this site to keep the slice. */
+  /** Whether the owner, or one of its holders as its steward, wants this site to keep the slice, and not to erase it. */
   #isNamed(owner: SiteId, slice: number): boolean {
     const { ledger, self } = this.#components;
+    if (eraseOrderOf({ ledger }, owner) !== undefined) return false;
     const holders = ledger.statement(owner, "placement", `${slice}`)?.statement.holders ?? [];
     if (this.#sender === owner) return holders.includes(self);
     const further = ledger.statement(this.#sender, "steward", `${owner}/${slice}`)?.statement.holders ?? [];
@@ -162,6 +164,8 @@ export class HolderRun implements AsyncDisposable {
     const begun = Promise.withResolvers<void>();
     const keep = async (): Promise<Uint8Array> => {
       begun.resolve();
+      if (eraseOrderOf(this.#components, owner) !== undefined)
+        throw new CostorError("peer-refused", "the owner has ordered that what is held of it be erased");
       const { storedCount } = await kept.put(owner, batch);
       passFailpoint("replicate.kept");
       return encodeMessage({ kind: "kept", count: storedCount });

@@ -17,6 +17,7 @@ import { serveAudits } from "./audit-service.ts";
 import { Auditor } from "./auditor.ts";
 import { Departures } from "./departures.ts";
 import { Dropping } from "./dropping.ts";
+import { Erasing } from "./erasing.ts";
 import { type FetchFirst, healOwn } from "./healing.ts";
 import { HeldClock } from "./held-clock.ts";
 import { type HoldingLimits, HolderQuota } from "./holder-quota.ts";
@@ -156,7 +157,7 @@ export class Replication implements AsyncDisposable {
     const onStewardFailure = (site: SiteId, error: unknown): void =>
       components.onEvent({ event: "put-off", what: `what is done for a silent owner with ${site}`, error });
     const steward = new StewardDuty({ ...acting, onFailure: onStewardFailure });
-    const dropping = new Dropping(parts);
+    const [dropping, erasing] = [new Dropping(parts), new Erasing(parts)];
     // Who is in no federation waits.
     const inFederation =
       (work: (signal: AbortSignal) => Promise<void>) =>
@@ -188,7 +189,7 @@ export class Replication implements AsyncDisposable {
     this.#keeping = this.#work(
       "keeping",
       HOUR_MS,
-      inFederation((signal) => this.#keep(parts, dropping, signal)),
+      inFederation((signal) => this.#keep(parts, { dropping, erasing }, signal)),
     );
     this.#works = [
       this.#healing,
@@ -244,6 +245,11 @@ export class Replication implements AsyncDisposable {
     this.#keeping.soon();
   }
 
+  /** An owner has ordered that what is held of it be erased. */
+  eraseSoon(): void {
+    this.#keeping.soon();
+  }
+
   /** The store has found damage: what is lost comes back from holders, and owners are told what is lost of theirs. */
   damageFound(): void {
     this.#healing.soon();
@@ -277,10 +283,15 @@ export class Replication implements AsyncDisposable {
     return own !== undefined && own.lostCount > 0 ? "lost-primes" : undefined;
   }
 
-  async #keep(parts: LossComponents, dropping: Dropping, signal: AbortSignal): Promise<void> {
+  async #keep(
+    parts: LossComponents,
+    { dropping, erasing }: { readonly dropping: Dropping; readonly erasing: Erasing },
+    signal: AbortSignal,
+  ): Promise<void> {
     await this.heldClock.keep();
     await this.silence.keep();
     await reportLosses(parts);
+    await erasing.erase(signal);
     await dropping.drop(signal);
   }
 

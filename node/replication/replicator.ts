@@ -6,6 +6,7 @@
  */
 import { type AuditCounts, failsAudit } from "#ledger/audit-sample.ts";
 import type { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
+import { eraseOrderOf } from "#ledger/erasing.ts";
 import type { Clock } from "#ledger/clock.ts";
 import type { Peers } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
@@ -81,7 +82,7 @@ export class Replicator {
   /** One turn. Throws what the ledger or the store throws; a holder's faults are told as events. */
   async turn(signal: AbortSignal): Promise<void> {
     const { suspicion, mayMove, placement } = this.#components;
-    if ((await suspicion()) !== undefined) return;
+    if ((await suspicion()) !== undefined || this.#hasEnded()) return;
     let { table } = await placement.keep();
     if (mayMove() && !this.#isAllStored(table)) {
       const turns = new Turns({ atOnceCount: RUNS_AT_ONCE_COUNT });
@@ -97,6 +98,7 @@ export class Replicator {
   /** Audits each holder now, one after the other. Throws what the ledger throws, and the signal's reason. */
   async audit(signal: AbortSignal): Promise<HolderAudit[]> {
     const { placement, self } = this.#components;
+    if (this.#hasEnded()) return [];
     const table = allSlices.map((slice) => placement.toPlace(self, slice).holders);
     const audits: HolderAudit[] = [];
     for (const holder of [...new Set(table.flat())].sort()) {
@@ -109,6 +111,12 @@ export class Replicator {
       }
     }
     return audits;
+  }
+
+  /** Whether others are to erase what they hold of this site. */
+  #hasEnded(): boolean {
+    const { ledger, self } = this.#components;
+    return eraseOrderOf({ ledger }, self) !== undefined;
   }
 
   /** People want it now: holders that failed are tried again without waiting. */

@@ -1,7 +1,14 @@
-/** Goal: who leaves takes nobody's second copy along. Method: whole sites in memory, in virtual time. */
+/**
+ * Goal: who leaves takes nobody's second copy along, loses nothing of its own, and gets signed that its copies are erased when its kit orders it, and not by
+ * anything less. Method: whole sites in memory, in virtual time; thieves with the running site's keys.
+ */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { openLog, parseEntry, verifyEntry } from "#ledger/entry.ts";
+import { signEraseOrder } from "#protocol/erase-order.ts";
+import type { PrimeId } from "#protocol/ids.ts";
 import { suite } from "#test/support/suite.ts";
-import type { FederationSite } from "./federation-site.ts";
+import { type FederationSite, nextMachineOf } from "./federation-site.ts";
 import { DAY_MS, FederationWorld, HOUR_MS } from "./federation-world.ts";
 
 const test = suite("leaving", { timeoutMs: 120_000 });
@@ -54,6 +61,118 @@ test("with nobody else to take it over a site stays, says for whom, and changes 
   await other.backUp("second", 20);
   await world.run(6 * HOUR_MS);
   assert.equal(safeOf(other), 2);
+});
+
+const orderBy = ({ identity }: FederationSite, seed: Uint8Array = identity.recoverySeed): Buffer =>
+  signEraseOrder({ id: "07".repeat(16), siteId: identity.siteId, logId: identity.log.id }, seed);
+const keptAt = async (site: FederationSite, owner: FederationSite): Promise<string[]> =>
+  (await Array.fromAsync(site.store.kept(owner.identity.siteId))).flat();
+
+async function backedUp(count: number): Promise<{ world: FederationWorld; sites: readonly FederationSite[] }> {
+  const world = await FederationWorld.of(count);
+  for (const site of world.sites) await site.backUp("first", 40);
+  await world.run(6 * HOUR_MS);
+  for (const site of world.sites) assert.equal(safeOf(site), 1);
+  return { world, sites: world.sites };
+}
+
+async function untilGone(world: FederationWorld, other: FederationSite, leaver: FederationSite): Promise<void> {
+  for (let hour = 0; hour < 48 && roleAt(other, leaver) === "member"; hour++) await world.run(HOUR_MS);
+  assert.equal(roleAt(other, leaver), "expelled");
+}
+
+test("with an order of its kit a leaving site gets signed by each holder what it has erased, and loses no snapshot", async () => {
+  const { world, sites } = await backedUp(4);
+  const [leaver, ...others] = sites as [FederationSite, FederationSite, FederationSite, FederationSite];
+  const had = await Promise.all(others.map((site) => keptAt(site, leaver)));
+  assert.ok(had.flat().length >= 80);
+  await leaver.federation.leaving.begin(orderBy(leaver));
+  await untilGone(world, others[0], leaver);
+  const receipts = await leaver.federation.parts.erasures.list();
+  for (const [at, site] of others.entries()) {
+    assert.deepEqual(await keptAt(site, leaver), []);
+    assert.equal(safeOf(site), 1, "nobody is unsafe by it");
+    const receipt = receipts.find(({ holder }) => holder === site.identity.siteId);
+    assert.equal(receipt?.count ?? 0, had[at]!.length);
+    if (receipt === undefined) continue;
+    const hash = createHash("sha256");
+    for (const id of had[at]!.toSorted()) hash.update(id, "hex");
+    assert.equal(receipt.hash, hash.digest("hex"));
+    verifyEntry(parseEntry(receipt.entry), openLog(receipt.certificate));
+    assert.equal(openLog(receipt.certificate).certificate.siteId, receipt.holder);
+  }
+  assert.equal((await keptAt(leaver, leaver)).length, 40);
+  for (const id of await keptAt(leaver, leaver)) assert.ok((await leaver.store.get(id as PrimeId)).length > 0);
+  assert.deepEqual(leaver.federation.parts.erasures.waitingFor(), []);
+});
+
+test("nothing is erased while others need the site, nor by an order of anything but its kit for this machine", async () => {
+  const { world, sites } = await backedUp(3);
+  const [leaver, other, third] = sites as [FederationSite, FederationSite, FederationSite];
+  const { identity, federation } = leaver;
+  const wrong = [
+    orderBy(leaver, identity.peerSeed),
+    orderBy(leaver, other.identity.recoverySeed),
+    orderBy(other),
+    signEraseOrder(
+      { id: "07".repeat(16), siteId: identity.siteId, logId: other.identity.log.id },
+      identity.recoverySeed,
+    ),
+  ];
+  for (const order of wrong) {
+    await assert.rejects(federation.leaving.begin(order), { code: "kit-of-another-site" });
+    // A thief of the running site needs no program of ours.
+    await federation.parts.entries.write({ kind: "erase", order });
+    await world.run(2 * HOUR_MS);
+    for (const site of [other, third]) assert.equal((await keptAt(site, leaver)).length, 40);
+  }
+  await federation.parts.entries.withdraw("erase", "");
+  await leaver.backUp("second", 20);
+  await world.run(6 * HOUR_MS);
+  assert.equal(safeOf(leaver), 2, "wrong orders stop nothing here either");
+  await federation.leaving.begin(orderBy(leaver));
+  await world.run(DAY_MS);
+  assert.equal(federation.leaving.status()!.neededBy.length, 2, "there is nobody else to hold it");
+  assert.equal(federation.leaving.status()!.heldBy, undefined);
+  for (const site of [other, third]) assert.equal((await keptAt(site, leaver)).length, 60);
+});
+
+test("another member cannot order it, and an order ends with its machine", async () => {
+  const { world, sites } = await backedUp(3);
+  const [leaver, other, third] = sites as [FederationSite, FederationSite, FederationSite];
+  await other.federation.parts.entries.write({ kind: "erase", order: orderBy(leaver) });
+  await world.run(2 * HOUR_MS);
+  assert.equal((await keptAt(third, leaver)).length, 40);
+  assert.equal((await keptAt(third, other)).length, 40);
+  await other.federation.parts.entries.withdraw("erase", "");
+  world.crash(other);
+  world.crash(third);
+  await leaver.federation.parts.entries.write({ kind: "erase", order: orderBy(leaver) });
+  const next = await world.start(nextMachineOf(0));
+  world.crash(leaver);
+  const again = await world.start(third.identity, third.store);
+  await world.run(DAY_MS);
+  assert.equal((await keptAt(again, leaver)).length, 40, "the owner was recovered since");
+  assert.ok(next.federation.parts.membership.roster !== undefined);
+});
+
+test("it waits for a holder that is away, who erases when it is back, and changes its mind meanwhile if it wants", async () => {
+  const { world, sites } = await backedUp(4);
+  const [leaver, one, ...rest] = sites as [FederationSite, FederationSite, FederationSite, FederationSite];
+  world.crash(one);
+  // What it holds for the one that is away stays needed: nobody else can be told.
+  await leaver.federation.parts.entries.write({ kind: "erase", order: orderBy(leaver) });
+  await world.run(4 * HOUR_MS);
+  assert.deepEqual(leaver.federation.parts.erasures.waitingFor(), [one.identity.siteId]);
+  for (const site of rest) assert.deepEqual(await keptAt(site, leaver), []);
+  const back = await world.start(one.identity, one.store);
+  await world.run(4 * HOUR_MS);
+  assert.deepEqual(await keptAt(back, leaver), []);
+  assert.deepEqual(leaver.federation.parts.erasures.waitingFor(), []);
+  await leaver.federation.leaving.cancel();
+  await world.run(12 * HOUR_MS);
+  assert.equal(safeOf(leaver), 1, "its copies are made anew");
+  assert.equal(roleAt(back, leaver), "member");
 });
 
 test.run();
