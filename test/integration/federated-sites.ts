@@ -23,9 +23,9 @@ export async function until(what: string, isSo: () => Promise<boolean>): Promise
   }
 }
 
-/** Starts them; the first makes the federation, and each other one becomes a member. */
+/** Starts those that do not run; the first makes the federation, and each other one becomes a member. */
 export async function federate(sites: readonly DemoSite[]): Promise<void> {
-  await Promise.all(sites.map((site) => site.start()));
+  await Promise.all(sites.filter((site) => !site.isRunning).map((site) => site.start()));
   const [founder, ...others] = sites;
   await founder!.command(["federation", "create", "--name", "Valley"]);
   for (const [index, site] of others.entries()) {
