@@ -30,15 +30,23 @@ export function readGossip(message: Uint8Array): Gossip {
 }
 
 /**
- * Admits what was spread. Whether there is more to ask for soon: entries before it are missing, it is a fork, its author is not
- * known here, or the ledgers differ. Throws what {@link Ledger.offer} and {@link readGossip} throw.
+ * Admits what was spread, all of it with one write. Whether there is more to ask for soon: entries before one are missing, it is a fork, its
+ * author is not known here, or the ledgers differ. Throws what {@link Ledger.offer} and {@link readGossip} throw, for the first message that is
+ * not as it has to be; those before it are admitted, or none are.
  */
-export async function admitGossip(ledger: Ledger, message: Uint8Array): Promise<{ readonly syncSoon: boolean }> {
-  const gossip = readGossip(message);
-  if ("hint" in gossip) return { syncSoon: Buffer.from(gossip.hint).toString("hex") !== ledger.digest() };
-  const { logId } = parseEntry(gossip.entry);
-  const certificates = ledger.log(logId) === undefined ? [gossip.certificate] : [];
-  const [admission] = await ledger.offer({ certificates, entries: [gossip.entry] });
-  const hasGap = ledger.log(logId)?.hasGap ?? false;
-  return { syncSoon: hasGap || admission === "not-allowed" || admission === "fork" };
+export async function admitGossip(
+  ledger: Ledger,
+  ...messages: readonly Uint8Array[]
+): Promise<{ readonly syncSoon: boolean }> {
+  const gossips = messages.map(readGossip);
+  const spread = gossips.flatMap((gossip) => ("entry" in gossip ? [gossip] : []));
+  const logIds = spread.map(({ entry }) => parseEntry(entry).logId);
+  const certificates = spread.filter((_, at) => ledger.log(logIds[at]!) === undefined).map((each) => each.certificate);
+  const admissions = await ledger.offer({ certificates, entries: spread.map(({ entry }) => entry) });
+  const lacksSome = admissions.some((admission) => admission === "not-allowed" || admission === "fork");
+  const hasGap = logIds.some((logId) => ledger.log(logId)?.hasGap);
+  const differs = gossips.some((gossip) => "hint" in gossip && !isDigestOf(ledger, gossip.hint));
+  return { syncSoon: lacksSome || hasGap || differs };
 }
+
+const isDigestOf = (ledger: Ledger, hint: Uint8Array): boolean => Buffer.from(hint).toString("hex") === ledger.digest();

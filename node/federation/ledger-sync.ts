@@ -35,6 +35,8 @@ const MOST_MS = 30 * 60_000;
  * know as little as this site does.
  */
 const FIRST_ROUNDS_MS = 10_000;
+/** Messages that are written together: in a federation of hundreds many come at one moment. */
+const HEARD_AT_ONCE_COUNT = 64;
 /** After a hint: others have it at the same moment, and not all ask the same peer at once. */
 const SOON_MS = 60_000;
 
@@ -45,6 +47,9 @@ export class LedgerSync {
   /** Since the start. */
   readonly #asked = new Set<SiteId>();
   #signal: AbortSignal | undefined;
+  /** Messages that wait for their turn. */
+  readonly #heard: Uint8Array[] = [];
+  #isHearing = false;
   #isSoon = false;
   #isAnswered = false;
 
@@ -130,12 +135,27 @@ export class LedgerSync {
     if (!wasReady) this.#readyListeners.forEach((listener) => listener());
   }
 
+  /** What comes while others are being written waits, and is written together. */
   async #hear(message: Uint8Array): Promise<void> {
     if (this.#signal === undefined || this.#signal.aborted) return;
+    this.#heard.push(message);
+    if (this.#isHearing) return;
+    this.#isHearing = true;
+    while (this.#heard.length > 0 && !this.#signal.aborted)
+      await this.#admit(this.#heard.splice(0, HEARD_AT_ONCE_COUNT), this.#signal);
+    this.#isHearing = false;
+  }
+
+  async #admit(messages: readonly Uint8Array[], signal: AbortSignal): Promise<void> {
     try {
-      const { syncSoon } = await admitGossip(this.#components.ledger, message);
-      if (syncSoon) this.#soon(this.#signal);
+      const { syncSoon } = await admitGossip(this.#components.ledger, ...messages);
+      if (syncSoon) this.#soon(signal);
     } catch (error) {
+      // One of them is wrong: the others count all the same.
+      if (messages.length > 1) {
+        for (const message of messages) await this.#admit([message], signal);
+        return;
+      }
       // Whoever passed it on is not known; what is wrong in it harms nobody.
       if (!isCostorError(error)) this.#components.onEvent({ event: "fault", error });
       else this.#components.onEvent({ event: "message-refused", error });

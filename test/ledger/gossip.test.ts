@@ -32,6 +32,20 @@ test("a new entry is admitted at once, twice does no harm, and a gap says to ask
   assert.equal(guest.ledger.digest(), founder.ledger.digest());
 });
 
+test("many are admitted with one write, and what one lacks is told of all", async () => {
+  const [founder, guest] = await two();
+  const messages: Buffer[] = [];
+  for (let count = 0; count < 20; count++)
+    messages.push(gossipMessage(await founder.own.write(say), founder.author.log.bytes));
+  const write = guest.store.write.bind(guest.store);
+  let writesCount = 0;
+  guest.store.write = (changes) => (writesCount++, write(changes));
+  assert.deepEqual(await admitGossip(guest.ledger, ...messages.slice(1, 10)), { syncSoon: true });
+  assert.deepEqual(await admitGossip(guest.ledger, ...messages), { syncSoon: false });
+  assert.equal(writesCount, 2);
+  assert.equal(guest.ledger.digest(), founder.ledger.digest());
+});
+
 test("an entry of an author that is not known says to ask soon, and so does a fork", async () => {
   const [founder, guest] = await two();
   const stranger = new LedgerAuthor("stranger");

@@ -1,8 +1,11 @@
 /**
- * Goal: a machine writes as its site only when it has asked those that may know what it has forgotten. Method: sites on a network in
- * memory, one of which begins again.
+ * Goal: a machine writes as its site only when it has asked those that may know what it has forgotten; of what is spread at one moment a wrong
+ * message spoils no other. Method: sites on a network in memory, one of which begins again, and messages made by hand.
  */
 import assert from "node:assert/strict";
+import { signEntry } from "#ledger/entry.ts";
+import { gossipMessage } from "#ledger/gossip.ts";
+import { makeUuidV7, parseEntryId } from "#protocol/ids.ts";
 import { suite } from "#test/support/suite.ts";
 import { FederationWorld } from "./federation-world.ts";
 
@@ -43,6 +46,34 @@ test("who reaches nobody does not write, however long", async () => {
   const { world, ownLog } = await restarted(3);
   await world.run(3 * 3_600_000);
   assert.ok(!ownLog.isReady);
+});
+
+test("of many messages that come at one moment the wrong ones are refused and the others admitted", async () => {
+  const world = await FederationWorld.of(2);
+  await world.run(60_000);
+  const [author, reader] = world.sites;
+  const { log, peerSeed } = author!.identity;
+  const first = author!.federation.parts.ledger.log(log.id)!.lastSeq! + 1;
+  const messages = Array.from({ length: 200 }, (_, at) => {
+    const fields = {
+      id: parseEntryId(makeUuidV7(at)),
+      logId: log.id,
+      seq: first + at,
+      timeMs: at,
+      kind: "note",
+      data: {},
+    };
+    const entry = signEntry(fields, peerSeed);
+    if (at % 50 === 7) entry[entry.length - 1]! ^= 1;
+    return gossipMessage(entry, log.bytes);
+  });
+  const { transport } = author!.federation.parts;
+  for (const message of messages) transport.publish(message);
+  await world.run(1000);
+  const { known } = reader!.federation.parts.ledger.log(log.id)!;
+  const lacking = messages.flatMap((_, at) => (known.has(first + at) ? [] : [at]));
+  assert.deepEqual(lacking, [7, 57, 107, 157]);
+  assert.equal(reader!.events.filter(({ event }) => event === "message-refused").length, 4);
 });
 
 test.run();
