@@ -4,7 +4,7 @@ import type { PrimeId } from "#protocol/ids.ts";
 import { type HeldPrimeComponents, fetchHeld } from "./held-primes.ts";
 
 export interface HealingComponents extends HeldPrimeComponents {
-  readonly store: Pick<PrimeStore, "keptTotals" | "lostOf" | "putFor">;
+  readonly store: Pick<PrimeStore, "keptTotals" | "lostOf" | "putFor" | "has" | "hasKept">;
   readonly first?: FetchFirst;
 }
 
@@ -17,18 +17,22 @@ const AT_ONCE_COUNT = 8192;
 /** How many came back. A holder that is not reached, or does not have them, leaves them to the next one, or to the next time. */
 export async function healOwn(components: HealingComponents, signal?: AbortSignal): Promise<number> {
   const { self, store, first } = components;
-  const own = (await store.keptTotals()).find(({ site }) => site === self);
-  if (own === undefined || own.lostCount === 0) return 0;
-  const lost = new Set((await Array.fromAsync(store.lostOf(self))).flat());
-  const lostCount = lost.size;
-  const fetch = async (ids: readonly PrimeId[]): Promise<void> => {
-    const asked = ids.filter((id) => lost.has(id));
-    const wanted = new Set(asked);
-    await fetchHeld(components, wanted, signal);
-    for (const id of asked) if (!wanted.has(id)) lost.delete(id);
+  const countLost = async (): Promise<number> =>
+    (await store.keptTotals()).find(({ site }) => site === self)?.lostCount ?? 0;
+  const lostCount = await countLost();
+  if (lostCount === 0) return 0;
+  const fetchLost = async (ids: readonly PrimeId[]): Promise<void> => {
+    const [isKept, isHere] = await Promise.all([store.hasKept(self, ids), store.has(ids)]);
+    await fetchHeld(components, new Set(ids.filter((_, at) => isKept[at] && !isHere[at])), signal);
   };
-  await first?.(fetch, signal);
-  const rest = [...lost];
-  for (let at = 0; at < rest.length; at += AT_ONCE_COUNT) await fetch(rest.slice(at, at + AT_ONCE_COUNT));
-  return lostCount - lost.size;
+  await first?.(fetchLost, signal);
+  let rest: PrimeId[] = [];
+  for await (const page of store.lostOf(self)) {
+    rest.push(...page);
+    if (rest.length < AT_ONCE_COUNT) continue;
+    await fetchHeld(components, new Set(rest), signal);
+    rest = [];
+  }
+  await fetchHeld(components, new Set(rest), signal);
+  return lostCount - (await countLost());
 }
