@@ -153,7 +153,11 @@ export class LogState {
     const fresh = ranges.without(this.#withdrawn);
     if (fresh.isEmpty) return [];
     this.#withdrawn.addAll(fresh);
-    const gone = [...this.#inForce.values()].filter(({ seq }) => fresh.has(seq));
+    // Mostly a few go of many, and a range may be longer than any log.
+    const gone =
+      fresh.count < this.#inForce.size
+        ? [...fresh].flatMap((seq) => this.#inForce.get(seq) ?? [])
+        : [...this.#inForce.values()].filter(({ seq }) => fresh.has(seq));
     for (const { seq } of gone) this.#inForce.delete(seq);
     if (gone.length > 0) this.#changed();
     return gone;

@@ -205,7 +205,10 @@ async function simulate(): Promise<void> {
     const starts = Array.from({ length: processesCount }, (_, process) => process * seedsPerProcessCount);
     const runs = starts
       .filter((start) => start < leftCount)
-      .map((start) => runSimSeeds(first + start, Math.min(seedsPerProcessCount, leftCount - start), signal));
+      .map((start) => {
+        const seedsCount = Math.min(seedsPerProcessCount, leftCount - start);
+        return runSimSeeds({ first: first + start, seedsCount, words: ["--mixed"] }, signal);
+      });
     for (const told of await Promise.all(runs)) {
       addSeeds(progress.sim, told);
       for (const { seed, failed } of told)

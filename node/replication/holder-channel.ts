@@ -12,6 +12,9 @@ const KEY_BYTES = 32;
 /** A channel on which nothing comes or goes for so long is given up: the slowest rate sends a prime in half of it. */
 const STALLED_MS = 30 * 60_000;
 
+/** No error is made for a run that has come to its end. */
+const ENDED = Symbol("the run has ended");
+
 export interface HolderChannelComponents {
   readonly channel: Channel;
   readonly clock: Clock;
@@ -35,7 +38,7 @@ export class HolderChannel implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#done.abort();
+    this.#done.abort(ENDED);
   }
 
   async #watch(clock: Clock): Promise<void> {

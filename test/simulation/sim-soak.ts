@@ -1,6 +1,7 @@
-/** Many seeds of the simulator, in processes of their own, for the long battery. */
+/** Many seeds of the simulator, in processes of their own: for `--processes` and the long battery. */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { runtimeFlags } from "#test/support/runtime-flags.ts";
 import type { FaultKind, Vice } from "./fault-plan.ts";
 import { Struck } from "./struck.ts";
@@ -8,6 +9,7 @@ import { Struck } from "./struck.ts";
 /** What a process says of one seed: a line of JSON. */
 export interface ToldSeed {
   readonly seed: number;
+  readonly hash: string;
   readonly simulatedMs: number;
   /** Of the processor. */
   readonly usedMs: number;
@@ -16,23 +18,40 @@ export interface ToldSeed {
   readonly failed?: { readonly message: string; readonly again: string };
 }
 
-/** One process that runs so many seeds, from `first` on. Throws when it does not end as it should. */
-export async function runSeeds(first: number, seedsCount: number, signal: AbortSignal): Promise<ToldSeed[]> {
+/** Nothing here is large but the number of small things: a larger young generation than a site has. */
+const FLAGS = ["--max-semi-space-size=64", "--max-old-space-size=8192"];
+
+export interface SeedsInit {
+  readonly first: number;
+  readonly seedsCount: number;
+  /** Further options of `sim.ts`. */
+  readonly words: readonly string[];
+  readonly onTold?: (told: ToldSeed) => void;
+}
+
+/** One process that runs so many seeds, from `first` on, and what it says of them. Throws when it does not end as it should. */
+export async function runSeeds(
+  { first, seedsCount, words, onTold }: SeedsInit,
+  signal?: AbortSignal,
+): Promise<ToldSeed[]> {
   const file = join(import.meta.dirname, "sim.ts");
-  const words = ["--mixed", "--json", "--seed", String(first), "--seeds", String(seedsCount)];
-  const child = spawn(process.execPath, [...runtimeFlags, file, ...words], { stdio: ["ignore", "pipe", "inherit"] });
+  const options = [...words, "--json", "--processes", "1", "--seed", String(first), "--seeds", String(seedsCount)];
+  const stdio = ["ignore", "pipe", "inherit"] as const;
+  const child = spawn(process.execPath, [...runtimeFlags, ...FLAGS, file, ...options], { stdio: [...stdio] });
   const stop = (): void => void child.kill("SIGTERM");
-  signal.addEventListener("abort", stop, { once: true });
-  let output = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
-  const code = await new Promise<number | null>((done) => child.once("close", done));
-  signal.removeEventListener("abort", stop);
-  signal.throwIfAborted();
+  signal?.addEventListener("abort", stop, { once: true });
+  const ended = new Promise<number | null>((done) => child.once("close", done));
+  const all: ToldSeed[] = [];
+  for await (const line of createInterface({ input: child.stdout! })) {
+    const told = JSON.parse(line) as ToldSeed;
+    all.push(told);
+    onTold?.(told);
+  }
+  const code = await ended;
+  signal?.removeEventListener("abort", stop);
+  signal?.throwIfAborted();
   if (code !== 0) throw new Error(`seeds from ${first} on: the simulator ended with ${code}`);
-  return output
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line) as ToldSeed);
+  return all;
 }
 
 /** How much was done, and which faults have struck how often. */

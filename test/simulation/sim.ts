@@ -6,7 +6,7 @@ import { Command, Option, InvalidArgumentError } from "commander";
 import { type SimPlan, type Vice, vices } from "./fault-plan.ts";
 import type { DayCost, SimOutcome } from "./federation-sim.ts";
 import { shrink } from "./shrink.ts";
-import type { ToldSeed } from "./sim-soak.ts";
+import { type ToldSeed, runSeeds } from "./sim-soak.ts";
 import { Struck } from "./struck.ts";
 import {
   type ProgramName,
@@ -24,6 +24,8 @@ const SHRINK_RUNS_COUNT = 200;
 /** In three nights everything has found its place. */
 const IDLE_HOURS_COUNT = 96;
 const HOURS_COUNT = 48;
+/** What an agent does by itself. Runs that are to find most in a short time have more: `mixedInit`. */
+const BACKUP_EVERY_HOURS = 24;
 const DAY_MS = 24 * 3600 * 1000;
 const MINUTE_MS = 60 * 1000;
 /** Of the processor, so that what else the machine does counts for nothing. */
@@ -53,8 +55,9 @@ const options = new Command("sim")
     "--backup-every <hours>",
     "between two backups of an agent, of which a site has two; 0: one at the beginning",
     parseCount,
-    8,
+    BACKUP_EVERY_HOURS,
   )
+  .option("--processes <count>", "run at once, each with its part of the seeds", parseCount, 1)
   .option(
     "--idle",
     "neither backups after the first nor faults, and what the last day costs; 96 hours when they are left out",
@@ -71,6 +74,7 @@ const options = new Command("sim")
   .opts<{
     seed: number;
     seeds: number;
+    processes: number;
     sites: number;
     hours?: number;
     hostile: number;
@@ -97,7 +101,11 @@ const { program } = options;
 const run = (plan: SimPlan): Promise<SimOutcome> => runPlan(plan, program);
 const total = { simulatedMs: 0, usedMs: 0, failedCount: 0, struck: new Struck() };
 
-for (let seed = options.seed; seed < options.seed + options.seeds; seed++) {
+const sinceMs = performance.now();
+if (options.processes > 1) await runInProcesses();
+else for (let seed = options.seed; seed < options.seed + options.seeds; seed++) await runSeed(seed);
+
+async function runSeed(seed: number): Promise<void> {
   const given: RunInit = {
     seed,
     intensity: options.intensity,
@@ -110,18 +118,15 @@ for (let seed = options.seed; seed < options.seed + options.seeds; seed++) {
   const startMs = processorMs();
   const outcome = await run(plan);
   const usedMs = processorMs() - startMs;
-  if (options.json) {
-    tell(plan, outcome, usedMs);
-    continue;
-  }
+  if (options.json) return tell(plan, outcome, usedMs);
   note(seed, outcome, usedMs);
   if (options.idle) say(`  the last day, a site: ${costText(outcome.lastDay, plan.sitesCount)}`);
   if (options.heal)
     say(`  all ledgers were equal ${outcome.equalAfterMs / 1000} s after the federation was whole again`);
-  if (!outcome.failure) continue;
+  if (!outcome.failure) return;
   total.failedCount++;
   say(`  ${outcome.failure.message}\n  again: ${replayCommand(plan, program)}`);
-  if (!options.shrink) continue;
+  if (!options.shrink) return;
   const smallest = await shrink(plan, outcome, run, SHRINK_RUNS_COUNT);
   say(`  smaller: ${replayCommand(smallest, program)}`);
   for (const fault of smallest.faults) say(`    ${describeFault(fault)}`);
@@ -139,11 +144,39 @@ function planOf(seed: number, given: RunInit): SimPlan {
   });
 }
 
-/** What the soak reads. */
-function tell(plan: SimPlan, { failure, simulatedMs, snapshotsCount, struck }: SimOutcome, usedMs: number): void {
+/** What fails is told with the command that repeats it, and is not made smaller here. */
+async function runInProcesses(): Promise<void> {
+  const { seed: first, seeds, processes } = options;
+  const eachCount = Math.ceil(seeds / processes);
+  const starts = Array.from({ length: processes }, (_, process) => process * eachCount);
+  const parts = starts.filter((start) => start < seeds);
+  const onTold = ({ seed, hash, simulatedMs, usedMs, snapshotsCount, struck, failed }: ToldSeed): void => {
+    const faults = new Struck(struck);
+    add(simulatedMs, usedMs, faults);
+    say(`seed ${seed}: ${failed ? "FAILED" : "ok"}, hash ${hash}, ${snapshotsCount} snapshots; ${faults}`);
+    if (!failed) return;
+    total.failedCount++;
+    say(`  ${failed.message}\n  again: ${failed.again}`);
+  };
+  const words = process.argv.slice(2);
+  const runs = parts.map((start) => {
+    const seedsCount = Math.min(eachCount, seeds - start);
+    return runSeeds({ first: first + start, seedsCount, words, onTold });
+  });
+  await Promise.all(runs);
+}
+
+function add(simulatedMs: number, usedMs: number, struck: Struck): void {
+  total.simulatedMs += simulatedMs;
+  total.usedMs += usedMs;
+  total.struck.addAll(struck);
+}
+
+/** What the one who started this process reads. */
+function tell(plan: SimPlan, { failure, hash, simulatedMs, snapshotsCount, struck }: SimOutcome, usedMs: number): void {
   const failed = failure && { message: failure.message, again: replayCommand(plan, program) };
   const told: ToldSeed = {
-    ...{ seed: plan.seed, simulatedMs, usedMs, snapshotsCount, struck: [...struck.counts] },
+    ...{ seed: plan.seed, hash, simulatedMs, usedMs, snapshotsCount, struck: [...struck.counts] },
     ...(failed && { failed }),
   };
   say(JSON.stringify(told));
@@ -151,9 +184,7 @@ function tell(plan: SimPlan, { failure, simulatedMs, snapshotsCount, struck }: S
 
 function note(seed: number, outcome: SimOutcome, usedMs: number): void {
   const { simulatedMs, struck, hash, eventsCount, checksCount, snapshotsCount, failure } = outcome;
-  total.simulatedMs += simulatedMs;
-  total.usedMs += usedMs;
-  total.struck.addAll(struck);
+  add(simulatedMs, usedMs, struck);
   say(
     `seed ${seed}: ${failure ? `FAILED ${failure.id}` : "ok"}, hash ${hash}, ${eventsCount} events, ${snapshotsCount} snapshots, ` +
       `${checksCount} checks, ${daysPerMinute(simulatedMs, usedMs)} days a processor minute; ${struck}`,
@@ -174,6 +205,7 @@ const { never } = total.struck;
 if (!options.json)
   say(
     `${options.seeds} seeds, ${total.failedCount} failed, ${(total.simulatedMs / DAY_MS).toFixed(1)} federation-days, ` +
-      `${daysPerMinute(total.simulatedMs, total.usedMs)} a processor minute${never.length > 0 ? `; never struck: ${never.join(", ")}` : ""}`,
+      `${daysPerMinute(total.simulatedMs, total.usedMs)} a processor minute, ` +
+      `${daysPerMinute(total.simulatedMs, performance.now() - sinceMs)} a minute${never.length > 0 ? `; never struck: ${never.join(", ")}` : ""}`,
   );
 if (total.failedCount > 0 && !options.json) process.exitCode = 1;
