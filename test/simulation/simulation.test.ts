@@ -78,7 +78,7 @@ test("a seed does the same each time, event for event, in this process and in an
   const [once, twice] = [await runSoundly(init), await runSoundly(init)];
   assert.equal(once, twice);
   const file = resolve(import.meta.dirname, "sim.ts");
-  const words = ["--seed", "7", "--sites", "4", "--hours", "6", "--hostile", "1"];
+  const words = ["--seed", "7", "--sites", "4", "--hours", "6", "--hostile", "1", "--backup-every", "8"];
   const { stdout, status } = spawnSync(process.execPath, [...runtimeFlags, file, ...words], { encoding: "utf8" });
   assert.equal(status, 0, stdout);
   assert.ok(stdout.includes(once), stdout);
