@@ -6,7 +6,7 @@ import type { Stream } from "@libp2p/interface";
 import { encodeFrameHeader, FrameHeader } from "./frame-header.ts";
 import { isTaken } from "./muxed-streams.ts";
 import type { PeerLimits } from "./peer-limits.ts";
-import { StreamSource } from "./stream-source.ts";
+import { type Filling, StreamSource } from "./stream-source.ts";
 import { assertInvariant, CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { takeBlock } from "#protocol/spare-blocks.ts";
@@ -38,6 +38,17 @@ export class StreamChannel implements Channel {
   private readonly watch: NodeJS.Timeout;
   private frame: Buffer | undefined;
   private filledBytes = 0;
+  /** Of a frame whose length is known. */
+  private readonly filling: Filling = {
+    fill: (piece) => {
+      const frame = this.frame!;
+      const takenBytes = Math.min(piece.length, frame.length - this.filledBytes);
+      frame.set(takenBytes < piece.length ? piece.subarray(0, takenBytes) : piece, this.filledBytes);
+      this.filledBytes += takenBytes;
+      return takenBytes;
+    },
+    isFull: () => this.filledBytes === this.frame?.length,
+  };
   /** Of the frame that was given out last: whoever asks for the next is done with it. */
   private givenBytes = 0;
   private receiving = false;
@@ -89,7 +100,7 @@ export class StreamChannel implements Channel {
           if (this.frame === undefined && !this.header.begun) return undefined;
           throw this.fail("the channel ended within a frame");
         }
-        await this.source.changed(signal);
+        await this.source.changed(signal, this.frame === undefined ? undefined : this.filling);
       }
     } catch (error) {
       if (isCostorError(error, "limit-exceeded") && this.failure === undefined) {
@@ -191,11 +202,7 @@ export class StreamChannel implements Channel {
       if (lengthBytes !== undefined)
         this.frame = lengthBytes < leastBlockBytes ? Buffer.allocUnsafe(lengthBytes) : takeBlock(lengthBytes);
     }
-    if (this.frame === undefined) return at;
-    const takenBytes = Math.min(piece.length - at, this.frame.length - this.filledBytes);
-    this.frame.set(piece.subarray(at, at + takenBytes), this.filledBytes);
-    this.filledBytes += takenBytes;
-    return at + takenBytes;
+    return this.frame === undefined ? at : at + this.filling.fill(piece.subarray(at));
   }
 
   private onWatch(): void {

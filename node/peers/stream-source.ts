@@ -22,6 +22,13 @@ interface Block {
   filledBytes: number;
 }
 
+/** What somebody who waits has room for: bytes that come go there at once. */
+export interface Filling {
+  /** Copies as many of the bytes as it has room for, and returns their number. */
+  fill(piece: Uint8Array): number;
+  isFull(): boolean;
+}
+
 export type PausableStream = Stream & Pick<AbstractStream, "sendPause" | "sendResume">;
 
 export class StreamSource {
@@ -33,6 +40,7 @@ export class StreamSource {
   private paused = false;
   private discarding = false;
   private wake: (() => void) | undefined;
+  private filling: Filling | undefined;
   /** All that has ever come. */
   receivedBytes = 0;
   /** The other side has said that it sends no more. */
@@ -80,9 +88,10 @@ export class StreamSource {
     this.unreadBytes += count;
   }
 
-  /** Resolves when something has changed: bytes, the end, a break. Throws the signal's reason. */
-  async changed(signal?: AbortSignal): Promise<void> {
+  /** Resolves when something has changed: bytes, the end, a break; with `filling`, when it is full or any of these. Throws the signal's reason. */
+  async changed(signal?: AbortSignal, filling?: Filling): Promise<void> {
     signal?.throwIfAborted();
+    this.filling = filling;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.wake = resolve;
     const onAbort = (): void => reject(signal!.reason);
@@ -92,6 +101,7 @@ export class StreamSource {
     } finally {
       signal?.removeEventListener("abort", onAbort);
       this.wake = undefined;
+      this.filling = undefined;
     }
   }
 
@@ -105,13 +115,20 @@ export class StreamSource {
   private onMessage({ data }: StreamMessageEvent): void {
     this.receivedBytes += data.byteLength;
     if (this.discarding) return;
-    if (data instanceof Uint8Array) this.append(data);
-    else for (const piece of data) this.append(piece);
-    this.unreadBytes += data.byteLength;
+    if (data instanceof Uint8Array) this.add(data);
+    else for (const piece of data) this.add(piece);
     // What was read from the socket, and what was made of it.
     noteDropped(2 * data.byteLength);
     if (this.unreadBytes >= this.unreadLimitBytes) this.pause();
-    this.wake?.();
+    if (this.filling === undefined || this.unreadBytes > 0 || this.filling.isFull()) this.wake?.();
+  }
+
+  private add(piece: Uint8Array): void {
+    // Nothing passes what waits already.
+    const filledBytes = this.unreadBytes > 0 ? 0 : (this.filling?.fill(piece) ?? 0);
+    if (filledBytes === piece.length) return;
+    this.append(filledBytes === 0 ? piece : piece.subarray(filledBytes));
+    this.unreadBytes += piece.length - filledBytes;
   }
 
   private append(piece: Uint8Array): void {

@@ -60,6 +60,52 @@ test("bytes come in order, whatever their pieces and whatever is put back", () =
   );
 });
 
+test("who waits with room gets bytes there at once, in order, and is woken when it is full or something is left over", async () => {
+  const sizes = fc.array(fc.integer({ min: 1, max: 70_000 }), { minLength: 1, maxLength: 20 });
+  const property = fc.asyncProperty(fc.array(sizes, { maxLength: 6 }), async (rounds) => {
+    const { source, stream, deliver } = fakeStream();
+    const [sent, taken]: [Buffer[], Buffer[]] = [[], []];
+    for (const [round, pieces] of rounds.entries()) {
+      const room = Buffer.alloc(60_000 * (round + 1));
+      let filledBytes = 0;
+      const filling = {
+        fill: (piece: Uint8Array): number => {
+          const usedBytes = Math.min(piece.length, room.length - filledBytes);
+          room.set(piece.subarray(0, usedBytes), filledBytes);
+          filledBytes += usedBytes;
+          return usedBytes;
+        },
+        isFull: () => filledBytes === room.length,
+      };
+      let isWoken = false;
+      void source.changed(undefined, filling).then(() => (isWoken = true));
+      const before = Buffer.concat(sent).length;
+      for (const pieceBytes of pieces) {
+        const piece = Buffer.from(noise(`piece ${round} ${sent.length}`, pieceBytes));
+        sent.push(piece);
+        deliver(Buffer.from(piece));
+      }
+      const comeBytes = Buffer.concat(sent).length - before;
+      await Promise.resolve();
+      await Promise.resolve();
+      assert.equal(filledBytes, Math.min(comeBytes, room.length));
+      assert.equal(isWoken, comeBytes >= room.length);
+      assert.equal(
+        stream.isPaused,
+        comeBytes - filledBytes >= UNREAD_LIMIT_BYTES,
+        "what is filled in waits for nobody",
+      );
+      taken.push(room.subarray(0, filledBytes));
+      for (let piece = source.take(); piece !== undefined; piece = source.take()) taken.push(Buffer.from(piece));
+      // Who waited may have gone without being woken.
+      stream.dispatchEvent(new Event("remoteCloseWrite"));
+      await Promise.resolve();
+    }
+    assert.ok(Buffer.concat(taken).equals(Buffer.concat(sent)));
+  });
+  await fc.assert(property);
+});
+
 test("what comes when nobody will take any more is not kept", () => {
   const { source, stream, deliver } = fakeStream();
   deliver(Buffer.alloc(100_000));
