@@ -9,7 +9,7 @@ import type { PeerLimits } from "./peer-limits.ts";
 import { type Filling, StreamSource } from "./stream-source.ts";
 import { assertInvariant, CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
-import { takeBlock } from "#protocol/spare-blocks.ts";
+import { isBlock, takeBlock } from "#protocol/spare-blocks.ts";
 import { noteDropped } from "#protocol/young-garbage.ts";
 import type { Channel, Frame, Protocol } from "#ledger/peers.ts";
 
@@ -49,7 +49,7 @@ export class StreamChannel implements Channel {
     },
     isFull: () => this.filledBytes === this.frame?.length,
   };
-  /** Of the frame that was given out last: whoever asks for the next is done with it. */
+  /** Of the frame that was given out last, when it is no block: whoever asks for the next is done with it. */
   private givenBytes = 0;
   private receiving = false;
   /** The last whole part that was sent. */
@@ -91,7 +91,7 @@ export class StreamChannel implements Channel {
         if (this.failure !== undefined) throw this.failure;
         const frame = this.takeFrame();
         if (frame !== undefined) {
-          this.givenBytes = frame.length;
+          this.givenBytes = isBlock(frame) ? 0 : frame.length;
           return frame;
         }
         const { broken, ended } = this.source;
