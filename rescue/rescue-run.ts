@@ -39,6 +39,7 @@ export async function runRescue(site: RescuedSite, request: RescueRequest, signa
   const client = {
     snapshot: () => site.snapshot(agent.id, id),
     readPrimes: (ids: readonly PrimeId[], until?: AbortSignal) => site.readPrimes(ids, until),
+    isVerified: site.isVerified,
   };
   if (action.does === "restore") {
     const config = { include: [], exclude: [], databaseDirectory: undefined, workersCount: 0 };

@@ -32,6 +32,8 @@ export interface PlaceTask {
   readonly task: number;
   readonly reference: PrimeReference;
   readonly stored: Uint8Array;
+  /** As {@link PrimeSource.isVerified}. */
+  readonly isVerified: boolean;
   readonly files: readonly WholeFile[];
   readonly writes: readonly PartWrite[];
 }

@@ -40,7 +40,7 @@ function placeFile(file: WholeFile, plain: Buffer): FileOutcome {
 function place(task: PlaceTask): PlaceAnswer {
   let plain: Buffer;
   try {
-    plain = openPrime(task.stored, task.reference, "content");
+    plain = openPrime(task.stored, task.reference, "content", task);
   } catch (error) {
     return { task: task.task, failure: describeFailure(error), files: [], writes: [] };
   }

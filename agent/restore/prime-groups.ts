@@ -14,6 +14,8 @@ import type { PlacePool } from "./place-pool.ts";
 export interface PrimeSource {
   /** The stored primes in the asked order. */
   readPrimes(ids: readonly PrimeId[], signal?: AbortSignal): AsyncIterable<StoredPrime>;
+  /** This machine has compared with their ids whatever it gives: the hash, half of the work of opening, is not computed again. */
+  readonly isVerified?: boolean;
 }
 
 interface Waiting<T, Outcome> {
@@ -147,6 +149,7 @@ export class PrimeGroups {
     const task = {
       reference: group.reference,
       stored,
+      isVerified: this.source.isVerified ?? false,
       files: group.files.map((file) => file.item),
       writes: group.writes.map((write) => write.item),
     };

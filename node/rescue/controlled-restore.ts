@@ -17,6 +17,8 @@ export interface ControlledRestoreInit {
 }
 
 export class ControlledRestore implements RescuedSite {
+  /** By the site beside it: node/rescue/prime-gathering.ts. */
+  readonly isVerified = true;
   readonly #dataDirectory: string;
   readonly #name: string;
   readonly #signal: AbortSignal;

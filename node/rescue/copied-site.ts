@@ -24,6 +24,7 @@ export interface CopiedSiteInit extends CopiedStoreInit {
 }
 
 export class CopiedSite implements RescuedSite {
+  readonly isVerified = false;
   readonly #store: CopiedStore;
   readonly #snapshots: RescuedSnapshots;
 

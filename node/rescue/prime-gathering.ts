@@ -13,6 +13,7 @@ import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { StoredPrime } from "#protocol/batch.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
+import { verifyPrime } from "#protocol/sealing.ts";
 import { HolderLink } from "./holder-link.ts";
 
 export interface GatheringComponents {
@@ -184,9 +185,15 @@ export class PrimeGathering {
     const has = await store.hasKept(this.#init.owner, ids);
     for (const id of ids.filter((_, at) => has[at])) {
       try {
-        take({ id, stored: await store.get(id) });
+        const stored = await store.get(id);
+        // The store goes by a checksum.
+        verifyPrime(stored, id);
+        take({ id, stored });
       } catch (error) {
-        if (!isCostorError(error, "prime-missing") && !isCostorError(error, "prime-corrupt")) throw error;
+        const isLacking = (["prime-missing", "prime-corrupt", "prime-mismatch"] as const).some((code) =>
+          isCostorError(error, code),
+        );
+        if (!isLacking) throw error;
       }
     }
   }

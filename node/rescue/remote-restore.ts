@@ -64,6 +64,7 @@ export interface HolderFailure {
 const CANCEL_MS = 5_000;
 
 export class RemoteRestore implements RescuedSite {
+  readonly isVerified = true;
   readonly owner: SiteId;
   readonly expiresMs: number;
   readonly #components: RemoteRestoreComponents;

@@ -22,4 +22,6 @@ export interface RescuedSite extends AsyncDisposable {
   snapshot(agent: AgentId, snapshot: SnapshotId): Promise<SnapshotResponse>;
   /** The stored primes in the asked order. Throws `prime-missing`, `prime-corrupt` for the first that cannot be had. */
   readPrimes(ids: readonly PrimeId[], signal?: AbortSignal): AsyncIterable<StoredPrime>;
+  /** Whether their bytes were compared with their ids on this machine. */
+  readonly isVerified: boolean;
 }

@@ -138,6 +138,11 @@ test("every flipped bit of a small prime is noticed, with the right id and with 
       (error) => isCostorError(error, "prime-mismatch"),
     );
     assert.throws(() => openPrime(damaged, reference, "content"), failedWith("id"));
+    // Also where the comparison with the id is left to who has done it before.
+    assert.throws(
+      () => openPrime(damaged, reference, "content", { isVerified: true }),
+      (error) => isCostorError(error, "prime-corrupt"),
+    );
     assert.throws(
       () => openPrime(damaged, { ...reference, id: primeIdOf(damaged) }, "content"),
       (error) => isCostorError(error, "prime-corrupt"),

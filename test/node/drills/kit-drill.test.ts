@@ -40,6 +40,7 @@ async function drilled(change: Partial<RescuedSite> | CostorError = {}, grant = 
   const find = (wanted: string) => maker.primes.find((prime) => prime.id === wanted)!;
   const read = { elsewhere: 0 };
   const opened: RescuedSite = {
+    isVerified: true,
     agents: async () => [{ id: agent, name: "pc", hostName: "pc", snapshotsCount: 1, newestMs: 1 }],
     snapshots: async () => [summary],
     snapshot: async () => response,

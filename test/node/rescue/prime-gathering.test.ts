@@ -92,6 +92,13 @@ test("a dead holder is told, and the other gives all", async () => {
   );
 });
 
+test("a copy of this site's own that is not what its id says is left, and others give it", async () => {
+  const { owner, helper, ids } = await ownerAndHelper();
+  const store = { hasKept: async () => ids.map(() => true), get: async () => Buffer.from("what the disk made of it") };
+  const { gathered } = gathering(owner, Object.assign(Object.create(helper), { store }) as ReplicatingSite);
+  await assertAll(owner, gathered, ids);
+});
+
 test("what a holder has lost comes from the other, and what nobody has is told as missing", async () => {
   const { owner, one, two, helper, ids } = await ownerAndHelper();
   owner.peers.stop();
