@@ -16,7 +16,7 @@ let dropped = 0;
  * One in so many collections is of the whole heap. What waits to be whole when two small collections come, a twentieth of what passes a
  * channel, is not young any more; a whole one takes some 50 milliseconds.
  */
-const WHOLE_EVERY_COUNT = 192;
+const WHOLE_EVERY_COUNT = 128;
 let collectedCount = 0;
 
 /** To be told of buffers that this thread is done with. */
