@@ -16,7 +16,7 @@ const killsPerFederationCount = 44;
 
 test("everything acknowledged survives kills while it is sent, healed and brought back", async ({ signal }) => {
   const histogram = new KillHistogram();
-  const killsCount = count(4, 12 * federationTargets.length);
+  const killsCount = count(3, 12 * federationTargets.length);
   process.stdout.write(`\nseed ${seed}; again: COSTOR_KILL_SEED=${seed} node test/faults/federation-kills.test.ts\n`);
   for (let part = 0; histogram.total < killsCount; part++) {
     const left = Math.min(killsPerFederationCount, killsCount - histogram.total);

@@ -14,6 +14,7 @@ import { isCostorError } from "#protocol/errors.ts";
 import type { Failpoint } from "#protocol/failpoint.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { primeIdOf } from "#protocol/sealing.ts";
+import { count } from "#test/support/level.ts";
 import { removeTrees, scratchDirectory } from "#test/support/scratch.ts";
 import { CommandFailed } from "../../scripts/costor-process.ts";
 import { AcknowledgedSnapshots } from "./acknowledged.ts";
@@ -202,7 +203,7 @@ export class KilledFederation implements AsyncDisposable {
     assert.deepEqual(check.findings, []);
     for (const helper of this.holders) {
       await Promise.all(this.sites.filter((site) => site !== helper).map((site) => site.kill()));
-      for (const id of this.snapshots.newest(3)) await this.verifyElsewhere(helper, id);
+      for (const id of this.snapshots.newest(count(1, 3))) await this.verifyElsewhere(helper, id);
       for (const site of this.sites) if (site !== helper) await site.start();
     }
   }
