@@ -125,8 +125,11 @@ async function runSeed(seed: number): Promise<void> {
     say(`  all ledgers were equal ${outcome.equalAfterMs / 1000} s after the federation was whole again`);
   if (!outcome.failure) return;
   total.failedCount++;
-  say(`  ${outcome.failure.message}\n  again: ${replayCommand(plan, program)}`);
-  if (!options.shrink) return;
+  const again = options.heal
+    ? `npm run sim -- --heal --seed ${seed} --sites ${options.sites} --program ${program}`
+    : replayCommand(plan, program);
+  say(`  ${outcome.failure.message}\n  again: ${again}`);
+  if (!options.shrink || options.heal) return;
   const smallest = await shrink(plan, outcome, run, SHRINK_RUNS_COUNT);
   say(`  smaller: ${replayCommand(smallest, program)}`);
   for (const fault of smallest.faults) say(`    ${describeFault(fault)}`);
