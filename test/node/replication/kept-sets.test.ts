@@ -53,6 +53,27 @@ async function differences(kept: KeptSets, site: SiteId, of = key): Promise<SetD
   return found;
 }
 
+test("a prime that two batches bring at once is in the fingerprints once", async () => {
+  const store = createMemoryStore();
+  const begun: (() => void)[] = [];
+  const slow = Object.assign(Object.create(store) as PrimeStore, {
+    putFor: async (site: SiteId, batch: Uint8Array) => {
+      await new Promise<void>((resolve) => void begun.push(resolve));
+      return store.putFor(site, batch);
+    },
+  });
+  const kept = sets(slow);
+  assert.deepEqual(await differences(kept, owner), [], "all fingerprints are in memory");
+  const putting = [samples.slice(0, 30), samples.slice(10, 40), samples.slice(0, 5)].map((ids) =>
+    kept.put(owner, wireBatch(ids)),
+  );
+  await setImmediate();
+  assert.equal(begun.length, 3, "they go on together");
+  for (const go of begun.toReversed()) go();
+  await Promise.all(putting);
+  assert.deepEqual(await differences(kept, owner), []);
+});
+
 test("fingerprints follow changes that come before, between and while slices are read", async () => {
   const step = fc.record({
     what: fc.constantFrom("put", "put for another", "release", "read"),

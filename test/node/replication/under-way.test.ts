@@ -9,8 +9,6 @@ import * as fc from "fast-check";
 import type { Channel } from "#ledger/peers.ts";
 import { decodeMessage, encodeBatch, encodeMessage } from "#node/replication/frame-codec.ts";
 import { HolderService } from "#node/replication/holder-service.ts";
-import { KeepingRoom } from "#node/replication/keeping-room.ts";
-import { OwnerTurns } from "#node/replication/owner-turns.ts";
 import type { SliceToSend } from "#node/replication/owner-run.ts";
 import { type ReplicateAnswer, replicateAnswer, replicateProtocol } from "#node/replication/replicate-messages.ts";
 import type { StoredPrime } from "#protocol/batch.ts";
@@ -18,7 +16,6 @@ import { CostorError } from "#protocol/errors.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { count } from "#test/support/level.ts";
-import { sampleSiteId } from "#test/support/sample-sites.ts";
 import { suite } from "#test/support/suite.ts";
 import { ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
 
@@ -190,30 +187,26 @@ test("room for what is under way is promised to nobody else until it is durable,
   assert.equal(await ask(7 * PRIME_BYTES), "granted");
 });
 
-test("batches of all owners together have so much room, and who waits takes nothing from it", async () => {
-  const room = new KeepingRoom({ bytes: 100 });
-  const ends: PromiseWithResolvers<void>[] = [];
-  const begun: number[] = [];
-  const enter = (bytes: number): void => {
-    const end = Promise.withResolvers<void>();
-    ends.push(end);
-    void room.run(bytes, () => (begun.push(bytes), end.promise)).catch(() => undefined);
-  };
-  for (const bytes of [60, 30, 20, 500, 1]) enter(bytes);
-  await settled();
-  assert.deepEqual(begun, [60, 30], "the third waits, and nobody passes it");
-  ends[0]!.reject(new Error("one fails"));
-  await settled();
-  assert.deepEqual(begun, [60, 30, 20]);
-  ends[1]!.resolve();
-  await settled();
-  assert.deepEqual(begun, [60, 30, 20], "a batch larger than all room waits for all of it");
-  ends[2]!.resolve();
-  await settled();
-  assert.deepEqual(begun, [60, 30, 20, 500]);
-  ends[3]!.resolve();
-  await settled();
-  assert.deepEqual(begun, [60, 30, 20, 500, 1]);
+test("room is held for a batch under way though its run has failed, or asks for another slice", async () => {
+  for (const how of ["failed", "asks"] as const) {
+    const all = new ReplicatingFederation();
+    const { holder, gates } = await gatedHolder(all, { offeredBytes: 10 * PRIME_BYTES });
+    const { owner, channel, primes, slice, slices } = await talk(all, holder);
+    const other = await talk(all, holder, "other");
+    await other.channel.send(reserveOf(other.owner, { ...other.slice, bytes: 0 }));
+    await channel.send(reserveOf(owner, { ...slice, bytes: 4 * PRIME_BYTES }));
+    for (const batch of batchesOf(primes.slice(0, 2))) await channel.send(batch);
+    await settled();
+    if (how === "failed") gates[0]!.fail(new CostorError("prime-mismatch", "it has other bytes"));
+    else await channel.send(reserveOf(owner, { ...slices.find((one) => one !== slice)!, bytes: 0 }));
+    await settled();
+    const before = other.answers.length;
+    await other.channel.send(reserveOf(other.owner, { ...other.slice, bytes: 10 * PRIME_BYTES }));
+    await settled();
+    assert.deepEqual(kinds(other.answers.slice(before)), ["refused"], how);
+    for (const gate of gates) gate.open();
+    await settled();
+  }
 });
 
 test("a holder has no more on its way to the disk than its room, whatever owners send", async () => {
@@ -263,37 +256,6 @@ test("an owner that takes no answers has no more than so many batches taken up",
   for (const batch of batchesOf(primes)) await channel.send(batch);
   await settled();
   assert.equal(takenCount, limits.replicateUnansweredCount);
-});
-
-test("what runs alone for an owner waits for all that shares before it, and what shares after it waits for it", async () => {
-  const turns = new OwnerTurns();
-  const owner = sampleSiteId("owner");
-  const log: string[] = [];
-  const ends = new Map<string, PromiseWithResolvers<void>>();
-  const work = (name: string) => async (): Promise<void> => {
-    log.push(name);
-    const end = Promise.withResolvers<void>();
-    ends.set(name, end);
-    await end.promise;
-  };
-  const failing = turns.share(owner, work("a"));
-  failing.catch(() => undefined);
-  void turns.share(owner, work("b"));
-  void turns.run(owner, work("alone"));
-  void turns.share(owner, work("c"));
-  void turns.share(sampleSiteId("another"), work("of another"));
-  await settled();
-  assert.deepEqual(log, ["a", "b", "of another"]);
-  ends.get("a")!.reject(new Error("it fails"));
-  await settled();
-  assert.deepEqual(log, ["a", "b", "of another"]);
-  ends.get("b")!.resolve();
-  await settled();
-  assert.deepEqual(log, ["a", "b", "of another", "alone"]);
-  ends.get("alone")!.resolve();
-  await settled();
-  assert.deepEqual(log, ["a", "b", "of another", "alone", "c"]);
-  await assert.rejects(failing);
 });
 
 test("wherever a run is cut, and in whatever order its batches become durable, what the owner was told is kept is kept", async () => {
