@@ -12,7 +12,7 @@ import { UploadSessions } from "#node/site/upload-sessions.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { StoredPrime } from "#protocol/batch.ts";
 import { isCostorError } from "#protocol/errors.ts";
-import { type AgentId, type PrimeId, type SessionId, type SnapshotId, makeUuidV7 } from "#protocol/ids.ts";
+import { type AgentId, type PrimeId, type SessionId, type SiteId, type SnapshotId, makeUuidV7 } from "#protocol/ids.ts";
 import { nodePointerFromWire, nodePointerToWire } from "#protocol/node-pointer.ts";
 import { TreeReader } from "#protocol/tree-reader.ts";
 import { ManualClock } from "#test/support/manual-clock.ts";
@@ -24,7 +24,6 @@ import { TreeMaker } from "#test/support/trees.ts";
 export const HOUR_MS = 3_600_000;
 export const DAY_MS = 24 * HOUR_MS;
 const sealer: RootSealer = { seal: async (plain) => plain, open: async (sealed) => sealed };
-const home = sampleSite(1);
 const maker = new TreeMaker();
 
 interface Tree {
@@ -44,6 +43,8 @@ function treeOf(names: readonly string[]): Tree {
 }
 
 export interface RetainedSiteInit {
+  /** Its SiteId, when it is one of others too. */
+  readonly home?: SiteId;
   readonly store?: PrimeStore;
   readonly clock?: ManualClock;
   readonly doubt?: RetentionComponents["doubt"];
@@ -59,6 +60,7 @@ export interface BackupInit {
 }
 
 export class RetainedSite {
+  readonly home: SiteId;
   readonly store: PrimeStore;
   readonly clock: ManualClock;
   readonly agents: AgentRecord[];
@@ -73,6 +75,7 @@ export class RetainedSite {
 
   private constructor(parts: Omit<RetainedSite, "names">) {
     const { store, clock, agents, alarmed, snapshots, sessions, retention, changes } = parts as RetainedSite;
+    this.home = parts.home;
     this.alarmed = alarmed;
     this.store = store;
     this.clock = clock;
@@ -84,7 +87,12 @@ export class RetainedSite {
   }
 
   static async open(init: RetainedSiteInit = {}): Promise<RetainedSite> {
-    const { store = createMemoryStore(), clock = new ManualClock(), doubt = async () => undefined } = init;
+    const {
+      home = sampleSite(1),
+      store = createMemoryStore(),
+      clock = new ManualClock(),
+      doubt = async () => undefined,
+    } = init;
     const now = () => clock.now();
     const snapshots = new SnapshotRegistry({ store, sealer });
     const received = await ReceivedClock.open(store, now);
@@ -103,7 +111,17 @@ export class RetainedSite {
       ...{ site, heldClock, rng: new SeededRng(1), timeZone: () => "Europe/Rome", doubt },
       ...(init.withdraw && { withdraw: init.withdraw }),
     });
-    return new RetainedSite({ store, clock, agents, alarmed, snapshots, sessions, retention, changes } as RetainedSite);
+    return new RetainedSite({
+      home,
+      store,
+      clock,
+      agents,
+      alarmed,
+      snapshots,
+      sessions,
+      retention,
+      changes,
+    } as RetainedSite);
   }
 
   enrol(name = "machine"): AgentId {
@@ -177,7 +195,7 @@ export class RetainedSite {
         }
       }
       assert.deepEqual(new Set(found), new Set(this.names.get(id)));
-      assert.ok(!(await this.store.hasKept(home, reached)).includes(false), `all of ${id} is kept`);
+      assert.ok(!(await this.store.hasKept(this.home, reached)).includes(false), `all of ${id} is kept`);
     }
   }
 
