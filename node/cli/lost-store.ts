@@ -14,6 +14,8 @@ import {
   readSecrets,
   siteDirectoryOf,
 } from "#node/site/identity.ts";
+import { takeoverFact } from "#node/federation/takeover.ts";
+import { hasTakeoverMark } from "#node/site/takeover-mark.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
 import { readKeysOf } from "#node/site/root-sealer.ts";
 import { systemClock } from "#node/site/system-clock.ts";
@@ -42,11 +44,16 @@ export async function findLostStore(dataDirectory: string, init: LostStoreInit):
   const way = await readWayBack(dataDirectory);
   if (way === undefined || way.members.length === 0) return;
   log.warn({ sites: way.members.length }, "the store knows no federation any more; the other sites are asked");
-  await store.appendFacts([{ ...MARK, value: new Uint8Array() }]);
+  const isTakenOver = hasTakeoverMark(siteDirectory);
+  await store.appendFacts([{ ...MARK, value: new Uint8Array() }, ...(isTakenOver ? [takeoverFact] : [])]);
   const secrets = await readSecrets(siteDirectory);
   for (;;) {
     try {
-      const { agentsCount, snapshotsCount, primesBytes } = await findAgain(way, { identity, secrets }, init);
+      const { agentsCount, snapshotsCount, primesBytes } = await findAgain(
+        way,
+        { identity, secrets, isTakenOver },
+        init,
+      );
       passFailpoint("lost-store.records-here");
       await store.appendFacts([{ ...MARK, value: undefined }]);
       log.warn(
@@ -64,7 +71,11 @@ export async function findLostStore(dataDirectory: string, init: LostStoreInit):
 
 async function findAgain(
   { federationId, members }: WayBack,
-  { identity, secrets }: { readonly identity: SiteIdentity; readonly secrets: SiteSecrets },
+  {
+    identity,
+    secrets,
+    isTakenOver,
+  }: { readonly identity: SiteIdentity; readonly secrets: SiteSecrets; readonly isTakenOver: boolean },
   { store, log, signal }: LostStoreInit,
 ): Promise<RegainedRecords> {
   await using stack = new AsyncDisposableStack();
@@ -82,6 +93,6 @@ async function findAgain(
   passFailpoint("lost-store.known");
   return regainRecords(
     { store, ledger, now: Date.now },
-    { siteId: identity.siteId, readKeys: readKeysOf(secrets), isTakenOver: false },
+    { siteId: identity.siteId, readKeys: readKeysOf(secrets), isTakenOver },
   );
 }

@@ -7,10 +7,12 @@ import { setFlagsFromString } from "node:v8";
 import { serveControl } from "#node/control/server.ts";
 import { DrillRecord } from "#node/drills/drill-record.ts";
 import { startFacade } from "#node/facade/facade.ts";
+import { Takeover } from "#node/federation/takeover.ts";
 import { formatAddress, parseListenAddress, reachableAddresses } from "#node/site/addresses.ts";
 import { ensureIdentity } from "#node/site/first-run.ts";
 import { siteDirectoryOf } from "#node/site/identity.ts";
 import { RequestedKitFiles } from "#node/site/requested-kit.ts";
+import { keepTakeoverMark } from "#node/site/takeover-mark.ts";
 import { openServedStore } from "#node/site/site-store.ts";
 import { openSite } from "#node/site/site.ts";
 import { WayBackFile } from "#node/site/way-back.ts";
@@ -84,6 +86,14 @@ export async function runSite(options: StartOptions): Promise<void> {
       "the members have agreed on the new recovery kit: it is this site's now, and the former one is worth nothing",
     );
   await findLostStore(dataDirectory, { store, log, signal });
+  const keepMark = async (): Promise<void> => {
+    try {
+      await keepTakeoverMark(siteDirectoryOf(dataDirectory), (await Takeover.open(store)).isOpen);
+    } catch (error) {
+      log.error({ err: error }, "the mark of a takeover could not be looked after");
+    }
+  };
+  await keepMark();
   const site = await openSite(dataDirectory, { store, now: Date.now });
   const hostsFor = (port: number) => reachableAddresses({ host: listen.host, port }, options.address ?? []);
   const credentials = await site.credentials(hostsFor(listen.port).map(({ host }) => host));
@@ -117,6 +127,7 @@ export async function runSite(options: StartOptions): Promise<void> {
 
   const upkeep = setInterval(async () => {
     scrub.keepSnapshots();
+    await keepMark();
     try {
       const reachable = hostsFor(facade.address.port);
       facade.useCredentials(await site.credentials(reachable.map(({ host }) => host)));

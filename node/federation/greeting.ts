@@ -71,7 +71,8 @@ export class Greeting {
         const isLetIn = isFirst && isIn;
         const isHeard = isLetIn || !(await this.#round(signal)) || this.#knownBy.size > knownCount;
         pauseMs = isHeard ? MINUTE_MS : Math.min(PAUSE_GROWTH * pauseMs, MOST_PAUSE_MS);
-        await clock.sleep((isLetIn ? IN_PAUSE_MS : pauseMs) * (0.5 + rng.fraction()), signal);
+        // Another machine may have taken its place while it was off.
+        await clock.sleep((isLetIn && !isStart ? IN_PAUSE_MS : pauseMs) * (0.5 + rng.fraction()), signal);
       }
     } catch (error) {
       if (!signal.aborted) onEvent({ event: "fault", error });

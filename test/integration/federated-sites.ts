@@ -3,10 +3,12 @@ import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import { LOCK_MS } from "#ledger/drop-plan.ts";
 import { decodeCbor, encodeCbor } from "#protocol/cbor.ts";
+import type { FederationStatus } from "#node/federation/federation-status.ts";
 import type { DemoSite } from "#test/demo/demo-site.ts";
 import { bringIn, vote } from "#test/demo/joining.ts";
 
-const MOST_MS = 150_000;
+const MOST_MS = 180_000;
+const SEND_EVERY_MS = 2_000;
 
 /** An error counts as not yet; the last one is told when it does not come about. */
 export async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
@@ -21,6 +23,21 @@ export async function until(what: string, isSo: () => Promise<boolean>): Promise
     assert.ok(performance.now() < deadlineMs, `in vain: ${what}: ${last}`);
     await delay(300);
   }
+}
+
+export const statusOf = (site: DemoSite): Promise<FederationStatus> => site.call("federationStatus", {});
+
+/** It has so many snapshots, or more, and all of them are safe. */
+export async function untilSafe(site: DemoSite, leastCount = 1): Promise<void> {
+  let sentMs = Number.NEGATIVE_INFINITY;
+  await until(`the snapshots of ${site.name} are safe`, async () => {
+    const { snapshots } = await statusOf(site);
+    if (snapshots.storedCount >= leastCount && snapshots.safeCount === snapshots.storedCount) return true;
+    if (performance.now() - sentMs < SEND_EVERY_MS) return false;
+    sentMs = performance.now();
+    await site.call("federationSend", {});
+    return false;
+  });
 }
 
 /** Starts those that do not run; the first makes the federation, and each other one becomes a member. */
@@ -38,9 +55,7 @@ export async function federate(sites: readonly DemoSite[]): Promise<void> {
     );
     await vote("admit", site.name, members);
     await until(`${site.name} is a member`, async () =>
-      (await Promise.all([...members, site].map((member) => member.call("federationStatus", {})))).every(
-        ({ membersCount }) => membersCount === index + 2,
-      ),
+      (await Promise.all([...members, site].map(statusOf))).every(({ membersCount }) => membersCount === index + 2),
     );
   }
 }

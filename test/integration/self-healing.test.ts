@@ -4,20 +4,19 @@
  * tests follow each other.
  */
 import assert from "node:assert/strict";
+import { setTimeout as delay } from "node:timers/promises";
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
-import type { FederationStatus } from "#node/federation/federation-status.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { keyStream } from "#test/bench/generated-content.ts";
 import { readableOf } from "#test/demo/demo-federation.ts";
 import { DemoSite } from "#test/demo/demo-site.ts";
-import { bringIn, vote } from "#test/demo/joining.ts";
 import { damageKept } from "#test/demo/wrong-disk.ts";
 import { treeDifferences } from "#test/support/compare-trees.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
+import { federate, statusOf, until, untilSafe } from "./federated-sites.ts";
 
 const test = suite("self-healing of a site", { timeoutMs: 240_000 });
 const end = new AbortController();
@@ -36,20 +35,13 @@ test.before(async () => {
     (name) => new DemoSite({ name, directory: join(scratch, name), signal: end.signal, onLog: () => undefined }),
   );
   hit = sites[2]!;
-  await Promise.all(sites.map((site) => site.start()));
-  const [first] = sites;
-  await first!.command(["federation", "create", "--name", "Schools"]);
-  for (const site of sites.slice(1)) {
-    await bringIn(site, first!);
-    await vote("admit", site.name, sites.slice(0, sites.indexOf(site)));
-    await until(`${site.name} is a member`, async () => (await statusOf(site)).role === "member");
-  }
+  await federate(sites);
   content = join(scratch, "content");
   await mkdir(join(content, "deep"), { recursive: true });
   for (let file = 0; file < 40; file++)
     await writeFile(join(content, file % 2 === 0 ? "deep" : "", `${file}`), keyStream(`file ${file}`, 90_000));
   await writeFile(join(content, "large"), keyStream("large", 12_000_000));
-  for (const site of [first!, hit]) {
+  for (const site of [sites[0]!, hit]) {
     await site.enrolAgent();
     await site.backUp([content]);
     await untilSafe(site, 1);
@@ -63,31 +55,6 @@ test.before(async () => {
 test.after(async () => {
   await Promise.all(sites.map((site) => site.stop()));
 });
-
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadlineMs = performance.now() + 120_000;
-  while (!(await holds().catch((error: unknown) => notYet(error)))) {
-    assert.ok(performance.now() < deadlineMs, `in vain: ${what}`);
-    await delay(200);
-  }
-}
-
-function notYet(error: unknown): false {
-  if (isCostorError(error, "site-unreachable") || isCostorError(error, "not-in-federation")) return false;
-  throw error;
-}
-
-const statusOf = (site: DemoSite): Promise<FederationStatus> => site.call("federationStatus", {});
-
-async function untilSafe(site: DemoSite, count: number): Promise<void> {
-  await until(`${count} snapshots of ${site.name} are safe`, async () => {
-    const { snapshots } = await statusOf(site);
-    if (snapshots.storedCount >= count && snapshots.safeCount >= count) return true;
-    await site.call("federationSend", {});
-    await delay(1_000);
-    return false;
-  });
-}
 
 /** All that it keeps, while it does not run. */
 async function keptByHit(): Promise<ReadonlyMap<PrimeId, Buffer>[]> {

@@ -13,6 +13,7 @@ import { replicateAnswer } from "#node/replication/replicate-messages.ts";
 import type { Channel, Peers } from "#ledger/peers.ts";
 import { batchEntry } from "#protocol/batch.ts";
 import type { CborMap } from "#protocol/cbor.ts";
+import { CostorError } from "#protocol/errors.ts";
 import { type OpenSessionResponse, paths } from "#protocol/http.ts";
 import { makeUuidV7, parseAgentId, parseSnapshotId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
@@ -199,6 +200,16 @@ test("a holder that obeys an unsigned list, or has noted what is live as left ou
     changing(transport, (answer) => (answer["kind"] === "omitted" ? { kind: "omitted", ids: noted } : answer)),
   );
   assert.match(notes.failures[0]!.message, /^\d+ primes of it are noted as left out/);
+});
+
+test("a holder whose refusal is lost with the channel has refused all the same", async () => {
+  const { tamper, transport } = await heldElsewhere();
+  const breaking = changing(transport, (answer) => {
+    if (answer["kind"] === "refused") throw new CostorError("peer-unreachable", "the channel broke");
+    return answer;
+  });
+  const { refusals, failures } = await tamper(breaking);
+  assert.deepEqual([refusals.map(({ code }) => code), failures], [["differs", "peer-unreachable"], []]);
 });
 
 test("a holder that cannot prove it any more fails the drill", async () => {

@@ -8,7 +8,7 @@ import { Greeting } from "#node/federation/greeting.ts";
 import type { Transport } from "#node/federation/transport.ts";
 import { Libp2pPeers } from "#node/peers/libp2p-peers.ts";
 import { systemClock } from "#node/site/system-clock.ts";
-import { isCostorError } from "#protocol/errors.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { type SimIdentity, makeIdentity } from "#test/simulation/sim-identity.ts";
@@ -112,6 +112,45 @@ test("a stranger, and a machine of a site that it is not, get no further", async
     } finally {
       await peers[Symbol.asyncDispose]();
     }
+  }
+});
+
+test("a first machine that came back and that nobody answers says hello within two minutes, and one that is answered does not", async () => {
+  for (const isAnswered of [false, true]) {
+    const replica = await Replica.found("one");
+    const other = makeIdentity("other", 1);
+    const clock = new ManualClock();
+    const asked: PeerKey[] = [];
+    const stop = new AbortController();
+    const greeting = new Greeting(
+      {
+        ...{ ledger: replica.ledger, clock, rng: new SeededRng("greeting"), isAnswered: () => isAnswered },
+        membership: {
+          ...{ roster: {}, sites: () => [replica.siteId, other.siteId] },
+          ...{ peerOf: () => other.peerKey, peerMayConnect: () => true },
+        } as never,
+        transport: {
+          serve: () => undefined,
+          open: (peer) => {
+            asked.push(peer);
+            return Promise.reject(new CostorError("peer-unreachable", "it lets nobody in"));
+          },
+          connected: () => [],
+          membershipChanged: () => undefined,
+        },
+        onKnown: () => undefined,
+        onEvent: () => undefined,
+      },
+      { log: replica.author.log },
+    );
+    const greets = greeting.start(stop.signal);
+    await new Promise(setImmediate);
+    assert.deepEqual(asked, []);
+    clock.pass(120_000);
+    await new Promise(setImmediate);
+    assert.deepEqual(asked, isAnswered ? [] : [other.peerKey]);
+    stop.abort(new Error("enough"));
+    await greets;
   }
 });
 
