@@ -9,8 +9,8 @@ export const nodeBugs: readonly ProductBug[] = [
     patches: [
       {
         file: "node/replication/placement-keeper.ts",
-        from: 'receipt: ledger.statement(siteId, "receipt", subject)?.statement,',
-        to: 'receipt: ledger.statement(siteId, "receipt", subject)?.statement ?? liveSet,',
+        from: 'const receipt = ledger.statement(siteId, "receipt", subject)?.statement;',
+        to: 'const receipt = ledger.statement(siteId, "receipt", subject)?.statement ?? liveSet;',
       },
       {
         file: "node/replication/placement-keeper.ts",

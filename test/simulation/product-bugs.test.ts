@@ -21,7 +21,7 @@ for (const { what, patches, invariants, seed, words } of productBugs.slice(0, co
     const runs: string[] = [];
     let failedBy: string | undefined;
     for (let at = seed; failedBy === undefined && at < seed + SEEDS_COUNT; at++) {
-      const run = runIn(await tree, ["--seed", String(at), "--seeds", "1", ...words]);
+      const run = runIn(await tree, ["--seed", String(at), "--seeds", "1", "--backup-every", "8", ...words]);
       ({ failedBy } = run);
       runs.push(run.text);
     }
