@@ -13,6 +13,7 @@ import { withdrawnEntries } from "#ledger/withdrawn-entries.ts";
 import { revokedAgent } from "#node/site/agent-registry.ts";
 import { forgetUnread, noteUnread } from "#node/site/unread-snapshots.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
+import { type CborMap, decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import { type SiteRecords, isNoRecord } from "./regained-facts.ts";
 import { type SealedPlace, keyOfPlace, sealedContext } from "./sealed-statements.ts";
@@ -76,7 +77,7 @@ export class FormerRecords {
       const { open, take, onBroken, store } = this.#components;
       try {
         const value = await open(statement.sealed, sealedContext(this.#siteId, statement));
-        await take(statement, statement.kind === "agent" ? revokedAgent(value) : value);
+        await take(statement, statement.kind === "agent" ? revokedAgent(value) : listed(value));
         if (statement.kind !== "snapshot") continue;
         this.#first.set(keyOfPlace(statement), said);
         await forgetUnread(store, keyOfPlace(statement));
@@ -102,3 +103,9 @@ export class FormerRecords {
 
 const isBefore = (one: Said, other: Said): boolean =>
   one.log < other.log || (one.log === other.log && one.seq < other.seq);
+
+/** The fact of a snapshot as if nobody had removed it: who did may have been the thief, and rules are judged anew. */
+function listed(value: Uint8Array): Uint8Array {
+  const { expiry, ...fields } = { ...(decodeCbor(value) as CborMap) };
+  return expiry === undefined ? value : encodeCbor(fields);
+}

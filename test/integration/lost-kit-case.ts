@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { wordsOfKitRoot } from "#protocol/kit-words.ts";
 import { parseKit } from "#protocol/kit.ts";
 import type { DemoSite } from "#test/demo/demo-site.ts";
-import { passLock, until } from "./federated-sites.ts";
+import { pass, until } from "./federated-sites.ts";
 import type { PlayedCase } from "./played-case.ts";
 
 interface LostKitInit {
@@ -30,7 +30,7 @@ export async function playLostKit(page: PlayedCase, { asker, others, newKit, isS
   await page.run("federation approve-kit", { NAME: asker.name }, ["--words", words!]);
   await second.command(["federation", "approve-kit", asker.name, "--words", words!]);
   await page.runUntil("federation kits", (text) => text.includes("counts from"));
-  await passLock([asker, ...others]);
+  await pass([asker, ...others]);
   await until("the members have agreed", async () =>
     (await asker.call("federationStatus", {})).alarms.some(({ code }) => code === "kit-agreed"),
   );

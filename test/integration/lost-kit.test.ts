@@ -16,7 +16,7 @@ import { DemoSite } from "#test/demo/demo-site.ts";
 import { treeDifferences } from "#test/support/compare-trees.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
-import { federate, passLock, until } from "./federated-sites.ts";
+import { federate, pass, until } from "./federated-sites.ts";
 
 const test = suite("a lost kit", { timeoutMs: 400_000 });
 const end = new AbortController();
@@ -80,7 +80,7 @@ test("two sites ask, and the others' people approve by the words that they hear"
 });
 
 test("after it both have their new keys at all sites", async () => {
-  await passLock(sites);
+  await pass(sites);
   for (const site of sites)
     await until(`${site.name} knows both keys`, async () => {
       const { members } = await site.call("federationMembers", {});

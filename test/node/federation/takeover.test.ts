@@ -21,6 +21,8 @@ const agent = parseAgentId(makeUuidV7(1));
 const snapshots = [2, 3, 4].map((at) => `${agent}/${parseSnapshotId(makeUuidV7(at))}`);
 
 const valueOf = (text: string): Uint8Array => encodeCbor({ text });
+/** Of one that an account of the site has removed. */
+const removedValueOf = (text: string): Uint8Array => encodeCbor({ text, expiry: { cause: "person" } });
 
 interface World {
   readonly world: FederationWorld;
@@ -39,7 +41,10 @@ async function safeSite(): Promise<World> {
   });
   await victim.store.appendFacts([
     enrolled.fact,
-    ...snapshots.map((key) => ({ kind: "snapshot", key, value: valueOf(`honest ${key}`) })),
+    ...snapshots.map((key, at) => ({
+      ...{ kind: "snapshot", key },
+      value: (at === 2 ? removedValueOf : valueOf)(`honest ${key}`),
+    })),
   ]);
   await victim.federation.siteChanged("agent", agent);
   for (const key of snapshots) await victim.federation.siteChanged("snapshot", key);
