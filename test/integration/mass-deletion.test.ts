@@ -115,7 +115,7 @@ test("after the week it is gone at the site, and nothing of it at the others, fo
   assert.deepEqual(await Promise.all([lake, moor].map(keptAt)), had);
 });
 
-test("the kit revokes it: all snapshots are back, and the account's machine is the site no more", async () => {
+test("the kit revokes it: all snapshots are back on another machine", async () => {
   await hill.stop();
   [again.agentPort, again.peerPort] = [await freePort(), await freePort()];
   const { members } = await lake.call("federationMembers", {});
@@ -134,10 +134,6 @@ test("the kit revokes it: all snapshots are back, and the account's machine is t
   await runCostorJson(["agent", "enrol", token, "--config", config], end.signal);
   await again.agentCommand(["restore", "latest", "--to", join(scratch, "revoked")]);
   assert.deepEqual(treeDifferences(content, join(scratch, "revoked", content)), []);
-  await hill.start();
-  await until("it is told", async () =>
-    (await hill.call("federationStatus", {})).alarms.some(({ code }) => code === "superseded"),
-  );
 });
 
 test.run();
