@@ -14,6 +14,11 @@ export const nodeBugs: readonly ProductBug[] = [
       },
       {
         file: "node/replication/placement-keeper.ts",
+        from: "liveSet === undefined || receipt?.generation !== liveSet.generation",
+        to: "liveSet === undefined",
+      },
+      {
+        file: "node/replication/placement-keeper.ts",
         from: "receivers = this.#components.ledger.receivers(owner, slice)): SliceState {",
         to: 'receivers = this.#components.ledger.statement(owner, "placement", `${slice}`)?.statement.holders ?? []): SliceState {',
       },
