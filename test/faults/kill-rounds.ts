@@ -80,6 +80,8 @@ class KillRounds {
 
   async run({ killsCount, signal }: KillRoundsInit, histogram: KillHistogram): Promise<void> {
     await this.completeBackup();
+    // A site that it has met is waited for, however long a busy machine takes to start it again.
+    await this.sender.sendBatch();
     for (const target of shuffledRounds(killTargets, killsCount, this.random)) {
       signal?.throwIfAborted();
       await this.round(target, histogram).catch((cause: unknown) => {
