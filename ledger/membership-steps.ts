@@ -38,6 +38,8 @@ export interface StepFacts {
   readonly headsOf: (siteId: SiteId) => readonly Head[];
   /** The member that has let a guest in. */
   readonly inviterOf: (siteId: SiteId) => SiteId | null;
+  /** Whether this site's chain has it. */
+  readonly hasRoster: (roster: RosterHash) => boolean;
 }
 
 export interface MembershipSteps {
@@ -49,6 +51,8 @@ export interface MembershipSteps {
   readonly roster: Uint8Array | undefined;
   /** Wishes that the roster has: they need not be kept. */
   readonly fulfilled: readonly Wish[];
+  /** Who signs what follows a roster that is not known here: two were put together at one moment, or this site is behind. */
+  readonly elsewhere: readonly { readonly siteId: SiteId; readonly roster: RosterHash }[];
 }
 
 /** A next roster that somebody has signed. */
@@ -77,7 +81,15 @@ export function membershipSteps(facts: StepFacts): MembershipSteps {
     ),
   );
   const withdraw = own.map(({ consent }) => consent).filter(({ statement }) => !wished.has(statement.roster));
-  return { sign, withdraw, roster: agreedRoster(roster, proposals), fulfilled };
+  return { sign, withdraw, roster: agreedRoster(roster, proposals), fulfilled, elsewhere: elsewhereOf(facts) };
+}
+
+function elsewhereOf({ roster, consents, hasRoster }: StepFacts): MembershipSteps["elsewhere"] {
+  return newestOfEach(consents).flatMap(({ log, consent }) => {
+    const previous = readIn(roster, consent.statement.body)?.body.previous;
+    if (previous === undefined || previous === null || previous === roster.hash || hasRoster(previous)) return [];
+    return [{ siteId: log.certificate.siteId, roster: previous }];
+  });
 }
 
 const isWished = (wish: Wish, change: RosterChange): boolean =>
@@ -121,25 +133,33 @@ function newestOfEach(consents: StepFacts["consents"]): StepFacts["consents"] {
   });
 }
 
-type ReadProposal = Pick<Proposal, "body" | "change">;
+/** With no change where it does not follow the roster. */
+interface ReadProposal {
+  readonly body: RosterBody;
+  readonly change: RosterChange | undefined;
+}
 
 /** What was read of a consent's bytes last: it is asked for with each entry that comes, and reading costs far more than all else. */
 const readLast = new WeakMap<Uint8Array, { readonly roster: RosterHash; readonly read: ReadProposal | undefined }>();
 
 function proposalIn(roster: Roster, hash: RosterHash, bytes: Uint8Array): Proposal | undefined {
+  const { body, change } = readIn(roster, bytes) ?? {};
+  return body?.hash === hash && change !== undefined ? { body, change, signatures: new Map() } : undefined;
+}
+
+function readIn(roster: Roster, bytes: Uint8Array): ReadProposal | undefined {
   let last = readLast.get(bytes);
   if (last?.roster !== roster.hash) {
     last = { roster: roster.hash, read: readProposal(roster, bytes) };
     readLast.set(bytes, last);
   }
-  return last.read?.body.hash === hash ? { ...last.read, signatures: new Map() } : undefined;
+  return last.read;
 }
 
 function readProposal(roster: Roster, bytes: Uint8Array): ReadProposal | undefined {
   try {
     const body = parseRosterBody(bytes);
-    const change = changeOf(roster, body);
-    return change && { body, change };
+    return { body, change: changeOf(roster, body) };
   } catch (error) {
     if (isCostorError(error)) return undefined;
     throw error;

@@ -106,6 +106,10 @@ export class Membership implements Speakers {
     return this.#hashes[number];
   }
 
+  hasRoster(roster: RosterHash): boolean {
+    return this.#hashes.includes(roster);
+  }
+
   /** The chain from `number` on. */
   async *rosters(number = 0): AsyncGenerator<Uint8Array> {
     for (let at = number; at < this.#hashes.length; at++) {

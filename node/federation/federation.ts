@@ -52,7 +52,10 @@ export class Federation {
     this.siteId = ownLog.log.certificate.siteId;
     this.siteName = init.siteName;
     this.rosterUpkeep = new RosterUpkeep(
-      { ledger, membership, entries, wishes, kitRequests, onFailure: this.#putOff("the roster") },
+      {
+        ...{ ledger, membership, entries, wishes, kitRequests, onFailure: this.#putOff("the roster") },
+        onElsewhere: (site) => parts.sync.soonWith(site),
+      },
       { siteId: this.siteId, peerSeed: init.peerSeed },
     );
     const remove = async (): Promise<void> => {

@@ -39,6 +39,8 @@ const FIRST_ROUNDS_MS = 10_000;
 const HEARD_AT_ONCE_COUNT = 64;
 /** After a hint: others have it at the same moment, and not all ask the same peer at once. */
 const SOON_MS = 60_000;
+/** Until a site is asked for a roster that is not known here: mostly its consents come meanwhile. */
+const ROSTER_SOON_MS = 2_000;
 
 export class LedgerSync {
   readonly #components: LedgerSyncComponents;
@@ -51,6 +53,7 @@ export class LedgerSync {
   readonly #heard: Uint8Array[] = [];
   #isHearing = false;
   #isSoon = false;
+  #isRosterSoon = false;
   #isAnswered = false;
 
   constructor(components: LedgerSyncComponents) {
@@ -90,6 +93,21 @@ export class LedgerSync {
     const round = this.#pull(peer).finally(() => this.#asking.delete(peer));
     this.#asking.set(peer, round);
     return round;
+  }
+
+  /** A site that has a roster that is not known here: one at a time. */
+  soonWith(site: SiteId): void {
+    if (this.#isRosterSoon || this.#signal === undefined) return;
+    this.#isRosterSoon = true;
+    const { clock, rng, membership } = this.#components;
+    clock
+      .sleep(ROSTER_SOON_MS * (0.5 + rng.fraction()), this.#signal)
+      .then(() => {
+        this.#isRosterSoon = false;
+        const peer = membership.peerOf(site);
+        return peer !== undefined && this.with(peer);
+      })
+      .catch(() => undefined);
   }
 
   async #pull(peer: PeerKey): Promise<boolean> {

@@ -7,7 +7,7 @@ import type { Membership } from "#ledger/membership.ts";
 import { type StepFacts, membershipSteps } from "#ledger/membership-steps.ts";
 import { type Head, parseRosterBody, signRosterBody } from "#ledger/roster.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
-import type { SiteId } from "#protocol/ids.ts";
+import type { RosterHash, SiteId } from "#protocol/ids.ts";
 import type { KitRequests } from "./kit-requests.ts";
 import type { OwnEntries } from "./own-entries.ts";
 import type { Wishes } from "./wishes.ts";
@@ -18,6 +18,8 @@ export interface RosterUpkeepComponents {
   readonly entries: OwnEntries;
   readonly wishes: Wishes;
   readonly kitRequests: Pick<KitRequests, "wishes">;
+  /** The site has a roster that this one does not know. */
+  readonly onElsewhere: (siteId: SiteId) => void;
   /** What goes wrong is tried again with the next change. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -33,6 +35,8 @@ export class RosterUpkeep {
   readonly #queue = new SerialQueue();
   #isAsked = false;
   #hasConsents = false;
+  /** Rosters that are not known here and were asked for, since this site's own has changed. */
+  readonly #askedFor = new Set<RosterHash>();
 
   constructor(components: RosterUpkeepComponents, init: RosterUpkeepInit) {
     this.#components = components;
@@ -42,7 +46,10 @@ export class RosterUpkeep {
       // A removal may wait for what is not known yet of a log.
       if (kind === "consent" || kind === "guest" || kind === "retire" || this.#hasConsents) this.look();
     });
-    membership.onChanged(() => this.look());
+    membership.onChanged(() => {
+      this.#askedFor.clear();
+      this.look();
+    });
   }
 
   /** Soon, and once for all who ask meanwhile. */
@@ -69,7 +76,7 @@ export class RosterUpkeep {
     if (membership.roster === undefined) return;
     const facts = this.#facts(membership.roster);
     this.#hasConsents = facts.consents.length > 0;
-    const { sign, withdraw, roster, fulfilled } = membershipSteps(facts);
+    const { sign, withdraw, roster, fulfilled, elsewhere } = membershipSteps(facts);
     await wishes.forget(fulfilled.map(({ siteId }) => siteId));
     for (const body of sign) {
       const { hash } = parseRosterBody(body);
@@ -78,6 +85,11 @@ export class RosterUpkeep {
     }
     for (const { statement } of withdraw) await entries.withdraw("consent", statement.roster);
     if (roster !== undefined) await membership.offer([roster]);
+    for (const { siteId, roster: unknown } of elsewhere) {
+      if (this.#askedFor.has(unknown) || membership.hasRoster(unknown)) continue;
+      this.#askedFor.add(unknown);
+      this.#components.onElsewhere(siteId);
+    }
   }
 
   #facts(roster: NonNullable<Membership["roster"]>): StepFacts {
@@ -96,6 +108,7 @@ export class RosterUpkeep {
       wishes: [...wishes.list(), ...kitRequests.wishes()],
       consents,
       headsOf: (siteId) => this.headsOf(siteId),
+      hasRoster: (hash) => membership.hasRoster(hash),
       inviterOf: (siteId) => {
         const role = membership.roleOf(siteId);
         return role.role === "guest" ? role.inviter : null;

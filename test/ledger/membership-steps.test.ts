@@ -50,6 +50,7 @@ const steps = (wishes: readonly Wish[], consents: readonly Consent[], siteId = o
   membershipSteps({
     ...{ roster, siteId, wishes, consents },
     headsOf: () => [headAt(20)],
+    hasRoster: (hash) => hash === roster.hash,
     inviterOf: (site) => (site === guest.siteId ? second.siteId : null),
   });
 const hexOf = (bodies: readonly Uint8Array[]): string[] => bodies.map((body) => Buffer.from(body).toString("hex"));
@@ -161,6 +162,13 @@ test("of one member's consents only so many are looked at, the newest", () => {
   const consents = [consent(second, admitGuest, { seq: 1 }), ...flood, consent(own, admitGuest)];
   assert.equal(steps([], consents).roster, undefined);
   assert.ok(steps([], [...flood.slice(1), consents[0]!, consents.at(-1)!]).roster);
+});
+
+test("who signs what follows a roster that is not known here is told, and nobody else", () => {
+  const next = parseRosterBody(admitGuest);
+  const after = encodeRosterBody({ ...next, number: 2, previous: next.hash });
+  const consents = [consent(second, admitGuest), consent(third, after)];
+  assert.deepEqual(steps([], consents).elsewhere, [{ siteId: third.siteId, roster: next.hash }]);
 });
 
 test.run();

@@ -97,6 +97,7 @@ export class Replica {
         wishes: this.wishes,
         consents,
         headsOf: (site) => ledger.headsOf(site),
+        hasRoster: (hash) => membership.hasRoster(hash),
         inviterOf: (site) => {
           const role = membership.roleOf(site);
           return role.role === "guest" ? role.inviter : null;

@@ -1,11 +1,15 @@
 /**
  * Goal: a machine writes as its site only when it has asked those that may know what it has forgotten; of what is spread at one moment a wrong
- * message spoils no other. Method: sites on a network in memory, one of which begins again, and messages made by hand.
+ * message spoils no other; rosters that were put together apart are one again soon. Method: sites on a network in memory, one of which begins again, and messages made by hand.
  */
 import assert from "node:assert/strict";
 import { signEntry } from "#ledger/entry.ts";
 import { gossipMessage } from "#ledger/gossip.ts";
+import { applyChange } from "#ledger/roster-chain.ts";
+import { encodeRoster, encodeRosterBody, parseRoster, signRosterBody } from "#ledger/roster.ts";
 import { makeUuidV7, parseEntryId } from "#protocol/ids.ts";
+import { majorityLink, parseMajorityLink } from "#protocol/recovery-chain.ts";
+import { newKit } from "#test/support/lost-kit.ts";
 import { suite } from "#test/support/suite.ts";
 import { FederationWorld } from "./federation-world.ts";
 
@@ -74,6 +78,35 @@ test("of many messages that come at one moment the wrong ones are refused and th
   const lacking = messages.flatMap((_, at) => (known.has(first + at) ? [] : [at]));
   assert.deepEqual(lacking, [7, 57, 107, 157]);
   assert.equal(reader!.events.filter(({ event }) => event === "message-refused").length, 4);
+});
+
+test("of two rosters that were put together at one moment all have the same one within seconds of what is signed after it", async () => {
+  const world = await FederationWorld.of(4);
+  await world.run(60_000);
+  const [first] = world.sites;
+  const { roster } = first!.federation.parts.membership;
+  const signers = world.members.toSorted((one, other) => (one.siteId < other.siteId ? -1 : 1));
+  const rosters = world.members.slice(0, 2).map(({ siteId, log }) => {
+    const link = parseMajorityLink(majorityLink({ siteId, number: 2, key: newKit(1).publicKey, logs: [log.id] }));
+    const body = encodeRosterBody(applyChange(roster!, { action: "rekey", siteId, link })!);
+    const signatures = signers.map((signer) => ({
+      certificate: signer.log.bytes,
+      signature: signRosterBody(body, signer.peerSeed),
+    }));
+    return parseRoster(encodeRoster(body, signatures));
+  });
+  const [preferred, other] = rosters.toSorted((one, another) => (one.hash < another.hash ? -1 : 1));
+  for (const site of world.sites)
+    await site.federation.parts.membership.offer([(site === first ? preferred! : other!).bytes]);
+  const hashes = (): unknown[] => world.sites.map(({ federation }) => federation.parts.membership.roster!.hash);
+  await world.run(10_000);
+  assert.deepEqual(hashes(), [preferred!.hash, other!.hash, other!.hash, other!.hash], "nobody knows of it");
+  const { siteId } = world.members[3]!;
+  const { rosterUpkeep, parts } = first!.federation;
+  await parts.wishes.make({ action: "remove", siteId, heads: rosterUpkeep.headsOf(siteId) });
+  rosterUpkeep.look();
+  await world.run(10_000);
+  assert.deepEqual(new Set(hashes()), new Set([preferred!.hash]));
 });
 
 test.run();
