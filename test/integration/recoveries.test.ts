@@ -2,7 +2,8 @@
  * Goal: when several machines become one site, one wins by the written rule (docs/specs/ledger.md, Logs), the others are told, take no backups and
  * give what they have, and nothing is lost; and what a thief gave up comes back by `site recover --compromised`. Method: real processes on the
  * loopback interface and the commands that people give: two recoveries of one kit at one moment, two on both sides of a cut, the machine before
- * the fire back to life, and a thief with that machine's disk. The tests follow each other.
+ * the fire back to life, and a thief with that machine's disk. The tests follow each other; all but the first wait for machines that are told
+ * within two minutes, and run at the full level only.
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -22,6 +23,7 @@ import { type ErrorCode, isCostorError } from "#protocol/errors.ts";
 import { keyStream } from "#test/bench/generated-content.ts";
 import { DemoSite, freePort } from "#test/demo/demo-site.ts";
 import { treeDifferences } from "#test/support/compare-trees.ts";
+import { level } from "#test/support/level.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
 import { runCostorJson } from "../../scripts/costor-process.ts";
@@ -31,6 +33,8 @@ const test = suite("recoveries of one site", { timeoutMs: 400_000 });
 const end = new AbortController();
 let scratch = "";
 let content = "";
+/** The content as it was before the fire. */
+let before = "";
 let kit = "";
 let [first, second, burnt] = [] as unknown as [DemoSite, DemoSite, DemoSite];
 /** All machines that were ever started. */
@@ -78,6 +82,7 @@ test.before(async () => {
   content = join(scratch, "content");
   await mkdir(content);
   for (let file = 0; file < 30; file++) await writeFile(join(content, `${file}`), keyStream(`file ${file}`, 90_000));
+  before = await copyOf("before");
   await burnt.backUp([content]);
   await untilSafe(burnt, 1);
   await burnt.kill();
@@ -88,6 +93,13 @@ test.after(async () => {
 
 const isSuperseded = async (site: DemoSite): Promise<boolean> =>
   (await statusOf(site)).alarms.some(({ code }) => code === "superseded");
+
+/** Nothing of the site is lacking there. */
+const untilBack = (site: DemoSite): Promise<void> =>
+  until(`all of the site is back at ${site.name}`, async () => {
+    const { waiting, comesBack, snapshots } = await statusOf(site);
+    return waiting === undefined && comesBack === undefined && snapshots.storedCount > 0;
+  });
 
 async function addressOf(site: DemoSite): Promise<string> {
   const { members } = await site.call("federationMembers", {});
@@ -137,20 +149,24 @@ test("of two recoveries at one moment one is the site, and the other ends or is 
   await untilSafe(current, 1);
 });
 
-test("recovered on both sides of a cut, one wins when it is over, and what the other was given stays there", async () => {
+test("recovered on both sides of a cut, one wins when it is over, and what the other was given stays there", async ({
+  skip,
+}) => {
+  if (level !== "full") skip("takes minutes: in the full run only");
   const members = [await addressOf(first), await addressOf(second)] as const;
   await current.kill();
   await second.stop();
   const one = await emptyMachine("this-side");
   await one.recover(kit, [members[0]]);
-  await until("it has everything", async () => (await statusOf(one)).snapshots.storedCount === 1);
-  const before = await copyOf("before");
+  await untilBack(one);
   await writeFile(join(content, "on-this-side"), keyStream("on this side", 50_000));
   await one.backUp([content]);
   await first.stop();
   await second.start();
   const other = await emptyMachine("that-side");
   await other.recover(kit, [members[1]]);
+  // Nobody gives it anything any more once another machine is the site.
+  await untilBack(other);
   const [oneLog, otherLog] = [await logOf(one), await logOf(other)];
   assert.equal(oneLog.certificate.epoch, otherLog.certificate.epoch, "neither knew of the other");
   await first.start();
@@ -166,12 +182,15 @@ test("recovered on both sides of a cut, one wins when it is over, and what the o
   current = winner;
 });
 
-test("the machine before the fire is told when it runs again: it takes no backups, and gives what it has", async () => {
+test("the machine before the fire is told when it runs again: it takes no backups, and gives what it has", async ({
+  skip,
+}) => {
+  if (level !== "full") skip("takes minutes: in the full run only");
   await burnt.start();
   await until("it is told", () => isSuperseded(burnt));
   assert.equal(await isSuperseded(current), false);
   await assert.rejects(burnt.backUp([content]), refusedWith("site-superseded"));
-  await restores(burnt, join(scratch, "before"));
+  await restores(burnt, before);
   await burnt.stop();
   assert.deepEqual((await statusOf(current)).alarms, []);
 });
@@ -207,7 +226,10 @@ async function giveUp(machine: DemoSite): Promise<void> {
   });
 }
 
-test("what a thief with the machine's disk gave up comes back by `site recover --compromised`, and his machine is the site no more", async () => {
+test("what a thief with the machine's disk gave up comes back by `site recover --compromised`, and his machine is the site no more", async ({
+  skip,
+}) => {
+  if (level !== "full") skip("takes minutes: in the full run only");
   await current.stop();
   await giveUp(current);
   const recovering = await emptyMachine("after-the-thief", ["--compromised"]);
@@ -219,8 +241,10 @@ test("what a thief with the machine's disk gave up comes back by `site recover -
   const machine = machineOf("after-the-thief");
   machine.agentPort = recovering.agentPort;
   machine.peerPort = recovering.peerPort;
-  await machine.start();
+  // Before it: a site that is not there when the machine takes back what is its own is asked again a quarter of an hour later.
   await second.start();
+  await until("the others have met again", async () => (await statusOf(second)).connectedCount > 0);
+  await machine.start();
   await until("everything is back", async () => {
     const { snapshots, alarms } = await statusOf(machine);
     return snapshots.storedCount >= 2 && alarms.length === 0;
