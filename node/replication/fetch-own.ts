@@ -57,12 +57,14 @@ export async function fetchOwn(
     return true;
   } catch (error) {
     signal?.throwIfAborted();
-    if (!isPeersFault(error)) throw error;
-    onFailure?.(holder, error);
+    // What it sent may be wrong though it has ended the answer since: that says more of it.
+    const reasons = (await Promise.allSettled(writing)).flatMap((end) =>
+      end.status === "rejected" ? [end.reason as unknown] : [],
+    );
+    for (const reason of [...reasons, error]) if (!isPeersFault(reason)) throw reason;
+    onFailure?.(holder, reasons[0] ?? error);
+    return false;
   }
-  for (const end of await Promise.allSettled(writing))
-    if (end.status === "rejected" && !isPeersFault(end.reason)) throw end.reason;
-  return false;
 }
 
 /** What another holder, or another time, may make good. */
