@@ -161,7 +161,8 @@ test("recovered on both sides of a cut, one wins when it is over, and what the o
   await untilBack(one);
   await writeFile(join(content, "on-this-side"), keyStream("on this side", 50_000));
   await one.backUp([content]);
-  await first.stop();
+  // It would find the second site, and make itself known there.
+  await Promise.all([first.stop(), one.stop()]);
   await second.start();
   const other = await emptyMachine("that-side");
   await other.recover(kit, [members[1]]);
@@ -169,7 +170,7 @@ test("recovered on both sides of a cut, one wins when it is over, and what the o
   await untilBack(other);
   const [oneLog, otherLog] = [await logOf(one), await logOf(other)];
   assert.equal(oneLog.certificate.epoch, otherLog.certificate.epoch, "neither knew of the other");
-  await first.start();
+  await Promise.all([first.start(), one.start()]);
   const { winner, loser } = await winnerOf([one, other]);
   await assert.rejects(loser.backUp([content]), refusedWith("site-superseded"));
   await restores(one);
