@@ -4,6 +4,7 @@
  * It names the log of the machine that gives it, so that it ends with that machine.
  */
 import * as v from "valibot";
+import { bytesOf, hexOf, idOf } from "./byte-schemas.ts";
 import { type CborMap, decodeCbor, encodeCbor } from "./cbor.ts";
 import { CostorError } from "./errors.ts";
 import { type LogId, type SiteId, parseLogId, parseSiteId } from "./ids.ts";
@@ -24,23 +25,7 @@ export interface SignedEraseOrder extends EraseOrder {
 
 const DOMAIN = Buffer.from("costor/v1/erase-order\0");
 const ID_BYTES = 16;
-const HASH_BYTES = 32;
 const SIGNATURE_BYTES = 64;
-const bytesOf = (lengthBytes?: number) =>
-  v.pipe(
-    v.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === (lengthBytes ?? value.length)),
-    v.transform((bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)),
-  );
-const hexOf = (lengthBytes: number) =>
-  v.pipe(
-    bytesOf(lengthBytes),
-    v.transform((bytes) => bytes.toString("hex")),
-  );
-const idOf = <Id>(read: (hex: string) => Id) =>
-  v.pipe(
-    hexOf(HASH_BYTES),
-    v.transform((hex) => read(hex)),
-  );
 const orderSchema = v.strictObject({ body: bytesOf(), key: bytesOf(rawKeyBytes), signature: bytesOf(SIGNATURE_BYTES) });
 const bodySchema = v.strictObject({
   id: hexOf(ID_BYTES),

@@ -6,6 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import * as v from "valibot";
+import { bytesOf, idOf } from "./byte-schemas.ts";
 import { type CborMap, decodeCbor, encodeCbor } from "./cbor.ts";
 import { CostorError } from "./errors.ts";
 import { type LogId, type SiteId, parseLogId, parseSiteId } from "./ids.ts";
@@ -33,18 +34,7 @@ export interface RecoveryLink extends RecoveryLinkFields {
 }
 
 const DOMAIN = Buffer.from("costor/v1/recovery-key\0");
-const HASH_BYTES = 32;
 const SIGNATURE_BYTES = 64;
-const bytesOf = (lengthBytes?: number) =>
-  v.pipe(
-    v.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === (lengthBytes ?? value.length)),
-    v.transform((bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)),
-  );
-const idOf = <Id>(read: (hex: string) => Id) =>
-  v.pipe(
-    bytesOf(HASH_BYTES),
-    v.transform((bytes) => read(bytes.toString("hex"))),
-  );
 const linkSchema = v.union([
   v.strictObject({ body: bytesOf(), key: bytesOf(rawKeyBytes), signature: bytesOf(SIGNATURE_BYTES) }),
   v.strictObject({ body: bytesOf() }),
