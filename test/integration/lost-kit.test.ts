@@ -16,7 +16,7 @@ import { DemoSite } from "#test/demo/demo-site.ts";
 import { treeDifferences } from "#test/support/compare-trees.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
-import { federate, pass, until } from "./federated-sites.ts";
+import { federate, pass, until, untilSafe } from "./federated-sites.ts";
 
 const test = suite("a lost kit", { timeoutMs: 400_000 });
 const end = new AbortController();
@@ -45,10 +45,7 @@ test.before(async () => {
   await federate(sites);
   await hill.enrolAgent();
   await hill.backUp([content]);
-  await until("the snapshot is safe", async () => {
-    await hill.call("federationSend", {});
-    return (await hill.call("federationStatus", {})).snapshots.safeCount === 1;
-  });
+  await untilSafe(hill);
 });
 test.after(async () => {
   await Promise.all(sites.map((site) => site.stop()));
