@@ -1,8 +1,7 @@
 /** A recovery onto an empty machine: records from the ledger, what is missed, primes as they come, and what is settled then. Begun again after each crash. */
 import assert from "node:assert/strict";
 import { recoverRecords } from "#node/federation/recovered-records.ts";
-import { type SealedPlace, sealedContext } from "#node/federation/sealed-statements.ts";
-import { AgentRegistry, readAgents } from "#node/site/agent-registry.ts";
+import { readAgents } from "#node/site/agent-registry.ts";
 import { RegainedSnapshots } from "#node/site/regained-snapshots.ts";
 import { SitePrimes } from "#node/site/site-primes.ts";
 import { SnapshotKeeps } from "#node/site/snapshot-keeps.ts";
@@ -10,13 +9,9 @@ import { SnapshotRegistry } from "#node/site/snapshot-registry.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
 import { parseSnapshotId } from "#protocol/ids.ts";
-import { deriveReadKey } from "#protocol/keys.ts";
-import { publicKeyOf } from "#protocol/raw-keys.ts";
-import { sealToReadKey } from "#protocol/read-sealing.ts";
 import { RetainedSite } from "#test/node/retention/retained-site.ts";
-import { createMemoryStore } from "#test/support/memory-store.ts";
-import { Replica } from "#test/support/replica.ts";
 import { wireBatch } from "#test/support/store-samples.ts";
+import { kitRoot, type ToldSite, toldSite } from "#test/support/told-site.ts";
 import type { CrashWorkload } from "../crash-workload.ts";
 
 interface Promised {
@@ -26,7 +21,7 @@ interface Promised {
 
 /** The site before the fire, as its ledger and its holders have it. */
 interface Lost {
-  readonly ledger: Replica["ledger"];
+  readonly ledger: ToldSite["ledger"];
   readonly siteId: SiteId;
   readonly agent: AgentId;
   readonly snapshots: readonly string[];
@@ -35,22 +30,13 @@ interface Lost {
 
 const SNAPSHOTS_COUNT = 6;
 const BATCH_COUNT = 5;
-const kitRoot = Buffer.alloc(32, 7);
 
 async function lostSite(): Promise<Lost> {
-  const { own, ledger, siteId } = await Replica.open("site");
   const before = await RetainedSite.open();
   const agent = before.enrol();
+  const { ledger, siteId, tell } = await toldSite(agent);
   for (let count = 0; count < SNAPSHOTS_COUNT; count++)
     await before.backUp(agent, ["always", `a ${count}`, `b ${count}`, `c ${count}`]);
-  const readKey = publicKeyOf("x25519", deriveReadKey(kitRoot, 1).privateKey);
-  const tell = async (place: SealedPlace, value: Uint8Array): Promise<void> => {
-    const sealed = await sealToReadKey(value, readKey, sealedContext(siteId, place));
-    await own.write({ ...place, sealed: Buffer.from(sealed) });
-  };
-  const registry = await AgentRegistry.open(createMemoryStore());
-  const { fact } = registry.prepare({ id: agent, name: "office", hostName: "office", enrolledMs: 5 });
-  await tell({ kind: "agent", agent }, fact.value!);
   const snapshots: string[] = [];
   for await (const { key, value } of before.store.facts("snapshot")) {
     snapshots.push(key);

@@ -1,31 +1,19 @@
 /** Goal: after a takeover a new machine takes nothing on trust that was said for its site: no state, no snapshot, no enrolment, no read key. */
 import assert from "node:assert/strict";
 import { recoverRecords } from "#node/federation/recovered-records.ts";
-import { type SealedPlace, sealedContext } from "#node/federation/sealed-statements.ts";
-import { AgentRegistry, readAgents } from "#node/site/agent-registry.ts";
+import { readAgents } from "#node/site/agent-registry.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { makeUuidV7, parseAgentId, parseSnapshotId } from "#protocol/ids.ts";
 import { deriveReadKey } from "#protocol/keys.ts";
-import { publicKeyOf } from "#protocol/raw-keys.ts";
-import { sealToReadKey } from "#protocol/read-sealing.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
-import { Replica } from "#test/support/replica.ts";
 import { suite } from "#test/support/suite.ts";
+import { kitRoot, toldSite } from "#test/support/told-site.ts";
 
 const test = suite("recovered records");
-const kitRoot = Buffer.alloc(32, 7);
 const agent = parseAgentId(makeUuidV7(1));
 
 async function world() {
-  const { own, ledger, siteId } = await Replica.open("site");
-  const readKey = publicKeyOf("x25519", deriveReadKey(kitRoot, 1).privateKey);
-  const tell = async (place: SealedPlace, value: Uint8Array): Promise<void> => {
-    const sealed = await sealToReadKey(value, readKey, sealedContext(siteId, place));
-    await own.write({ ...place, sealed: Buffer.from(sealed) });
-  };
-  const registry = await AgentRegistry.open(createMemoryStore());
-  const { fact } = registry.prepare({ id: agent, name: "office", hostName: "office", enrolledMs: 5 });
-  await tell({ kind: "agent", agent }, fact.value!);
+  const { ledger, siteId, tell } = await toldSite(agent);
   await tell({ kind: "state", part: "retention/policies" }, encodeCbor({ policies: {} }));
   const store = createMemoryStore();
   const recover = (isTakenOver: boolean) =>
