@@ -52,8 +52,8 @@ export class LedgerSync {
   /** Messages that wait for their turn. */
   readonly #heard: Uint8Array[] = [];
   #isHearing = false;
-  #isSoon = false;
-  #isRosterSoon = false;
+  /** What is to be done after a pause, once however often there is reason for it meanwhile. */
+  readonly #due = new Set<"anybody" | "roster">();
   #isAnswered = false;
 
   constructor(components: LedgerSyncComponents) {
@@ -97,17 +97,13 @@ export class LedgerSync {
 
   /** A site that has a roster that is not known here: one at a time. */
   soonWith(site: SiteId): void {
-    if (this.#isRosterSoon || this.#signal === undefined) return;
-    this.#isRosterSoon = true;
-    const { clock, rng, membership } = this.#components;
-    clock
-      .sleep(ROSTER_SOON_MS * (0.5 + rng.fraction()), this.#signal)
-      .then(() => {
-        this.#isRosterSoon = false;
-        const peer = membership.peerOf(site);
-        return peer !== undefined && this.with(peer);
-      })
-      .catch(() => undefined);
+    if (this.#signal === undefined) return;
+    const { rng, membership } = this.#components;
+    const pauseMs = (): number => ROSTER_SOON_MS * (0.5 + rng.fraction());
+    this.#once("roster", pauseMs, this.#signal, async () => {
+      const peer = membership.peerOf(site);
+      if (peer !== undefined) await this.with(peer);
+    });
   }
 
   async #pull(peer: PeerKey): Promise<boolean> {
@@ -181,14 +177,19 @@ export class LedgerSync {
   }
 
   #soon(signal: AbortSignal): void {
-    if (this.#isSoon) return;
-    this.#isSoon = true;
-    const { clock, rng } = this.#components;
-    clock
-      .sleep(SOON_MS * (1 + rng.fraction()), signal)
+    const { rng } = this.#components;
+    const pauseMs = (): number => SOON_MS * (1 + rng.fraction());
+    this.#once("anybody", pauseMs, signal, () => this.#withSomebody());
+  }
+
+  #once(what: "anybody" | "roster", pauseMs: () => number, signal: AbortSignal, work: () => Promise<unknown>): void {
+    if (this.#due.has(what)) return;
+    this.#due.add(what);
+    this.#components.clock
+      .sleep(pauseMs(), signal)
       .then(() => {
-        this.#isSoon = false;
-        return this.#withSomebody();
+        this.#due.delete(what);
+        return work();
       })
       .catch(() => undefined);
   }
