@@ -8,12 +8,18 @@ import type { Clock } from "#ledger/clock.ts";
 const START_MS = Date.UTC(2026, 0, 1);
 /** Taken before a run forbids it to what is simulated. */
 const realImmediate = setImmediate;
+/**
+ * So many events in a turn of the event loop, each by an immediate of its own: before the next immediate all that follows from one is
+ * done, and a turn costs as much as a small event.
+ */
+const A_TURN_COUNT = 64;
 
 interface Event {
   readonly atMs: number;
   readonly order: number;
   /** So many events one after the other, which nothing can come between. */
   readonly count: number;
+  doneCount: number;
   /** Given the number of the event among them. Undefined once it is of no interest any more. */
   action: ((at: number) => void) | undefined;
 }
@@ -49,7 +55,7 @@ export class VirtualTime {
 
   #eventAfter(durationMs: number, count: number, action: (at: number) => void): Event {
     const atMs = this.#elapsedMs + Math.ceil(Math.max(0, durationMs));
-    const event: Event = { atMs, order: this.#order++, count, action };
+    const event: Event = { atMs, order: this.#order++, count, doneCount: 0, action };
     this.#push(event);
     return event;
   }
@@ -88,21 +94,46 @@ export class VirtualTime {
    * Lets time pass until `untilMs` of elapsed time. After each event, when nothing goes on any more, `afterEvent` may look at
    * the world; it ends the run by throwing.
    */
-  async run(untilMs: number, afterEvent: () => void = () => {}): Promise<void> {
-    await settled();
+  run(untilMs: number, afterEvent: () => void = () => {}): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    let [hasDone, isOver] = [false, false];
+    const step = (): void => {
+      if (isOver) return;
+      try {
+        if (hasDone) afterEvent();
+        hasDone = this.#doNext(untilMs);
+        if (hasDone) return;
+        this.#elapsedMs = Math.max(this.#elapsedMs, untilMs);
+        isOver = true;
+        resolve();
+      } catch (error) {
+        isOver = true;
+        reject(error as Error);
+      }
+    };
+    const turn = (): void => {
+      step();
+      if (isOver) return;
+      for (let count = 2; count < A_TURN_COUNT; count++) realImmediate(step);
+      realImmediate(turn);
+    };
+    realImmediate(turn);
+    return promise;
+  }
+
+  /** Begins the next event, if it comes by then; whether there was one. */
+  #doNext(untilMs: number): boolean {
     for (;;) {
       const event = this.#events[0];
-      if (!event || event.atMs > untilMs) break;
-      this.#shift();
-      if (!event.action) continue;
+      if (!event || event.atMs > untilMs) return false;
+      const { action } = event;
+      const at = event.doneCount++;
+      if (event.doneCount === event.count) this.#shift();
+      if (!action) continue;
       this.#elapsedMs = event.atMs;
-      for (let at = 0; at < event.count; at++) {
-        event.action(at);
-        await settled();
-        afterEvent();
-      }
+      action(at);
+      return true;
     }
-    this.#elapsedMs = Math.max(this.#elapsedMs, untilMs);
   }
 
   #push(event: Event): void {
@@ -134,9 +165,6 @@ export class VirtualTime {
     events[at] = last;
   }
 }
-
-/** Resolves when no microtask is left: a turn of the event loop comes only then. */
-const settled = (): Promise<void> => new Promise((done) => void realImmediate(done));
 
 const isBefore = (one: Event, other: Event): boolean =>
   one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order);
