@@ -88,4 +88,15 @@ export const failedSeeds: readonly FailedSeed[] = [
     reason:
       "the simulator did not count the copy of a hostile site that has it for another owner only, by which no audit fails",
   },
+  {
+    ...mixedInit(1000560),
+    program: "federation",
+    reason:
+      "machines that were all replaced one after the other had no address of each other, which people give with the kit",
+  },
+  {
+    ...mixedInit(1000611),
+    program: "federation",
+    reason: "people expelled a site when too many others were cloned, and could sign nothing, for a majority",
+  },
 ];

@@ -84,6 +84,7 @@ export class FaultEffects {
   #strike(fault: Fault): Ending {
     const site = this.#siteOf(fault);
     const { severityRatio } = fault;
+    const { people } = this.#components;
     switch (fault.kind) {
       case "crash":
         return this.#crash(site, fault);
@@ -118,14 +119,14 @@ export class FaultEffects {
       case "rollback":
         return this.#setBack(site);
       case "clone":
-        if (!this.#canDoWithout(site)) return undefined;
+        if (!this.#canDoWithout(site) || !people.canDecideWithout(site)) return undefined;
         return writeAsClone(site, this.#components, fault.label) ? () => {} : undefined;
       case "join":
         return this.#join() ? () => {} : undefined;
       case "expel":
       case "leave":
-        if (!this.#canDoWithout(site)) return undefined;
-        return this.#components.people.remove(site, fault.kind) ? () => {} : undefined;
+        if (!this.#canDoWithout(site) || !people.canDecideWithout(site)) return undefined;
+        return people.remove(site, fault.kind) ? () => {} : undefined;
     }
   }
 
@@ -181,6 +182,8 @@ export class FaultEffects {
     if (!site.program) return undefined;
     beforeLoss();
     if (!witness.canLose(honest, site.disk)) return undefined;
+    // A federation whose machines are all new at one time has no ledger, and so is none any more.
+    if (!honest.some((other) => other !== site && other.hasLedger)) return undefined;
     site.loseDisk();
     return () => void site.start();
   }

@@ -7,6 +7,7 @@ import { keyOfPlace } from "#node/federation/sealed-statements.ts";
 import { FederationService } from "#node/federation/federation-service.ts";
 import type { SiteRecords } from "#node/federation/regained-facts.ts";
 import { type PrimeId, type SnapshotId, parseSnapshotId } from "#protocol/ids.ts";
+import { recoverByKit } from "./kit-recovery.ts";
 import type { Machine, SiteProgram } from "./site-program.ts";
 import type { SimSnapshot } from "./workload.ts";
 
@@ -15,6 +16,7 @@ const SETTINGS = { window: { begins: "22:00", ends: "06:00" }, timeZone: "UTC" }
 
 export async function startFederationProgram(machine: Machine): Promise<SiteProgram> {
   const { store, clock, rng, identity, makeTransport, onFault } = machine;
+  await recoverByKit(machine);
   const newest = { number: 0 };
   let onRegained: (number: number) => void = () => {};
   const federation = await Federation.open(

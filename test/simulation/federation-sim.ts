@@ -154,6 +154,8 @@ class FederationSim {
         rng: rng.fork(`site ${number}`),
         startProgram,
         onFault,
+        others: (site: SimSite) =>
+          this.#sites.flatMap((other) => (other === site || !other.hasBegun ? [] : [other.identity.log])),
         onStarting: (site: SimSite): void => this.#checkers.starting(site),
         onStarted: (site: SimSite): void => this.#introduce(site),
         onHearing: (site: SimSite): void => this.#hearing(site),

@@ -2,6 +2,7 @@
  * The people of simulated sites: they invite, let in, expel and leave, by what sites offer them for it. What they have decided
  * they say again, wherever a site is up, until it is so.
  */
+import { majorityOf } from "#ledger/roster-chain.ts";
 import type { FederationControl } from "#node/federation/federation-control.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import type { EventLog } from "./event-log.ts";
@@ -65,6 +66,18 @@ export class People {
     site.leavingSinceMs = this.#components.time.elapsedMs;
     this.#decide({ kind, action: "remove", site });
     return true;
+  }
+
+  /** Whether the others are so many of the members that they can bring about what people decide. Who was cloned signs nothing. */
+  canDecideWithout(site: SimSite): boolean {
+    const { honest } = this.#components;
+    const told = this.#members().find((member) => member !== site)?.control;
+    if (told === undefined) return false;
+    const members = new Set(told.members().flatMap((member) => (member.role === "member" ? [member.site] : [])));
+    const signing = honest.filter(
+      (other) => other !== site && !other.isCloned && !other.isLeaving && members.has(other.identity.siteId),
+    );
+    return signing.length >= majorityOf(members.size);
   }
 
   #letIn(newcomer: SimSite): void {

@@ -1,4 +1,5 @@
 /** One simulated site over all its lives: what it keeps through crashes, and how it comes and goes. */
+import type { Log } from "#ledger/entry.ts";
 import type { LedgerChange } from "#ledger/ledger-store.ts";
 import type { FederationControl } from "#node/federation/federation-control.ts";
 import type { Doorkeeper } from "#node/federation/transport.ts";
@@ -19,6 +20,8 @@ export interface SimSiteComponents {
   readonly rng: SeededRng;
   readonly startProgram: StartProgram;
   readonly onFault: (error: unknown) => void;
+  /** The machines of all others that have ever run. */
+  readonly others: (site: SimSite) => readonly Log[];
   /** Its program is about to begin. */
   readonly onStarting: (site: SimSite) => void;
   /** Its program runs. */
@@ -108,12 +111,18 @@ export class SimSite {
     return this.#life?.store;
   }
 
+  /** Whether it is in a federation, and its ledger here: what a new machine is given before it runs. */
+  get hasLedger(): boolean {
+    const isIn = this.disk.fact("ledger", ROSTER_KEY) !== undefined;
+    return isIn && (this.identity.epoch === 1 || this.program !== undefined);
+  }
+
   async start(): Promise<void> {
     if (this.#life) return;
     this.hasBegun = true;
     if (!this.disk.fact("ledger", ROSTER_KEY))
       for (const { key, value } of this.genesis) this.disk.setFact({ kind: "ledger", key, value });
-    const { rng, startProgram, onFault, onStarting } = this.#components;
+    const { rng, startProgram, onFault, onStarting, others } = this.#components;
     const store = new SimStore({ disk: this.disk, clock: this.clock });
     const life: Life = {
       store,
@@ -122,6 +131,7 @@ export class SimSite {
         place: this.place,
         store,
         makeTransport: (doorkeeper) => this.#join(life, doorkeeper),
+        others: () => others(this),
         clock: this.clock,
         onFault,
         rng: rng.fork(`life ${this.#livesCount++}`),
@@ -141,6 +151,7 @@ export class SimSite {
   }
 
   #join(life: Life, doorkeeper: Doorkeeper | undefined): SimPeers {
+    life.peers?.stop();
     const peers = this.#components.network.join(this.identity.peerKey, doorkeeper);
     peers.onHearing = () => this.#components.onHearing(this);
     return (life.peers = peers);

@@ -1,4 +1,5 @@
 /** What runs on a simulated machine, and what it is given. */
+import type { Log } from "#ledger/entry.ts";
 import type { Ledger } from "#ledger/ledger.ts";
 import type { FederationControl } from "#node/federation/federation-control.ts";
 import type { Doorkeeper, Transport } from "#node/federation/transport.ts";
@@ -14,8 +15,10 @@ export interface Machine {
   readonly identity: SimIdentity;
   readonly place: string;
   readonly store: PrimeStore;
-  /** Called once. */
+  /** Ends the one that was made before. */
   readonly makeTransport: (doorkeeper?: Doorkeeper) => Transport;
+  /** The machines that act for the other sites now, as people know who have a kit. */
+  readonly others: () => readonly Log[];
   readonly clock: SiteClock;
   /** Errors that are the program's own fault end the run. */
   readonly onFault: (error: unknown) => void;
