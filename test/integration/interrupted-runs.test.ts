@@ -56,7 +56,8 @@ test("a backup that is killed goes on where it was, and sends nothing twice", as
   const agent = await machines.enrol("killed");
   const source = join(directory, "killed-source");
   mkdirSync(source);
-  for (let i = 0; i < 12; i++) writeFileSync(join(source, `${i}`), randomContent(1_000_000, i));
+  // Content that no other agent of the scope has: it would be sent, and be there.
+  for (let i = 0; i < 12; i++) writeFileSync(join(source, `${i}`), randomContent(1_000_000, 100 + i));
   const slow = join(directory, "killed", "slow.yaml");
   writeFileSync(slow, `${readFileSync(agent.config, "utf8")}\nbandwidthLimit: 2 MB/s\n`, { mode: 0o600 });
   const before = await machines.storedCount();
