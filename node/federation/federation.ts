@@ -6,6 +6,7 @@ import { LOCK_MS } from "#ledger/drop-plan.ts";
 import { forgetWithdrawn } from "#ledger/forgetting.ts";
 import type { Suspicion } from "#ledger/own-log.ts";
 import { RegularWork } from "#node/replication/regular-work.ts";
+import { Sparingly } from "#node/replication/sparingly.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { type Alarm, Alarms } from "./alarms.ts";
 import { ComingBack } from "./coming-back.ts";
@@ -17,7 +18,6 @@ import { ProfileUpkeep } from "./profile-upkeep.ts";
 import { tellRecoveryKey } from "./recovery-key-upkeep.ts";
 import { RosterUpkeep } from "./roster-upkeep.ts";
 import { type Room, roomFor } from "./room.ts";
-import { Sparingly } from "./sparingly.ts";
 
 /** Upkeep that no event asks for. */
 const LOOK_EVERY_MS = 3600_000;

@@ -35,6 +35,7 @@ import { RegularWork } from "./regular-work.ts";
 import type { KeptPrimes, LedgerReader, OnRefused, OwnEntries, Sites } from "./replication-ports.ts";
 import { type HolderAudit, Replicator, type ReplicatorEvent } from "./replicator.ts";
 import { Silence } from "./silence.ts";
+import { Sparingly } from "./sparingly.ts";
 import { StewardDuty } from "./steward-duty.ts";
 import { type FormerRecords, TakingBack } from "./taking-back.ts";
 import { WantedPrimes } from "./wanted-primes.ts";
@@ -43,7 +44,7 @@ export interface ReplicationComponents {
   readonly self: SiteId;
   readonly clock: Clock;
   readonly rng: Rng;
-  readonly peers: Pick<Peers, "serve" | "open" | "connected">;
+  readonly peers: Pick<Peers, "serve" | "open" | "connected" | "onConnected">;
   readonly sites: Sites;
   readonly ledger: LedgerReader;
   readonly entries: OwnEntries;
@@ -84,6 +85,8 @@ export type ReplicationEvent =
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
+/** Between two times that what is lacking is asked for since somebody came: one that comes and goes makes no work. */
+const CAME_EVERY_MS = MINUTE_MS;
 /** How many copies elsewhere each slice has. */
 export const COPIES_COUNT = 2;
 
@@ -108,6 +111,7 @@ export class Replication implements AsyncDisposable {
   readonly #liveSets: LiveSets;
   readonly #replicator: Replicator;
   readonly #works: readonly RegularWork[];
+  #signal: AbortSignal | undefined;
   #windows: { readonly settings: ReplicationSettings; readonly windows: MaintenanceWindows } | undefined;
 
   private constructor(components: ReplicationComponents, { heldClock, silence }: Kept) {
@@ -191,6 +195,10 @@ export class Replication implements AsyncDisposable {
       HOUR_MS,
       inFederation((signal) => this.#keep(parts, { dropping, erasing }, signal)),
     );
+    const came = new Sparingly({ clock, work: () => this.#othersCame() }, { everyMs: CAME_EVERY_MS });
+    components.peers.onConnected(() => {
+      if (this.#signal !== undefined) came.ask(this.#signal);
+    });
     this.#works = [
       this.#healing,
       this.#regaining,
@@ -218,6 +226,7 @@ export class Replication implements AsyncDisposable {
   }
 
   start(signal: AbortSignal): void {
+    this.#signal = signal;
     this.#holder.start(signal);
     for (const work of this.#works) work.start(signal);
   }
@@ -240,9 +249,17 @@ export class Replication implements AsyncDisposable {
 
   /** Others can be asked now, and may be written to: what this site lacks comes back, and owners are told what is lost of theirs. */
   regainSoon(): void {
+    this.wanted.othersCame();
     this.#regaining.soon();
     this.#healing.soon();
     this.#keeping.soon();
+  }
+
+  /** What is lacking need not wait for its next turn; where nothing is, that turn costs nothing. */
+  #othersCame(): void {
+    this.wanted.othersCame();
+    this.#healing.soon();
+    if (this.#components.suspicion() === LED_BACK) this.#regaining.soon();
   }
 
   /** An owner has ordered that what is held of it be erased. */

@@ -5,7 +5,7 @@
 import type { PrimeId } from "#protocol/ids.ts";
 import { type HeldPrimeComponents, fetchHeld } from "./held-primes.ts";
 
-/** Right after the start other sites are still being found: what nobody gives is asked for again for so long. */
+/** When others are still being found, after the start and when one comes: what nobody gives is asked for again for so long. */
 const FINDING_MS = 60_000;
 const AGAIN_MS = 2_000;
 /** How long it is believed that nobody has a prime. */
@@ -24,12 +24,19 @@ export class WantedPrimes {
   readonly #coming = new Map<PrimeId, Promise<void>>();
   /** By id when it was found out. */
   readonly #lacking = new Map<PrimeId, number>();
-  readonly #startedMs: number;
+  /** Since when others are being found. */
+  #findingMs: number;
   #next: Round | undefined;
 
   constructor(components: HeldPrimeComponents) {
     this.#components = components;
-    this.#startedMs = components.clock.elapsedMs();
+    this.#findingMs = components.clock.elapsedMs();
+  }
+
+  /** Another site can be asked, or who holds what is known better than before. */
+  othersCame(): void {
+    this.#findingMs = this.#components.clock.elapsedMs();
+    this.#lacking.clear();
   }
 
   /** Resolves when those that anybody has are here and durable. Throws what the store throws. */
@@ -60,8 +67,9 @@ export class WantedPrimes {
     const wanted = new Set(ids);
     try {
       const { clock } = this.#components;
+      const untilMs = this.#findingMs + FINDING_MS;
       await fetchHeld(this.#components, wanted);
-      while (wanted.size > 0 && clock.elapsedMs() - this.#startedMs < FINDING_MS) {
+      while (wanted.size > 0 && clock.elapsedMs() < untilMs) {
         await clock.sleep(AGAIN_MS);
         await fetchHeld(this.#components, wanted);
       }

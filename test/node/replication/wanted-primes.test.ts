@@ -1,4 +1,4 @@
-/** Goal: what somebody wants to read right after a start waits until other sites are found, and later nobody waits for what nobody has. Method: a holder that is reached late, in virtual time. */
+/** Goal: what somebody wants to read waits while other sites are still being found, and later nobody waits for what nobody has. Method: holders that are reached late, in virtual time. */
 import assert from "node:assert/strict";
 import { suite } from "#test/support/suite.ts";
 import type { FederationSite } from "../federation/federation-site.ts";
@@ -39,6 +39,27 @@ test("an hour after the start nobody waits for what nobody has", async () => {
   void again.federation.parts.replication.wanted.fetch(ids.slice(0, 1)).then(() => (isDone = true));
   await world.run(1000);
   assert.equal(isDone, true);
+});
+
+test("what nobody had is there for whoever wants it, and comes back by itself, as soon as a holder comes, however late", async () => {
+  const { world, site, others, ids } = await lostAtOne();
+  const [wanted, ...rest] = ids.slice(0, 3);
+  // The holder that is there from the start has lost the same.
+  const [first, late] = others as [FederationSite, FederationSite];
+  for (const one of [site, first]) await one.store.remove([wanted!, ...rest]);
+  await world.start(first.identity, first.store);
+  const again = await world.start(site.identity, site.store);
+  // Long after the start, and some time before its next turn of healing.
+  await world.run(HOUR_MS + 100_000);
+  const fetch = () => again.federation.parts.replication.wanted.fetch([wanted!]);
+  await fetch();
+  assert.deepEqual(await again.store.has([wanted!]), [false]);
+  await world.start(late.identity, late.store);
+  await world.run(5_000);
+  await fetch();
+  assert.deepEqual(await again.store.has([wanted!]), [true]);
+  await world.run(60_000);
+  assert.deepEqual(await again.store.has(rest), [true, true]);
 });
 
 test.run();

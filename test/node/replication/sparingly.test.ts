@@ -1,6 +1,6 @@
 /** Goal: whoever asks is heard, at once or a little later, and hundreds who ask together once. Method: a virtual clock. */
 import assert from "node:assert/strict";
-import { Sparingly } from "#node/federation/sparingly.ts";
+import { Sparingly } from "#node/replication/sparingly.ts";
 import { VirtualTime } from "#test/simulation/virtual-time.ts";
 import { suite } from "#test/support/suite.ts";
 
