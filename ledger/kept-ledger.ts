@@ -2,11 +2,11 @@
 import { decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { type LogId, type SiteId, parseSiteId } from "#protocol/ids.ts";
 import { type RecoveryLink, parseRecoveryChain } from "#protocol/recovery-chain.ts";
-import { type Log, openLog, parseEntry } from "./entry.ts";
+import { type Entry, type Log, openLog, parseEntry } from "./entry.ts";
 import type { LedgerChange, LedgerStore } from "./ledger-store.ts";
 import { type ForkProof, type HeldEntry, holdEntry } from "./log-state.ts";
 
-const PREFIX = { log: "log/", entry: "entry/", fork: "fork/", chain: "chain/" } as const;
+const PREFIX = { log: "log/", entry: "entry/", fork: "fork/", unplaced: "unplaced/", chain: "chain/" } as const;
 const SEQ_DIGITS = 16;
 
 export const entryKey = (logId: LogId, seq: number): string =>
@@ -19,6 +19,12 @@ export const keepLog = ({ id, bytes }: Log): LedgerChange => ({ key: `${PREFIX.l
 export const keepFork = (logId: LogId, proof: ForkProof): LedgerChange => ({
   key: `${PREFIX.fork}${logId}`,
   value: encodeCbor(proof),
+});
+
+export const unplacedKey = (logId: LogId, hash: string): string => `${PREFIX.unplaced}${logId}/${hash}`;
+export const keepUnplaced = ({ logId, hash, bytes }: Entry): LedgerChange => ({
+  key: unplacedKey(logId, hash),
+  value: bytes,
 });
 
 export const keepChain = (siteId: SiteId, chain: readonly RecoveryLink[]): LedgerChange => ({
@@ -39,6 +45,8 @@ export interface KeptLedger {
   /** All that were ever admitted. */
   readonly entries: readonly HeldEntry[];
   readonly forks: readonly { readonly logId: LogId; readonly seq: number; readonly proof: ForkProof }[];
+  /** Retires whose places other entries have. */
+  readonly unplaced: readonly HeldEntry[];
   /** Of the recovery keys of each site that has another one than its first. */
   readonly chains: ReadonlyMap<SiteId, readonly RecoveryLink[]>;
 }
@@ -47,10 +55,12 @@ export async function readKeptLedger(store: LedgerStore): Promise<KeptLedger> {
   const logs: Log[] = [];
   const entries: HeldEntry[] = [];
   const forks: KeptLedger["forks"][number][] = [];
+  const unplaced: HeldEntry[] = [];
   const chains = new Map<SiteId, readonly RecoveryLink[]>();
   for await (const { key, value } of store.all()) {
     if (key.startsWith(PREFIX.log)) logs.push(openLog(value));
     else if (key.startsWith(PREFIX.entry)) entries.push(holdEntry(parseEntry(value)));
+    else if (key.startsWith(PREFIX.unplaced)) unplaced.push(holdEntry(parseEntry(value)));
     else if (key.startsWith(PREFIX.fork)) {
       const proof = decodeCbor(value) as unknown as ForkProof;
       const { logId, seq } = parseEntry(proof[0]);
@@ -60,5 +70,5 @@ export async function readKeptLedger(store: LedgerStore): Promise<KeptLedger> {
       chains.set(siteId, parseRecoveryChain(decodeCbor(value) as unknown as Uint8Array[], siteId));
     }
   }
-  return { logs, entries, forks, chains };
+  return { logs, entries, forks, unplaced, chains };
 }

@@ -13,7 +13,8 @@ import { limits } from "#protocol/limits.ts";
 import type { RecoveryLink } from "#protocol/recovery-chain.ts";
 import type { Admission, Admitted, LedgerEvent, Offer, Speakers } from "./admission.ts";
 import { type Log, openLog, parseEntry, signEntry, unknownLog, verifyEntry, verifyFork } from "./entry.ts";
-import { entryKey, keepEntry, keepFork, forgetEntries, keepLog, readKeptLedger } from "./kept-ledger.ts";
+import { keepProof, noteFork, unplacedEntries } from "./forks.ts";
+import { entryKey, keepEntry, forgetEntries, keepLog, readKeptLedger } from "./kept-ledger.ts";
 import type { LedgerChange, LedgerStore } from "./ledger-store.ts";
 import { type ForkProof, type HeldEntry, type LogState, holdEntry } from "./log-state.ts";
 import { RecoveryKeys, chainSaidIn } from "./recovery-keys.ts";
@@ -134,6 +135,13 @@ export class Ledger {
   async entry(logId: LogId, seq: number): Promise<Uint8Array | undefined> {
     if (this.log(logId)?.held(seq) === undefined) return undefined;
     return this.#components.store.get(entryKey(logId, seq));
+  }
+
+  /** The bytes of all that counts of one place: the entry in force, and of a log with a fork retires that have lost their place. */
+  async entriesAt(logId: LogId, seq: number): Promise<Uint8Array[]> {
+    const [entry, state] = [await this.entry(logId, seq), this.log(logId)];
+    const unplaced = state === undefined ? [] : await unplacedEntries(this.#components.store, state, seq);
+    return entry === undefined ? unplaced : [entry, ...unplaced];
   }
 
   /** What an entry in force says, with what is sealed in it; empty for one that says nothing or is not in force. */
@@ -304,12 +312,10 @@ export class Ledger {
     const { siteId } = log.certificate;
     const chain = chainSaidIn(entry, siteId);
     if (chain !== undefined) this.#learn(siteId, chain, round);
-    if (state.isWithdrawn(entry.seq)) return "withdrawn";
-    if (state.held(entry.seq) !== undefined) {
-      if (state.fork === undefined)
-        this.#keepFork(state, [await round.entryAt(entry, this.#components.store), bytes], entry.seq, round);
-      return "fork";
-    }
+    const [isWithdrawn, isTaken] = [state.isWithdrawn(entry.seq), state.held(entry.seq) !== undefined];
+    if (isTaken || (isWithdrawn && state.fork !== undefined))
+      await noteFork({ ...this.#components, replica: this.#replica }, state, entry, round);
+    if (isTaken || isWithdrawn) return isTaken ? "fork" : "withdrawn";
     if (!this.#replica.site(siteId)!.hasRoomFor(bytes)) {
       this.#components.onEvent?.({ event: "site-full", siteId });
       return "site-full";
@@ -329,17 +335,9 @@ export class Ledger {
     const state = this.log(first.logId);
     if (state === undefined) throw unknownLog(first);
     verifyFork(proof, state.log);
-    if (state.fork === undefined && first.seq <= this.#lastAllowedSeq(state.log))
-      this.#keepFork(state, proof, first.seq, round);
-  }
-
-  /** One proof a log is enough. */
-  #keepFork(state: LogState, proof: ForkProof, seq: number, { changes }: Round): void {
-    const { id: logId, certificate } = state.log;
-    state.fork = proof;
-    this.#keepLog(state.log, changes);
-    changes.push(keepFork(logId, proof));
-    this.#components.onEvent?.({ event: "fork-found", siteId: certificate.siteId, logId, seq });
+    if (state.fork !== undefined || first.seq > this.#lastAllowedSeq(state.log)) return;
+    this.#keepLog(state.log, round.changes);
+    keepProof(this.#components, state, proof, round);
   }
 
   #inTurn<T>(action: () => Promise<T>): Promise<T> {

@@ -1,6 +1,7 @@
 /** What a replica has of one log. */
 import { type Hash, createHash } from "node:crypto";
 import type { LogId } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
 import type { Entry, Log } from "./entry.ts";
 import { RETIRE_KIND } from "./retire.ts";
 import { SeqRanges } from "./seq-ranges.ts";
@@ -43,6 +44,8 @@ export class LogState {
   readonly #inForce = new Map<number, HeldEntry>();
   #admitted = SeqRanges.empty();
   readonly #withdrawn = SeqRanges.empty();
+  /** Retires whose places other entries have: by their hashes, their seqs. */
+  readonly #unplaced = new Map<string, number>();
   #digest: Buffer | undefined;
   /** What the digest is computed from, as long as entries are only added at the end. */
   #digesting: { readonly hash: Hash; last: number } | undefined;
@@ -107,6 +110,18 @@ export class LogState {
     this.#changed();
   }
 
+  /** A retire whose place another entry has. Whether it is new, and counts. */
+  noteUnplaced({ hash, seq }: HeldEntry): boolean {
+    if (this.#unplaced.has(hash) || this.#unplaced.size >= limits.ledgerUnplacedCount) return false;
+    this.#unplaced.set(hash, seq);
+    return true;
+  }
+
+  /** Their hashes. */
+  unplacedAt(place: number): string[] {
+    return [...this.#unplaced].flatMap(([hash, seq]) => (seq === place ? [hash] : []));
+  }
+
   #changed(): void {
     this.#digest = this.#digesting = undefined;
     this.#onChanged();
@@ -126,11 +141,17 @@ export class LogState {
     return entries.map(({ seq }) => seq).sort((one, other) => one - other);
   }
 
-  /** Seqs of the retires in force. */
+  /** Seqs of the retires that count. */
   retireSeqs(): SeqRanges {
     const seqs = SeqRanges.empty();
-    for (const seq of this.seqs(RETIRE_KIND)) seqs.add(seq);
+    for (const seq of [...this.seqs(RETIRE_KIND), ...this.#unplaced.values()]) seqs.add(seq);
     return seqs;
+  }
+
+  /** Seqs of all that counts, ascending. */
+  placesOfAll(): number[] {
+    if (this.#unplaced.size === 0) return this.seqs();
+    return [...new Set([...this.seqs(), ...this.#unplaced.values()])].sort((one, other) => one - other);
   }
 
   /** Whether the entry is in force then. */

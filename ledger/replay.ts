@@ -31,4 +31,6 @@ export function replay(replica: Replica, kept: KeptLedger, { counts, lastAllowed
     const state = replica.log(logId);
     if (state !== undefined && seq <= state.boundary) state.fork = proof;
   }
+  for (const held of kept.unplaced)
+    if (held.seq <= (replica.log(held.logId)?.boundary ?? -1)) replica.applyUnplaced(held);
 }

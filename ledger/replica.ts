@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { LogId, SiteId } from "#protocol/ids.ts";
 import { type Log, openLog } from "./entry.ts";
 import type { HeldEntry, LogState } from "./log-state.ts";
+import type { Retire } from "./retire.ts";
 import type { SeqRanges } from "./seq-ranges.ts";
 import { SiteState } from "./site-state.ts";
 
@@ -106,8 +107,19 @@ export class Replica {
     this.#sites.get(siteId)!.admit(state, held);
     if (held.kind === "guest") this.#guestsChanged();
     const [statement] = held.statements;
-    if (statement?.kind !== "retire") return;
-    const { logId, ranges } = statement;
+    if (statement?.kind === "retire") this.#retire(siteId, statement);
+  }
+
+  /** A retire withdraws what it says also where another entry has its place: whichever came first, replicas end equal. Whether it was new. */
+  applyUnplaced(held: HeldEntry): boolean {
+    const state = this.#logs.get(held.logId)!;
+    const [statement] = held.statements;
+    if (statement?.kind !== "retire" || !state.noteUnplaced(held)) return false;
+    this.#retire(state.log.certificate.siteId, statement);
+    return true;
+  }
+
+  #retire(siteId: SiteId, { logId, ranges }: Retire): void {
     const target = this.#logs.get(logId);
     if (target !== undefined) return this.#withdraw(target, { siteId, ranges });
     this.#pending.set(logId, [...(this.#pending.get(logId) ?? []), { siteId, ranges }]);

@@ -191,11 +191,16 @@ class Pull {
   async #offerEntries(log: LogId, ranges: SeqRanges): Promise<void> {
     const { ledger } = this.#components;
     let last = -1;
+    /** Of one place there are several where a log has a fork. */
+    let againCount = 0;
     let isFull = false;
     for await (const page of askForPages(this.#channel, { ask: "entries", log, ranges }, "entries")) {
       for (const bytes of page) {
         const { logId, seq } = parseEntry(bytes);
-        if (logId !== log || seq <= last || !ranges.has(seq)) throw misbehaved("entries that were not asked for");
+        if (seq === last) againCount++;
+        const mostCount = ledger.log(log)?.fork === undefined ? 0 : limits.ledgerUnplacedCount;
+        if (logId !== log || seq < last || againCount > mostCount || !ranges.has(seq))
+          throw misbehaved("entries that were not asked for");
         last = seq;
       }
       if (isFull) continue;
@@ -208,12 +213,16 @@ class Pull {
   }
 
   /**
-   * When both know the same seqs and do not have the same entries, one seq has two: it is sought by halves, and the peer's
-   * entry is taken as the proof.
+   * When both know the same seqs and do not have the same entries, one seq has two. A retire of the peer may be one of them, and what
+   * it withdraws counts; else that seq is sought by halves, and the peer's entry is taken as the proof.
    */
-  async #seekFork({ log, known }: LogKnowledge, { digest }: LogDigest): Promise<void> {
+  async #seekFork({ log, known, retires }: LogKnowledge, { digest }: LogDigest): Promise<void> {
     const state = this.#components.ledger.log(log);
-    if (state === undefined || state.fork !== undefined || state.digest.toString("hex") === digest) return;
+    const differs = (): boolean => state !== undefined && state.digest.toString("hex") !== digest;
+    if (state === undefined || !differs()) return;
+    const placed = retires.upTo(state.boundary);
+    if (!placed.isEmpty) await this.#offerEntries(log, placed);
+    if (state.fork !== undefined || !differs()) return;
     const isSame = async (seqs: readonly number[]): Promise<boolean> => {
       const ranges = rangesOf(seqs);
       return parseCheck(await this.#ask({ ask: "check", log, ranges })) === state.digestOf(ranges).toString("hex");

@@ -101,10 +101,7 @@ function* knowledgeOf(ledger: Ledger, logIds: readonly LogState["log"]["id"][]):
 }
 
 async function* entriesOf(ledger: Ledger, state: LogState | undefined, ranges: SeqRanges): AsyncGenerator<CborValue> {
-  for (const seq of state?.seqs() ?? []) {
-    const entry = ranges.has(seq) ? await ledger.entry(state!.log.id, seq) : undefined;
-    if (entry !== undefined) yield entry;
-  }
+  for (const seq of state?.placesOfAll() ?? []) if (ranges.has(seq)) yield* await ledger.entriesAt(state!.log.id, seq);
 }
 
 async function* withdrawnOf(ledger: Ledger, state: LogState): AsyncGenerator<CborValue> {

@@ -135,6 +135,8 @@ export const limits = {
   ledgerEntriesPerSiteCount: 100_000,
   /** Most bytes of one site's entries in force: a hostile one costs its peers no more memory and disk than so much, by a small factor. */
   ledgerPerSiteBytes: 64 * MIB,
+  /** Most retires of a log with a fork that count though other entries have their places: two machines that write for a day make fewer. */
+  ledgerUnplacedCount: 64,
   /** Longest name, place or address in an entry, in characters. */
   ledgerTextCharacters: 260,
   /** Most addresses in a profile or an invitation. */

@@ -83,11 +83,14 @@ class Run {
     for (const [at, other] of this.replicas.entries()) if (heard & (1 << at)) await admitGossip(other.ledger, message);
   }
 
-  /** A clone of a site's machine writes one seq otherwise, far ahead: each entry is told to another site. */
+  /** A clone of a site's machine writes one seq otherwise, far ahead, also as a retire: each entry is told to another site. */
   private async fork({ site, other }: { site: number; other: number }): Promise<void> {
     const { author } = this.replicas[site]!;
     const seq = this.forkSeq++;
-    const [first, second] = [1, 2].map((timeMs) => new LedgerAuthor(`site ${site}`).entry({ seq, timeMs }));
+    const clone = new LedgerAuthor(`site ${site}`);
+    const [first, note] = [1, 2].map((timeMs) => clone.entry({ seq, timeMs }));
+    clone.nextSeq = seq;
+    const second = seq % 2 === 0 ? note : clone.retire(author.log, [0, seq % 7]);
     assert.equal(parseEntry(first!).logId, author.log.id);
     this.archive.push(first!, second!);
     await this.replicas[other]!.ledger.offer({ entries: [first!] });

@@ -96,6 +96,21 @@ test("replicas that are offered the same entries in any order, more than once, a
   );
 });
 
+test("of retires in whose places other entries stand only so many count", async () => {
+  const author = new LedgerAuthor("one");
+  const { ledger, open } = await openLedger();
+  const count = limits.ledgerUnplacedCount + 1;
+  const entries = Array.from({ length: 2 * count }, () => author.entry());
+  await ledger.offer({ certificates: [author.log.bytes], entries });
+  const retires = Array.from({ length: count }, (_, at) => {
+    author.nextSeq = count + at;
+    return author.retire(author.log, [at, at]);
+  });
+  assert.ok((await ledger.offer({ entries: retires })).every((admission) => admission === "fork"));
+  for (const replica of [ledger, await open()])
+    assert.deepEqual(replica.log(author.log.id)!.withdrawn.ranges, [[0, limits.ledgerUnplacedCount - 1]]);
+});
+
 test("a retire whose target's certificate comes later withdraws all the same", async () => {
   const [former, next] = [new LedgerAuthor("one"), new LedgerAuthor("one", 2)];
   const { ledger, open } = await openLedger();

@@ -129,6 +129,46 @@ test("the proof of a fork reaches a replica that saw the retirement of its place
   assert.equal(guest.ledger.digest(), founder.ledger.digest());
 });
 
+test("what a retire withdraws in whose place a clone wrote something else is withdrawn everywhere", async () => {
+  for (const [second, isKnown] of [
+    ["a note", true],
+    ["a note", false],
+    ["another retire", true],
+    ["another retire", false],
+  ] as const) {
+    const [founder, guest] = await two();
+    await pull(guest, founder);
+    const clone = new LedgerAuthor("founder");
+    const same = Array.from({ length: 20 }, (_, at) => clone.entry({ seq: at + 1 }));
+    await founder.ledger.offer({ entries: same });
+    await guest.ledger.offer({ entries: same.slice(0, 15) });
+    const inPlace = (make: () => Buffer): Buffer => {
+      clone.nextSeq = 31;
+      return make();
+    };
+    // Of one run the fork is known before.
+    if (isKnown)
+      for (const [timeMs, { ledger }] of [founder, guest].entries())
+        await ledger.offer({ entries: [clone.entry({ seq: 30, timeMs })] });
+    await founder.ledger.offer({ entries: [inPlace(() => clone.retire(clone.log, [3, 5], [19, 20]))] });
+    const other =
+      second === "a note" ? clone.entry({ seq: 31, timeMs: 2 }) : inPlace(() => clone.retire(clone.log, [7, 7]));
+    await guest.ledger.offer({ entries: [other] });
+    for (let round = 0; round < 2; round++) await exchange(guest, founder);
+    for (const replica of [founder, guest, await founder.reopened(), await guest.reopened()]) {
+      assert.ok(replica.ledger.forkOf(founder.siteId));
+      const state = replica.ledger.log(founder.author.log.id)!;
+      assert.deepEqual(
+        [3, 4, 5, 19, 20].filter((seq) => !state.isWithdrawn(seq)),
+        [],
+        second,
+      );
+      assert.equal(state.isWithdrawn(7), second === "another retire");
+      assert.equal(replica.ledger.digest(), founder.ledger.digest(), second);
+    }
+  }
+});
+
 /** Asks a peer that gives these answers, whatever it is asked. */
 async function askHostile(replica: Replica, answers: (channel: Channel) => Promise<void>): Promise<unknown> {
   const { channels } = channelPair(ledgerProtocol);
