@@ -99,4 +99,9 @@ export const failedSeeds: readonly FailedSeed[] = [
     program: "federation",
     reason: "people expelled a site when too many others were cloned, and could sign nothing, for a majority",
   },
+  {
+    ...{ seed: 68, sitesCount: 5, hoursCount: 10, hostileCount: 1, intensity: 7 },
+    program: "federation",
+    reason: "all copies of a prime rotted unnoticed before its snapshot was safe, and then it was called so",
+  },
 ];

@@ -279,7 +279,7 @@ export class FaultEffects {
     beforeLoss();
     const details = rng.fork(label);
     const ids = details.sample([...disk.primes.keys()], 1 + Math.floor(severityRatio * 10));
-    const lost = ids.filter((id) => witness.canLose(honest, disk, new Set([id])));
+    const lost = ids.filter((id) => witness.canLose(honest, disk, new Set([id])) && witness.canRot(honest, disk, id));
     for (const id of lost) {
       disk.rotten.add(id);
       witness.damaged(disk, id);
