@@ -116,7 +116,8 @@ class KillRounds {
     const passesCount = (most: number): number => (isFirstAttempt ? 1 + Math.floor(this.random() * most) : 1);
     switch (target.victim) {
       case "site":
-        await this.site.stop(this.random() < 0.5 ? "SIGTERM" : "SIGKILL");
+        // After a clean stop it goes on in the segment that it had, and makes none.
+        await this.site.stop(isFirstAttempt && this.random() < 0.5 ? "SIGTERM" : "SIGKILL");
         // It may also come there while it looks after what it has, before it is ready.
         if (await this.site.diesAtStart({ env: environmentOf(target.failpoint, passesCount(target.passesMaxCount)) }))
           return true;

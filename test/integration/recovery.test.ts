@@ -6,18 +6,16 @@
 import assert from "node:assert/strict";
 import { cp, mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { memberAddress } from "#node/cli/kit-federation.ts";
-import type { FederationStatus } from "#node/federation/federation-status.ts";
 import { type ErrorCode, isCostorError } from "#protocol/errors.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { keyStream } from "#test/bench/generated-content.ts";
 import { readableOf } from "#test/demo/demo-federation.ts";
 import { DemoSite, freePort } from "#test/demo/demo-site.ts";
-import { bringIn, vote } from "#test/demo/joining.ts";
 import { treeDifferences } from "#test/support/compare-trees.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
+import { federate, statusOf, until, untilSafe } from "./federated-sites.ts";
 
 const test = suite("recovery of a site", { timeoutMs: 400_000 });
 const end = new AbortController();
@@ -40,14 +38,7 @@ test.before(async () => {
     (name) => new DemoSite({ name, directory: join(scratch, name), signal: end.signal, onLog: () => undefined }),
   );
   burnt = sites[3]!;
-  await Promise.all(sites.map((site) => site.start()));
-  const [first] = sites;
-  await first!.command(["federation", "create", "--name", "Schools"]);
-  for (const site of sites.slice(1)) {
-    await bringIn(site, first!);
-    await vote("admit", site.name, sites.slice(0, sites.indexOf(site)));
-    await until(`${site.name} is a member`, async () => (await statusOf(site)).role === "member");
-  }
+  await federate(sites);
   await burnt.enrolAgent();
   kit = join(scratch, "kit-in-the-safe.txt");
   await cp(join(scratch, burnt.name, "kit.txt"), kit);
@@ -60,31 +51,6 @@ test.before(async () => {
 test.after(async () => {
   await Promise.all(sites.map((site) => site.stop()));
 });
-
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadlineMs = performance.now() + 180_000;
-  while (!(await holds().catch((error: unknown) => notYet(error)))) {
-    assert.ok(performance.now() < deadlineMs, `in vain: ${what}`);
-    await delay(200);
-  }
-}
-
-function notYet(error: unknown): false {
-  if (isCostorError(error, "site-unreachable") || isCostorError(error, "not-in-federation")) return false;
-  throw error;
-}
-
-const statusOf = (site: DemoSite): Promise<FederationStatus> => site.call("federationStatus", {});
-
-async function untilSafe(site: DemoSite, count: number): Promise<void> {
-  await until(`${count} snapshots are safe`, async () => {
-    const { snapshots } = await statusOf(site);
-    if (snapshots.safeCount >= count) return true;
-    await site.call("federationSend", {});
-    await delay(1_000);
-    return false;
-  });
-}
 
 /** All that it keeps of its own, while it does not run. */
 const ownOf = async (site: DemoSite): Promise<ReadonlyMap<PrimeId, Buffer>> => readableOf(site, siteId);
