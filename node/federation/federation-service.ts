@@ -43,8 +43,12 @@ export interface FederationServiceInit {
 }
 
 const SALT_BYTES = 16;
-/** How often a newcomer asks whether people have decided. */
-const ASK_EVERY_MS = 2_000;
+/** How often it is looked whether what somebody waits for has come. */
+const LOOK_EVERY_MS = 2_000;
+/** Between two questions of a newcomer whether people have decided, which may take them days. */
+const LEAST_ASK_MS = 2_000;
+const MOST_ASK_MS = 30_000;
+const ASK_GROWTH = 1.1;
 
 export class FederationService implements FederationControl {
   readonly #components: FederationServiceComponents;
@@ -125,6 +129,7 @@ export class FederationService implements FederationControl {
     const { federation, clock } = this.#components;
     const { transport, ownLog } = federation.parts;
     const { peer, addresses } = invitation;
+    let pauseMs = LEAST_ASK_MS;
     for (let isFirst = true; ; isFirst = false) {
       signal.throwIfAborted();
       try {
@@ -144,7 +149,8 @@ export class FederationService implements FederationControl {
             cause: error,
           });
       }
-      await clock.sleep(ASK_EVERY_MS, signal);
+      await clock.sleep(pauseMs, signal);
+      pauseMs = Math.min(ASK_GROWTH * pauseMs, MOST_ASK_MS);
     }
   }
 
@@ -269,7 +275,7 @@ export class FederationService implements FederationControl {
       await checkpoints.look(signal);
       if (!wait || current().reachedMs !== undefined) return current();
       onProgress({ behindBytes: (await status()).behindBytes });
-      await clock.sleep(ASK_EVERY_MS, signal);
+      await clock.sleep(LOOK_EVERY_MS, signal);
     }
   }
 

@@ -24,8 +24,6 @@ const LOOK_EVERY_MS = 3600_000;
 const FORGET_EVERY_MS = 24 * 3600_000;
 /** When hundreds of sites say where they are now. */
 const MOVED_EVERY_MS = 10_000;
-/** Until others were asked for what this site has written before. */
-const WAIT_MS = 60_000;
 
 export class Federation {
   readonly siteId: SiteId;
@@ -90,7 +88,7 @@ export class Federation {
     });
     parts.sync.onReady(() => {
       parts.replication.regainSoon();
-      void this.look();
+      void this.#lookAround();
     });
     const moved = new Sparingly({ ...components, work: () => this.#sitesMoved() }, { everyMs: MOVED_EVERY_MS });
     let speakers = ledger.states.speakersState;
@@ -182,20 +180,23 @@ export class Federation {
     this.#components.keepWayBack?.({ federationId, members }).catch(this.#putOff("the addresses of other sites"));
   }
 
-  /** Once others were asked, and then each hour. */
   async #goOn(signal: AbortSignal): Promise<void> {
     const { clock, rng } = this.#components;
     try {
       for (;;) {
-        if (this.parts.membership.roster !== undefined && this.parts.ownLog.isReady) {
-          await this.look();
-          await this.#lookAtCheckpoints(signal);
-        }
-        await clock.sleep(this.parts.ownLog.isReady ? LOOK_EVERY_MS * (0.5 + rng.fraction()) : WAIT_MS, signal);
+        await this.#lookAround();
+        await clock.sleep(LOOK_EVERY_MS * (0.5 + rng.fraction()), signal);
       }
     } catch (error) {
       if (!signal.aborted) this.#components.onEvent({ event: "fault", error });
     }
+  }
+
+  /** Once others were asked, and then each hour. */
+  async #lookAround(): Promise<void> {
+    if (this.parts.membership.roster === undefined || !this.parts.ownLog.isReady || !this.#signal) return;
+    await this.look();
+    await this.#lookAtCheckpoints(this.#signal);
   }
 
   /** Tells the ledger what is not so any more, and goes on with what people wish. */
@@ -223,8 +224,7 @@ export class Federation {
     try {
       await this.parts.checkpoints.look(signal);
     } catch (error) {
-      signal.throwIfAborted();
-      this.#components.onEvent({ event: "put-off", what: "checkpoints", error });
+      if (!signal.aborted) this.#components.onEvent({ event: "put-off", what: "checkpoints", error });
     }
   }
 

@@ -31,7 +31,7 @@ export interface GreetingComponents {
 }
 
 const MINUTE_MS = 60_000;
-/** Of a machine that others answer: they do when ledgers are compared, four times an hour. */
+/** When nobody is to be greeted, and of a machine that others answer: they do when ledgers are compared. */
 const IN_PAUSE_MS = 15 * MINUTE_MS;
 /** Pauses grow while nobody listens: a machine whose site has left may say hello for ever. */
 const MOST_PAUSE_MS = 15 * MINUTE_MS;
@@ -69,10 +69,11 @@ export class Greeting {
         const isIn = isStart || membership.roster === undefined || isAnswered();
         const knownCount = this.#knownBy.size;
         const isLetIn = isFirst && isIn;
-        const isHeard = isLetIn || !(await this.#round(signal)) || this.#knownBy.size > knownCount;
+        const hasGreeted = !isLetIn && (await this.#round(signal));
+        const isHeard = !hasGreeted || this.#knownBy.size > knownCount;
         pauseMs = isHeard ? MINUTE_MS : Math.min(PAUSE_GROWTH * pauseMs, MOST_PAUSE_MS);
         // Another machine may have taken its place while it was off.
-        await clock.sleep((isLetIn && !isStart ? IN_PAUSE_MS : pauseMs) * (0.5 + rng.fraction()), signal);
+        await clock.sleep((hasGreeted || isStart ? pauseMs : IN_PAUSE_MS) * (0.5 + rng.fraction()), signal);
       }
     } catch (error) {
       if (!signal.aborted) onEvent({ event: "fault", error });

@@ -14,8 +14,10 @@ import { LedgerFacts } from "#node/site/ledger-facts.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { Machine } from "./site-program.ts";
 
-/** Until people try it again. */
-const AGAIN_MS = 60_000;
+/** Until people try it again: more and more seldom, since a site that was expelled meanwhile tries it for ever. */
+const LEAST_AGAIN_MS = 60_000;
+const MOST_AGAIN_MS = 30 * 60_000;
+const AGAIN_GROWTH = 1.2;
 /** Then they give one up that does not come to an end. */
 const MOST_MS = 10 * 60_000;
 const DONE = { kind: "recovered", key: "" } as const;
@@ -35,11 +37,18 @@ export async function recoverByKit(machine: Machine): Promise<void> {
     announcedAddresses: () => [],
   });
   await transport.start();
-  for (let isHelped = false; !isHelped;) {
+  const isHelpedByAny = async (): Promise<boolean> => {
+    let isHelped = false;
     for (const other of others())
       isHelped = (await isHelpedBy(other, { clock, ledger, membership, transport }, identity.log)) || isHelped;
-    if (!isHelped) await clock.sleep(AGAIN_MS);
-  }
+    return isHelped;
+  };
+  for (
+    let againMs = LEAST_AGAIN_MS;
+    !(await isHelpedByAny());
+    againMs = Math.min(AGAIN_GROWTH * againMs, MOST_AGAIN_MS)
+  )
+    await clock.sleep(againMs);
   await store.appendFacts([{ ...DONE, value: Buffer.alloc(0) }]);
 }
 
