@@ -81,12 +81,13 @@ export class Greeting {
   }
 
   /**
-   * All sites, until one of them knows this machine: what it says then spreads. Afterwards those that are connected. Whether there was
-   * anybody to greet.
+   * All sites. Of many those that are connected, once one of them knows this machine: what it says then spreads. Of few all that know it may
+   * be on one side of a cut, and have new machines too, whom nobody on the other side knows. Whether there was anybody to greet.
    */
   async #round(signal: AbortSignal): Promise<boolean> {
     const { transport, membership, rng } = this.#components;
-    const all = this.#knownBy.size > 0 ? transport.connected() : this.#others();
+    const areFew = membership.sites().length <= limits.peerKeptCount;
+    const all = this.#knownBy.size > 0 && !areFew ? transport.connected() : this.#others();
     const waiting = all.filter((peer) => !this.#knownBy.has(peer) && membership.peerMayConnect(peer));
     let hasGreeted = false;
     for (let count = 0; count < AT_ONCE_COUNT && waiting.length > 0; count++) {

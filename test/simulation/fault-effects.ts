@@ -49,6 +49,8 @@ export class FaultEffects {
   readonly #components: FaultEffectsComponents;
   readonly #baseLine: Line;
   readonly #lineChanges = new Set<Partial<Line>>();
+  /** Partitions of now: each is to be made again when a site has another machine. */
+  readonly #cuts = new Set<() => void>();
 
   constructor(components: FaultEffectsComponents) {
     this.#components = components;
@@ -185,6 +187,7 @@ export class FaultEffects {
     // A federation whose machines are all new at one time has no ledger, and so is none any more.
     if (!honest.some((other) => other !== site && other.hasLedger)) return undefined;
     site.loseDisk();
+    for (const cutAgain of this.#cuts) cutAgain();
     return () => void site.start();
   }
 
@@ -232,6 +235,12 @@ export class FaultEffects {
       cut = [];
     };
     apply();
+    const cutAgain = (): void => {
+      if (cut.length === 0) return;
+      mend();
+      apply();
+    };
+    this.#cuts.add(cutAgain);
     let isOver = false;
     if (severityRatio > 0.7) {
       const flap = (): void => {
@@ -244,6 +253,7 @@ export class FaultEffects {
     }
     return () => {
       isOver = true;
+      this.#cuts.delete(cutAgain);
       mend();
     };
   }

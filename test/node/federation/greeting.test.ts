@@ -8,6 +8,7 @@ import { Greeting } from "#node/federation/greeting.ts";
 import type { Transport } from "#node/federation/transport.ts";
 import { Libp2pPeers } from "#node/peers/libp2p-peers.ts";
 import { systemClock } from "#node/site/system-clock.ts";
+import { encodeCbor } from "#protocol/cbor.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
@@ -149,6 +150,54 @@ test("a first machine that came back and that nobody answers says hello within t
     clock.pass(120_000);
     await new Promise(setImmediate);
     assert.deepEqual(asked, isAnswered ? [] : [other.peerKey]);
+    stop.abort(new Error("enough"));
+    await greets;
+  }
+});
+
+test("a new machine that somebody knows goes on with those that it did not reach where sites are few, and of many leaves it to those that it is connected with", async () => {
+  for (const sitesCount of [3, limits.peerKeptCount + 1]) {
+    const replica = await Replica.found("one");
+    const self = makeIdentity("one", 2);
+    const others = Array.from({ length: sitesCount - 1 }, (_, at) => makeIdentity(`other ${at}`, 1));
+    const clock = new ManualClock();
+    const asked: PeerKey[] = [];
+    const stop = new AbortController();
+    const greeting = new Greeting(
+      {
+        ...{ ledger: replica.ledger, clock, rng: new SeededRng("greeting"), isAnswered: () => true },
+        membership: {
+          ...{ roster: {}, sites: () => [self.siteId, ...others.map(({ siteId }) => siteId)] },
+          peerOf: (site: string) => others.find(({ siteId }) => siteId === site)?.peerKey,
+          peerMayConnect: () => true,
+        } as never,
+        transport: {
+          serve: () => undefined,
+          open: async (peer) => {
+            asked.push(peer);
+            if (peer !== others[0]!.peerKey) throw new CostorError("peer-unreachable", "it is cut off");
+            const { channels } = channelPair(helloProtocol);
+            await channels[1].send(encodeCbor({ state: "known" }));
+            return channels[0];
+          },
+          connected: () => [others[0]!.peerKey],
+          membershipChanged: () => undefined,
+        },
+        onKnown: () => undefined,
+        onEvent: () => undefined,
+      },
+      { log: self.log },
+    );
+    const greets = greeting.start(stop.signal);
+    const round = async (): Promise<ReadonlySet<PeerKey>> => {
+      asked.length = 0;
+      clock.pass(3600_000);
+      await new Promise(setImmediate);
+      return new Set(asked);
+    };
+    await new Promise(setImmediate);
+    assert.ok(asked.includes(others[0]!.peerKey), "one knows it");
+    assert.deepEqual(await round(), new Set(sitesCount === 3 ? [others[1]!.peerKey] : []));
     stop.abort(new Error("enough"));
     await greets;
   }
