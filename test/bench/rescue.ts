@@ -63,20 +63,17 @@ export async function benchRecover(options: RescueOptions): Promise<void> {
 
 export async function benchRemoteRestore(options: RescueOptions): Promise<void> {
   await bench("remote-restore", options, async (federation, { corpus, folder }) => {
-    const { lost, left, right, helper } = federation.sites;
+    const { lost, helper } = federation.sites;
     await federation.startAll(["lost", "left", "right", "helper"]);
-    const direct = await timed(["agent", "restore", "latest", "--to", join(folder, "direct")].concat(configOf(lost)), [
-      lost.pid!,
-    ]);
+    const direct = await timed(["agent", "restore", "latest", "--to", join(folder, "direct"), ...configOf(lost)]);
     await lost.stop();
     await rm(lost.data, { recursive: true });
     const restore = ["federation", "restore", "--data", helper.data, "--kit", lost.kit];
-    const pids = [helper, left, right].map((site) => site.pid!);
     const files: Timed[] = [];
     for (let at = 0; at < FILE_RESTORES_COUNT; at++)
-      files.push(await timed([...restore, "--path", corpus.file, "--tar", "-"], pids));
+      files.push(await timed([...restore, "--path", corpus.file, "--tar", "-"]));
     const file = (of: (one: Timed) => number): number => spreadOf(files.map(of)).median;
-    const all = await timed([...restore, "--target", join(folder, "all")], pids);
+    const all = await timed([...restore, "--target", join(folder, "all")]);
     await compare(corpus.paths, join(folder, "all"));
     return {
       "first byte of 10 MB, s": file(({ firstSeconds }) => firstSeconds),
@@ -106,13 +103,13 @@ interface Timed {
   /** Until the first content was printed. */
   readonly firstSeconds: number;
   readonly firstCpuSeconds: number;
-  /** Of the command and of the processes that serve it. */
+  /** Of the command, and of all sites, which are processes of this one. */
   readonly cpuSeconds: number;
 }
 
-async function timed(words: readonly string[], pids: readonly number[]): Promise<Timed> {
+async function timed(words: readonly string[]): Promise<Timed> {
   execFileSync("sync");
-  const cpu = (): number => [process.pid, ...pids].reduce((sum, pid) => sum + cpuSecondsOf(pid), 0);
+  const cpu = (): number => cpuSecondsOf(process.pid);
   const before = cpu();
   const startMs = performance.now();
   const child = spawnOwned({ program: costorPath, arguments: words }, ["ignore", "pipe", "pipe"]);
