@@ -2,13 +2,14 @@
  * The invariants of a federation, as functions over the states of all sites; `id` names each in reports. Hourly ones are
  * checked while faults strike, the others once all is well again.
  */
+import { LOCK_MS } from "#ledger/drop-plan.ts";
 import { Ledger } from "#ledger/ledger.ts";
 import { SeqRanges } from "#ledger/seq-ranges.ts";
 import { Membership } from "#ledger/membership.ts";
 import { COPIES_COUNT } from "#node/replication/replication.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import { type PrimeId, parseSnapshotId } from "#protocol/ids.ts";
+import { type LogId, type PrimeId, parseSnapshotId } from "#protocol/ids.ts";
 import { primeIdOf } from "#protocol/sealing.ts";
 import { InvariantViolation } from "./invariant-violation.ts";
 import { KeptForOthers } from "./kept-for-others.ts";
@@ -18,6 +19,7 @@ import { UnaskedEntries } from "./unasked-entries.ts";
 import { type Witness, isSound } from "./witness.ts";
 import type { SimSnapshot } from "./workload.ts";
 
+const DAY_MS = 24 * 3600_000;
 const REBUILDS_COUNT = 5;
 const MOST_REBUILT_COUNT = 16;
 
@@ -248,11 +250,19 @@ export class Checkers {
         if (!witness.known.has(id)) throw new InvariantViolation("I3-phantom", `${name} has ${id}, which nobody sent`);
   }
 
-  /** What is written of a ledger stays. */
+  /** What is written of a ledger stays; but for entries that are withdrawn, for the lock, of which a site may count a day for each time that it was off. */
   #neverForgetsEntries(): void {
-    for (const { name, disk } of this.#world.honest)
-      for (const key of disk.removedKeys("ledger"))
+    const { honest, elapsedMs } = this.#world;
+    for (const { name, disk, program, livesCount } of honest) {
+      const isOver = elapsedMs() + livesCount * DAY_MS >= LOCK_MS;
+      for (const key of disk.removedKeys("ledger")) {
+        const [what, logId, seq] = key.split("/") as [string, LogId, string];
+        // With its last entry goes the note of when it was withdrawn.
+        const isForgotten = what === "withdrawn" || program?.ledger.log(logId)?.isWithdrawn(Number(seq)) !== false;
+        if (isOver && isForgotten) continue;
         throw new InvariantViolation("I9-monotonic", `${name} has forgotten ${key}`);
+      }
+    }
   }
 
   /** What an author has said is out of force only where the author has withdrawn it. */

@@ -49,6 +49,11 @@ test("whole sites hold every invariant under faults, with hostile ones among the
   for (let seed = 1; seed <= count(3, 200); seed++) await runSoundly(mixedInit(seed));
 });
 
+test("so do whole sites through the days after the lock, when they drop and forget", async () => {
+  for (let seed = 6000; seed < 6000 + count(0, 10); seed++)
+    await runSoundly({ ...mixedInit(seed), quietDaysCount: 50 });
+});
+
 for (const vice of vices)
   test(`so do honest sites when another one ${vice}`, async () => {
     for (let seed = 1; seed <= count(0, 20); seed++)
