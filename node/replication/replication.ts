@@ -13,6 +13,7 @@ import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import type { RestoreTicket } from "#protocol/restore-ticket.ts";
 import { allSlices } from "./all-slices.ts";
+import { AskedWork } from "./asked-work.ts";
 import { serveAudits } from "./audit-service.ts";
 import { Auditor } from "./auditor.ts";
 import { Departures } from "./departures.ts";
@@ -84,7 +85,10 @@ export type ReplicationEvent =
   | { readonly event: "ticket-used"; readonly owner: SiteId; readonly peer: PeerKey };
 
 const MINUTE_MS = 60_000;
-const HOUR_MS = 60 * MINUTE_MS;
+/** All that this site does regularly is asked for at once: a site that has nothing to do wakes so often, and no more. */
+const LOOK_EVERY_MS = 15 * MINUTE_MS;
+/** What need not be looked after each time, is so each fourth time: once an hour. */
+const HOURLY_COUNT = 4;
 /** Between two times that what is lacking is asked for since somebody came: one that comes and goes makes no work. */
 const CAME_EVERY_MS = MINUTE_MS;
 /** How many copies elsewhere each slice has. */
@@ -104,13 +108,13 @@ export class Replication implements AsyncDisposable {
   readonly wanted: WantedPrimes;
   readonly #components: ReplicationComponents;
   readonly #holder: HolderService;
-  readonly #owner: RegularWork;
-  readonly #healing: RegularWork;
-  readonly #regaining: RegularWork;
-  readonly #keeping: RegularWork;
+  readonly #owner: AskedWork;
+  readonly #healing: AskedWork;
+  readonly #regaining: AskedWork;
+  readonly #keeping: AskedWork;
   readonly #liveSets: LiveSets;
   readonly #replicator: Replicator;
-  readonly #works: readonly RegularWork[];
+  readonly #works: readonly (AskedWork | RegularWork)[];
   #signal: AbortSignal | undefined;
   #windows: { readonly settings: ReplicationSettings; readonly windows: MaintenanceWindows } | undefined;
 
@@ -170,7 +174,6 @@ export class Replication implements AsyncDisposable {
       };
     this.#owner = this.#work(
       "sending",
-      15 * MINUTE_MS,
       inFederation((signal) => this.#replicator.turn(signal)),
     );
     const heal = async (signal: AbortSignal): Promise<void> => {
@@ -178,7 +181,7 @@ export class Replication implements AsyncDisposable {
         components.onEvent({ event: "run-failed", holder, error });
       if ((await healOwn({ ...components, onFailure }, signal)) > 0) this.soon();
     };
-    this.#healing = this.#work("healing", 15 * MINUTE_MS, inFederation(heal));
+    this.#healing = this.#work("healing", inFederation(heal));
     const regaining = new Regaining(components);
     const takingBack = new TakingBack(components);
     const regain = async (signal: AbortSignal): Promise<void> => {
@@ -189,31 +192,31 @@ export class Replication implements AsyncDisposable {
       this.#healing.soon();
       this.soon();
     };
-    this.#regaining = this.#work("regaining", 15 * MINUTE_MS, inFederation(regain));
+    this.#regaining = this.#work("regaining", inFederation(regain));
     this.#keeping = this.#work(
       "keeping",
-      HOUR_MS,
       inFederation((signal) => this.#keep(parts, { dropping, erasing }, signal)),
     );
     const came = new Sparingly({ clock, work: () => this.#othersCame() }, { everyMs: CAME_EVERY_MS });
     components.peers.onConnected(() => {
       if (this.#signal !== undefined) came.ask(this.#signal);
     });
-    this.#works = [
-      this.#healing,
-      this.#regaining,
-      this.#owner,
-      this.#work(
-        "stewardship",
-        HOUR_MS,
-        inFederation((signal) => steward.turn(signal)),
-      ),
-      this.#keeping,
-      this.#work("silence", 5 * MINUTE_MS, async (signal) => {
-        silence.count();
-        await silence.lookFor(signal);
-      }),
-    ];
+    const stewardship = this.#work(
+      "stewardship",
+      inFederation((signal) => steward.turn(signal)),
+    );
+    const listening = this.#work("silence", async (signal) => {
+      silence.count();
+      await silence.lookFor(signal);
+    });
+    const often = [this.#healing, this.#regaining, this.#owner, listening];
+    const hourly = [stewardship, this.#keeping];
+    let looksCount = 0;
+    const look = async (): Promise<void> => {
+      for (const work of looksCount++ % HOURLY_COUNT === 0 ? [...often, ...hourly] : often) work.soon();
+    };
+    const looking = new RegularWork(components, { everyMs: LOOK_EVERY_MS, work: look, onFailure: () => undefined });
+    this.#works = [...often, ...hourly, looking];
   }
 
   /** Before the peers are started: it serves protocols. */
@@ -312,9 +315,9 @@ export class Replication implements AsyncDisposable {
     await dropping.drop(signal);
   }
 
-  #work(what: string, everyMs: number, work: (signal: AbortSignal) => Promise<void>): RegularWork {
+  #work(what: string, work: (signal: AbortSignal) => Promise<void>): AskedWork {
     const onFailure = (error: unknown): void => this.#components.onEvent({ event: "put-off", what, error });
-    return new RegularWork(this.#components, { everyMs, work, onFailure });
+    return new AskedWork({ work, onFailure });
   }
 }
 

@@ -28,8 +28,8 @@ export interface SilenceComponents {
   readonly partners: () => Promise<ReadonlySet<SiteId>>;
 }
 
-/** In one turn, of which there is one every few minutes: each of hundreds of sites is looked for within hours of the start. */
-const LOOKED_FOR_COUNT = 8;
+/** In one turn, of which there is one each quarter of an hour: each of hundreds of sites is looked for within hours of the start. */
+const LOOKED_FOR_COUNT = 24;
 const HOUR_MS = 3_600_000;
 /** Between two looks for a partner, or for one that was not there. */
 const PARTNER_MS = HOUR_MS;
@@ -60,7 +60,7 @@ export class Silence {
     return this.#silentMs.get(site) ?? 0;
   }
 
-  /** Counts the time since the last call by who is connected now; to be called every few minutes. */
+  /** Counts the time since the last call by who is connected now; to be called each quarter of an hour or so. */
   count(): void {
     const { clock, peers, sites } = this.#components;
     const passedMs = clock.elapsedMs() - this.#countedMs;
