@@ -32,6 +32,8 @@ export const ledgerProtocol: Protocol = {
 export interface SyncComponents {
   readonly ledger: Ledger;
   readonly membership: Membership;
+  /** A peer that asks has the same as this site. */
+  readonly onSame?: () => void;
 }
 
 /** Answers one peer until it closes. Throws `peer-misbehaved`, `peer-unreachable`. */
@@ -53,11 +55,13 @@ function readRequest(frame: Uint8Array): SyncRequest {
   }
 }
 
-async function answer(channel: Channel, request: SyncRequest, { ledger, membership }: SyncComponents): Promise<void> {
+async function answer(channel: Channel, request: SyncRequest, components: SyncComponents): Promise<void> {
+  const { ledger, membership } = components;
   switch (request.ask) {
     case "compare": {
       const { roster } = membership;
       const same = request.digest === ledger.digest() && request.roster === (roster?.hash ?? null);
+      if (same) components.onSame?.();
       const newest = same || roster === undefined ? null : { number: roster.number, hash: roster.hash };
       return channel.send(encodeComparison({ same, newest }));
     }

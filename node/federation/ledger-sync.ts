@@ -55,11 +55,14 @@ export class LedgerSync {
   /** What is to be done after a pause, once however often there is reason for it meanwhile. */
   readonly #due = new Set<"anybody" | "roster">();
   #isAnswered = false;
+  /** A peer has asked since this site was to ask last, and both had the same. */
+  #isSame = false;
 
   constructor(components: LedgerSyncComponents) {
     this.#components = components;
     const { peers, ledger, membership } = components;
-    peers.serve(ledgerProtocol, (channel) => answerSync(channel, { ledger, membership }));
+    const onSame = (): void => void (this.#isSame = true);
+    peers.serve(ledgerProtocol, (channel) => answerSync(channel, { ledger, membership, onSame }));
     peers.onConnected((peer) => void this.with(peer));
     peers.onPublished((message) => void this.#hear(message));
   }
@@ -197,9 +200,12 @@ export class LedgerSync {
   async #goOn(signal: AbortSignal): Promise<void> {
     const { clock, rng } = this.#components;
     try {
-      for (;;) {
+      for (let isLeftOut = false; ;) {
         await clock.sleep(EVERY_MS * (0.5 + rng.fraction()), signal);
-        await this.#withSomebody();
+        // Another's question has told as much as this site's own would. Never twice in a row: who asks has chosen to.
+        isLeftOut = this.#isSame && !isLeftOut;
+        this.#isSame = false;
+        if (!isLeftOut) await this.#withSomebody();
       }
     } catch {
       // The signal ends it.

@@ -38,6 +38,8 @@ export class SimDisk {
   readonly quarantined = new Set<PrimeId>();
   readonly #claims = new Map<PrimeId, Set<AgentId>>();
   readonly #keeps = new Map<SiteId, Kept>();
+  /** Until the next change. */
+  #totals: readonly KeptTotal[] | undefined;
   /** For how many sites a prime is kept. */
   readonly #keepersCounts = new Map<PrimeId, number>();
   #facts = new SimFacts();
@@ -95,6 +97,7 @@ export class SimDisk {
   putPrime({ id, stored }: StoredPrime): void {
     // What rots unnoticed is taken for there, and so not written again.
     if (this.primes.has(id)) return;
+    this.#totals = undefined;
     this.primes.set(id, Buffer.from(stored));
     this.quarantined.delete(id);
     this.usedBytes += stored.length + RECORD_BYTES;
@@ -134,6 +137,7 @@ export class SimDisk {
     this.#reopenTrees();
     const stored = this.primes.get(id);
     if (!stored) return false;
+    this.#totals = undefined;
     this.primes.delete(id);
     this.rotten.delete(id);
     this.usedBytes -= stored.length + RECORD_BYTES;
@@ -153,6 +157,7 @@ export class SimDisk {
       this.#keeps.set(site, kept);
     }
     if (kept.ids.has(id)) return;
+    this.#totals = undefined;
     kept.ids.add(id);
     kept.sorted = kept.slices = undefined;
     this.#count(kept, id, 1);
@@ -163,6 +168,7 @@ export class SimDisk {
   release(site: SiteId, id: PrimeId): boolean {
     const kept = this.#keeps.get(site);
     if (kept?.ids.delete(id)) {
+      this.#totals = undefined;
       kept.sorted = kept.slices = undefined;
       this.#count(kept, id, -1);
       const keepersCount = this.#keepersCounts.get(id)! - 1;
@@ -214,10 +220,10 @@ export class SimDisk {
     return this.kept(site).filter((id) => !this.primes.has(id));
   }
 
-  keptTotals(): KeptTotal[] {
-    return [...this.#keeps]
+  keptTotals(): readonly KeptTotal[] {
+    return (this.#totals ??= [...this.#keeps]
       .map(([site, { ids, bytes, lostCount }]) => ({ site, count: ids.size, bytes, lostCount }))
-      .sort((one, other) => (one.site < other.site ? -1 : 1));
+      .sort((one, other) => (one.site < other.site ? -1 : 1)));
   }
 
   keptSlices(site: SiteId): readonly SliceTotal[] {

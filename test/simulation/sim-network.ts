@@ -253,8 +253,8 @@ export class SimNetwork {
   }
 
   /** Resolves after so long, without a clock when that is no time. */
-  async pass(durationMs: number, signal?: AbortSignal): Promise<void> {
-    if (durationMs > 0) await this.#components!.clock.sleep(durationMs, signal);
+  pass(durationMs: number, signal?: AbortSignal): Promise<void> | undefined {
+    return durationMs > 0 ? this.#components!.clock.sleep(durationMs, signal) : undefined;
   }
 
   handlerFailed(error: unknown, self: PeerKey): void {

@@ -174,7 +174,7 @@ export class SimStore implements PrimeStore {
 
   async keptTotals(): Promise<KeptTotal[]> {
     await this.#readable();
-    return this.#disk.keptTotals();
+    return [...this.#disk.keptTotals()];
   }
 
   async keptSlices(site: SiteId): Promise<SliceTotal[]> {
@@ -328,15 +328,16 @@ export class SimStore implements PrimeStore {
     this.#isWriting = false;
   }
 
-  /** A process that has crashed does nothing more. Throws `store-failed`. */
-  async #readable(): Promise<void> {
-    if (this.#state === "crashed") await new Promise(() => {});
+  /** A process that has crashed does nothing more: what is returned is to be awaited. Throws `store-failed`. */
+  #readable(): Promise<void> | undefined {
+    if (this.#state === "crashed") return new Promise(() => {});
     if (this.#state === "closed") throw failed();
+    return undefined;
   }
 
-  async #ready(): Promise<void> {
-    await this.#readable();
+  #ready(): Promise<void> | undefined {
     if (this.#state === "failed") throw failed();
+    return this.#readable();
   }
 }
 

@@ -24,10 +24,10 @@ export class SiteClock implements Clock {
     return this.#time.elapsedMs;
   }
 
-  async sleep(durationMs: number, signal?: AbortSignal): Promise<void> {
-    if (!this.#hasEnded) await this.#time.sleep(durationMs, signal);
+  sleep(durationMs: number, signal?: AbortSignal): Promise<void> {
     // A machine that has crashed does nothing more.
-    if (this.#hasEnded) await new Promise(() => {});
+    const end = (): Promise<void> | undefined => (this.#hasEnded ? new Promise(() => {}) : undefined);
+    return end() ?? this.#time.sleep(durationMs, signal).then(end);
   }
 
   jump(byMs: number): void {

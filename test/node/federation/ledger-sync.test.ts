@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { signEntry } from "#ledger/entry.ts";
 import { gossipMessage } from "#ledger/gossip.ts";
 import { applyChange } from "#ledger/roster-chain.ts";
+import { ledgerProtocol } from "#ledger/sync.ts";
 import { encodeRoster, encodeRosterBody, parseRoster, signRosterBody } from "#ledger/roster.ts";
 import { makeUuidV7, parseEntryId } from "#protocol/ids.ts";
 import { majorityLink, parseMajorityLink } from "#protocol/recovery-chain.ts";
@@ -50,6 +51,22 @@ test("who reaches nobody does not write, however long", async () => {
   const { world, ownLog } = await restarted(3);
   await world.run(3 * 3_600_000);
   assert.ok(!ownLog.isReady);
+});
+
+test("another's question that finds both equal takes the place of one's own, not twice in a row", async () => {
+  const world = await FederationWorld.of(2);
+  await world.run(3_600_000);
+  const framesCount = (): number =>
+    world.members.reduce(
+      (sum, { peerKey }) => sum + world.network.traffic(peerKey, ledgerProtocol.name).framesCount,
+      0,
+    );
+  const before = framesCount();
+  await world.run(24 * 3_600_000);
+  // A question, its answer, and an end of each side.
+  const roundsCount = (framesCount() - before) / 4;
+  // Each asks 96 times a day by itself.
+  assert.ok(roundsCount >= 96 && roundsCount <= 160, `${roundsCount} rounds`);
 });
 
 test("of many messages that come at one moment the wrong ones are refused and the others admitted", async () => {
