@@ -104,4 +104,9 @@ export const failedSeeds: readonly FailedSeed[] = [
     program: "federation",
     reason: "all copies of a prime rotted unnoticed before its snapshot was safe, and then it was called so",
   },
+  {
+    ...mixedInit(417),
+    program: "federation",
+    reason: "a site that was expelled had another snapshot of what it had left out, and could not say so any more",
+  },
 ];

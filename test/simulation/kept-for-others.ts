@@ -59,8 +59,12 @@ export class KeptForOthers {
   /** The newest live set of a slice, where it has come, has ended all notes of what it has not left out. */
   afterAll(): void {
     const { honest, witness } = this.#world;
-    // What another machine has signed in its place counts for a site too, and trees, which would tell, are not simulated.
-    for (const owner of honest.filter(({ program, isCloned }) => program?.signs === true && !isCloned)) {
+    // What another machine has signed in its place counts for a site too, and trees, which would tell, are not simulated. Who is out signs no more
+    // what is backed up since.
+    const signing = honest.filter(
+      ({ program, isCloned, isLeaving }) => program?.signs === true && !isCloned && !isLeaving,
+    );
+    for (const owner of signing) {
       const { siteId } = owner.identity;
       const live = witness.wholeOf(siteId);
       for (const { name, disk, identity, program } of honest)
