@@ -70,7 +70,7 @@ export class Ledger {
   }
 
   /** Other values after changes: who may speak may be others then. To be asked for each time. */
-  get states(): Pick<Replica, "guestsState" | "speakersState"> {
+  get states(): Pick<Replica, "copiesState" | "guestsState" | "speakersState"> {
     return this.#replica;
   }
 

@@ -6,12 +6,25 @@ import type { HeldEntry, LogState } from "./log-state.ts";
 import type { Retire } from "./retire.ts";
 import type { SeqRanges } from "./seq-ranges.ts";
 import { SiteState } from "./site-state.ts";
+import type { StatementKind } from "./statements.ts";
 
 interface Withdrawal {
   /** Of the author. */
   readonly siteId: SiteId;
   readonly ranges: SeqRanges;
 }
+
+/** By which copies count, and places for them are chosen. */
+const ofCopies = new Set<StatementKind>([
+  "profile",
+  "placement",
+  "live-set",
+  "receipt",
+  "loss",
+  "audit",
+  "steward",
+  "leaving",
+]);
 
 export class Replica {
   readonly #sites = new Map<SiteId, SiteState>();
@@ -25,6 +38,7 @@ export class Replica {
   readonly #receivers = new Map<string, SiteId[]>();
   #speakersState: object = {};
   #guestsState: object = {};
+  #copiesState: object = {};
   /** By ascending LogId; undefined after another one has come. */
   #sorted: readonly LogState[] | undefined;
   #digest: string | undefined;
@@ -37,6 +51,11 @@ export class Replica {
   /** Another one after each change of the guests that are let in. */
   get guestsState(): object {
     return this.#guestsState;
+  }
+
+  /** Another one after each change of logs, or of what is said of copies and of those that may hold them. */
+  get copiesState(): object {
+    return this.#copiesState;
   }
 
   site(siteId: SiteId): SiteState | undefined {
@@ -76,6 +95,7 @@ export class Replica {
     this.#machines.set(machineOf(log), (this.#machines.get(machineOf(log)) ?? 0) + 1);
     this.#sorted = this.#digest = undefined;
     this.#speakersState = {};
+    this.#copiesState = {};
     // Another log of the site may have withdrawn some of this one before its certificate came.
     for (const pending of this.#pending.get(log.id) ?? []) this.#withdraw(state, pending);
     this.#pending.delete(log.id);
@@ -85,6 +105,9 @@ export class Replica {
   #newSite(siteId: SiteId): SiteState {
     const site = new SiteState({
       onChanged: () => (this.#digest = undefined),
+      onStated: (kind) => {
+        if (ofCopies.has(kind)) this.#copiesState = {};
+      },
       onReceipt: (subject, isThere) => this.#noteReceiver(siteId, subject, isThere),
     });
     this.#sites.set(siteId, site);

@@ -30,6 +30,8 @@ const ofOneMachine: ReadonlySet<StatementKind> = new Set(["receipt", "loss"]);
 export interface SiteListener {
   /** What is in force has changed, or a fork was found. */
   readonly onChanged: () => void;
+  /** What is said of a kind, or was, is not what it was. */
+  readonly onStated: (kind: StatementKind) => void;
   /** There is a first receipt about a subject, or the last one has gone. */
   readonly onReceipt: (subject: string, isThere: boolean) => void;
 }
@@ -85,6 +87,7 @@ export class SiteState {
     this.#inForceBytes += held.lengthBytes;
     for (const stated of statedBy(held)) {
       const { statement, subject } = stated;
+      this.#listener.onStated(statement.kind);
       const subjects = this.#subjects.get(statement.kind) ?? new Map<string, AnyStated[]>();
       this.#subjects.set(statement.kind, subjects);
       const entries = subjects.get(subject) ?? [];
@@ -114,6 +117,7 @@ export class SiteState {
       this.#inForceCount--;
       this.#inForceBytes -= held.lengthBytes;
       for (const { statement, subject } of statedBy(held)) {
+        this.#listener.onStated(statement.kind);
         const subjects = this.#subjects.get(statement.kind)!;
         const entries = subjects.get(subject);
         // One entry may say two things about one subject.

@@ -33,12 +33,12 @@ export class PlacementKeeper {
   readonly #components: PlacementComponents;
   readonly #copiesCount: number;
   #ownStates:
-    | { readonly ledger: string; readonly sites: readonly SiteId[]; readonly states: readonly SliceState[] }
+    | { readonly ledger: object; readonly sites: readonly SiteId[]; readonly states: readonly SliceState[] }
     | undefined;
   #standings:
     | {
         readonly owner: SiteId;
-        readonly ledger: string;
+        readonly ledger: object;
         readonly sites: readonly SiteId[];
         readonly bySite: Map<SiteId, Standing>;
       }
@@ -79,7 +79,7 @@ export class PlacementKeeper {
       const silentHours = Math.floor(silence.of(site) / HOUR_MS);
       return silentHours > 0 || refuses(site) ? `${site} ${silentHours} ${refuses(site)}` : [];
     });
-    return { ledger: ledger.digest(), sites: known, apart: apart.join() };
+    return { ledger: ledger.states.copiesState, sites: known, apart: apart.join() };
   }
 
   /** What a steward may add for another owner: the holders of each slice that were drawn. It writes nothing. */
@@ -121,9 +121,9 @@ export class PlacementKeeper {
   /** {@link stateOf} of this site's own slices: made once for each state of the ledger, since people ask for each snapshot. */
   ownStates(): readonly SliceState[] {
     const { self, ledger, sites } = this.#components;
-    const [digest, known] = [ledger.digest(), sites.sites()];
-    if (this.#ownStates?.ledger !== digest || this.#ownStates.sites !== known)
-      this.#ownStates = { ledger: digest, sites: known, states: allSlices.map((slice) => this.stateOf(self, slice)) };
+    const [state, known] = [ledger.states.copiesState, sites.sites()];
+    if (this.#ownStates?.ledger !== state || this.#ownStates.sites !== known)
+      this.#ownStates = { ledger: state, sites: known, states: allSlices.map((slice) => this.stateOf(self, slice)) };
     return this.#ownStates.states;
   }
 
@@ -164,9 +164,9 @@ export class PlacementKeeper {
   /** The same for all slices of an owner, and asked for each. */
   #standingOf(siteId: SiteId, owner: SiteId): Standing {
     const { sites, ledger } = this.#components;
-    const [digest, known] = [ledger.digest(), sites.sites()];
-    if (this.#standings?.owner !== owner || this.#standings.ledger !== digest || this.#standings.sites !== known)
-      this.#standings = { owner, ledger: digest, sites: known, bySite: new Map() };
+    const [state, known] = [ledger.states.copiesState, sites.sites()];
+    if (this.#standings?.owner !== owner || this.#standings.ledger !== state || this.#standings.sites !== known)
+      this.#standings = { owner, ledger: state, sites: known, bySite: new Map() };
     const { bySite } = this.#standings;
     let standing = bySite.get(siteId);
     if (standing === undefined) {
@@ -201,7 +201,7 @@ interface Standing extends HoldingSite {
 
 /** Of what a plan rests on; where it is the same, all is. */
 interface Seen {
-  readonly ledger: string;
+  readonly ledger: object;
   /** The same list until it changes. */
   readonly sites: readonly SiteId[];
   /** Those that are silent or refuse. */

@@ -9,7 +9,7 @@ import type { PeerKey, PrimeId, SiteId } from "#protocol/ids.ts";
 
 export type LedgerReader = Pick<
   Ledger,
-  "currentLog" | "digest" | "forkOf" | "receivers" | "statement" | "statements" | "entry" | "offer" | "recoveryKeys"
+  "currentLog" | "forkOf" | "receivers" | "statement" | "statements" | "entry" | "offer" | "recoveryKeys" | "states"
 >;
 export type OwnEntries = Pick<OwnLog, "write" | "writeAll" | "withdrawIdle">;
 export type Sites = Pick<Membership, "sites" | "roleOf" | "siteOfPeer" | "peerOf" | "failureDomainOf">;

@@ -72,7 +72,7 @@ export class Replicator {
   readonly #servedMs = new Map<SiteId, number>();
   readonly #auditDueMs = new Map<SiteId, number>();
   /** When all holders had given their receipts: with this table, by this state of the ledger. */
-  #stored: { readonly digest: string; readonly table: readonly (readonly SiteId[])[] } | undefined;
+  #stored: { readonly state: object; readonly table: readonly (readonly SiteId[])[] } | undefined;
 
   constructor(components: ReplicatorComponents) {
     this.#components = components;
@@ -185,12 +185,12 @@ export class Replicator {
   #isAllStored(table: readonly (readonly SiteId[])[]): boolean {
     const { ledger, liveSets } = this.#components;
     const areCurrent = allSlices.every((slice) => liveSets.isCurrent(slice));
-    const digest = areCurrent ? ledger.digest() : undefined;
-    if (digest === undefined) return false;
+    if (!areCurrent) return false;
+    const state = ledger.states.copiesState;
     const stored = this.#stored;
-    if (stored?.digest === digest && stored.table === table) return true;
+    if (stored?.state === state && stored.table === table) return true;
     if (!allSlices.every((slice) => table[slice]!.every((holder) => this.#isStored(holder, slice)))) return false;
-    this.#stored = { digest, table };
+    this.#stored = { state, table };
     return true;
   }
 

@@ -287,7 +287,7 @@ test("a site with as many bytes in force as it may have adds no more before it w
 
 test("a site has so many entries in force and no more, before it withdraws some", () => {
   const author = new LedgerAuthor("one");
-  const site = new SiteState({ onChanged: () => undefined, onReceipt: () => undefined });
+  const site = new SiteState({ onChanged: () => undefined, onStated: () => undefined, onReceipt: () => undefined });
   const log = site.addLog(author.log, Infinity);
   // Signing as many would take long: the replica's memory of them is what counts.
   const held = holdEntry(parseEntry(author.entry()));

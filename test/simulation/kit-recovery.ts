@@ -16,8 +16,8 @@ import type { Machine } from "./site-program.ts";
 
 /** Until people try it again: more and more seldom, since a site that was expelled meanwhile tries it for ever. */
 const LEAST_AGAIN_MS = 60_000;
-const MOST_AGAIN_MS = 30 * 60_000;
-const AGAIN_GROWTH = 1.2;
+const MOST_AGAIN_MS = 60 * 60_000;
+const AGAIN_GROWTH = 1.5;
 /** Then they give one up that does not come to an end. */
 const MOST_MS = 10 * 60_000;
 const DONE = { kind: "recovered", key: "" } as const;
