@@ -10,7 +10,7 @@ import { KillHistogram } from "./kill-histogram.ts";
 import { killPhases, killTargets } from "./kill-targets.ts";
 import { runKillRounds } from "./kill-rounds.ts";
 
-const test = suite("kills", { timeoutMs: count(1_000_000, 2_400_000) });
+const test = suite("kills", { timeoutMs: count(1_000_000, 5_000_000) });
 const seed = Number(process.env["COSTOR_KILL_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 /** After so many, a new data directory. */
 const killsPerSiteCount = 56;
