@@ -42,19 +42,20 @@ export class DemoFederation implements AsyncDisposable {
   readonly directory: string;
   readonly view: LiveView;
   readonly #wiped = new Set<DemoSite>();
+  readonly #end = new AbortController();
   /** Last lines of the sites' logs. */
   readonly log: string[] = [];
 
   constructor({ view }: { view: LiveView }, { names, directory, signal }: DemoFederationInit) {
     this.view = view;
-    this.signal = signal;
+    this.signal = AbortSignal.any([signal, this.#end.signal]);
     this.directory = directory;
     const onLog = (name: string) => (line: string) => {
       this.log.push(`${name}: ${line}`);
       if (this.log.length > 40) this.log.shift();
     };
     this.sites = names.map(
-      (name) => new DemoSite({ name, directory: join(directory, name), signal, onLog: onLog(name) }),
+      (name) => new DemoSite({ name, directory: join(directory, name), signal: this.signal, onLog: onLog(name) }),
     );
   }
 
@@ -176,7 +177,8 @@ export class DemoFederation implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.sites.map((site) => site.stop()));
+    this.#end.abort();
+    await Promise.all(this.sites.map((site) => site[Symbol.asyncDispose]()));
     await this.links[Symbol.asyncDispose]();
   }
 }

@@ -28,6 +28,8 @@ export class DemoSite implements AsyncDisposable {
   readonly #init: DemoSiteInit;
   readonly #config: string;
   #running: RunningSite | undefined;
+  /** That run now. */
+  readonly #commands = new Set<Promise<unknown>>();
   /** Where its agents find it. */
   agentPort: number | undefined;
   /** Where it listens for other sites; another one from the next start on. */
@@ -120,7 +122,7 @@ export class DemoSite implements AsyncDisposable {
 
   /** A command of `costor site` or `costor federation`, as scripts give it. Throws its error, with its code. */
   command<Result = unknown>(words: readonly string[], onProgress?: (value: unknown) => void): Promise<Result> {
-    return runCostorJson<Result>([...words, "--data", this.data], this.#init.signal, onProgress);
+    return this.#run<Result>([...words, "--data", this.data], { onProgress });
   }
 
   /** The same without a process for each: for what is asked every second. */
@@ -133,15 +135,15 @@ export class DemoSite implements AsyncDisposable {
   async enrolAgent(): Promise<void> {
     const words = ["site", "enrol-token", "--name", "office", "--address", `127.0.0.1:${this.agentPort}`];
     const { token } = await this.command<{ token: string }>(words);
-    await runCostorJson(["agent", "enrol", token, "--config", this.#config], this.#init.signal);
+    await this.#run(["agent", "enrol", token, "--config", this.#config]);
   }
 
   agentCommand<Result = unknown>(words: readonly string[]): Promise<Result> {
-    return runCostorJson<Result>(["agent", ...words, "--config", this.#config], this.#init.signal);
+    return this.#run<Result>(["agent", ...words, "--config", this.#config]);
   }
 
-  async backUp(paths: readonly string[], signal = this.#init.signal): Promise<void> {
-    await runCostorJson(["agent", "backup", "--config", this.#config, ...paths], signal);
+  async backUp(paths: readonly string[], signal?: AbortSignal): Promise<void> {
+    await this.#run(["agent", "backup", "--config", this.#config, ...paths], { signal });
   }
 
   /** Its store, while it does not run. */
@@ -149,8 +151,23 @@ export class DemoSite implements AsyncDisposable {
     return openSiteStore(this.data);
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.stop();
+  #run<Result>(
+    words: readonly string[],
+    init: {
+      readonly signal?: AbortSignal | undefined;
+      readonly onProgress?: ((value: unknown) => void) | undefined;
+    } = {},
+  ): Promise<Result> {
+    const running = runCostorJson<Result>(words, init.signal ?? this.#init.signal, init.onProgress);
+    this.#commands.add(running);
+    running.finally(() => this.#commands.delete(running)).catch(() => undefined);
+    return running;
+  }
+
+  /** Nothing writes to its disk any more when it resolves; commands end by themselves, or by the signal. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    await Promise.allSettled(this.#commands);
   }
 }
 
