@@ -1,26 +1,29 @@
 /**
- * What is spread to all members at once, best effort: a new entry, or a hint that there is something to ask for. Entries are
- * admitted as always; what was lost comes with the next synchronisation. docs/specs/ledger.md
+ * What is spread to all members at once, best effort: a new entry, or how far a log goes, so that who has lost its last entries asks for
+ * them. Entries are admitted as always. docs/specs/ledger.md
  */
 import * as v from "valibot";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
+import { type LogId, type SiteId, parseLogId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { parseEntry } from "./entry.ts";
 import type { Ledger } from "./ledger.ts";
-import { bytes, bytesOf, readMessage } from "./message-schema.ts";
+import { bytes, idOf, natural, readMessage } from "./message-schema.ts";
 
 export type Gossip =
   | { readonly entry: Uint8Array; readonly certificate: Uint8Array }
-  /** The digest of the sender's ledger. */
-  | { readonly hint: Uint8Array };
+  /** The log has an entry of this seq. */
+  | { readonly log: LogId; readonly last: number };
 
-const schema = v.union([v.strictObject({ entry: bytes, certificate: bytes }), v.strictObject({ hint: bytesOf(32) })]);
+const schema = v.union([
+  v.strictObject({ entry: bytes, certificate: bytes }),
+  v.strictObject({ log: idOf(parseLogId), last: natural }),
+]);
 
 export const gossipMessage = (entry: Uint8Array, certificate: Uint8Array): Buffer => encodeCbor({ entry, certificate });
 
-export const hintMessage = (ledger: Pick<Ledger, "digest">): Buffer =>
-  encodeCbor({ hint: Buffer.from(ledger.digest(), "hex") });
+export const lastMessage = (log: LogId, last: number): Buffer => encodeCbor({ log: Buffer.from(log, "hex"), last });
 
 /** Throws `bad-encoding`, `limit-exceeded`. */
 export function readGossip(message: Uint8Array): Gossip {
@@ -29,15 +32,18 @@ export function readGossip(message: Uint8Array): Gossip {
   return readMessage(schema, message, "a message of the federation");
 }
 
+export interface Heard {
+  /** There is more to ask for soon: entries before one are missing, it is a fork, or its author is not known here. */
+  readonly syncSoon: boolean;
+  /** Sites that have written more than is here. */
+  readonly ahead: readonly SiteId[];
+}
+
 /**
- * Admits what was spread, all of it with one write. Whether there is more to ask for soon: entries before one are missing, it is a fork, its
- * author is not known here, or the ledgers differ. Throws what {@link Ledger.offer} and {@link readGossip} throw, for the first message that is
- * not as it has to be; those before it are admitted, or none are.
+ * Admits what was spread, all of it with one write. Throws what {@link Ledger.offer} and {@link readGossip} throw, for the first message that
+ * is not as it has to be; those before it are admitted, or none are.
  */
-export async function admitGossip(
-  ledger: Ledger,
-  ...messages: readonly Uint8Array[]
-): Promise<{ readonly syncSoon: boolean }> {
+export async function admitGossip(ledger: Ledger, ...messages: readonly Uint8Array[]): Promise<Heard> {
   const gossips = messages.map(readGossip);
   const spread = gossips.flatMap((gossip) => ("entry" in gossip ? [gossip] : []));
   const logIds = spread.map(({ entry }) => parseEntry(entry).logId);
@@ -45,8 +51,11 @@ export async function admitGossip(
   const admissions = await ledger.offer({ certificates, entries: spread.map(({ entry }) => entry) });
   const lacksSome = admissions.some((admission) => admission === "not-allowed" || admission === "fork");
   const hasGap = logIds.some((logId) => ledger.log(logId)?.hasGap);
-  const differs = gossips.some((gossip) => "hint" in gossip && !isDigestOf(ledger, gossip.hint));
-  return { syncSoon: lacksSome || hasGap || differs };
+  const ahead = gossips.flatMap((gossip) => ("entry" in gossip ? [] : siteAhead(ledger, gossip)));
+  return { syncSoon: lacksSome || hasGap, ahead };
 }
 
-const isDigestOf = (ledger: Ledger, hint: Uint8Array): boolean => Buffer.from(hint).toString("hex") === ledger.digest();
+function siteAhead(ledger: Ledger, { log, last }: { readonly log: LogId; readonly last: number }): SiteId[] {
+  const state = ledger.log(log);
+  return state === undefined || last > state.boundary || state.known.has(last) ? [] : [state.log.certificate.siteId];
+}

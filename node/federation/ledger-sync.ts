@@ -3,7 +3,7 @@
  * what was spread says that something is missing. docs/specs/ledger.md
  */
 import type { Clock } from "#ledger/clock.ts";
-import { admitGossip, gossipMessage } from "#ledger/gossip.ts";
+import { admitGossip, gossipMessage, lastMessage } from "#ledger/gossip.ts";
 import { Deadline } from "#ledger/deadline.ts";
 import type { Ledger } from "#ledger/ledger.ts";
 import type { Membership } from "#ledger/membership.ts";
@@ -37,10 +37,14 @@ const MOST_MS = 30 * 60_000;
 const FIRST_ROUNDS_MS = 10_000;
 /** Messages that are written together: in a federation of hundreds many come at one moment. */
 const HEARD_AT_ONCE_COUNT = 64;
-/** After a hint: others have it at the same moment, and not all ask the same peer at once. */
+/** When something is missing: others find it at the same moment, and not all ask the same peer at once. */
 const SOON_MS = 60_000;
-/** Until a site is asked for a roster that is not known here: mostly its consents come meanwhile. */
-const ROSTER_SOON_MS = 2_000;
+/** Until a site is asked for what it has and this one does not know: mostly that comes meanwhile. */
+const SITE_SOON_MS = 2_000;
+/** After an entry of this site, until it says how far its log goes. */
+const TELL_MS = 10_000;
+
+type Due = "anybody" | "site" | "roster" | "tell";
 
 export class LedgerSync {
   readonly #components: LedgerSyncComponents;
@@ -53,7 +57,7 @@ export class LedgerSync {
   readonly #heard: Uint8Array[] = [];
   #isHearing = false;
   /** What is to be done after a pause, once however often there is reason for it meanwhile. */
-  readonly #due = new Set<"anybody" | "roster">();
+  readonly #due = new Set<Due>();
   #isAnswered = false;
   /** A peer has asked since this site was to ask last, and both had the same. */
   #isSame = false;
@@ -84,9 +88,14 @@ export class LedgerSync {
     void this.#goOn(signal);
   }
 
-  /** Tells the members of an entry of this site. */
+  /** Tells the members of an entry of this site, and a little later that there is one, in case it was lost. */
   spread(entry: Uint8Array): void {
-    this.#components.peers.publish(gossipMessage(entry, this.#components.ownLog.log.bytes));
+    const { peers, ownLog, ledger } = this.#components;
+    peers.publish(gossipMessage(entry, ownLog.log.bytes));
+    void this.#once("tell", TELL_MS, async () => {
+      const last = ledger.log(ownLog.log.id)?.lastSeq;
+      if (last !== undefined) peers.publish(lastMessage(ownLog.log.id, last));
+    });
   }
 
   /** Takes over what the peer has; whether that was done. Who calls meanwhile gets the answer of the round under way. */
@@ -100,13 +109,7 @@ export class LedgerSync {
 
   /** A site that has a roster that is not known here: one at a time. */
   soonWith(site: SiteId): void {
-    if (this.#signal === undefined) return;
-    const { rng, membership } = this.#components;
-    const pauseMs = (): number => ROSTER_SOON_MS * (0.5 + rng.fraction());
-    this.#once("roster", pauseMs, this.#signal, async () => {
-      const peer = membership.peerOf(site);
-      if (peer !== undefined) await this.with(peer);
-    });
+    void this.#once("roster", SITE_SOON_MS, () => this.#withSite(site));
   }
 
   async #pull(peer: PeerKey): Promise<boolean> {
@@ -123,6 +126,7 @@ export class LedgerSync {
       this.#hasAsked(peer, signal);
       return true;
     } catch (error) {
+      if (this.#isAnswered) this.#soon();
       this.#isAnswered = false;
       if (!signal.aborted) onEvent({ event: "sync-failed", peer, error });
       return false;
@@ -165,8 +169,11 @@ export class LedgerSync {
 
   async #admit(messages: readonly Uint8Array[], signal: AbortSignal): Promise<void> {
     try {
-      const { syncSoon } = await admitGossip(this.#components.ledger, ...messages);
-      if (syncSoon) this.#soon(signal);
+      const { syncSoon, ahead } = await admitGossip(this.#components.ledger, ...messages);
+      if (syncSoon) this.#soon();
+      // Anybody may say it, of any site: what is not there is asked for once a minute at most.
+      const [site] = ahead;
+      if (site !== undefined) void this.#once("site", SITE_SOON_MS, () => this.#withSite(site), SOON_MS);
     } catch (error) {
       // One of them is wrong: the others count all the same.
       if (messages.length > 1) {
@@ -179,22 +186,31 @@ export class LedgerSync {
     }
   }
 
-  #soon(signal: AbortSignal): void {
-    const { rng } = this.#components;
-    const pauseMs = (): number => SOON_MS * (1 + rng.fraction());
-    this.#once("anybody", pauseMs, signal, () => this.#withSomebody());
+  #soon(): void {
+    void this.#once("anybody", 1.5 * SOON_MS, () => this.#withSomebody());
   }
 
-  #once(what: "anybody" | "roster", pauseMs: () => number, signal: AbortSignal, work: () => Promise<unknown>): void {
-    if (this.#due.has(what)) return;
+  /** After a pause of so long on average. Whoever has reason for it meanwhile, or in the `restMs` after it, gives no other. */
+  async #once(what: Due, pauseMs: number, work: () => Promise<unknown>, restMs = 0): Promise<void> {
+    const { clock, rng } = this.#components;
+    const signal = this.#signal;
+    if (signal === undefined || this.#due.has(what)) return;
     this.#due.add(what);
-    this.#components.clock
-      .sleep(pauseMs(), signal)
-      .then(() => {
-        this.#due.delete(what);
-        return work();
-      })
-      .catch(() => undefined);
+    try {
+      await clock.sleep(pauseMs * (0.5 + rng.fraction()), signal);
+      if (restMs === 0) this.#due.delete(what);
+      await work();
+      if (restMs === 0) return;
+      await clock.sleep(restMs, signal);
+      this.#due.delete(what);
+    } catch {
+      // The signal ends it.
+    }
+  }
+
+  async #withSite(site: SiteId): Promise<void> {
+    const peer = this.#components.membership.peerOf(site);
+    if (peer !== undefined) await this.with(peer);
   }
 
   async #goOn(signal: AbortSignal): Promise<void> {

@@ -9,13 +9,13 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { askToJoin, joinProtocol } from "#ledger/join.ts";
+import { lastMessage } from "#ledger/gossip.ts";
 import { parseInvitation } from "#ledger/invitation.ts";
 import type { Channel } from "#ledger/peers.ts";
 import { encodeComparison, encodePage, encodeSyncRequest, parseSyncRequest } from "#ledger/sync-messages.ts";
 import { ledgerProtocol } from "#ledger/sync.ts";
 import { auditProtocol } from "#node/replication/primes-messages.ts";
 import { replicateProtocol } from "#node/replication/replicate-messages.ts";
-import { encodeCbor } from "#protocol/cbor.ts";
 import { HostileMember, type Target } from "#test/support/hostile-member.ts";
 import { batch, hex, poison } from "#test/support/hostile-run.ts";
 import { count } from "#test/support/level.ts";
@@ -125,8 +125,8 @@ floods("garbage that is spread", async () => {
     if (at % 100 === 0) await new Promise((resolve) => setTimeout(resolve, 10));
   }
 });
-floods("hints without end", async () => {
-  for (let at = 0; at < count(200, 20_000); at++) hostile.publish(encodeCbor({ hint: randomBytes(32) }));
+floods("ends of its log that it never reaches", async () => {
+  for (let at = 0; at < count(200, 20_000); at++) hostile.publish(lastMessage(hostile.author.log.id, 1_000_000 + at));
 });
 floods("a summary without end", async () => {
   const poured = Promise.withResolvers<void>();

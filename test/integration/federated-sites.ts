@@ -54,9 +54,11 @@ export async function federate(sites: readonly DemoSite[]): Promise<void> {
       ),
     );
     await vote("admit", site.name, members);
-    await until(`${site.name} is a member`, async () =>
-      (await Promise.all([...members, site].map(statusOf))).every(({ membersCount }) => membersCount === index + 2),
-    );
+    await until(`${site.name} is a member`, async () => {
+      const counts = (await Promise.all([...members, site].map(statusOf))).map(({ membersCount }) => membersCount);
+      assert.deepEqual(counts, Array(index + 2).fill(index + 2));
+      return true;
+    });
   }
 }
 

@@ -1,6 +1,6 @@
 /** Goal: what is spread is admitted as always, and a reader that misses something knows it. Method: messages lost, doubled, forged. */
 import assert from "node:assert/strict";
-import { admitGossip, gossipMessage, hintMessage, readGossip } from "#ledger/gossip.ts";
+import { admitGossip, gossipMessage, lastMessage, readGossip } from "#ledger/gossip.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
@@ -25,10 +25,10 @@ test("a new entry is admitted at once, twice does no harm, and a gap says to ask
   const messages: Buffer[] = [];
   for (let count = 0; count < 3; count++)
     messages.push(gossipMessage(await founder.own.write(say), founder.author.log.bytes));
-  assert.deepEqual(await admitGossip(guest.ledger, messages[0]!), { syncSoon: false });
-  assert.deepEqual(await admitGossip(guest.ledger, messages[0]!), { syncSoon: false });
-  assert.deepEqual(await admitGossip(guest.ledger, messages[2]!), { syncSoon: true });
-  assert.deepEqual(await admitGossip(guest.ledger, messages[1]!), { syncSoon: false });
+  assert.deepEqual(await admitGossip(guest.ledger, messages[0]!), { syncSoon: false, ahead: [] });
+  assert.deepEqual(await admitGossip(guest.ledger, messages[0]!), { syncSoon: false, ahead: [] });
+  assert.deepEqual(await admitGossip(guest.ledger, messages[2]!), { syncSoon: true, ahead: [] });
+  assert.deepEqual(await admitGossip(guest.ledger, messages[1]!), { syncSoon: false, ahead: [] });
   assert.equal(guest.ledger.digest(), founder.ledger.digest());
 });
 
@@ -40,8 +40,8 @@ test("many are admitted with one write, and what one lacks is told of all", asyn
   const write = guest.store.write.bind(guest.store);
   let writesCount = 0;
   guest.store.write = (changes) => (writesCount++, write(changes));
-  assert.deepEqual(await admitGossip(guest.ledger, ...messages.slice(1, 10)), { syncSoon: true });
-  assert.deepEqual(await admitGossip(guest.ledger, ...messages), { syncSoon: false });
+  assert.deepEqual(await admitGossip(guest.ledger, ...messages.slice(1, 10)), { syncSoon: true, ahead: [] });
+  assert.deepEqual(await admitGossip(guest.ledger, ...messages), { syncSoon: false, ahead: [] });
   assert.equal(writesCount, 2);
   assert.equal(guest.ledger.digest(), founder.ledger.digest());
 });
@@ -50,9 +50,9 @@ test("an entry of an author that is not known says to ask soon, and so does a fo
   const [founder, guest] = await two();
   const stranger = new LedgerAuthor("stranger");
   const strange = gossipMessage(stranger.entry(), stranger.log.bytes);
-  assert.deepEqual(await admitGossip(guest.ledger, strange), { syncSoon: true });
+  assert.deepEqual(await admitGossip(guest.ledger, strange), { syncSoon: true, ahead: [] });
   const forked = gossipMessage(founder.author.entry({ seq: 0 }), founder.author.log.bytes);
-  assert.deepEqual(await admitGossip(guest.ledger, forked), { syncSoon: true });
+  assert.deepEqual(await admitGossip(guest.ledger, forked), { syncSoon: true, ahead: [] });
   assert.ok(guest.ledger.forkOf(founder.siteId));
 });
 
@@ -66,17 +66,28 @@ test("an entry that lets a guest in makes its machine known", async () => {
   assert.ok(again.membership.peerMayConnect(again.membership.peerOf(siteId)!));
 });
 
-test("a hint says to ask soon when the ledgers differ", async () => {
+test("who is told of an end that it does not have knows whom to ask, and of no end that may not be here", async () => {
   const [founder, guest] = await two();
-  assert.deepEqual(await admitGossip(guest.ledger, hintMessage(founder.ledger)), { syncSoon: false });
+  const { log } = founder.author;
+  const last = (): number => founder.ledger.log(log.id)!.lastSeq!;
+  assert.deepEqual(await admitGossip(guest.ledger, lastMessage(log.id, last())), { syncSoon: false, ahead: [] });
   await founder.own.write(say);
-  assert.deepEqual(await admitGossip(guest.ledger, hintMessage(founder.ledger)), { syncSoon: true });
+  const told = { syncSoon: false, ahead: [founder.siteId] };
+  assert.deepEqual(await admitGossip(guest.ledger, lastMessage(log.id, last())), told);
+  const stranger = lastMessage(new LedgerAuthor("stranger").log.id, 9);
+  assert.deepEqual(await admitGossip(guest.ledger, stranger), { syncSoon: false, ahead: [] });
 });
 
 test("what is no message is refused by its code", async () => {
   const [founder, guest] = await two();
   const { log } = founder.author;
-  const bad = [{}, [], { hint: Buffer.alloc(31) }, { entry: Buffer.alloc(1) }, { hint: Buffer.alloc(32), more: 1 }];
+  const bad = [
+    {},
+    [],
+    { log: Buffer.alloc(31), last: 1 },
+    { entry: Buffer.alloc(1) },
+    { log: Buffer.alloc(32), last: -1 },
+  ];
   for (const value of bad) assert.throws(() => readGossip(encodeCbor(value)), hasCode("bad-encoding"));
   assert.throws(() => readGossip(Buffer.alloc(limits.gossipBytes + 1)), hasCode("limit-exceeded"));
   const forged = Buffer.from(founder.author.entry({ seq: 9 }));

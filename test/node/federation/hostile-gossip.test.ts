@@ -3,8 +3,7 @@
  * publishes messages made by hand, and then one that is good: test/support/hostile-case.ts.
  */
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
-import { gossipMessage } from "#ledger/gossip.ts";
+import { gossipMessage, lastMessage } from "#ledger/gossip.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { limits } from "#protocol/limits.ts";
 import { type HostileCase, testHostile } from "#test/support/hostile-case.ts";
@@ -65,11 +64,13 @@ const cases: HostileCase[] = [
   refused("a flood of garbage", /no member writes/, () =>
     many(count(300, 3000), (at) => Buffer.concat([Buffer.of(0xff), noise(`${at}`, 100)])),
   ),
-  refused("a message above the limit", /at most/, () => [encodeCbor({ hint: Buffer.alloc(limits.gossipBytes) })]),
+  refused("a message above the limit", /at most/, () => [
+    encodeCbor({ log: Buffer.alloc(limits.gossipBytes), last: 1 }),
+  ]),
   refused("a message with a field too many", /not a message/, (hostile) => [
     encodeCbor({ certificate: hostile.author.log.bytes, entry: hostile.author.entry(), more: 1 }),
   ]),
-  refused("a hint that is no digest", /not a message/, () => [encodeCbor({ hint: Buffer.alloc(31) })]),
+  refused("the end of a log that is none", /not a message/, () => [encodeCbor({ log: Buffer.alloc(31), last: 1 })]),
   refused("an entry with a wrong signature", /not signed/, (hostile) => {
     const entry = hostile.author.entry({ seq: 3 });
     entry[entry.length - 1]! ^= 1;
@@ -88,8 +89,8 @@ const cases: HostileCase[] = [
     good(hostile, 3, { a: 3 }),
   ]),
   harmless(
-    "hints without end make one question",
-    () => many(count(200, 2000), () => encodeCbor({ hint: randomBytes(32) })),
+    "ends of an honest log that it never reaches are asked for once",
+    (hostile, { honest }) => many(count(200, 2000), (at) => lastMessage(honest.author.log.id, 1_000_000 + at)),
     () => undefined,
   ),
   harmless(

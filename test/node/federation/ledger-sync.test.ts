@@ -1,10 +1,10 @@
 /**
  * Goal: a machine writes as its site only when it has asked those that may know what it has forgotten; of what is spread at one moment a wrong
- * message spoils no other; rosters that were put together apart are one again soon. Method: sites on a network in memory, one of which begins again, and messages made by hand.
+ * message spoils no other; what was lost of what is spread is asked for; rosters that were put together apart are one again soon. Method: sites on a network in memory, one of which begins again, and messages made by hand.
  */
 import assert from "node:assert/strict";
 import { signEntry } from "#ledger/entry.ts";
-import { gossipMessage } from "#ledger/gossip.ts";
+import { gossipMessage, lastMessage } from "#ledger/gossip.ts";
 import { applyChange } from "#ledger/roster-chain.ts";
 import { ledgerProtocol } from "#ledger/sync.ts";
 import { encodeRoster, encodeRosterBody, parseRoster, signRosterBody } from "#ledger/roster.ts";
@@ -67,6 +67,31 @@ test("another's question that finds both equal takes the place of one's own, not
   const roundsCount = (framesCount() - before) / 4;
   // Each asks 96 times a day by itself.
   assert.ok(roundsCount >= 96 && roundsCount <= 160, `${roundsCount} rounds`);
+});
+
+test("an entry that nobody has heard is asked for within half a minute, and what is said of a log that goes on once a minute", async () => {
+  const world = await FederationWorld.of(3);
+  await world.run(60_000);
+  const [author, reader, liar] = world.sites;
+  const { entries, ledger, transport } = author!.federation.parts;
+  const publish = transport.publish.bind(transport);
+  transport.publish = () => undefined;
+  await entries.write({ kind: "placement", slice: 1, holders: [] });
+  transport.publish = publish;
+  const isThere = (): boolean => reader!.federation.parts.ledger.digest() === ledger.digest();
+  assert.ok(!isThere());
+  await world.run(30_000);
+  assert.ok(isThere());
+
+  const asked: unknown[] = [];
+  const { sync } = reader!.federation.parts;
+  const ask = sync.with.bind(sync);
+  sync.with = (peer) => (asked.push(peer), ask(peer));
+  for (let at = 0; at < 10 * 60; at++) {
+    liar!.federation.parts.transport.publish(lastMessage(author!.identity.log.id, 1000 + at));
+    await world.run(1000);
+  }
+  assert.ok(asked.length >= 8 && asked.length <= 12, `${asked.length} questions`);
 });
 
 test("of many messages that come at one moment the wrong ones are refused and the others admitted", async () => {
