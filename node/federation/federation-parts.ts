@@ -163,8 +163,9 @@ export async function openParts(components: FederationComponents, init: Federati
     { ...regainedComponents, ledger, peers: transport, take: (place, value) => records.take(place, value) },
     { siteId },
   );
-  const regained = (): Promise<void> =>
+  const regained = (): Promise<boolean> =>
     queue.run(async () => {
+      if (!sync.hasAskedMost) return false;
       if (!takeover.isOpen) await regainAll();
       const partial = await records.settle();
       // What expired is in the ledger for a while, and what was never whole elsewhere would come back to each new machine.
@@ -172,6 +173,7 @@ export async function openParts(components: FederationComponents, init: Federati
       if (also.length > 0) await entries.withdrawIdle({ also, leastCount: 1 });
       await ownLog.regained();
       await takeover.end();
+      return true;
     });
   const former = {
     isTakenOver: () => takeover.isOpen,

@@ -34,7 +34,7 @@ export interface KeepingComponents {
   /** For other sites, in all. */
   readonly room: () => Promise<{ readonly offeredBytes: number }>;
   /** As `RegainingComponents.regained`. */
-  readonly regained: () => Promise<void>;
+  readonly regained: () => Promise<boolean>;
   readonly former: FormerRecords;
   readonly records: Pick<SiteRecords, "fetchFirst" | "isReturning">;
   readonly onEvent: (event: FederationEvent) => void;

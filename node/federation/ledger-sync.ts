@@ -35,6 +35,10 @@ const MOST_MS = 30 * 60_000;
  * know as little as this site does.
  */
 const FIRST_ROUNDS_MS = 10_000;
+/** From then on, for the others to be reached that may know of newer backups than this site does. */
+const PATIENCE_MS = 3600_000;
+/** So many know what a site of many has said. */
+const ASKED_COUNT = 11;
 /** Messages that are written together: in a federation of hundreds many come at one moment. */
 const HEARD_AT_ONCE_COUNT = 64;
 /** When something is missing: others find it at the same moment, and not all ask the same peer at once. */
@@ -58,6 +62,7 @@ export class LedgerSync {
   #isHearing = false;
   /** What is to be done after a pause, once however often there is reason for it meanwhile. */
   readonly #due = new Set<Due>();
+  #isPatienceOver = false;
   #isAnswered = false;
   /** A peer has asked since this site was to ask last, and both had the same. */
   #isSame = false;
@@ -76,7 +81,19 @@ export class LedgerSync {
     return this.#isAnswered;
   }
 
-  /** Called when the own log may be written, if it had to wait for that. */
+  /** Whether what others know of this site's backups is known here: all others but one were asked, many, or those that were reached in an hour. */
+  get hasAskedMost(): boolean {
+    const others = this.#others();
+    const askedCount = others.filter((site) => this.#asked.has(site)).length;
+    return this.#isPatienceOver || askedCount >= Math.min(others.length - 1, ASKED_COUNT);
+  }
+
+  #others(): SiteId[] {
+    const { membership, ownLog } = this.#components;
+    return membership.sites().filter((site) => site !== ownLog.log.certificate.siteId);
+  }
+
+  /** Called when the own log may be written, if it had to wait for that, and when most were asked. */
   onReady(listener: () => void): void {
     this.#readyListeners.push(listener);
   }
@@ -135,25 +152,33 @@ export class LedgerSync {
 
   /** The own log may be written when all others were asked, or all that were reached in the time for it. */
   #hasAsked(peer: PeerKey, signal: AbortSignal): void {
-    const { membership, ownLog, clock } = this.#components;
+    const { membership, clock } = this.#components;
     const isFirst = this.#asked.size === 0;
     const site = membership.siteOfPeer(peer);
+    const hadAskedMost = this.hasAskedMost;
     if (site !== undefined) this.#asked.add(site);
-    const self = ownLog.log.certificate.siteId;
-    const areAll = membership.sites().every((other) => other === self || this.#asked.has(other));
-    if (areAll) this.#mayWrite();
-    else if (isFirst)
-      clock.sleep(FIRST_ROUNDS_MS, signal).then(
-        () => this.#mayWrite(),
-        () => undefined,
-      );
+    if (this.#others().every((other) => this.#asked.has(other))) this.#mayWrite();
+    else if (isFirst) this.#wait(clock, signal).catch(() => undefined);
+    if (!hadAskedMost && this.hasAskedMost && this.#components.ownLog.isReady) this.#tellReady();
+  }
+
+  async #wait(clock: Clock, signal: AbortSignal): Promise<void> {
+    await clock.sleep(FIRST_ROUNDS_MS, signal);
+    this.#mayWrite();
+    await clock.sleep(PATIENCE_MS, signal);
+    this.#isPatienceOver = true;
+    this.#tellReady();
   }
 
   #mayWrite(): void {
     const { ownLog } = this.#components;
     const wasReady = ownLog.isReady;
     ownLog.askedPeers(1);
-    if (!wasReady) this.#readyListeners.forEach((listener) => listener());
+    if (!wasReady) this.#tellReady();
+  }
+
+  #tellReady(): void {
+    for (const listener of this.#readyListeners) listener();
   }
 
   /** What comes while others are being written waits, and is written together. */

@@ -26,8 +26,8 @@ export interface RegainingComponents extends FetchedComponents {
   readonly store: Pick<PrimeStore, "keep" | "putFor">;
   readonly own: Pick<OwnPrimes, "slice">;
   readonly rng: Rng;
-  /** All is here again that can be had. */
-  readonly regained: () => Promise<void>;
+  /** All is here again that can be had. Whether that is so: somebody who was not asked yet may know of more. */
+  readonly regained: () => Promise<boolean>;
 }
 
 type LiveSet = StatementOf<"live-set">;
@@ -64,9 +64,7 @@ export class Regaining {
       if (slices.length > 0) await this.#askFor(holder, new Map(slices), signal);
     }
     // What the ledger has learnt meanwhile counts too.
-    if (this.#missing().length > 0) return false;
-    await regained();
-    return true;
+    return this.#missing().length === 0 && regained();
   }
 
   #liveSet(slice: number): LiveSet | undefined {

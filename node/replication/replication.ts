@@ -62,7 +62,7 @@ export interface ReplicationComponents {
   /** Whether this disk is older than what the site has told others, and it may say so: the ledger takes its entries. */
   readonly wasLedBack: () => boolean;
   /** As `RegainingComponents.regained`. */
-  readonly regained: () => Promise<void>;
+  readonly regained: () => Promise<boolean>;
   readonly former: FormerRecords;
   readonly onEvent: (event: ReplicationEvent) => void;
 }

@@ -27,7 +27,7 @@ export interface TakingBackComponents extends FetchedComponents {
   readonly rng: Rng;
   readonly former: Pick<FormerRecords, "takeFrom">;
   /** As `RegainingComponents.regained`. */
-  readonly regained: () => Promise<void>;
+  readonly regained: () => Promise<boolean>;
 }
 
 export class TakingBack {
@@ -47,8 +47,7 @@ export class TakingBack {
     const keepers = new Set(allSlices.flatMap((slice) => ledger.receivers(self, slice)));
     const isWaiting = others.some((site) => keepers.has(site) && !this.#done.has(site));
     if (isWaiting || (others.length > 0 && this.#done.size === 0)) return false;
-    await regained();
-    return true;
+    return regained();
   }
 
   async #takeFrom(site: SiteId, signal: AbortSignal): Promise<boolean> {

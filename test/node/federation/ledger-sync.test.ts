@@ -29,7 +29,8 @@ async function restarted(cutsCount: number) {
     ] as const)
       world.network.cut(from.peerKey, to.peerKey);
   const again = await world.start(self!, first!.store);
-  return { world, others, ownLog: again.federation.parts.ownLog };
+  const { ownLog, sync } = again.federation.parts;
+  return { world, others, ownLog, sync };
 }
 
 test("who has asked all others may write at once", async () => {
@@ -51,6 +52,22 @@ test("who reaches nobody does not write, however long", async () => {
   const { world, ownLog } = await restarted(3);
   await world.run(3 * 3_600_000);
   assert.ok(!ownLog.isReady);
+});
+
+test("most were asked when one is lacking, or an hour after the first, and it is told", async () => {
+  for (const [cutsCount, isWaiting] of [
+    [0, false],
+    [1, false],
+    [2, true],
+  ] as const) {
+    const { world, sync } = await restarted(cutsCount);
+    const told: boolean[] = [];
+    sync.onReady(() => told.push(sync.hasAskedMost));
+    await world.run(30_000);
+    assert.equal(sync.hasAskedMost, !isWaiting);
+    await world.run(3_600_000);
+    assert.ok(sync.hasAskedMost && told.at(-1));
+  }
 });
 
 test("another's question that finds both equal takes the place of one's own, not twice in a row", async () => {

@@ -38,7 +38,7 @@ class Owner {
         },
       },
       rng: new SeededRng("regaining"),
-      regained: async () => void this.regainedCount++,
+      regained: async () => this.regainedCount++ >= 0,
     });
   }
 
