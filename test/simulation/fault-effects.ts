@@ -121,7 +121,7 @@ export class FaultEffects {
       case "rollback":
         return this.#setBack(site);
       case "clone":
-        if (!this.#canDoWithout(site) || !people.canDecideWithout(site)) return undefined;
+        if (!this.#canDoWithout(site) || !people.canDecideWithout(site) || people.isInviting(site)) return undefined;
         return writeAsClone(site, this.#components, fault.label) ? () => {} : undefined;
       case "join":
         return this.#join() ? () => {} : undefined;

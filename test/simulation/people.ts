@@ -58,11 +58,16 @@ export class People {
     return true;
   }
 
+  /** Whether a newcomer is not a member yet whom it has invited: whether it is let in stands in this site's log alone. */
+  isInviting(site: SimSite): boolean {
+    return [...this.#inviters.values()].some((inviters) => inviters.has(site));
+  }
+
   /** Whether others want it out, or its own people do. */
   remove(site: SimSite, kind: "expel" | "leave"): boolean {
     const staying = this.#members().filter((member) => member !== site);
-    if ([...this.#inviters.values()].some((inviters) => inviters.has(site))) return false;
-    if (site.isLeaving || !this.#isMember(site) || staying.length < LEAST_MEMBERS_COUNT) return false;
+    if (this.isInviting(site) || site.isLeaving || !this.#isMember(site) || staying.length < LEAST_MEMBERS_COUNT)
+      return false;
     site.leavingSinceMs = this.#components.time.elapsedMs;
     this.#decide({ kind, action: "remove", site });
     return true;
@@ -97,7 +102,8 @@ export class People {
 
   async #join(newcomer: SimSite, control: FederationControl): Promise<void> {
     const { rng, time } = this.#components;
-    const members = this.#members();
+    // A site that was cloned says so to its people.
+    const members = this.#members().filter(({ isCloned }) => !isCloned);
     if (members.length === 0) return;
     const inviter = rng.pick(members);
     const inviters = this.#inviters.get(newcomer) ?? new Set();
