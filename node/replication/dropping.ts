@@ -2,11 +2,15 @@
  * Drops what owners have left out for the lock, and nothing else. docs/specs/replication.md, Dropping; the rules are
  * ledger/drop-plan.ts.
  *
- * A receipt for what is dropped as a whole is withdrawn before; what was left out of a live set is in no receipt any more.
+ * A receipt for what is dropped as a whole is withdrawn before; what was left out of a live set is in no receipt any more. On a disk that
+ * was set back that need not be so: nothing is dropped until this site has said what it lacks, and then all locks begin anew.
  */
+import * as v from "valibot";
 import { type KeptReason, type OwnerState, keptReason, mayDropDeparted } from "#ledger/drop-plan.ts";
 import { SLICES_COUNT } from "#ledger/slice.ts";
+import { readFactValue } from "#node/site/site-facts.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
+import { encodeCbor } from "#protocol/cbor.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import type { Departures } from "./departures.ts";
 import { isHolder } from "./fetch-rights.ts";
@@ -20,12 +24,14 @@ export interface DroppingComponents {
   readonly sites: Pick<Sites, "roleOf" | "sites">;
   readonly ledger: LedgerReader;
   readonly entries: OwnEntries;
-  readonly store: Pick<PrimeStore, "keptTotals" | "keptSlices">;
+  readonly store: Pick<PrimeStore, "keptTotals" | "keptSlices" | "fact" | "appendFacts">;
   readonly kept: Pick<KeptPrimes, "slice" | "release">;
   readonly omissions: Omissions;
   readonly departures: Departures;
-  readonly heldClock: Pick<HeldClock, "state">;
+  readonly heldClock: Pick<HeldClock, "state" | "note">;
   readonly ownerTurns: OwnerTurns;
+  /** As `ReplicationComponents.suspicion`. */
+  readonly suspicion: () => string | undefined;
 }
 
 /** What was left out and is kept all the same, by the reason: whole slices count as one. */
@@ -33,6 +39,10 @@ export type DropReport = { droppedCount: number } & Record<KeptReason, number>;
 
 /** Released in one call: others have their turns between. */
 const RELEASED_COUNT = 4096;
+
+/** The fact since when locks are counted that were noted before. */
+const [KIND, KEY] = ["locks", "begun"];
+const schema = v.strictObject({ since: v.pipe(v.number(), v.safeInteger()) });
 
 export class Dropping {
   readonly #components: DroppingComponents;
@@ -51,9 +61,19 @@ export class Dropping {
     return report;
   }
 
+  /** This disk is older than what the site has told others: what is noted may have had an end since. Durable when it resolves. */
+  async beginAnew(): Promise<void> {
+    const { store, heldClock } = this.#components;
+    const { nowMs, fact } = heldClock.note();
+    await store.appendFacts([{ kind: KIND, key: KEY, value: encodeCbor({ since: nowMs }) }, fact]);
+  }
+
   async #dropOf(owner: SiteId, report: DropReport, signal: AbortSignal | undefined): Promise<void> {
-    const { departures, omissions, heldClock } = this.#components;
-    const state = await this.#stateOf(owner);
+    const { departures, omissions, heldClock, suspicion } = this.#components;
+    // Who may not write, or has not heard yet what it has said, cannot tell whether its receipts stay true.
+    if (suspicion() !== undefined) return;
+    const begunMs = await this.#begunMs();
+    const state = await this.#stateOf(owner, begunMs);
     if (state.departedSinceMs !== undefined) {
       if (!mayDropDeparted(state, heldClock.state)) return;
       for (let slice = 0; slice < SLICES_COUNT; slice++)
@@ -64,7 +84,7 @@ export class Dropping {
     await this.#noteSlices(owner);
     const clock = heldClock.state;
     for (const note of await Array.fromAsync(omissions.notes(owner))) {
-      const reason = keptReason(note, state, clock);
+      const reason = keptReason({ ...note, sinceMs: Math.max(note.sinceMs, begunMs) }, state, clock);
       if (reason !== undefined) report[reason] += note.ids?.length ?? 1;
       else if (note.ids === undefined)
         report.droppedCount += await dropSlice(this.#components, owner, note.slice, signal);
@@ -72,14 +92,19 @@ export class Dropping {
     }
   }
 
-  async #stateOf(owner: SiteId): Promise<OwnerState> {
+  async #begunMs(): Promise<number> {
+    const value = await this.#components.store.fact(KIND, KEY);
+    return value === undefined ? 0 : readFactValue(value, schema, KIND).since;
+  }
+
+  async #stateOf(owner: SiteId, begunMs: number): Promise<OwnerState> {
     const { sites, ledger, departures } = this.#components;
     const { role } = sites.roleOf(owner);
     const isHere = role === "member" || role === "guest";
     return {
       currentLogId: isHere ? ledger.currentLog(owner)?.log.id : undefined,
       hasFork: ledger.forkOf(owner) !== undefined,
-      departedSinceMs: isHere ? undefined : await departures.noted(owner),
+      departedSinceMs: isHere ? undefined : Math.max(await departures.noted(owner), begunMs),
     };
   }
 

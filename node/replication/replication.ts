@@ -187,6 +187,7 @@ export class Replication implements AsyncDisposable {
     const regain = async (signal: AbortSignal): Promise<void> => {
       if (components.wasLedBack()) await reportForgotten(parts);
       if (components.suspicion() !== LED_BACK) return;
+      await dropping.beginAnew();
       const isRegained = await (components.former.isTakenOver() ? takingBack : regaining).turn(signal);
       if (!isRegained) return;
       this.#healing.soon();

@@ -109,4 +109,9 @@ export const failedSeeds: readonly FailedSeed[] = [
     program: "federation",
     reason: "a site that was expelled had another snapshot of what it had left out, and could not say so any more",
   },
+  {
+    ...{ seed: 3000556, sitesCount: 7, hoursCount: 12, hostileCount: 1, intensity: 3, onlyFaults: [17, 20, 22] },
+    program: "federation",
+    reason: "a holder that was expelled while its disk was set back was to know of live sets that were signed later",
+  },
 ];

@@ -60,16 +60,16 @@ export class KeptForOthers {
   afterAll(): void {
     const { honest, witness } = this.#world;
     // What another machine has signed in its place counts for a site too, and trees, which would tell, are not simulated. Who is out signs no more
-    // what is backed up since.
+    // what is backed up since, and hears of no live set either.
     const signing = honest.filter(
       ({ program, isCloned, isLeaving }) => program?.signs === true && !isCloned && !isLeaving,
     );
     for (const owner of signing) {
       const { siteId } = owner.identity;
       const live = witness.wholeOf(siteId);
-      for (const { name, disk, identity, program } of honest)
+      for (const { name, disk, identity, program, isLeaving } of honest)
         for (const { owner: noted, slice, ids } of this.#notes.get(disk)?.values() ?? []) {
-          if (noted !== siteId || ids === undefined || program === undefined) continue;
+          if (noted !== siteId || ids === undefined || program === undefined || isLeaving) continue;
           const liveSet = program.ledger.statement(siteId, "live-set", `${slice}`)?.statement;
           const receipt = program.ledger.statement(identity.siteId, "receipt", `${siteId}/${slice}`)?.statement;
           const id = [...ids].find((one) => live.has(one));

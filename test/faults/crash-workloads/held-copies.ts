@@ -94,5 +94,6 @@ function droppingOf(site: ReplicatingSite): Dropping {
   const departures = new Departures({ store, heldClock });
   return new Dropping({
     ...{ self, sites, ledger, entries, store, kept, omissions, heldClock, ownerTurns, departures },
+    suspicion: () => undefined,
   });
 }

@@ -7,6 +7,7 @@ import { sliceOf } from "#ledger/slice.ts";
 import { allSlices } from "#node/replication/all-slices.ts";
 import { Departures } from "#node/replication/departures.ts";
 import { Dropping } from "#node/replication/dropping.ts";
+import { reportForgotten } from "#node/replication/losses.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 import { LedgerAuthor } from "#test/support/ledger-author.ts";
@@ -31,11 +32,12 @@ async function leftOut() {
   return { all, owner, holder, ids, gone, rest, dropping: droppingOf(holder) };
 }
 
-function droppingOf(site: ReplicatingSite): Dropping {
+function droppingOf(site: ReplicatingSite, suspicion?: string): Dropping {
   const { siteId: self, view: sites, ledger, entries, store, kept, omissions, heldClock, ownerTurns } = site;
   const departures = new Departures({ store, heldClock });
   return new Dropping({
     ...{ self, sites, ledger, entries, store, kept, omissions, heldClock, ownerTurns, departures },
+    suspicion: () => suspicion,
   });
 }
 
@@ -208,6 +210,57 @@ test("what a departed owner left is kept for the lock, from when the holder lear
   await dropping.drop();
   await keeps(holder, owner, []);
   assert.equal(holder.receiptFor(owner.siteId, 0), undefined, "it says no more that it has them");
+});
+
+/** As {@link leftOut}, on a disk that was set back: what was left out is live again since, and the holder's receipts say that it is here. */
+async function setBack() {
+  const site = await leftOut();
+  const { owner, holder } = site;
+  const notes = await Array.fromAsync(holder.store.facts("omitted"));
+  await owner.backUp("first", 100);
+  await owner.replicate(holder, await owner.slicesFor([holder]));
+  assert.deepEqual(await Array.fromAsync(holder.omissions.notes()), []);
+  await holder.store.appendFacts(notes.map((note) => ({ kind: "omitted", ...note })));
+  return site;
+}
+
+test("who may write nothing, or has asked nobody, drops nothing: its receipts may say that it is here", async () => {
+  const { owner, holder, ids } = await setBack();
+  holder.clock.pass(2 * LOCK_MS);
+  assert.equal((await droppingOf(holder, "fork").drop()).droppedCount, 0);
+  await keeps(holder, owner, ids);
+});
+
+test("on a disk that was set back locks begin anew, so that owners end them before", async () => {
+  const { owner, holder, ids, dropping } = await setBack();
+  holder.clock.pass(LOCK_MS - 1);
+  await dropping.beginAnew();
+  await reportForgotten(holder.holderComponents());
+  holder.clock.pass(LOCK_MS - 1);
+  await droppingOf(holder).drop();
+  await keeps(holder, owner, ids, "also after another start");
+  await owner.replicate(holder, await owner.slicesFor([holder]));
+  assert.deepEqual(await Array.fromAsync(holder.omissions.notes()), []);
+  holder.clock.pass(2 * LOCK_MS);
+  await dropping.drop();
+  await keeps(holder, owner, ids);
+});
+
+test("locks that have begun anew end too, of what was left out and of departed owners", async () => {
+  const { owner, holder, rest, dropping } = await leftOut();
+  const departed = await leftOut();
+  departed.owner.role = "none";
+  await departed.dropping.drop();
+  for (const site of [holder, departed.holder]) site.clock.pass(LOCK_MS - 1);
+  for (const begun of [dropping, departed.dropping]) await begun.beginAnew();
+  for (const site of [holder, departed.holder]) site.clock.pass(LOCK_MS - 1);
+  await departed.dropping.drop();
+  await keeps(departed.holder, departed.owner, departed.ids);
+  for (const site of [holder, departed.holder]) site.clock.pass(1);
+  await dropping.drop();
+  await keeps(holder, owner, rest);
+  await departed.dropping.drop();
+  await keeps(departed.holder, departed.owner, []);
 });
 
 test("a slice that the placement names this site for no more is kept for the lock, and its receipt goes first", async () => {

@@ -5,7 +5,9 @@
 import assert from "node:assert/strict";
 import { safeSnapshotsOf } from "#ledger/copies.ts";
 import { allSlices } from "#node/replication/all-slices.ts";
+import { LED_BACK } from "#node/replication/regaining.ts";
 import { Replication, type ReplicationEvent, type ReplicationSettings } from "#node/replication/replication.ts";
+import { decodeCbor } from "#protocol/cbor.ts";
 import { SiteClock } from "#test/simulation/site-clock.ts";
 import { VirtualTime } from "#test/simulation/virtual-time.ts";
 import { SeededRng } from "#test/simulation/seeded-rng.ts";
@@ -29,6 +31,8 @@ class World {
   readonly events: ReplicationEvent[] = [];
   readonly end = new AbortController();
   settings = anyTime;
+  /** Those that have to have their own sets back. */
+  readonly ledBack = new Set<string>();
 
   static async of(...names: string[]): Promise<World> {
     const world = new World();
@@ -51,9 +55,9 @@ class World {
       rng: new SeededRng(name),
       settings: () => this.settings,
       holdingLimits: async () => ({ offeredBytes: 1e12, ownerBytes: 1e12 }),
-      suspicion: () => undefined,
-      wasLedBack: () => false,
-      regained: async () => assert.fail("nothing was led back"),
+      suspicion: () => (this.ledBack.has(name) ? LED_BACK : undefined),
+      wasLedBack: () => this.ledBack.has(name),
+      regained: async () => this.ledBack.delete(name),
       former: { isTakenOver: () => false, takeFrom: async () => undefined },
       onEvent: (event) => void this.events.push(event),
     });
@@ -128,6 +132,21 @@ test("a machine whose clock jumps signs and drops nothing until a person says th
   program!.replication.soon();
   await world.run(HOUR_MS);
   assert.equal(world.safeOf(program!), 2);
+  await world.stop();
+});
+
+test("a site whose disk was set back counts locks anew before it has its sets back, and no other does", async () => {
+  const world = await World.of("a", "b", "c");
+  const [program, other] = world.programs;
+  await other!.site.backUp("first", 30);
+  await world.run(HOUR_MS);
+  world.ledBack.add("a");
+  const heldMs = program!.replication.heldClock.nowMs();
+  await world.run(HOUR_MS);
+  assert.equal(world.ledBack.size, 0);
+  const begun = decodeCbor((await program!.site.store.fact("locks", "begun"))!) as { since: number };
+  assert.ok(begun.since >= heldMs);
+  assert.equal(await other!.site.store.fact("locks", "begun"), undefined);
   await world.stop();
 });
 
