@@ -177,6 +177,11 @@ export const errorRegistry = {
     true,
     "Nothing is taken while the site is in doubt; settle what the message says, such as the machine's clock (docs/disasters.md), and try again.",
   ),
+  "wrong-code": spec(
+    403,
+    false,
+    "Give the six words as the second person has noted them; if they are lost: `costor site retention second-person end --lost`.",
+  ),
   "snapshot-unknown": spec(404, false, "List the snapshots with `costor agent snapshots`."),
   "path-unknown": spec(404, false, "List the snapshot with `costor agent ls`."),
   interrupted: spec(499, true, "Start the command again; it goes on where it stopped."),

@@ -314,6 +314,8 @@ export const limits = {
   retentionRuleCount: 100_000,
   /** Policies of a site's agents and jobs that differ from the site's: together they fit one entry of the ledger. */
   retentionPoliciesCount: 200,
+  /** Wrong codes of the second person, after which none is looked at for the rest of the minute: each costs a tenth of a second and 32 MiB. */
+  secondPersonGuessesPerMinuteCount: 10,
   /** Tags of one snapshot. */
   snapshotTagsCount: 16,
   /** Longest tag of a snapshot, in characters. */

@@ -13,6 +13,8 @@ export async function openIdleRetention(site: Site): Promise<Retention> {
   return Retention.open({
     ...{ site, heldClock, rng: systemRng },
     timeZone: () => settings.current.timeZone,
+    // There is no log: retention show tells it.
+    warn: () => {},
     doubt: async () => "the site does not run; start it",
   });
 }

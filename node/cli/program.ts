@@ -18,6 +18,7 @@ import { addRetentionCommands } from "./retention-commands.ts";
 import { addScrubCommand, scrubLines } from "./scrub-command.ts";
 import { callOn } from "./site-access.ts";
 import { addRecoverCommands } from "./recover.ts";
+import { addSecondPersonCommands } from "./second-person-commands.ts";
 import { addSnapshotCommands } from "./snapshot-commands.ts";
 import { addStartCommand } from "./start.ts";
 
@@ -30,7 +31,7 @@ export function addSiteCommands(program: Command): Command {
   addStoreCommands(site);
   addAlarmCommands(site);
   addDrillCommands(site);
-  addRetentionCommands(site);
+  addSecondPersonCommands(addRetentionCommands(site));
   addSnapshotCommands(site);
   return site;
 }

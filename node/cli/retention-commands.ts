@@ -9,7 +9,7 @@ import { formatBytes, formatCount, formatCountOf } from "#terminal/quantities.ts
 import { type DataOptions, onData } from "./data-command.ts";
 import { callOn } from "./site-access.ts";
 
-interface ScopeOptions extends DataOptions {
+export interface ScopeOptions extends DataOptions {
   readonly agent?: string;
   readonly job?: string;
 }
@@ -19,7 +19,8 @@ type RuleOptions = { readonly [Rule in RetentionRule]?: string } & {
   readonly inherit?: true;
 };
 
-export function addRetentionCommands(site: Command): void {
+/** The command `retention`. */
+export function addRetentionCommands(site: Command): Command {
   const retention = site.command("retention").description("how long snapshots are kept");
   onData(retention, "show", "show the rules, and what is to come").action(async ({ data, json }: DataOptions) => {
     const state = await callOn(data, "retention", {});
@@ -72,9 +73,10 @@ export function addRetentionCommands(site: Command): void {
         `Took ${what}; ${formatBytes(freedBytes)} of the disk are free again (${formatCountOf(removedSegmentsCount, "segment")} removed).`,
       );
     });
+  return retention;
 }
 
-const onScope = (parent: Command, name: string, description: string): Command =>
+export const onScope = (parent: Command, name: string, description: string): Command =>
   onData(parent, name, description)
     .option("--agent <id>", "for one machine; without it for the site")
     .option("--job <name>", "for one job of that machine");
@@ -92,7 +94,7 @@ function onRules(parent: Command, name: string, description: string): Command {
 
 const nouns = { hourly: "hours", daily: "days", weekly: "weeks", monthly: "months", yearly: "years" } as const;
 
-function scopeOf({ agent, job }: ScopeOptions): { agent?: string; job?: string } {
+export function scopeOf({ agent, job }: ScopeOptions): { agent?: string; job?: string } {
   if (job !== undefined && agent === undefined) throw new CostorError("bad-usage", "--job goes with --agent");
   return { ...(agent === undefined ? {} : { agent }), ...(job === undefined ? {} : { job }) };
 }
@@ -117,7 +119,7 @@ function policyOf(options: RuleOptions): RetentionPolicy | null {
 
 const summaryOf = ({ snapshots, bytes }: RetentionPreview) => ({ snapshotsCount: snapshots.length, bytes });
 
-function printPreview({ snapshots, bytes }: RetentionPreview): void {
+export function printPreview({ snapshots, bytes }: RetentionPreview): void {
   if (snapshots.length === 0) printLine("With these rules no more snapshots leave now than before.");
   else
     printLine(
@@ -125,23 +127,27 @@ function printPreview({ snapshots, bytes }: RetentionPreview): void {
     );
 }
 
-function ruleText(policy: RetentionPolicy): string {
+export function ruleText(policy: RetentionPolicy | null): string {
+  if (policy === null) return "as for what is wider";
   const rules = rulesOf(policy).map(
     (rule) => `${rule.replace(/[A-Z]/, (letter) => `-${letter.toLowerCase()}`)} ${policy[rule]}`,
   );
   return rules.length === 0 ? "everything" : rules.join(", ");
 }
 
-function printState({ policies, paused, alarms, timeZone, last }: RetentionState): void {
+export function printState({ policies, secondPerson, paused, alarms, timeZone, last }: RetentionState): void {
   for (const { agent, job, policy, next, comesMs } of policies) {
     const who = agent === undefined ? "The site" : job === undefined ? `Agent ${agent}` : `Agent ${agent}, job ${job}`;
-    const what = policy === null ? "as for what is wider" : ruleText(policy);
-    printLine(`${who} keeps: ${what}`);
-    if (next && comesMs !== undefined)
+    printLine(`${who} keeps: ${ruleText(policy)}`);
+    if (next && comesMs !== undefined) {
+      if (next.needsApproval)
+        printLine("  waits for the second person, who approves it with costor site retention approve:");
       printLine(
-        `  from about ${timeText(comesMs)} on: ${next.policy === null ? "as for what is wider" : ruleText(next.policy)}; costor site retention undo takes it back`,
+        `  from about ${timeText(comesMs)} on: ${ruleText(next.policy)}; costor site retention undo takes it back`,
       );
+    }
   }
+  if (secondPerson) printLine(`A second person approves what keeps less, since ${timeText(secondPerson.sinceMs)}.`);
   printLine(
     `Days are those of ${timeZone}. Nothing expires before 30 days, nor the last complete snapshot of a machine.`,
   );
@@ -153,7 +159,7 @@ function printState({ policies, paused, alarms, timeZone, last }: RetentionState
 export const timeText = (ms: number): string => new Date(ms).toISOString().slice(0, 16).replace("T", " ");
 
 /** On a terminal, how far it is. */
-function showProgress(json: true | undefined): ((progress: unknown) => void) | undefined {
+export function showProgress(json: true | undefined): ((progress: unknown) => void) | undefined {
   if (json || !process.stderr.isTTY) return undefined;
   return (progress) => {
     const { phase, doneCount } = progress as CollectionProgress;

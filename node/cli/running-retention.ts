@@ -14,10 +14,10 @@ const LOOK_EVERY_MS = 3_600_000;
 const FIRST_AFTER_MS = 10 * 60_000;
 
 export async function startRetention(
-  components: Omit<RetentionComponents, "rng"> & { readonly log: Logger },
+  components: Omit<RetentionComponents, "rng" | "warn"> & { readonly log: Logger },
 ): Promise<RunningRetention> {
   const { log } = components;
-  const retention = await Retention.open({ ...components, rng: systemRng });
+  const retention = await Retention.open({ ...components, rng: systemRng, warn: (sentence) => log.warn(sentence) });
   let isFirst = true;
   const work = new RegularWork(
     { clock: systemClock },

@@ -26,11 +26,19 @@ const scope = { agent: v.optional(v.string()), job: v.optional(v.pipe(v.string()
 /** Null: as for what is wider. */
 const policy = v.nullable(retentionPolicySchema);
 
+/** Six words as a person types them. */
+const code = v.pipe(v.string(), v.maxLength(200));
+
 export const retentionSchemas = {
   retention: v.strictObject({}),
   retentionSet: v.strictObject({ ...scope, policy }),
   retentionPreview: v.strictObject({ ...scope, policy }),
   retentionUndo: v.strictObject(scope),
+  /** `sinceMs`: when that was decided which is approved. */
+  retentionApprove: v.strictObject({ ...scope, sinceMs: v.pipe(v.number(), v.safeInteger()), code }),
+  secondPersonSet: v.strictObject({ code: v.optional(code) }),
+  secondPersonEnd: v.strictObject({ code: v.optional(code) }),
+  secondPersonUndo: v.strictObject({}),
   confirmClock: v.strictObject({}),
   snapshots: v.strictObject({ agent: v.optional(v.string()) }),
   snapshotMark: v.strictObject({
@@ -50,6 +58,11 @@ export interface RetentionResults {
   /** Tells how far it is as progress. */
   retentionPreview: RetentionPreview;
   retentionUndo: RetentionState;
+  retentionApprove: RetentionState;
+  /** The code, shown this once. */
+  secondPersonSet: { words: readonly string[] };
+  secondPersonEnd: RetentionState;
+  secondPersonUndo: RetentionState;
   confirmClock: RetentionState;
   snapshots: { snapshots: readonly KeptSnapshot[] };
   snapshotMark: { changed: readonly string[] };
@@ -94,6 +107,24 @@ export const retentionHandlers: Handlers = {
   retentionUndo: async (of, context) => {
     const retention = await context.retention();
     await retention.undo(scopeOf(of));
+    return retention.state();
+  },
+  retentionApprove: async ({ sinceMs, code: given, ...of }, context) => {
+    const retention = await context.retention();
+    await retention.secondPerson.approve(scopeOf(of), sinceMs, given);
+    return retention.state();
+  },
+  secondPersonSet: async ({ code: given }, context) => ({
+    words: await (await context.retention()).secondPerson.set(given),
+  }),
+  secondPersonEnd: async ({ code: given }, context) => {
+    const retention = await context.retention();
+    await retention.secondPerson.end(given);
+    return retention.state();
+  },
+  secondPersonUndo: async (_, context) => {
+    const retention = await context.retention();
+    await retention.secondPerson.undoEnd();
     return retention.state();
   },
   confirmClock: async (_, context) => {

@@ -10,11 +10,11 @@ import type { Ledger } from "#ledger/ledger.ts";
 import type { Membership } from "#ledger/membership.ts";
 import type { Channel } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
+import { MinuteCount } from "#node/site/minute-count.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import type { FederationEvent } from "./federation-event.ts";
-import { MinuteCount } from "./minute-count.ts";
 import type { Transport } from "./transport.ts";
 
 export interface GreetingComponents {

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import * as v from "valibot";
 import type { Clock } from "#ledger/clock.ts";
 import type { Rng } from "#ledger/rng.ts";
+import { MinuteCount } from "#node/site/minute-count.ts";
 import { type SiteFact, readFactValue } from "#node/site/site-facts.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
@@ -13,7 +14,6 @@ import { encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { type SiteId, parseSiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
-import { MinuteCount } from "./minute-count.ts";
 
 const KIND = "invitation";
 const SECRET_BYTES = 16;

@@ -23,6 +23,7 @@ type Kind = (typeof KINDS)[number];
 export const stateFacts: readonly Pick<SiteFact, "kind" | "key">[] = [
   { kind: "federation", key: "settings" },
   { kind: "retention", key: "policies" },
+  { kind: "retention", key: "second-person" },
 ];
 /** The part that is no fact: node/site/identity.ts. */
 export const IDENTITY_PART = "identity";

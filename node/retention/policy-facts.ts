@@ -1,6 +1,7 @@
 /**
  * What people have decided about retention: a policy for the site, for an agent, and for a job of an agent; the narrowest counts. One that would
- * keep less than the one before it counts only when the grace is over, and can be taken back until then. docs/specs/retention.md
+ * keep less than the one before it counts only when the grace is over, and the second person has approved it if there is one; until then it can be
+ * taken back. docs/specs/retention.md
  */
 import * as v from "valibot";
 import { type RetentionPolicy, keepsAtLeast, retentionPolicySchema } from "#ledger/retention-policy.ts";
@@ -23,11 +24,21 @@ const time = v.pipe(v.number(), v.safeInteger());
 const decided = v.nullable(retentionPolicySchema);
 const placeSchema = v.strictObject({
   policy: decided,
-  next: v.optional(v.strictObject({ policy: decided, sinceMs: time, dueHeldMs: time })),
+  next: v.optional(
+    v.strictObject({
+      policy: decided,
+      sinceMs: time,
+      dueHeldMs: time,
+      /** By the salt of the second person who has. */
+      approvedBy: v.optional(v.custom<Uint8Array>((value) => value instanceof Uint8Array)),
+    }),
+  ),
 });
 /** By what they are for: "" for the site, the agent, or the agent, `/` and its job. */
 const schema = v.strictObject({ policies: v.record(v.string(), placeSchema) });
 type Stored = v.InferOutput<typeof placeSchema>;
+/** The salt of the second person of now, if there is one. */
+type Approver = Uint8Array | undefined;
 
 /** Of the site without both, of an agent, or of a job of an agent. */
 export interface PolicyScope {
@@ -38,7 +49,13 @@ export interface PolicyScope {
 export interface DecidedPolicy extends PolicyScope {
   readonly policy: RetentionPolicy | null;
   /** What comes after the grace. */
-  readonly next?: { readonly policy: RetentionPolicy | null; readonly sinceMs: number; readonly dueHeldMs: number };
+  readonly next?: {
+    readonly policy: RetentionPolicy | null;
+    readonly sinceMs: number;
+    readonly dueHeldMs: number;
+    /** It does not count before the second person has approved it. */
+    readonly needsApproval: boolean;
+  };
 }
 
 const SITE = "";
@@ -56,6 +73,9 @@ const chainOf = ({ agent, job }: PolicyScope): string[] => [
 ];
 
 const comingOf = ({ policy, next }: Stored): RetentionPolicy | null => (next === undefined ? policy : next.policy);
+
+const needsApproval = ({ approvedBy }: NonNullable<Stored["next"]>, approver: Approver): boolean =>
+  approver !== undefined && (approvedBy === undefined || !Buffer.from(approvedBy).equals(approver));
 
 /** The site's always is one. */
 const narrowest = (chain: readonly (RetentionPolicy | null)[]): RetentionPolicy => chain.find((one) => one !== null)!;
@@ -81,9 +101,17 @@ export class PolicyFacts {
   }
 
   /** The site's first. */
-  list(): DecidedPolicy[] {
+  list(approver: Approver): DecidedPolicy[] {
     const others = [...this.#stored].filter(([key]) => key !== SITE);
-    return [{ ...this.#at(SITE) }, ...others.map(([key, stored]) => ({ ...scopeOf(key), ...stored }))];
+    return [[SITE, this.#at(SITE)] as const, ...others].map(([key, { policy, next }]) => ({
+      ...{ ...scopeOf(key), policy },
+      ...(next && {
+        next: {
+          ...{ policy: next.policy, sinceMs: next.sinceMs, dueHeldMs: next.dueHeldMs },
+          needsApproval: needsApproval(next, approver),
+        },
+      }),
+    }));
   }
 
   /** Those that keep now: the one that counts, and until the grace is over the one that comes. */
@@ -126,15 +154,31 @@ export class PolicyFacts {
     await this.#keep(key, { policy: stored.policy });
   }
 
-  /** Lets count what has waited for the grace; whether anything has. */
-  async mature(heldMs: number): Promise<boolean> {
-    const due = [...this.#stored].filter(([, { next }]) => next !== undefined && next.dueHeldMs <= heldMs);
+  /** Of what was decided at `sinceMs` and waits. Throws `not-found` when that is no more, or another decision has come in its place. */
+  async approve(scope: PolicyScope, sinceMs: number, approver: Uint8Array): Promise<void> {
+    const key = keyOf(scope);
+    const stored = this.#stored.get(key);
+    if (stored?.next?.sinceMs !== sinceMs)
+      throw new CostorError("not-found", "this change waits no more: costor site retention show tells what does");
+    await this.#keep(key, { policy: stored.policy, next: { ...stored.next, approvedBy: approver } });
+  }
+
+  /** Takes back all that waits and was not approved. */
+  async undoUnapproved(approver: Approver): Promise<void> {
+    for (const [key, { policy, next }] of this.#stored)
+      if (next !== undefined && needsApproval(next, approver)) await this.#keep(key, { policy });
+  }
+
+  /** Lets count what has waited for the grace, and needs no approval or has it. */
+  async mature(heldMs: number, approver: Approver): Promise<void> {
+    const due = [...this.#stored].filter(
+      ([, { next }]) => next !== undefined && next.dueHeldMs <= heldMs && !needsApproval(next, approver),
+    );
     for (const [key, { next }] of due) await this.#keep(key, { policy: next!.policy });
     // By the clock of a machine that is no more: its grace begins anew.
     for (const [key, { policy, next }] of this.#stored)
       if (next !== undefined && next.dueHeldMs > heldMs + GRACE_MS)
         await this.#keep(key, { policy, next: { ...next, dueHeldMs: heldMs + GRACE_MS } });
-    return due.length > 0;
   }
 
   async #keep(key: string, stored: Stored): Promise<void> {

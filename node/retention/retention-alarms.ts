@@ -14,10 +14,20 @@ export interface AlarmInputs {
   /** Snapshots of the ledger that no key of the site opens. */
   readonly unreadCount: number;
   readonly nowMs: number;
+  /** Of the second person; `endsMs`: about when there is none any more, because the code is said to be lost. */
+  readonly wrongCodesCount: number;
+  readonly endsMs?: number | undefined;
 }
 
-export function retentionAlarms({ judged, stats, unreadCount, nowMs }: AlarmInputs): string[] {
+export function retentionAlarms(inputs: AlarmInputs): string[] {
+  const { judged, stats, unreadCount, nowMs, wrongCodesCount, endsMs } = inputs;
   const alarms: string[] = [];
+  if (endsMs !== undefined)
+    alarms.push(
+      `the code of the second person is said to be lost, and from about ${new Date(endsMs).toISOString().slice(0, 10)} on nobody has to approve anything; costor site retention second-person undo takes that back`,
+    );
+  if (wrongCodesCount > 0)
+    alarms.push(`codes that are not the second person's were given (${wrongCodesCount}); find out by whom`);
   const removed = judged.filter(({ expiry }) => expiry?.cause === "person");
   if (removed.length > 0)
     alarms.push(

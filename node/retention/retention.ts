@@ -20,6 +20,7 @@ import { Expiries } from "./expiry.ts";
 import { type JudgedRecord, judgeSnapshots } from "./judging.ts";
 import { type DecidedPolicy, PolicyFacts, type PolicyScope, type PolicyTimes } from "./policy-facts.ts";
 import { retentionAlarms } from "./retention-alarms.ts";
+import { SecondPerson, readSecondPerson } from "./second-person.ts";
 
 export interface RetentionComponents {
   readonly site: Pick<
@@ -43,12 +44,16 @@ export interface RetentionComponents {
   readonly doubt: (known: () => Promise<ReadonlySet<string>>) => Promise<string | undefined>;
   /** Takes entries of snapshots out of the ledger; without it there is none. */
   readonly withdraw?: ((keys: readonly string[]) => Promise<void>) | undefined;
+  /** Tells people one sentence, at once. */
+  readonly warn: (sentence: string) => void;
 }
 
 export interface RetentionState {
   readonly timeZone: string;
   /** The site's first. `comesMs`: about when a change counts. */
   readonly policies: readonly (DecidedPolicy & { readonly comesMs?: number })[];
+  /** Who has to approve what keeps less. `endsMs`: about when there is none any more, because the code is said to be lost. */
+  readonly secondPerson?: { readonly sinceMs: number; readonly endsMs?: number };
   /** Why nothing leaves now. */
   readonly paused?: string;
   readonly alarms: readonly string[];
@@ -82,9 +87,11 @@ export interface MarkChange {
 interface Kept {
   readonly policies: PolicyFacts;
   readonly days: AgedDays;
+  readonly person: Awaited<ReturnType<typeof readSecondPerson>>;
 }
 
 export class Retention {
+  readonly secondPerson: SecondPerson;
   readonly #components: RetentionComponents;
   readonly #policies: PolicyFacts;
   readonly #days: AgedDays;
@@ -93,18 +100,25 @@ export class Retention {
   readonly #queue = new SerialQueue();
   #last: CollectedReport | undefined;
 
-  private constructor(components: RetentionComponents, { policies, days }: Kept) {
+  private constructor(components: RetentionComponents, { policies, days, person }: Kept) {
     const { site, rng } = components;
     this.#components = components;
     this.#policies = policies;
     this.#days = days;
     this.#expiries = new Expiries(site);
     this.#collection = new Collection({ ...site, rng, paused: () => this.#paused() }, { siteId: site.identity.siteId });
+    const times = (): PolicyTimes => this.#times();
+    const deciding = <Done>(decide: () => Promise<Done>): Promise<Done> => this.#deciding(decide);
+    this.secondPerson = new SecondPerson({ ...components, store: site.store, policies, times, deciding }, person);
   }
 
   static async open(components: RetentionComponents): Promise<Retention> {
     const { store } = components.site;
-    return new Retention(components, { policies: await PolicyFacts.open(store), days: await AgedDays.open(store) });
+    return new Retention(components, {
+      policies: await PolicyFacts.open(store),
+      days: await AgedDays.open(store),
+      person: await readSecondPerson(store),
+    });
   }
 
   async state(): Promise<RetentionState> {
@@ -112,13 +126,17 @@ export class Retention {
     const paused = await this.#paused();
     const judged = await this.#judge();
     const unreadCount = (await unreadSnapshots(site.store)).length;
-    const alarms = retentionAlarms({ judged, unreadCount, stats: await site.store.stats(), nowMs: site.now() });
+    const stats = await site.store.stats();
+    const { approver, state: person, wrongCount: wrongCodesCount } = this.secondPerson;
+    const endsMs = person?.endHeldMs === undefined ? undefined : this.#wallMs(person.endHeldMs);
+    const alarms = retentionAlarms({ judged, unreadCount, stats, nowMs: site.now(), wrongCodesCount, endsMs });
     return {
       timeZone: timeZone(),
-      policies: this.#policies.list().map((decided) => ({
+      policies: this.#policies.list(approver).map((decided) => ({
         ...decided,
         ...(decided.next && { comesMs: this.#wallMs(decided.next.dueHeldMs) }),
       })),
+      ...(person && { secondPerson: { sinceMs: person.sinceMs, ...(endsMs !== undefined && { endsMs }) } }),
       ...(paused === undefined ? {} : { paused }),
       alarms,
       ...(this.#last && { last: this.#last }),
@@ -156,23 +174,18 @@ export class Retention {
     return { snapshots, bytes: Math.max(0, after.removedBytes - before.removedBytes) };
   }
 
-  /** Counts at once if it surely keeps as much as before, else when the grace is over. Throws `bad-usage`, `not-found`. */
+  /** Counts at once if it surely keeps as much as before, else when the grace is over, and it is approved. Throws `bad-usage`, `not-found`. */
   decide(scope: PolicyScope, policy: RetentionPolicy | null): Promise<void> {
-    return this.#queue.run(async () => {
-      const { site } = this.#components;
-      if (scope.agent !== undefined && !site.agents.list().some(({ id }) => id === scope.agent))
+    return this.#deciding(() => {
+      if (scope.agent !== undefined && !this.#components.site.agents.list().some(({ id }) => id === scope.agent))
         throw new CostorError("not-found", `no agent ${scope.agent} is enrolled here`);
-      await this.#policies.decide(scope, policy, this.#times());
-      site.changes.tell(POLICIES_CHANGED);
+      return this.#policies.decide(scope, policy, this.#times());
     });
   }
 
   /** Throws `not-found` when no change waits. */
   undo(scope: PolicyScope): Promise<void> {
-    return this.#queue.run(async () => {
-      await this.#policies.undo(scope);
-      this.#components.site.changes.tell(POLICIES_CHANGED);
-    });
+    return this.#deciding(() => this.#policies.undo(scope));
   }
 
   /** Takes it back, too, if it has left the list. Throws `snapshot-unknown`. */
@@ -222,7 +235,9 @@ export class Retention {
       const heldMs = heldClock.nowMs();
       await this.#days.note(heldMs, site.receivedMs());
       if (!this.#days.isDue(heldMs) || (await this.#paused()) !== undefined) return;
-      if (await this.#policies.mature(heldMs)) site.changes.tell(POLICIES_CHANGED);
+      await this.secondPerson.look(heldMs);
+      await this.#policies.mature(heldMs, this.secondPerson.approver);
+      site.changes.tell(STATE_CHANGED);
       await this.#expiries.look(await this.#judge(), this.#times());
       await this.#expiries.end(await this.#judge(), heldMs);
       await this.#collect({ signal });
@@ -237,6 +252,14 @@ export class Retention {
       const paused = init.isDry === true ? undefined : await this.#paused();
       if (paused !== undefined) throw new CostorError("deletion-paused", paused);
       return this.#collect(init);
+    });
+  }
+
+  #deciding<Done>(decide: () => Promise<Done>): Promise<Done> {
+    return this.#queue.run(async () => {
+      const done = await decide();
+      this.#components.site.changes.tell(STATE_CHANGED);
+      return done;
     });
   }
 
@@ -293,6 +316,7 @@ export class Retention {
   }
 }
 
-const POLICIES_CHANGED = { kind: "state", key: "retention/policies" } as const;
+/** Whoever tells of one part of the state looks at all. */
+const STATE_CHANGED = { kind: "state", key: "retention/policies" } as const;
 
 const keyOf = ({ agent, id }: JudgedRecord): string => `${agent}/${id}`;

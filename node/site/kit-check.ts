@@ -5,12 +5,13 @@
  * root's 256 bits: the rest stays far out of reach. Separate hashes of each word, or of any pair that a person
  * may choose, would give the whole root away, since a list of words has 2,048 entries only.
  */
-import { randomBytes, randomInt, scrypt, timingSafeEqual } from "node:crypto";
+import { randomBytes, randomInt, timingSafeEqual } from "node:crypto";
 import { join } from "node:path";
 import * as v from "valibot";
 import { CostorError } from "#protocol/errors.ts";
 import { replaceDurably } from "./durable-file.ts";
 import { readEnvelope, sealEnvelope } from "./envelope.ts";
+import { hashWords } from "./word-hash.ts";
 
 export interface KitCheck {
   /** Numbers of the two words, from 1, ascending. */
@@ -22,7 +23,6 @@ export interface KitCheck {
 }
 
 const FORMAT = "costor/kit-check/1";
-const COST = { N: 2 ** 15, r: 8, p: 1, maxmem: 64 * 1024 * 1024 };
 const KIT_WORDS_COUNT = 24;
 
 const schema = v.strictObject({
@@ -33,13 +33,6 @@ const schema = v.strictObject({
 });
 
 export const kitCheckPathOf = (siteDirectory: string): string => join(siteDirectory, "kit-check");
-
-function hashWords(words: readonly string[], salt: Uint8Array): Promise<Buffer> {
-  const text = words.map((word) => word.trim().toLowerCase()).join(" ");
-  return new Promise((resolve, reject) =>
-    scrypt(text, salt, 32, COST, (error, hash) => (error ? reject(error) : resolve(hash))),
-  );
-}
 
 /** A check of two words of a new kit. */
 export async function makeKitCheck(words: readonly string[]): Promise<KitCheck> {

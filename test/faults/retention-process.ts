@@ -28,6 +28,7 @@ const retention = await Retention.open({
   ...{ site, heldClock, rng: systemRng },
   timeZone: () => "UTC",
   doubt: async () => undefined,
+  warn: () => {},
 });
 await retention.decide({}, { last: 3 });
 for (let day = 0; day < Number(daysCount); day++) {

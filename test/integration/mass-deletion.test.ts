@@ -90,7 +90,7 @@ async function dailyWork(machine: DemoSite): Promise<void> {
   };
   const peerListen = `127.0.0.1:${machine.peerPort}`;
   await using running = await startFederation(parts, { peerListen, peerWebsocket: "off", lanDiscovery: false });
-  const retention = await Retention.open({ site, rng: systemRng, ...running.forRetention });
+  const retention = await Retention.open({ site, rng: systemRng, warn: () => {}, ...running.forRetention });
   await until("nothing is left here", async () => {
     await retention.turn();
     return (await site.store.stats()).primesCount === 0;

@@ -47,6 +47,7 @@ export interface RetainedSiteInit {
   readonly home?: SiteId;
   readonly store?: PrimeStore;
   readonly clock?: ManualClock;
+  readonly rng?: SeededRng;
   readonly doubt?: RetentionComponents["doubt"];
   readonly withdraw?: (keys: readonly string[]) => Promise<void>;
 }
@@ -70,11 +71,13 @@ export class RetainedSite {
   readonly sessions: UploadSessions;
   readonly retention: Retention;
   readonly changes: SiteChanges;
+  /** What people were told at once. */
+  readonly warnings: string[];
   /** What each snapshot has to give. */
   readonly names = new Map<SnapshotId, readonly string[]>();
 
   private constructor(parts: Omit<RetainedSite, "names">) {
-    const { store, clock, agents, alarmed, snapshots, sessions, retention, changes } = parts as RetainedSite;
+    const { store, clock, agents, alarmed, snapshots, sessions, retention, changes, warnings } = parts as RetainedSite;
     this.home = parts.home;
     this.alarmed = alarmed;
     this.store = store;
@@ -84,6 +87,7 @@ export class RetainedSite {
     this.sessions = sessions;
     this.retention = retention;
     this.changes = changes;
+    this.warnings = warnings;
   }
 
   static async open(init: RetainedSiteInit = {}): Promise<RetainedSite> {
@@ -107,8 +111,10 @@ export class RetainedSite {
       ...{ agents: { list: () => agents }, receivedMs: () => received.floorMs },
       ...{ regainedSnapshots: { isAny: false }, brakeAlarms: { standing: () => alarmed.map((agent) => ({ agent })) } },
     } as unknown as Site;
+    const warnings: string[] = [];
+    const warn = (sentence: string): void => void warnings.push(sentence);
     const retention = await Retention.open({
-      ...{ site, heldClock, rng: new SeededRng(1), timeZone: () => "Europe/Rome", doubt },
+      ...{ site, heldClock, rng: init.rng ?? new SeededRng(1), timeZone: () => "Europe/Rome", doubt, warn },
       ...(init.withdraw && { withdraw: init.withdraw }),
     });
     return new RetainedSite({
@@ -121,6 +127,7 @@ export class RetainedSite {
       sessions,
       retention,
       changes,
+      warnings,
     } as RetainedSite);
   }
 
