@@ -177,6 +177,11 @@ export const errorRegistry = {
     true,
     "Nothing is taken while the site is in doubt; settle what the message says, such as the machine's clock (docs/disasters.md), and try again.",
   ),
+  "second-person-needed": spec(
+    403,
+    false,
+    "The second person gives the six words: typed on a terminal, or with --code FILE (docs/retention.md).",
+  ),
   "wrong-code": spec(
     403,
     false,

@@ -1,10 +1,9 @@
-/** `costor site retention approve` and `second-person …`: whoever has the code, which is never an argument, since lists of processes show those. */
+/** `costor site retention approve` and `second-person …`: who has to approve what keeps less. */
 import type { Command } from "commander";
-import { readFile } from "node:fs/promises";
-import { text as readStream } from "node:stream/consumers";
 import { CostorError } from "#protocol/errors.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import { type DataOptions, onData } from "./data-command.ts";
+import { type CodeOptions, onCode, readCode, withCode } from "./given-code.ts";
 import {
   type ScopeOptions,
   onScope,
@@ -15,10 +14,6 @@ import {
   showProgress,
 } from "./retention-commands.ts";
 import { callOn } from "./site-access.ts";
-
-interface CodeOptions {
-  readonly code?: string;
-}
 
 export function addSecondPersonCommands(retention: Command): void {
   onCode(onScope(retention, "approve", "as the second person, let a change count that keeps less")).action(
@@ -43,9 +38,7 @@ export function addSecondPersonCommands(retention: Command): void {
   onCode(onData(person, "set", "have one, or another one; shows the code this once")).action(
     async (options: DataOptions & CodeOptions) => {
       const { data, json } = options;
-      const { secondPerson } = await callOn(data, "retention", {});
-      const hasCode = secondPerson !== undefined || options.code !== undefined;
-      const { words } = await callOn(data, "secondPersonSet", hasCode ? { code: await readCode(options) } : {});
+      const { words } = await withCode(options, (code) => callOn(data, "secondPersonSet", code));
       if (json) return printJson({ words });
       printLine(words.join(" "));
       process.stderr.write(
@@ -67,26 +60,4 @@ export function addSecondPersonCommands(retention: Command): void {
     if (json) return printJson(state);
     printState(state);
   });
-}
-
-const onCode = (command: Command): Command =>
-  command.option(
-    "--code <file>",
-    "a file with the second person's words, or - for standard input; without it they are asked for",
-  );
-
-/** Throws `bad-usage` where there is nobody to ask. */
-async function readCode({ code }: CodeOptions): Promise<string> {
-  if (code === undefined) {
-    const [{ typeWords }, { codeWordsCount }] = await Promise.all([
-      import("./typed-words.ts"),
-      import("#node/retention/second-person.ts"),
-    ]);
-    return typeWords({ what: "the second person's code", count: codeWordsCount, read: (words) => words });
-  }
-  try {
-    return await (code === "-" ? readStream(process.stdin) : readFile(code, "utf8"));
-  } catch (cause) {
-    throw new CostorError("bad-usage", `the file ${code} cannot be read`, { cause });
-  }
 }

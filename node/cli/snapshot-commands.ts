@@ -1,11 +1,13 @@
 /** `costor site snapshots` and `costor site snapshot …`: what is kept, by what and until when, and what people say of it. */
 import type { Command } from "commander";
 import type { KeepReason } from "#ledger/plan-retention.ts";
+import type { CallArguments } from "#node/control/calls.ts";
 import type { KeptSnapshot } from "#node/retention/retention.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { formatBytes, formatCountOf } from "#terminal/quantities.ts";
 import { type DataOptions, onData } from "./data-command.ts";
+import { type CodeOptions, onCode, withCode } from "./given-code.ts";
 import { timeText } from "./retention-commands.ts";
 import { callOn } from "./site-access.ts";
 
@@ -28,37 +30,38 @@ export function addSnapshotCommands(site: Command): void {
   const snapshot = site.command("snapshot").description("pin, tag, hold or remove snapshots");
   const onSnapshots = (name: string, description: string): Command =>
     onData(snapshot, name, description).argument("<snapshot...>", "their ids");
+  /** It may keep less. */
+  const onLess = (name: string, description: string): Command => onCode(onSnapshots(name, description));
+  const mark = ({ data, ...options }: DataOptions & CodeOptions, marks: CallArguments<"snapshotMark">) =>
+    withCode(options, (code) => callOn(data, "snapshotMark", { ...marks, ...code }));
   for (const [name, isPinned, description] of [
     ["pin", true, "keep them until they are unpinned, whatever the rules"],
     ["unpin", false, "keep them by the rules again"],
   ] as const)
-    onSnapshots(name, description).action(async (snapshots: string[], options: DataOptions) =>
-      done(
-        options,
-        await callOn(options.data, "snapshotMark", { snapshots, isPinned }),
-        snapshots,
-        isPinned ? "pinned" : "unpinned",
-      ),
+    (isPinned ? onSnapshots : onLess)(name, description).action(
+      async (snapshots: string[], options: DataOptions & CodeOptions) =>
+        done(options, await mark(options, { snapshots, isPinned }), snapshots, isPinned ? "pinned" : "unpinned"),
     );
-  onSnapshots("tag", "name them; a tagged one is kept until its tags are taken away")
+  onLess("tag", "name them; a tagged one is kept until its tags are taken away")
     .option("--tag <text...>", "all tags that they have from then on")
     .option("--none", "no tags")
-    .action(async (snapshots: string[], options: DataOptions & { tag?: string[]; none?: true }) => {
+    .action(async (snapshots: string[], options: DataOptions & CodeOptions & { tag?: string[]; none?: true }) => {
       if ((options.tag === undefined) === (options.none === undefined))
         throw new CostorError("bad-usage", "give --tag, once or more, or --none");
       const tags = options.tag ?? [];
-      done(options, await callOn(options.data, "snapshotMark", { snapshots, tags }), snapshots, "tagged");
+      done(options, await mark(options, { snapshots, tags }), snapshots, "tagged");
     });
-  onSnapshots("hold", "keep them until a day, whatever the rules")
+  onLess("hold", "keep them until a day, whatever the rules")
     .option("--until <date>", "a day, such as 2027-08-31, to its end")
     .option("--none", "end the hold")
-    .action(async (snapshots: string[], options: DataOptions & { until?: string; none?: true }) => {
+    .action(async (snapshots: string[], options: DataOptions & CodeOptions & { until?: string; none?: true }) => {
       const heldUntilMs = holdOf(options);
-      done(options, await callOn(options.data, "snapshotMark", { snapshots, heldUntilMs }), snapshots, "held");
+      done(options, await mark(options, { snapshots, heldUntilMs }), snapshots, "held");
     });
-  onSnapshots("remove", "take them out of the list at once, and for good in a week").action(
-    async (snapshots: string[], options: DataOptions) => {
-      const result = await callOn(options.data, "snapshotRemove", { snapshots });
+  onLess("remove", "take them out of the list at once, and for good in a week").action(
+    async (snapshots: string[], options: DataOptions & CodeOptions) => {
+      const remove = (code: CodeOptions) => callOn(options.data, "snapshotRemove", { snapshots, ...code });
+      const result = await withCode(options, remove);
       done(options, result, snapshots, "removed; costor site snapshot restore takes that back within a week");
     },
   );

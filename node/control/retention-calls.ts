@@ -46,8 +46,9 @@ export const retentionSchemas = {
     isPinned: v.optional(v.boolean()),
     tags: v.optional(v.pipe(v.array(tag), v.maxLength(limits.snapshotTagsCount))),
     heldUntilMs: v.optional(v.nullable(v.pipe(v.number(), v.safeInteger()))),
+    code: v.optional(code),
   }),
-  snapshotRemove: v.strictObject({ snapshots }),
+  snapshotRemove: v.strictObject({ snapshots, code: v.optional(code) }),
   snapshotRestore: v.strictObject({ snapshots }),
   collect: v.strictObject({ isDry: v.boolean() }),
 } as const;
@@ -135,12 +136,12 @@ export const retentionHandlers: Handlers = {
   snapshots: async ({ agent }, context) => ({
     snapshots: await (await context.retention()).snapshots(agent === undefined ? undefined : parseAgentId(agent)),
   }),
-  snapshotMark: async ({ snapshots: texts, ...change }, context) => {
-    await (await context.retention()).mark(idsOf(texts), change);
+  snapshotMark: async ({ snapshots: texts, code: given, ...change }, context) => {
+    await (await context.retention()).mark(idsOf(texts), change, given);
     return { changed: texts };
   },
-  snapshotRemove: async ({ snapshots: texts }, context) => {
-    await (await context.retention()).remove(idsOf(texts));
+  snapshotRemove: async ({ snapshots: texts, code: given }, context) => {
+    await (await context.retention()).remove(idsOf(texts), given);
     return { removed: texts };
   },
   snapshotRestore: async ({ snapshots: texts }, context) => {

@@ -188,14 +188,17 @@ export class Retention {
     return this.#deciding(() => this.#policies.undo(scope));
   }
 
-  /** Takes it back, too, if it has left the list. Throws `snapshot-unknown`. */
-  mark(ids: readonly SnapshotId[], change: MarkChange): Promise<void> {
+  /** Takes it back, too, if it has left the list. Throws `snapshot-unknown`; for less than before what {@link SecondPerson.allow} does. */
+  mark(ids: readonly SnapshotId[], change: MarkChange, code?: string): Promise<void> {
     return this.#queue.run(async () => {
       const { isPinned, tags, heldUntilMs } = change;
       if (tags !== undefined && tags.length > limits.snapshotTagsCount)
         throw new CostorError("limit-exceeded", `more than ${limits.snapshotTagsCount} tags`);
       const keeps = isPinned === true || (tags !== undefined && tags.length > 0) || typeof heldUntilMs === "number";
-      await this.#expiries.change(await this.#find(ids), {
+      const records = await this.#find(ids);
+      if (records.some((record) => marksLess(record, change, this.#components.site.now())))
+        await this.secondPerson.allow(code);
+      await this.#expiries.change(records, {
         ...(isPinned === undefined ? {} : { isPinned }),
         ...(tags === undefined ? {} : { tags }),
         ...(heldUntilMs === undefined ? {} : { heldUntilMs }),
@@ -204,14 +207,15 @@ export class Retention {
     });
   }
 
-  /** They leave the list at once, and go when the grace is over. Throws `snapshot-unknown`, and `bad-usage` for those that are pinned, tagged or held. */
-  remove(ids: readonly SnapshotId[]): Promise<void> {
+  /** They leave the list at once, and go when the grace is over. Throws `snapshot-unknown`, and `bad-usage` for those that are pinned, tagged or held, and what {@link SecondPerson.allow} does. */
+  remove(ids: readonly SnapshotId[], code?: string): Promise<void> {
     return this.#queue.run(async () => {
       const records = await this.#find(ids);
       const marks = ["pinned", "tagged", "held"];
       const marked = records.find(({ reasons }) => reasons.some(({ rule }) => marks.includes(rule)));
       if (marked)
         throw new CostorError("bad-usage", `snapshot ${marked.id} is pinned, tagged or held; take that away first`);
+      await this.secondPerson.allow(code);
       await this.#expiries.remove(records, this.#times());
     });
   }
@@ -320,3 +324,10 @@ export class Retention {
 const STATE_CHANGED = { kind: "state", key: "retention/policies" } as const;
 
 const keyOf = ({ agent, id }: JudgedRecord): string => `${agent}/${id}`;
+
+function marksLess(former: JudgedRecord, { isPinned, tags, heldUntilMs }: MarkChange, nowMs: number): boolean {
+  if (isPinned === false && former.isPinned) return true;
+  if (tags?.length === 0 && former.tags.length > 0) return true;
+  const heldBeforeMs = former.heldUntilMs ?? nowMs;
+  return heldUntilMs !== undefined && heldBeforeMs > nowMs && (heldUntilMs ?? 0) < heldBeforeMs;
+}

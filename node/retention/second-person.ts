@@ -1,5 +1,5 @@
 /**
- * The second person of a site, without whom rules that keep less never count: whoever has a code, of which only a salted hash is kept.
+ * The second person of a site, without whom nothing keeps less: whoever has a code, of which only a salted hash is kept.
  * A code that is lost is waited out by the lock, seen by people, and any of them can take that back. docs/specs/retention.md, "A second person"
  */
 import { timingSafeEqual } from "node:crypto";
@@ -110,14 +110,13 @@ export class SecondPerson {
   }
 
   /**
-   * From now on there is one: the words of the code, which are kept nowhere. In place of another one it takes that one's code. Throws `bad-usage`
-   * without it, `wrong-code`, `too-many-requests`.
+   * From now on there is one: the words of the code, which are kept nowhere. In place of another one it takes that one's code. Throws
+   * `second-person-needed` without it, `wrong-code`, `too-many-requests`.
    */
   set(code?: string): Promise<readonly string[]> {
     return this.#components.deciding(async () => {
       const { rng, times } = this.#components;
-      if (this.#person !== null) await this.#check(code);
-      else if (code !== undefined) this.#require();
+      await this.allow(code);
       const words = wordsOfBytes(rng.bytes(CODE_BYTES));
       const salt = rng.bytes(SALT_BYTES);
       await this.#keep({ sinceMs: times().nowMs, salt, hash: await hashWords(words, salt) });
@@ -150,6 +149,11 @@ export class SecondPerson {
     });
   }
 
+  /** For what keeps less at once: throws `second-person-needed`, `wrong-code` or `too-many-requests` unless there is none, or this is the code. */
+  async allow(code: string | undefined): Promise<void> {
+    if (this.#person !== null) await this.#check(code);
+  }
+
   /** Ends it when a code that is lost was waited out. Only while nothing else is decided. */
   async look(heldMs: number): Promise<void> {
     const person = this.#person;
@@ -169,7 +173,7 @@ export class SecondPerson {
 
   async #check(code: string | undefined): Promise<Person> {
     const person = this.#require();
-    if (code === undefined) throw new CostorError("bad-usage", "there is a second person, whose code is needed");
+    if (code === undefined) throw new CostorError("second-person-needed", "this takes the second person's code");
     const words = readCode(code);
     if (this.#guesses.isFull) throw new CostorError("too-many-requests", "too many wrong codes: wait for a minute");
     if (timingSafeEqual(await hashWords(words, person.salt), person.hash)) {

@@ -5,6 +5,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import type { RetentionState } from "#node/retention/retention.ts";
+import { makeUuidV7 } from "#protocol/ids.ts";
 import { runtimeFlags } from "#test/support/runtime-flags.ts";
 import { runCommand, startSiteProcess } from "#test/support/site-process.ts";
 import { suite } from "#test/support/suite.ts";
@@ -24,12 +25,16 @@ test("what keeps less waits for the second person, whose code comes from a file 
     assert.match(set.stderr, /shown this once/);
     const file = join(data, "../code.txt");
     await writeFile(file, set.stdout);
-    await failed("bad-usage", "second-person", "set");
+    await failed("second-person-needed", "second-person", "set");
     await failed("not-found", "approve", "--code", file);
 
     const less = await retention("set", "--last", "1");
     assert.match(less.stdout, /A second person approves what keeps less/);
     assert.match(less.stdout, /waits for the second person.*approve:\n {2}from about .*: last 1;.*undo/);
+    const remove = (...words: string[]) =>
+      runCommand("site", "snapshot", "remove", makeUuidV7(1), "--data", data, "--json", ...words);
+    assert.equal(codeOf((await remove()).stderr), "snapshot-unknown");
+    assert.equal(codeOf((await remove("--code", file)).stderr), "snapshot-unknown");
     await failed("bad-usage", "approve");
     await failed("bad-usage", "approve", "--code", join(data, "none"));
     const wrong = join(data, "../wrong.txt");

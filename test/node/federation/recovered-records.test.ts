@@ -15,6 +15,7 @@ const agent = parseAgentId(makeUuidV7(1));
 async function world() {
   const { ledger, siteId, tell } = await toldSite(agent);
   await tell({ kind: "state", part: "retention/policies" }, encodeCbor({ policies: {} }));
+  await tell({ kind: "state", part: "retention/second-person" }, encodeCbor({ person: null }));
   const store = createMemoryStore();
   const recover = (isTakenOver: boolean) =>
     recoverRecords({ store, ledger, now: () => 9 }, { siteId, kitRoot, isTakenOver });
@@ -25,7 +26,7 @@ test("the machines of a site that is recovered stay enrolled, and its policies c
   const { store, recover } = await world();
   const { agentsCount, readGeneration, formerReadKeys } = await recover(false);
   assert.deepEqual([agentsCount, readGeneration, formerReadKeys.length], [1, 1, 0]);
-  assert.notEqual(await store.fact("retention", "policies"), undefined);
+  for (const key of ["policies", "second-person"]) assert.notEqual(await store.fact("retention", key), undefined);
 });
 
 test("after a takeover they are revoked, policies are not taken, and the read key is the next one", async () => {
@@ -42,7 +43,7 @@ test("after a takeover they are revoked, policies are not taken, and the read ke
     agents.map(({ id, revokedMs }) => [id, revokedMs]),
     [[agent, 5]],
   );
-  assert.equal(await store.fact("retention", "policies"), undefined);
+  for (const key of ["policies", "second-person"]) assert.equal(await store.fact("retention", key), undefined);
 });
 
 test("junk that a thief has said for the site, sealed as it ought to be or not, does not stop its recovery", async () => {

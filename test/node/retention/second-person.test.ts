@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { stateFacts } from "#node/federation/site-statements.ts";
 import { type CostorError, isCostorError } from "#protocol/errors.ts";
-import type { AgentId } from "#protocol/ids.ts";
+import type { AgentId, SnapshotId } from "#protocol/ids.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
 import { suite } from "#test/support/suite.ts";
 import { RestartedSite, withSecondPerson } from "./restarted-site.ts";
@@ -110,6 +110,43 @@ test("an approval is of one policy: not of an agent's, nor of a job's", async ()
       [null, true],
     ],
   );
+});
+
+test("what keeps less at once takes the code at once: removing, and taking pins, tags and holds away; what keeps more takes none", async () => {
+  const { world, words } = await withSecondPerson();
+  const agent = world.site.enrol();
+  const ids: SnapshotId[] = [];
+  await world.site.days(5, async (day) => ids.push(await world.site.backUp(agent, [`day ${day}`])));
+  const { retention, clock } = world.site;
+  const [removed, pinned, tagged, held] = ids as [SnapshotId, SnapshotId, SnapshotId, SnapshotId];
+  const untilMs = clock.now() + 20 * DAY_MS;
+  await retention.mark([pinned], { isPinned: true });
+  await retention.mark([tagged], { tags: ["exams", "final"] });
+  await retention.mark([held], { heldUntilMs: untilMs });
+  const before = await retention.snapshots();
+  const attempts: ((given?: string) => Promise<void>)[] = [
+    (given) => retention.remove([removed], given),
+    (given) => retention.mark([removed, pinned], { isPinned: false }, given),
+    (given) => retention.mark([tagged], { tags: [] }, given),
+    (given) => retention.mark([held], { heldUntilMs: null }, given),
+    (given) => retention.mark([held], { heldUntilMs: untilMs - 1 }, given),
+    (given) => retention.mark([held], { isPinned: true, heldUntilMs: null }, given),
+  ];
+  for (const attempt of attempts) {
+    await assert.rejects(attempt(), code("second-person-needed"));
+    await assert.rejects(attempt(WRONG), code("wrong-code"));
+  }
+  assert.deepEqual(await retention.snapshots(), before);
+  await retention.mark([removed], { isPinned: false, tags: [], heldUntilMs: null });
+  await retention.mark([tagged], { tags: ["exams"] });
+  await retention.mark([held], { heldUntilMs: untilMs + 1 });
+  await retention.mark(ids, { isPinned: true });
+  await retention.mark([held], { heldUntilMs: null }, words);
+  await retention.mark(ids, { isPinned: false, tags: [] }, words);
+  await retention.remove([removed], words);
+  assert.deepEqual(await world.site.listed(agent), ids.slice(1));
+  await retention.keepRemoved([removed]);
+  assert.deepEqual(await world.site.listed(agent), ids);
 });
 
 test("what had been decided before there was a second person has to be approved too", async () => {
