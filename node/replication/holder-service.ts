@@ -13,11 +13,14 @@ export interface HolderServiceComponents extends HolderComponents {
   readonly onRefused?: OnRefused;
 }
 
+/** Two, so that one slice is on its way while another one becomes durable; more would only disturb each other. */
+const RUNS_PER_PEER_COUNT = 2;
+
 export class HolderService {
   readonly #components: HolderServiceComponents;
   #abort: AbortController | undefined;
-  /** One run a peer: a second one would only disturb the first. */
-  readonly #running = new Set<PeerKey>();
+  /** Runs under way. */
+  readonly #running = new Map<PeerKey, number>();
 
   constructor(components: HolderServiceComponents) {
     this.#components = components;
@@ -47,8 +50,10 @@ export class HolderService {
     if (signal === undefined || signal.aborted) throw new CostorError("too-many-requests", "this site is not ready");
     const sender = this.#components.sites.siteOfPeer(channel.peer);
     if (sender === undefined) throw new CostorError("peer-refused", "not the current machine of a member or guest");
-    if (this.#running.has(channel.peer)) throw new CostorError("too-many-requests", "a run of this peer is under way");
-    this.#running.add(channel.peer);
+    const runsCount = this.#running.get(channel.peer) ?? 0;
+    if (runsCount >= RUNS_PER_PEER_COUNT)
+      throw new CostorError("too-many-requests", `${RUNS_PER_PEER_COUNT} runs of this peer are under way`);
+    this.#running.set(channel.peer, runsCount + 1);
     const onRefused = (error: CostorError): void =>
       this.#components.onRefused?.(channel.peer, replicateProtocol, error);
     await using run = new HolderRun(this.#components, { sender, onRefused });
@@ -65,7 +70,7 @@ export class HolderService {
         await answers.add(answer);
       }
     } finally {
-      this.#running.delete(channel.peer);
+      this.#running.set(channel.peer, this.#running.get(channel.peer)! - 1);
       // Also when a frame is refused: what came before it has its answers. What of that failed first is why the run ends.
       await answers.sent();
     }

@@ -53,14 +53,22 @@ export interface OwnerRunInit {
   /** False ends the run before the next batch: a window has closed, or people pause it. */
   readonly mayGoOn?: (() => boolean) | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Of this run, and of others with the holder at the same time. */
+  readonly kept?: KeptTotal | undefined;
   readonly onProgress?: ((progress: RunProgress) => void) | undefined;
+}
+
+/** What a holder has answered to keep. */
+export interface KeptTotal {
+  count: number;
+  bytes: number;
 }
 
 export interface RunProgress {
   readonly slice: number;
   /** Of this comparison. */
   readonly missingCount: number;
-  /** Kept by the holder since the run began. */
+  /** Kept by the holder since the runs with it began. */
   readonly keptCount: number;
   readonly keptBytes: number;
 }
@@ -83,13 +91,13 @@ export class OwnerRun {
   readonly #components: OwnerRunComponents;
   readonly #init: OwnerRunInit;
   readonly #holder: HolderChannel;
-  #keptCount = 0;
-  #keptBytes = 0;
+  readonly #kept: KeptTotal;
 
   constructor(components: OwnerRunComponents, init: OwnerRunInit) {
     this.#components = components;
     this.#init = init;
     this.#holder = new HolderChannel(components, init);
+    this.#kept = init.kept ?? { count: 0, bytes: 0 };
   }
 
   /**
@@ -168,10 +176,10 @@ export class OwnerRun {
       underWayBytes -= bytes;
       const kept = expectAnswer(await this.#holder.receive(), "kept");
       if (kept.count !== count) throw new CostorError("peer-misbehaved", "it keeps other primes than were sent");
-      this.#keptCount += count;
-      this.#keptBytes += bytes;
-      const { onProgress } = this.#init;
-      onProgress?.({ slice, missingCount: missing.length, keptCount: this.#keptCount, keptBytes: this.#keptBytes });
+      this.#kept.count += count;
+      this.#kept.bytes += bytes;
+      const { count: keptCount, bytes: keptBytes } = this.#kept;
+      this.#init.onProgress?.({ slice, missingCount: missing.length, keptCount, keptBytes });
     };
     let isPaused = false;
     for await (const { frame, count, bytes } of batchFrames(store, missing, (id) => void lacking.add(id))) {

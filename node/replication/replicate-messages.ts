@@ -11,7 +11,7 @@ import { encodeMessage } from "./frame-codec.ts";
 export const replicateProtocol: Protocol = {
   name: "/costor/replicate/1",
   maxFrameBytes: limits.replicateFrameBytes,
-  maxChannelsPerPeerCount: 2,
+  maxChannelsPerPeerCount: 3,
 };
 
 const HASH_BYTES = 32;

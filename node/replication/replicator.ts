@@ -16,7 +16,8 @@ import type { SiteId } from "#protocol/ids.ts";
 import type { Auditor } from "./auditor.ts";
 import { BackOff } from "./back-off.ts";
 import type { LiveSets, OwnPrimes } from "./live-sets.ts";
-import { OwnerRun, type RunProgress, type SliceReport, type SliceToSend } from "./owner-run.ts";
+import { HolderSlices } from "./holder-slices.ts";
+import { type KeptTotal, OwnerRun, type RunProgress, type SliceReport } from "./owner-run.ts";
 import { allSlices } from "./all-slices.ts";
 import type { PlacementKeeper } from "./placement-keeper.ts";
 import type { Refusals } from "./refusals.ts";
@@ -61,6 +62,22 @@ export interface HolderAudit {
 }
 
 const RUNS_AT_ONCE_COUNT = 2;
+/** With less to send a second run with one holder is not worth another entry with receipts, which is for ever. */
+const SECOND_RUN_BYTES = 64 * 1024 * 1024;
+
+/** What goes to one holder in a turn, by one run or by two at once. */
+interface Sending {
+  readonly holder: SiteId;
+  readonly kept: KeptTotal;
+  readonly reports: SliceReport[];
+  /** Something was kept, or the run has ended. */
+  readonly begun: PromiseWithResolvers<void>;
+  slices: HolderSlices | undefined;
+  /** Now. */
+  runsCount: number;
+  hasFailed: boolean;
+}
+
 const DAY_MS = 24 * 3_600_000;
 /** Audits of one holder come once a night, not all at one moment. */
 const AUDIT_JITTER_MS = 2 * 3_600_000;
@@ -86,8 +103,12 @@ export class Replicator {
     let { table } = await placement.keep();
     if (mayMove() && !this.#isAllStored(table)) {
       const turns = new Turns({ atOnceCount: RUNS_AT_ONCE_COUNT });
-      const holders = this.#inTurn(new Set(table.flat()));
-      await Promise.all(holders.map((holder) => turns.run(() => this.#runWith(holder, table, signal))));
+      const sendings = this.#inTurn(new Set(table.flat())).map((holder) => this.#sendingTo(holder));
+      await Promise.all([
+        ...sendings.map((sending) => turns.run(() => this.#begin(sending, table, signal))),
+        // While one slice becomes durable there, another one is on its way: where no other holder waits.
+        ...sendings.map((sending) => turns.run(() => this.#join(sending, signal))),
+      ]);
       signal.throwIfAborted();
       // Receipts let former holders go, refusals call for others.
       ({ table } = await placement.keep());
@@ -132,33 +153,67 @@ export class Replicator {
       .sort((one, other) => servedMs(one) - servedMs(other) || (one < other ? -1 : 1));
   }
 
-  async #runWith(holder: SiteId, table: readonly (readonly SiteId[])[], signal: AbortSignal): Promise<void> {
-    const { self, clock, sites, peers, onEvent, mayMove } = this.#components;
+  #sendingTo(holder: SiteId): Sending {
+    const begun = Promise.withResolvers<void>();
+    return {
+      holder,
+      kept: { count: 0, bytes: 0 },
+      reports: [],
+      begun,
+      slices: undefined,
+      runsCount: 0,
+      hasFailed: false,
+    };
+  }
+
+  async #begin(sending: Sending, table: readonly (readonly SiteId[])[], signal: AbortSignal): Promise<void> {
+    const { holder } = sending;
+    const { clock, mayMove } = this.#components;
     const slices = allSlices.filter((slice) => table[slice]!.includes(holder) && !this.#isStored(holder, slice));
     if (slices.length === 0 || signal.aborted || !mayMove()) return;
     this.#servedMs.set(holder, clock.elapsedMs());
+    const isStored = (...where: [SiteId, number]): boolean => this.#isStored(...where);
+    sending.slices = new HolderSlices({ ...this.#components, isStored }, { holder, slices });
+    await this.#runWith(sending, sending.slices, signal);
+  }
+
+  /** A second run, once the first one has taken up its first slice. */
+  async #join(sending: Sending, signal: AbortSignal): Promise<void> {
+    const { slices } = sending;
+    if (slices === undefined || sending.runsCount === 0) return;
+    await sending.begun.promise;
+    if (sending.runsCount > 0 && slices.leftBytes() >= SECOND_RUN_BYTES) await this.#runWith(sending, slices, signal);
+  }
+
+  async #runWith(sending: Sending, slices: HolderSlices, signal: AbortSignal): Promise<void> {
+    const { self, sites, peers, onEvent, mayMove } = this.#components;
+    const { holder, kept, reports, begun } = sending;
+    sending.runsCount++;
     try {
       const peer = sites.peerOf(holder);
       if (peer === undefined) throw new CostorError("peer-unreachable", "its machine is not known yet");
       const channel = await peers.open(peer, replicateProtocol, signal);
+      const onProgress = (progress: RunProgress): void => {
+        begun.resolve();
+        onEvent?.({ event: "run-progress", holder, progress });
+      };
       const run = new OwnerRun(
         { ...this.#components, channel },
-        {
-          owner: self,
-          holder,
-          mayGoOn: mayMove,
-          signal,
-          onProgress: (progress) => onEvent?.({ event: "run-progress", holder, progress }),
-        },
+        { owner: self, holder, mayGoOn: mayMove, signal, kept, onProgress },
       );
-      const reports = await run.run(this.#toSend(holder, slices));
-      this.#note(holder, reports);
+      reports.push(...(await run.run(slices)));
+      if (sending.runsCount > 1) return;
+      if (!sending.hasFailed) this.#note(holder, reports);
       onEvent?.({ event: "run-ended", holder, reports });
     } catch (error) {
       if (signal.aborted) return;
+      sending.hasFailed = true;
       if (cannotHold(error)) this.#components.refusals.refused(holder);
       this.#backOff.failed(holder);
       onEvent?.({ event: "run-failed", holder, error });
+    } finally {
+      sending.runsCount--;
+      begun.resolve();
     }
   }
 
@@ -167,18 +222,6 @@ export class Replicator {
     if (refusals.some(cannotHold)) this.#components.refusals.refused(holder);
     if (refusals.length > 0) this.#backOff.failed(holder);
     else this.#backOff.succeeded(holder);
-  }
-
-  /** Each as it is when its turn comes; those that turn out to be there are left out. */
-  async *#toSend(holder: SiteId, slices: readonly number[]): AsyncGenerator<SliceToSend> {
-    const { self, ledger, liveSets } = this.#components;
-    for (const slice of slices) {
-      const placement = ledger.statement(self, "placement", `${slice}`);
-      if (placement?.statement.holders.includes(holder) !== true) continue;
-      const namingEntry = await ledger.entry(placement.logId, placement.seq);
-      const signed = await liveSets.sign(slice);
-      if (namingEntry !== undefined && !this.#isStored(holder, slice)) yield { ...signed, namingEntry };
-    }
   }
 
   /** Whether all holders have, by what was found before: nothing has changed since, and mostly nothing does. */

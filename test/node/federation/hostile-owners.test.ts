@@ -187,12 +187,12 @@ const cases: HostileCase[] = [
     },
   },
   {
-    title: "a second run at once is refused",
-    told: /a run of this peer is under way/,
+    title: "a third run at once is refused",
+    told: /2 runs of this peer are under way/,
     attack: async (siege, hostile) => {
-      await granted(siege, hostile);
-      const second = await hostile.open(replicateProtocol);
-      assert.equal(await hostile.codeOf(second, reserve(siege, hostile)), "too-many-requests");
+      for (let at = 0; at < 2; at++) await granted(siege, hostile);
+      const third = await hostile.open(replicateProtocol);
+      assert.equal(await hostile.codeOf(third, reserve(siege, hostile)), "too-many-requests");
     },
   },
   {

@@ -218,10 +218,13 @@ export class ReplicatingSite {
     this.#revision++;
   }
 
+  /** What each of its primes is said to take. */
+  primeBytes = 100;
+
   readonly own: OwnPrimes = {
     slice: async (slice) => {
       const ids = (await Array.fromAsync(this.store.kept(this.siteId, slice.toString(16)))).flat();
-      return { ids, bytes: 100 * ids.length };
+      return { ids, bytes: this.primeBytes * ids.length };
     },
     revision: () => this.#revision,
     snapshotsCount: () => this.snapshotsCount,

@@ -29,6 +29,30 @@ test("after one turn all slices have two copies elsewhere, and the snapshot is s
   assert.ok([...counts.values()].every((count) => count === 2));
 });
 
+test("much goes to one holder by two runs at once, which are told as one; little by one", async () => {
+  for (const [primeBytes, entriesCount] of [
+    [100, 1],
+    [2 ** 20, 2],
+  ] as const) {
+    const { owner, holders, program } = await federationOf("a");
+    owner.primeBytes = primeBytes;
+    await owner.backUp("first", 150);
+    await program.turn();
+    const ended = program.events.flatMap((event) => (event.event === "run-ended" ? [event.reports] : []));
+    assert.equal(ended.length, 1);
+    assert.deepEqual(
+      ended[0]!.map(({ slice }) => slice).toSorted((one, other) => one - other),
+      allSlices,
+    );
+    assert.ok(ended[0]!.every(({ end }) => end === "received"));
+    const places = owner.ledger.statements(holders[0]!.siteId, "receipt").map(({ seq }) => seq);
+    assert.equal(places.length, allSlices.length);
+    assert.equal(new Set(places).size, entriesCount);
+    const kept = program.events.flatMap((event) => (event.event === "run-progress" ? [event.progress.keptCount] : []));
+    assert.equal(Math.max(...kept), 150);
+  }
+});
+
 test("a turn without anything new says and sends nothing", async () => {
   const { owner, program } = await federationOf("a", "b", "c");
   await owner.backUp("first", 50);
