@@ -235,11 +235,15 @@ export class Checkers {
 
   /** What was once safe is sound somewhere. */
   #keepsWhatIsSafe(): void {
-    const { honest, witness } = this.#world;
-    for (const { site, snapshot } of witness.safe.values())
+    const { honest, witness, elapsedMs } = this.#world;
+    // What others keep of who is out ends with the lock, of which each may count a day for each time that it was off.
+    const offMs = Math.max(...honest.map(({ livesCount }) => livesCount)) * DAY_MS;
+    for (const { site, snapshot } of witness.safe.values()) {
+      if (site.leavingSinceMs !== undefined && elapsedMs() - site.leavingSinceMs + offMs >= LOCK_MS) continue;
       for (const { id } of snapshot.primes)
         if (!honest.some(({ disk }) => isSound(disk, id)))
           throw new InvariantViolation("I1-safe", `prime ${id} of ${site.name} was safe and is nowhere`);
+    }
   }
 
   /** No site has a prime that no agent has sent. */

@@ -114,4 +114,14 @@ export const failedSeeds: readonly FailedSeed[] = [
     program: "federation",
     reason: "a holder that was expelled while its disk was set back was to know of live sets that were signed later",
   },
+  ...(
+    [
+      [3000601, "what a holder had dropped in time was looked for again when the note of it was gone"],
+      [3000610, "what was safe of a site that was expelled, and then lost its disk, was to outlast the lock"],
+    ] as const
+  ).map(([seed, reason]) => ({
+    ...{ seed, sitesCount: 5, hoursCount: 12, intensity: 3, backupEveryHours: 24, quietDaysCount: 47 },
+    program: "federation" as const,
+    reason,
+  })),
 ];

@@ -12,7 +12,7 @@ import type { SimSite } from "./sim-site.ts";
 import type { Witness } from "./witness.ts";
 
 interface KeptBefore {
-  /** All that was ever kept here. */
+  /** All that was ever kept here, but for what was dropped when it might be. */
   readonly ids: Set<PrimeId>;
   /** As it was looked at last. */
   list: readonly PrimeId[] | undefined;
@@ -92,17 +92,16 @@ export class KeptForOthers {
         const former = this.#keptBefore(disk, owner);
         if (former.list === ids) continue;
         const live = witness.liveOf(owner);
-        for (const id of former.ids)
-          if (
-            live.has(id) &&
-            !disk.hasKept(owner, id) &&
-            !witness.isDamaged(disk, id) &&
-            !this.#mayDrop(holder, owner, id)
-          )
+        for (const id of former.ids) {
+          if (disk.hasKept(owner, id) || witness.isDamaged(disk, id)) continue;
+          // The note has gone with it: it is looked for once.
+          if (this.#mayDrop(holder, owner, id)) former.ids.delete(id);
+          else if (live.has(id))
             throw new InvariantViolation(
               "I5-early",
               `${name} has dropped prime ${id}, which a snapshot of ${owner} reaches`,
             );
+        }
         for (const id of ids) former.ids.add(id);
         former.list = ids;
       }
