@@ -12,6 +12,7 @@ export interface Stated<Name extends StatementKind> extends HeldEntry {
 
 type AnyStated = HeldEntry & { readonly statement: HeldStatement; readonly subject: string };
 
+const none: readonly AnyStated[] = [];
 const stated = new WeakMap<HeldEntry, readonly AnyStated[]>();
 
 /** All that an entry says, one by one. */
@@ -40,7 +41,7 @@ export class SiteState {
   readonly #listener: SiteListener;
   readonly #logs: LogState[] = [];
   /** By kind and subject; the newest is the last. */
-  readonly #subjects = new Map<StatementKind, Map<string, AnyStated[]>>();
+  readonly #subjects = new Map<StatementKind, Map<string, readonly AnyStated[]>>();
   /** Entries of which newer ones have made something idle, and how much of it. By hash. */
   readonly #idle = new Map<string, { readonly held: HeldEntry; count: number }>();
   #inForceCount = 0;
@@ -88,15 +89,15 @@ export class SiteState {
     for (const stated of statedBy(held)) {
       const { statement, subject } = stated;
       this.#listener.onStated(statement.kind);
-      const subjects = this.#subjects.get(statement.kind) ?? new Map<string, AnyStated[]>();
+      const subjects = this.#subjects.get(statement.kind) ?? new Map<string, readonly AnyStated[]>();
       this.#subjects.set(statement.kind, subjects);
-      const entries = subjects.get(subject) ?? [];
+      const before = subjects.get(subject) ?? none;
+      let at = before.length;
+      while (at > 0 && this.#isNewer(before[at - 1]!, held)) at--;
+      // Anew, and so with no room for more: of hundreds of sites there are very many, and mostly they have one.
+      const entries = at === 0 && before.length === 0 ? [stated] : before.toSpliced(at, 0, stated);
       subjects.set(subject, entries);
-      const former = this.#newestOf(entries);
-      let at = entries.length;
-      while (at > 0 && this.#isNewer(entries[at - 1]!, held)) at--;
-      entries.splice(at, 0, stated);
-      const newest = this.#newestOf(entries);
+      const [former, newest] = [this.#newestOf(before), this.#newestOf(entries)];
       if (newest !== stated) this.#countIdle(held, 1);
       if (newest !== former && former !== undefined) this.#countIdle(former, 1);
       if (newest !== undefined && former === undefined && statement.kind === "receipt")

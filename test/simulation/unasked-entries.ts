@@ -21,8 +21,8 @@ export class UnaskedEntries {
   }
 
   check(site: SimSite): void {
-    // Who is to join is alone at first.
-    if (site.genesis.length === 0 || !this.#world.honest.includes(site)) return;
+    // Who is to join is alone at first. Of a site that was cloned another machine may have written it.
+    if (site.genesis.length === 0 || site.isCloned || !this.#world.honest.includes(site)) return;
     const lastSeq = lastSeqOn(site.disk, site.identity.log.id);
     if (lastSeq > this.#seqs.get(site)!)
       throw new InvariantViolation("I3-unasked", `${site.name} has written entry ${lastSeq} and asked nobody before`);
