@@ -10,7 +10,12 @@ export interface Stated<Name extends StatementKind> extends HeldEntry {
   readonly statement: HeldStatementOf<Name>;
 }
 
-type AnyStated = HeldEntry & { readonly statement: HeldStatement; readonly subject: string };
+interface AnyStated extends HeldEntry {
+  readonly statement: HeldStatement;
+  readonly subject: string;
+  /** It alone: one list for all who have nothing else about its subject, of whom there are very many where sites are hundreds. */
+  readonly alone: readonly AnyStated[];
+}
 
 const none: readonly AnyStated[] = [];
 const stated = new WeakMap<HeldEntry, readonly AnyStated[]>();
@@ -19,7 +24,11 @@ const stated = new WeakMap<HeldEntry, readonly AnyStated[]>();
 function statedBy(held: HeldEntry): readonly AnyStated[] {
   let all = stated.get(held);
   if (all === undefined) {
-    all = held.statements.map((statement) => ({ ...held, statement, subject: subjectOf(statement) }));
+    all = held.statements.map((statement) => {
+      const alone: AnyStated[] = [];
+      alone.push({ ...held, statement, subject: subjectOf(statement), alone });
+      return alone[0]!;
+    });
     stated.set(held, all);
   }
   return all;
@@ -94,8 +103,7 @@ export class SiteState {
       const before = subjects.get(subject) ?? none;
       let at = before.length;
       while (at > 0 && this.#isNewer(before[at - 1]!, held)) at--;
-      // Anew, and so with no room for more: of hundreds of sites there are very many, and mostly they have one.
-      const entries = at === 0 && before.length === 0 ? [stated] : before.toSpliced(at, 0, stated);
+      const entries = before.length === 0 ? stated.alone : before.toSpliced(at, 0, stated);
       subjects.set(subject, entries);
       const [former, newest] = [this.#newestOf(before), this.#newestOf(entries)];
       if (newest !== stated) this.#countIdle(held, 1);
@@ -126,7 +134,7 @@ export class SiteState {
         const left = entries.filter((stated) => stated.hash !== held.hash);
         const [former, newest] = [this.#newestOf(entries), this.#newestOf(left)];
         if (left.length === 0) subjects.delete(subject);
-        else subjects.set(subject, left);
+        else subjects.set(subject, left.length === 1 ? left[0]!.alone : left);
         if (newest !== undefined && newest !== former) this.#countIdle(newest, -1);
         if (newest === undefined && former !== undefined && statement.kind === "receipt")
           this.#listener.onReceipt(subject, false);
