@@ -34,7 +34,10 @@ async function runSoundly(init: RunInit, program: ProgramName = "federation"): P
   return outcome.hash;
 }
 
-for (const { reason, program, ...init } of failedSeeds)
+// Those that live through the lock take seconds each.
+for (const { reason, program, ...init } of failedSeeds.filter(
+  ({ quietDaysCount = 0 }) => quietDaysCount <= count(0, 365),
+))
   test(`seed ${init.seed}, which failed once: ${reason}`, async () => void (await runSoundly(init, program)));
 
 test("five ledgers hold every invariant under faults, and every kind of fault has struck", async () => {
