@@ -94,7 +94,7 @@ export class Dropping {
 
   async #begunMs(): Promise<number> {
     const value = await this.#components.store.fact(KIND, KEY);
-    return value === undefined ? 0 : readFactValue(value, schema, KIND).since;
+    return value === undefined ? Number.NEGATIVE_INFINITY : readFactValue(value, schema, KIND).since;
   }
 
   async #stateOf(owner: SiteId, begunMs: number): Promise<OwnerState> {
