@@ -10,7 +10,7 @@ import type { HoldingLimits } from "#node/replication/holder-quota.ts";
 import { KeptSets } from "#node/replication/kept-sets.ts";
 import { LED_BACK } from "#node/replication/regaining.ts";
 import type { FormerRecords } from "#node/replication/taking-back.ts";
-import { COPIES_COUNT, Replication, type ReplicationSettings } from "#node/replication/replication.ts";
+import { COPIES_COUNT, NOBODY_ASKED, Replication, type ReplicationSettings } from "#node/replication/replication.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CopiesReport } from "./copies-report.ts";
 import type { FederationEvent } from "./federation-event.ts";
@@ -84,7 +84,7 @@ const texts: Readonly<Record<string, string>> = {
   fork: "another machine has written as this site",
   "newer-log": "a newer machine acts as this site",
   "foreign-entry": "another machine has written as this site",
-  "nobody-asked": "no other site was reached since the start",
+  [NOBODY_ASKED]: "no other site was reached since the start",
   [LED_BACK]: "this machine has not got back yet all that this site has told others",
   [RETURNING]: "what this site's snapshots reach that came back is still being looked through",
   clock: "the machine's clock has jumped",
@@ -95,7 +95,7 @@ export const suspicionText = (suspicion: string): string => texts[suspicion] ?? 
 
 function suspicionOf(ownLog: OwnLog, { isReturning }: Pick<SiteRecords, "isReturning">): string | undefined {
   if (ownLog.suspicion !== undefined) return ownLog.suspicion;
-  if (!ownLog.isReady) return "nobody-asked";
+  if (!ownLog.isReady) return NOBODY_ASKED;
   // What a new machine does not know of yet must not look as if it were given up.
   if (ownLog.wasLedBack) return LED_BACK;
   // The newest live set of a former log may be that of somebody else, and leave out what snapshots reach.

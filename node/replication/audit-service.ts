@@ -17,7 +17,7 @@ export interface AuditServiceComponents extends RightsComponents {
   readonly sites: Pick<Sites, "sites" | "siteOfPeer">;
   readonly onRefused?: OnRefused;
   readonly store: Pick<PrimeStore, "get" | "hasKept">;
-  /** `sayLost` of losses.ts. */
+  /** `sayLost` of losses.ts. Throws what ends the audit while the site cannot tell: what does not come is no wrong answer. */
   readonly sayLost: (owner: SiteId, slice: number) => Promise<Uint8Array | undefined>;
 }
 

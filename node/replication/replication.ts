@@ -8,7 +8,7 @@ import { MaintenanceWindows } from "#ledger/maintenance-window.ts";
 import type { Peers } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import type { CostorError } from "#protocol/errors.ts";
+import { CostorError } from "#protocol/errors.ts";
 import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import type { RestoreTicket } from "#protocol/restore-ticket.ts";
@@ -41,6 +41,9 @@ import { StewardDuty } from "./steward-duty.ts";
 import { type FormerRecords, TakingBack } from "./taking-back.ts";
 import { WantedPrimes } from "./wanted-primes.ts";
 
+/** As a reason to sign nothing: no other site was asked since the start, and what this one has told them may be more than it knows. */
+export const NOBODY_ASKED = "nobody-asked";
+
 export interface ReplicationComponents {
   readonly self: SiteId;
   readonly clock: Clock;
@@ -57,7 +60,7 @@ export interface ReplicationComponents {
   /** Asked each time: people change them while the site runs. Another object when they have. */
   readonly settings: () => ReplicationSettings;
   readonly holdingLimits: () => Promise<HoldingLimits>;
-  /** Why no live set must be signed now: `OwnLog.suspicion`, that nobody was asked yet, or {@link LED_BACK}. */
+  /** Why no live set must be signed now: `OwnLog.suspicion`, {@link NOBODY_ASKED}, or {@link LED_BACK}. */
   readonly suspicion: () => string | undefined;
   /** Whether this disk is older than what the site has told others, and it may say so: the ledger takes its entries. */
   readonly wasLedBack: () => boolean;
@@ -146,7 +149,13 @@ export class Replication implements AsyncDisposable {
     const onTicket = ({ siteId: owner, peer }: RestoreTicket): void =>
       components.onEvent({ event: "ticket-used", owner, peer });
     servePrimes({ ...parts, onTicket });
-    serveAudits({ ...parts, sayLost: (owner, slice) => sayLost(parts, owner, slice) });
+    const sayAllLost = async (owner: SiteId, slice: number): Promise<Uint8Array | undefined> => {
+      if (components.suspicion() === NOBODY_ASKED)
+        throw new CostorError("too-many-requests", "this site has not heard yet what it has said before");
+      if (components.wasLedBack()) await reportForgotten(parts);
+      return sayLost(parts, owner, slice);
+    };
+    serveAudits({ ...parts, sayLost: sayAllLost });
     this.#liveSets = new LiveSets(parts);
     const refusals = new Refusals({ clock });
     const refuses = (site: SiteId): boolean => refusals.refuses(site);

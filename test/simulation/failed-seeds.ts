@@ -114,6 +114,20 @@ export const failedSeeds: readonly FailedSeed[] = [
     program: "federation",
     reason: "a holder that was expelled while its disk was set back was to know of live sets that were signed later",
   },
+  {
+    ...{
+      seed: 11,
+      sitesCount: 5,
+      hoursCount: 24,
+      hostileCount: 1,
+      vice: "omits",
+      backupEveryHours: 8,
+      onlyFaults: [0, 14, 15, 16],
+    },
+    program: "federation",
+    reason:
+      "a holder whose disk was set back answered an audit before it had heard what it had said, and was proven wrong",
+  },
   ...(
     [
       [3000601, "what a holder had dropped in time was looked for again when the note of it was gone"],

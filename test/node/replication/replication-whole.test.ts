@@ -6,7 +6,12 @@ import assert from "node:assert/strict";
 import { safeSnapshotsOf } from "#ledger/copies.ts";
 import { allSlices } from "#node/replication/all-slices.ts";
 import { LED_BACK } from "#node/replication/regaining.ts";
-import { Replication, type ReplicationEvent, type ReplicationSettings } from "#node/replication/replication.ts";
+import {
+  NOBODY_ASKED,
+  Replication,
+  type ReplicationEvent,
+  type ReplicationSettings,
+} from "#node/replication/replication.ts";
 import { decodeCbor } from "#protocol/cbor.ts";
 import { SiteClock } from "#test/simulation/site-clock.ts";
 import { VirtualTime } from "#test/simulation/virtual-time.ts";
@@ -33,6 +38,8 @@ class World {
   settings = anyTime;
   /** Those that have to have their own sets back. */
   readonly ledBack = new Set<string>();
+  /** Those that have asked nobody since their start. */
+  readonly unasked = new Set<string>();
 
   static async of(...names: string[]): Promise<World> {
     const world = new World();
@@ -55,8 +62,8 @@ class World {
       rng: new SeededRng(name),
       settings: () => this.settings,
       holdingLimits: async () => ({ offeredBytes: 1e12, ownerBytes: 1e12 }),
-      suspicion: () => (this.ledBack.has(name) ? LED_BACK : undefined),
-      wasLedBack: () => this.ledBack.has(name),
+      suspicion: () => (this.unasked.has(name) ? NOBODY_ASKED : this.ledBack.has(name) ? LED_BACK : undefined),
+      wasLedBack: () => this.ledBack.has(name) && !this.unasked.has(name),
       regained: async () => this.ledBack.delete(name),
       former: { isTakenOver: () => false, takeFrom: async () => undefined },
       onEvent: (event) => void this.events.push(event),
@@ -147,6 +154,31 @@ test("a site whose disk was set back counts locks anew before it has its sets ba
   const begun = decodeCbor((await program!.site.store.fact("locks", "begun"))!) as { since: number };
   assert.ok(begun.since >= heldMs);
   assert.equal(await other!.site.store.fact("locks", "begun"), undefined);
+  await world.stop();
+});
+
+test("a holder whose disk was set back is not proven wrong before it has heard what it has said, and then says what it lacks", async () => {
+  const world = await World.of("a", "b", "c");
+  const [owner, holder] = world.programs;
+  const { siteId } = owner!.site;
+  const ids = await owner!.site.backUp("first", 30);
+  await world.run(HOUR_MS);
+  await holder!.site.store.release(siteId, ids);
+  world.unasked.add("b");
+  world.ledBack.add("b");
+  const audit = async () => {
+    const audits = owner!.replication.audit(world.end.signal);
+    await world.run(60_000);
+    return (await audits).find((one) => one.holder === holder!.site.siteId)!.counts!;
+  };
+  const before = await audit();
+  assert.deepEqual([before.wrongCount, before.silentCount], [0, before.askedCount]);
+  assert.ok(before.askedCount > 0);
+  world.unasked.delete("b");
+  const after = await audit();
+  assert.equal(after.wrongCount, 0);
+  await world.run(HOUR_MS);
+  assert.deepEqual((await holder!.site.keptFor(siteId)).toSorted(), ids);
   await world.stop();
 });
 
