@@ -107,11 +107,12 @@ export class LedgerSync {
 
   /** Tells the members of an entry of this site, and a little later that there is one, in case it was lost. */
   spread(entry: Uint8Array): void {
-    const { peers, ownLog, ledger } = this.#components;
+    const { peers, ownLog, ledger, membership } = this.#components;
     peers.publish(gossipMessage(entry, ownLog.log.bytes));
     void this.#once("tell", TELL_MS, async () => {
-      const last = ledger.log(ownLog.log.id)?.lastSeq;
-      if (last !== undefined) peers.publish(lastMessage(ownLog.log.id, last));
+      const [log, roster] = [ownLog.log.id, membership.roster?.hash];
+      const last = ledger.log(log)?.lastSeq;
+      if (last !== undefined && roster !== undefined) peers.publish(lastMessage({ log, last, roster }));
     });
   }
 
@@ -194,7 +195,7 @@ export class LedgerSync {
 
   async #admit(messages: readonly Uint8Array[], signal: AbortSignal): Promise<void> {
     try {
-      const { syncSoon, ahead } = await admitGossip(this.#components.ledger, ...messages);
+      const { syncSoon, ahead } = await admitGossip(this.#components, ...messages);
       if (syncSoon) this.#soon();
       // Anybody may say it, of any site: what is not there is asked for once a minute at most.
       const [site] = ahead;

@@ -16,6 +16,7 @@ import { encodeComparison, encodePage, encodeSyncRequest, parseSyncRequest } fro
 import { ledgerProtocol } from "#ledger/sync.ts";
 import { auditProtocol } from "#node/replication/primes-messages.ts";
 import { replicateProtocol } from "#node/replication/replicate-messages.ts";
+import { parseRosterHash } from "#protocol/ids.ts";
 import { HostileMember, type Target } from "#test/support/hostile-member.ts";
 import { batch, hex, poison } from "#test/support/hostile-run.ts";
 import { count } from "#test/support/level.ts";
@@ -126,7 +127,9 @@ floods("garbage that is spread", async () => {
   }
 });
 floods("ends of its log that it never reaches", async () => {
-  for (let at = 0; at < count(200, 20_000); at++) hostile.publish(lastMessage(hostile.author.log.id, 1_000_000 + at));
+  const roster = parseRosterHash("ab".repeat(32));
+  for (let at = 0; at < count(200, 20_000); at++)
+    hostile.publish(lastMessage({ log: hostile.author.log.id, last: 1_000_000 + at, roster }));
 });
 floods("a summary without end", async () => {
   const poured = Promise.withResolvers<void>();

@@ -80,7 +80,7 @@ class Run {
     const entry = await replica.own.write({ kind: "placement", slice, holders: [] });
     this.archive.push(entry);
     const message = gossipMessage(entry, replica.author.log.bytes);
-    for (const [at, other] of this.replicas.entries()) if (heard & (1 << at)) await admitGossip(other.ledger, message);
+    for (const [at, other] of this.replicas.entries()) if (heard & (1 << at)) await admitGossip(other, message);
   }
 
   /** A clone of a site's machine writes one seq otherwise, far ahead, also as a retire: each entry is told to another site. */

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { Replica, firstRoster, signedRoster } from "#test/support/replica.ts";
 import { openLog, parseEntry } from "#ledger/entry.ts";
+import { parseRosterHash } from "#protocol/ids.ts";
 import { gossipMessage, lastMessage, readGossip } from "#ledger/gossip.ts";
 import { formatInvitation, parseInvitation } from "#ledger/invitation.ts";
 import { answerJoin, joinProtocol } from "#ledger/join.ts";
@@ -60,7 +61,13 @@ const read: Record<string, { readonly samples: readonly Buffer[]; readonly read:
     samples: [Buffer.from(formatInvitation(invitation))],
     read: (bytes) => parseInvitation(bytes.toString("latin1")),
   },
-  gossip: { samples: [gossipMessage(author.entry(), log.bytes), lastMessage(log.id, 7)], read: readGossip },
+  gossip: {
+    samples: [
+      gossipMessage(author.entry(), log.bytes),
+      lastMessage({ log: log.id, last: 7, roster: parseRosterHash("ab".repeat(32)) }),
+    ],
+    read: readGossip,
+  },
   request: {
     samples: [
       encodeSyncRequest({ ask: "compare", digest: ledger.digest(), roster: null }),

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { admitGossip, gossipMessage, lastMessage, readGossip } from "#ledger/gossip.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { isCostorError } from "#protocol/errors.ts";
+import { parseRosterHash } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { LedgerAuthor } from "#test/support/ledger-author.ts";
 import { Replica, pull } from "#test/support/replica.ts";
@@ -25,10 +26,10 @@ test("a new entry is admitted at once, twice does no harm, and a gap says to ask
   const messages: Buffer[] = [];
   for (let count = 0; count < 3; count++)
     messages.push(gossipMessage(await founder.own.write(say), founder.author.log.bytes));
-  assert.deepEqual(await admitGossip(guest.ledger, messages[0]!), { syncSoon: false, ahead: [] });
-  assert.deepEqual(await admitGossip(guest.ledger, messages[0]!), { syncSoon: false, ahead: [] });
-  assert.deepEqual(await admitGossip(guest.ledger, messages[2]!), { syncSoon: true, ahead: [] });
-  assert.deepEqual(await admitGossip(guest.ledger, messages[1]!), { syncSoon: false, ahead: [] });
+  assert.deepEqual(await admitGossip(guest, messages[0]!), { syncSoon: false, ahead: [] });
+  assert.deepEqual(await admitGossip(guest, messages[0]!), { syncSoon: false, ahead: [] });
+  assert.deepEqual(await admitGossip(guest, messages[2]!), { syncSoon: true, ahead: [] });
+  assert.deepEqual(await admitGossip(guest, messages[1]!), { syncSoon: false, ahead: [] });
   assert.equal(guest.ledger.digest(), founder.ledger.digest());
 });
 
@@ -40,8 +41,8 @@ test("many are admitted with one write, and what one lacks is told of all", asyn
   const write = guest.store.write.bind(guest.store);
   let writesCount = 0;
   guest.store.write = (changes) => (writesCount++, write(changes));
-  assert.deepEqual(await admitGossip(guest.ledger, ...messages.slice(1, 10)), { syncSoon: true, ahead: [] });
-  assert.deepEqual(await admitGossip(guest.ledger, ...messages), { syncSoon: false, ahead: [] });
+  assert.deepEqual(await admitGossip(guest, ...messages.slice(1, 10)), { syncSoon: true, ahead: [] });
+  assert.deepEqual(await admitGossip(guest, ...messages), { syncSoon: false, ahead: [] });
   assert.equal(writesCount, 2);
   assert.equal(guest.ledger.digest(), founder.ledger.digest());
 });
@@ -50,9 +51,9 @@ test("an entry of an author that is not known says to ask soon, and so does a fo
   const [founder, guest] = await two();
   const stranger = new LedgerAuthor("stranger");
   const strange = gossipMessage(stranger.entry(), stranger.log.bytes);
-  assert.deepEqual(await admitGossip(guest.ledger, strange), { syncSoon: true, ahead: [] });
+  assert.deepEqual(await admitGossip(guest, strange), { syncSoon: true, ahead: [] });
   const forked = gossipMessage(founder.author.entry({ seq: 0 }), founder.author.log.bytes);
-  assert.deepEqual(await admitGossip(guest.ledger, forked), { syncSoon: true, ahead: [] });
+  assert.deepEqual(await admitGossip(guest, forked), { syncSoon: true, ahead: [] });
   assert.ok(guest.ledger.forkOf(founder.siteId));
 });
 
@@ -60,7 +61,7 @@ test("an entry that lets a guest in makes its machine known", async () => {
   const [founder, guest] = await two();
   const { log, siteId } = new LedgerAuthor("newcomer");
   const entry = await founder.own.write({ kind: "guest", site: siteId, name: "", certificate: Buffer.from(log.bytes) });
-  await admitGossip(guest.ledger, gossipMessage(entry, founder.author.log.bytes));
+  await admitGossip(guest, gossipMessage(entry, founder.author.log.bytes));
   assert.ok(guest.membership.peerMayConnect(guest.membership.peerOf(siteId)!));
   const again = await guest.reopened();
   assert.ok(again.membership.peerMayConnect(again.membership.peerOf(siteId)!));
@@ -69,13 +70,18 @@ test("an entry that lets a guest in makes its machine known", async () => {
 test("who is told of an end that it does not have knows whom to ask, and of no end that may not be here", async () => {
   const [founder, guest] = await two();
   const { log } = founder.author;
+  const roster = founder.membership.roster!.hash;
   const last = (): number => founder.ledger.log(log.id)!.lastSeq!;
-  assert.deepEqual(await admitGossip(guest.ledger, lastMessage(log.id, last())), { syncSoon: false, ahead: [] });
+  const message = (): Buffer => lastMessage({ log: log.id, last: last(), roster });
+  assert.deepEqual(await admitGossip(guest, message()), { syncSoon: false, ahead: [] });
   await founder.own.write(say);
   const told = { syncSoon: false, ahead: [founder.siteId] };
-  assert.deepEqual(await admitGossip(guest.ledger, lastMessage(log.id, last())), told);
-  const stranger = lastMessage(new LedgerAuthor("stranger").log.id, 9);
-  assert.deepEqual(await admitGossip(guest.ledger, stranger), { syncSoon: false, ahead: [] });
+  assert.deepEqual(await admitGossip(guest, message()), told);
+  const stranger = lastMessage({ log: new LedgerAuthor("stranger").log.id, last: 9, roster });
+  assert.deepEqual(await admitGossip(guest, stranger), { syncSoon: false, ahead: [] });
+  await pull(guest, founder);
+  const follows = lastMessage({ log: log.id, last: last(), roster: parseRosterHash("ab".repeat(32)) });
+  assert.deepEqual(await admitGossip(guest, follows), told);
 });
 
 test("what is no message is refused by its code", async () => {
@@ -84,15 +90,15 @@ test("what is no message is refused by its code", async () => {
   const bad = [
     {},
     [],
-    { log: Buffer.alloc(31), last: 1 },
+    { log: Buffer.alloc(32), last: 1 },
     { entry: Buffer.alloc(1) },
-    { log: Buffer.alloc(32), last: -1 },
+    { log: Buffer.alloc(32), last: -1, roster: Buffer.alloc(32) },
   ];
   for (const value of bad) assert.throws(() => readGossip(encodeCbor(value)), hasCode("bad-encoding"));
   assert.throws(() => readGossip(Buffer.alloc(limits.gossipBytes + 1)), hasCode("limit-exceeded"));
   const forged = Buffer.from(founder.author.entry({ seq: 9 }));
   forged[forged.length - 1]! ^= 1;
-  await assert.rejects(admitGossip(guest.ledger, gossipMessage(forged, log.bytes)), hasCode("signature-invalid"));
+  await assert.rejects(admitGossip(guest, gossipMessage(forged, log.bytes)), hasCode("signature-invalid"));
   const longest = founder.author.entry({ seq: 9, data: { long: Buffer.alloc(limits.ledgerEntryBytes - 250) } });
   assert.ok(gossipMessage(longest, Buffer.alloc(limits.epochCertificateBytes)).length <= limits.gossipBytes);
 });

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { gossipMessage, lastMessage } from "#ledger/gossip.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
+import { parseRosterHash } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { type HostileCase, testHostile } from "#test/support/hostile-case.ts";
 import type { HostileMember } from "#test/support/hostile-member.ts";
@@ -90,7 +91,10 @@ const cases: HostileCase[] = [
   ]),
   harmless(
     "ends of an honest log that it never reaches are asked for once",
-    (hostile, { honest }) => many(count(200, 2000), (at) => lastMessage(honest.author.log.id, 1_000_000 + at)),
+    (hostile, { honest }) =>
+      many(count(200, 2000), (at) =>
+        lastMessage({ log: honest.author.log.id, last: 1_000_000 + at, roster: parseRosterHash("ab".repeat(32)) }),
+      ),
     () => undefined,
   ),
   harmless(

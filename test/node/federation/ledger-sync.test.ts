@@ -101,11 +101,12 @@ test("an entry that nobody has heard is asked for within half a minute, and what
   assert.ok(isThere());
 
   const asked: unknown[] = [];
+  const roster = author!.federation.parts.membership.roster!.hash;
   const { sync } = reader!.federation.parts;
   const ask = sync.with.bind(sync);
   sync.with = (peer) => (asked.push(peer), ask(peer));
   for (let at = 0; at < 10 * 60; at++) {
-    liar!.federation.parts.transport.publish(lastMessage(author!.identity.log.id, 1000 + at));
+    liar!.federation.parts.transport.publish(lastMessage({ log: author!.identity.log.id, last: 1000 + at, roster }));
     await world.run(1000);
   }
   assert.ok(asked.length >= 8 && asked.length <= 12, `${asked.length} questions`);
@@ -139,13 +140,11 @@ test("of many messages that come at one moment the wrong ones are refused and th
   assert.equal(reader!.events.filter(({ event }) => event === "message-refused").length, 4);
 });
 
-test("of two rosters that were put together at one moment all have the same one within seconds of what is signed after it", async () => {
-  const world = await FederationWorld.of(4);
-  await world.run(60_000);
-  const [first] = world.sites;
-  const { roster } = first!.federation.parts.membership;
-  const signers = world.members.toSorted((one, other) => (one.siteId < other.siteId ? -1 : 1));
-  const rosters = world.members.slice(0, 2).map(({ siteId, log }) => {
+/** Those that may follow: with another recovery key of each site. */
+function nextRosters({ members, sites }: Awaited<ReturnType<typeof FederationWorld.of>>) {
+  const { roster } = sites[0]!.federation.parts.membership;
+  const signers = members.toSorted((one, other) => (one.siteId < other.siteId ? -1 : 1));
+  return members.map(({ siteId, log }) => {
     const link = parseMajorityLink(majorityLink({ siteId, number: 2, key: newKit(1).publicKey, logs: [log.id] }));
     const body = encodeRosterBody(applyChange(roster!, { action: "rekey", siteId, link })!);
     const signatures = signers.map((signer) => ({
@@ -154,6 +153,26 @@ test("of two rosters that were put together at one moment all have the same one 
     }));
     return parseRoster(encodeRoster(body, signatures));
   });
+}
+
+test("a site that did not hear all consents before they were withdrawn has the roster half a minute after another one has written", async () => {
+  const world = await FederationWorld.of(4);
+  await world.run(60_000);
+  const late = world.sites.at(-1)!;
+  const [roster] = nextRosters(world);
+  for (const { federation } of world.sites.slice(0, -1)) await federation.parts.membership.offer([roster!.bytes]);
+  const hash = (): unknown => late.federation.parts.membership.roster!.hash;
+  assert.notEqual(hash(), roster!.hash);
+  await world.sites[0]!.federation.parts.entries.write({ kind: "placement", slice: 1, holders: [] });
+  await world.run(30_000);
+  assert.equal(hash(), roster!.hash);
+});
+
+test("of two rosters that were put together at one moment all have the same one within seconds of what is signed after it", async () => {
+  const world = await FederationWorld.of(4);
+  await world.run(60_000);
+  const [first] = world.sites;
+  const rosters = nextRosters(world).slice(0, 2);
   const [preferred, other] = rosters.toSorted((one, another) => (one.hash < another.hash ? -1 : 1));
   for (const site of world.sites)
     await site.federation.parts.membership.offer([(site === first ? preferred! : other!).bytes]);
