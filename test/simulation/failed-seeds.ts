@@ -128,6 +128,11 @@ export const failedSeeds: readonly FailedSeed[] = [
     reason:
       "a holder whose disk was set back answered an audit before it had heard what it had said, and was proven wrong",
   },
+  {
+    ...{ seed: 3401197, sitesCount: 5, hoursCount: 12, hostileCount: 1, intensity: 3, backupEveryHours: 8 },
+    program: "federation",
+    reason: "a disk that was set back to when it was full stayed full",
+  },
   ...(
     [
       [3000601, "what a holder had dropped in time was looked for again when the note of it was gone"],

@@ -62,6 +62,8 @@ export interface SimPlan {
   readonly seed: number;
   readonly sitesCount: number;
   readonly hoursCount: number;
+  /** For so long faults were drawn; those that begin after `hoursCount` are left out. */
+  readonly drawnHoursCount: number;
   readonly faults: readonly Fault[];
   readonly hasLasting: boolean;
   readonly intensity: number;

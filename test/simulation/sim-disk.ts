@@ -31,6 +31,7 @@ export interface SimDiskInit {
 
 export class SimDisk {
   readonly #rng: Rng;
+  readonly #madeBytes: number;
   readonly primes = new Map<PrimeId, Buffer>();
   /** Primes whose bytes are not what they were, which nobody has noticed yet. */
   readonly rotten = new Set<PrimeId>();
@@ -56,14 +57,15 @@ export class SimDisk {
 
   constructor(components: { rng: Rng }, { capacityBytes = 2 ** 40, writeMs = 0 }: SimDiskInit = {}) {
     this.#rng = components.rng;
+    this.#madeBytes = capacityBytes;
     this.capacityBytes = capacityBytes;
     this.writeMs = writeMs;
     this.generation = this.#rng.bytes(16).toString("hex");
   }
 
-  /** What lies on it now, on a disk of its own. */
+  /** What lies on it now, on a disk of its own, as large as this one was made: what else fills this one is not copied. */
   copy(): SimDisk {
-    const copy = new SimDisk({ rng: this.#rng }, { capacityBytes: this.capacityBytes, writeMs: this.writeMs });
+    const copy = new SimDisk({ rng: this.#rng }, { capacityBytes: this.#madeBytes, writeMs: this.writeMs });
     for (const [id, stored] of this.primes) copy.primes.set(id, stored);
     for (const id of this.rotten) copy.rotten.add(id);
     for (const id of this.quarantined) copy.quarantined.add(id);

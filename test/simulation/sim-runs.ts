@@ -15,6 +15,8 @@ export interface RunInit {
   readonly seed: number;
   readonly sitesCount: number;
   readonly hoursCount: number;
+  /** Faults were drawn for `hoursCount`, and it ends sooner. */
+  readonly untilHoursCount?: number;
   /** Fewer than a third of the sites. */
   readonly hostileCount?: number;
   /** Of all hostile sites; of chance when it is left out. */
@@ -39,13 +41,15 @@ const BACKDATED_MS = 60 * 24 * HOUR_MS;
 
 export function makePlan(init: RunInit): SimPlan {
   const { seed, sitesCount, hoursCount, hostileCount = 0, hasLasting = true, intensity = 1, vice, onlyFaults } = init;
-  const { quietDaysCount = 0, backupEveryHours = BACKUP_EVERY_HOURS } = init;
+  const { quietDaysCount = 0, backupEveryHours = BACKUP_EVERY_HOURS, untilHoursCount = hoursCount } = init;
   const rng = new SeededRng(String(seed));
   const faults = planFaults(rng.fork("faults"), { sitesCount, hoursCount, hasLasting, intensity });
+  const chosen = onlyFaults?.flatMap((number) => faults[number] ?? []) ?? faults;
   const numbers = Array.from({ length: sitesCount }, (_, number) => number);
   return {
-    ...{ seed, sitesCount, hoursCount, hasLasting, intensity, vice, quietDaysCount, backupEveryHours },
-    faults: onlyFaults ? onlyFaults.flatMap((number) => faults[number] ?? []) : faults,
+    ...{ seed, sitesCount, hasLasting, intensity, vice, quietDaysCount, backupEveryHours },
+    ...{ hoursCount: untilHoursCount, drawnHoursCount: hoursCount },
+    faults: chosen.filter(({ atMs }) => atMs < untilHoursCount * HOUR_MS),
     newcomersCount: hasLasting && sitesCount <= MOST_GROWN_COUNT ? NEWCOMERS_COUNT : 0,
     hostile: rng
       .fork("hostile")
@@ -78,6 +82,7 @@ export function replayCommand(
     seed,
     sitesCount,
     hoursCount,
+    drawnHoursCount,
     faults,
     hostile,
     vice,
@@ -92,13 +97,14 @@ export function replayCommand(
   const options = {
     seed,
     sites: sitesCount,
-    hours: hoursCount,
+    hours: drawnHoursCount,
     hostile: hostile.length,
     program,
     "backup-every": backupEveryHours,
     only: numbers,
   };
   const words = Object.entries(options).map(([name, value]) => `--${name} ${value}`);
+  if (hoursCount !== drawnHoursCount) words.push(`--until ${hoursCount}`);
   if (vice) words.push(`--vice ${vice}`);
   if (quietDaysCount > 0) words.push(`--quiet-days ${quietDaysCount}`);
   if (intensity !== 1) words.push(`--intensity ${intensity}`);

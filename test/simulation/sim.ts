@@ -47,6 +47,7 @@ const options = new Command("sim")
   .option("--seeds <count>", "how many seeds, one after the other", parseCount, 1)
   .option("--sites <count>", "sites of the federation", parseCount, 5)
   .option("--hours <count>", "simulated hours under faults; 48 when it is left out", parseCount)
+  .option("--until <hours>", "end sooner than faults were drawn for", parseCount)
   .option("--hostile <count>", "sites among them that lie", parseCount, 0)
   .addOption(new Option("--vice <name>", "what hostile sites do; of chance when it is left out").choices(vices))
   .option("--intensity <factor>", "how many times as many faults", parseCount, 1)
@@ -77,6 +78,7 @@ const options = new Command("sim")
     processes: number;
     sites: number;
     hours?: number;
+    until?: number;
     hostile: number;
     vice?: Vice;
     lasting: boolean;
@@ -142,6 +144,7 @@ function planOf(seed: number, given: RunInit): SimPlan {
     hasLasting: options.lasting,
     quietDaysCount: options.quietDays,
     ...(options.vice && { vice: options.vice }),
+    ...(options.until && { untilHoursCount: options.until }),
     ...(options.only && { onlyFaults: options.only }),
     ...(options.idle && { onlyFaults: [] }),
   });

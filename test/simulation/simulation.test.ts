@@ -93,4 +93,16 @@ test("a seed does the same each time, event for event, in this process and in an
   assert.notEqual(await runSoundly({ ...init, hoursCount: 5 }), once);
 });
 
+test("a plan that ends sooner than its faults were drawn for has the same ones until then", () => {
+  const init = { seed: 7, sitesCount: 5, hoursCount: 48, intensity: 3 };
+  const whole = makePlan(init);
+  const isEarly = ({ atMs }: { readonly atMs: number }): boolean => atMs < 24 * 3_600_000;
+  const cut = makePlan({ ...init, untilHoursCount: 24 });
+  assert.ok(cut.faults.length > 0 && cut.faults.length < whole.faults.length);
+  assert.deepEqual(cut.faults, whole.faults.filter(isEarly));
+  assert.ok(
+    replayCommand(cut, "federation").includes("--hours 48 ") && replayCommand(cut, "federation").includes("--until 24"),
+  );
+});
+
 test.run();
