@@ -7,20 +7,19 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { deriveReadKey, deriveRecoveryKey, deriveSiteScopeSecret } from "#protocol/keys.ts";
 import { parseKit } from "#protocol/kit.ts";
 import { costor, startCostor } from "#test/agent/cli/costor-process.ts";
 import { DemoSite } from "#test/demo/demo-site.ts";
-import { bringIn, vote } from "#test/demo/joining.ts";
 import { treeDifferences } from "#test/support/compare-trees.ts";
 import { documentedCommands } from "#test/support/documented-commands.ts";
 import { makeTree } from "#test/support/make-tree.ts";
 import { noise } from "#test/support/noise.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
+import { federate, untilSafe } from "./federated-sites.ts";
 
-const test = suite("remote restore", { timeoutMs: 300_000 });
+const test = suite("remote restore", { timeoutMs: 600_000 });
 const MIB = 1024 ** 2;
 const MARKER = "zebra-marker";
 
@@ -52,31 +51,10 @@ test.before(async () => {
   owner = siteOf("hill");
   helper = siteOf("lake", (line) => void log.push(line));
   others = [siteOf("moor"), siteOf("wood")];
-  const sites = [owner, helper, ...others];
-  await Promise.all(sites.map((site) => site.start()));
-  await owner.command(["federation", "create", "--name", "Valley"]);
-  for (const [index, site] of [helper, ...others].entries()) {
-    await bringIn(site, owner);
-    const members = sites.slice(0, index + 1);
-    await until(async () =>
-      (await Promise.all(members.map((member) => member.call("federationMembers", {})))).every((list) =>
-        list.members.some(({ name }) => name === site.name),
-      ),
-    );
-    await vote("admit", site.name, members);
-    await until(async () =>
-      (await Promise.all([...members, site].map((member) => member.call("federationStatus", {})))).every(
-        ({ membersCount }) => membersCount === index + 2,
-      ),
-    );
-  }
+  await federate([owner, helper, ...others]);
   await owner.enrolAgent();
   await owner.backUp([source]);
-  await until(async () => {
-    await owner.call("federationSend", {});
-    const { snapshots } = await owner.call("federationStatus", {});
-    return snapshots.storedCount > 0 && snapshots.safeCount === snapshots.storedCount;
-  });
+  await untilSafe(owner);
   kit = join(directory, "kit.txt");
   cpSync(join(directory, "hill", "kit.txt"), kit);
   await owner.kill();
@@ -85,13 +63,6 @@ test.before(async () => {
 test.after(async () => {
   await Promise.all([helper, ...others].map((site) => site.stop()));
 });
-
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  for (let count = 0; !(await isSo().catch(() => false)); count++) {
-    if (count > 400) throw new Error("it does not come about");
-    await delay(250);
-  }
-}
 
 const restore = (...words: string[]) =>
   costor(["federation", "restore", "--data", helper.data, "--kit", kit, ...words]);
