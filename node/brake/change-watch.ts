@@ -20,15 +20,22 @@ import { judgeChanges } from "./judge-changes.ts";
 import { compareSnapshots } from "./snapshot-changes.ts";
 
 const SEEN = "brake-seen";
-/** After a long time without a look, only the newest are looked at. */
+/** When more than that have come since the last look, only the newest are looked at, the first of them against the last that was. */
 const BACKLOG_COUNT = 8;
-const seenSchema = v.strictObject({ snapshot: v.string() });
+const seenSchema = v.strictObject({
+  snapshot: v.string(),
+  /** It may have left the list since. Not there in what was noted before it was told. */
+  receivedMs: v.optional(v.pipe(v.number(), v.safeInteger())),
+});
 
 export interface ChangeWatchComponents {
   readonly store: Pick<PrimeStore, "get" | "fact" | "appendFacts">;
   readonly snapshots: Pick<SnapshotRegistry, "list" | "get">;
   readonly rng: Pick<Rng, "fraction">;
   readonly alarms: Pick<BrakeAlarms, "raise">;
+  /** Whether something that is missing now may come yet: what cannot be compared is looked at again then. */
+  readonly isRegaining: () => boolean;
+  /** Of each alarm once. The alarm lasts when it is called. */
   readonly onAlarm: (alarm: BrakeAlarm) => void;
 }
 
@@ -54,41 +61,57 @@ export class ChangeWatch {
     snapshots: readonly SnapshotSummary[],
     signal: AbortSignal,
   ): Promise<void> {
-    const { store } = this.#components;
+    const { store, isRegaining } = this.#components;
     const key = `${agent}/${job}`;
     const value = await store.fact(SEEN, key);
-    const seen = value === undefined ? undefined : readFactValue(value, seenSchema, SEEN).snapshot;
-    const seenAt = snapshots.findIndex(({ id }) => id === seen);
-    for (let at = Math.max(seenAt + 1, snapshots.length - BACKLOG_COUNT, 0); at < snapshots.length; at++) {
-      const [before, after] = [snapshots[at - 1], snapshots[at]!];
-      if (before !== undefined) await this.#compare(agent, before, after, signal);
-      await store.appendFacts([{ kind: SEEN, key, value: encodeCbor({ snapshot: after.id }) }]);
+    const seen = value === undefined ? undefined : readFactValue(value, seenSchema, SEEN);
+    const seenMs = seen?.receivedMs ?? snapshots.find(({ id }) => id === seen?.snapshot)?.receivedMs;
+    const unseen = snapshots.filter(({ receivedMs }) => receivedMs > (seenMs ?? -1));
+    const looked = unseen.slice(-BACKLOG_COUNT);
+    // Whoever sends many at once must not hide the one among them that differs.
+    let before =
+      seenMs === undefined
+        ? snapshots[snapshots.length - looked.length - 1]
+        : snapshots.findLast(({ receivedMs }) => receivedMs <= seenMs);
+    for (const after of looked) {
+      if (before !== undefined && !(await this.#compare(agent, before, after, signal)) && isRegaining()) return;
+      const { id: snapshot, receivedMs } = after;
+      await store.appendFacts([{ kind: SEEN, key, value: encodeCbor({ snapshot, receivedMs }) }]);
+      before = after;
     }
   }
 
-  async #compare(agent: AgentId, before: SnapshotSummary, after: SnapshotSummary, signal: AbortSignal): Promise<void> {
+  /** Whether all of both was there. */
+  async #compare(
+    agent: AgentId,
+    before: SnapshotSummary,
+    after: SnapshotSummary,
+    signal: AbortSignal,
+  ): Promise<boolean> {
     const { store, snapshots, alarms, rng, onAlarm } = this.#components;
     const source = openPrimeSource({ fetchPrime: (id) => store.get(id) });
     const rootOf = async ({ id }: SnapshotSummary) =>
       nodePointerFromWire((await snapshots.get(agent, parseSnapshotId(id))).root);
+    let isWhole = true;
+    const onDamage = (): void => void (isWhole = false);
     let changes;
     try {
       const compared = { root: await rootOf(before), filesCount: before.filesCount };
-      changes = await compareSnapshots({ source, rng }, compared, { root: await rootOf(after) }, signal);
+      changes = await compareSnapshots({ source, rng }, compared, { root: await rootOf(after) }, { onDamage, signal });
     } catch (error) {
       signal.throwIfAborted();
       // What has expired meanwhile, or is damaged, cannot be compared.
-      if (isCostorError(error, "snapshot-unknown") || isCostorError(error, "prime-missing")) return;
+      if (isCostorError(error, "snapshot-unknown") || isCostorError(error, "prime-missing")) return false;
       throw error;
     }
     const found = judgeChanges(changes);
-    if (found.length === 0) return;
+    if (found.length === 0) return isWhole;
     const { before: _, after: __, ...counts } = changes;
-    onAlarm(
-      await alarms.raise({
-        ...{ agent, snapshot: parseSnapshotId(after.id), job: after.job, before: parseSnapshotId(before.id) },
-        ...{ findings: found, ...counts },
-      }),
-    );
+    const alarm = await alarms.raise({
+      ...{ agent, snapshot: parseSnapshotId(after.id), job: after.job, before: parseSnapshotId(before.id) },
+      ...{ findings: found, ...counts },
+    });
+    if (alarm !== undefined) onAlarm(alarm);
+    return isWhole;
   }
 }

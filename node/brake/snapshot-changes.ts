@@ -22,21 +22,24 @@ export interface ComparedSnapshot {
 
 const HEADS_COUNT = 64;
 
-/** What is damaged is passed over. Throws the signal's reason. */
+export interface ComparisonInit {
+  /** Something is damaged or not here, and passed over. */
+  readonly onDamage: () => void;
+  readonly signal: AbortSignal;
+}
+
+/** Throws the signal's reason. */
 export async function compareSnapshots(
   { source, rng }: SnapshotChangesComponents,
   before: ComparedSnapshot,
   after: Pick<ComparedSnapshot, "root">,
-  signal: AbortSignal,
+  init: ComparisonInit,
 ): Promise<ChangeCounts> {
   const contents = new ContentIdentity({ readContent: (slice) => source.openSlice(slice) });
   const was = new Drawn(rng);
   const is = new Drawn(rng);
   const counts = { changedCount: 0, addedCount: 0, removedCount: 0 };
-  const differences = diffTrees({ reader: source.tree, contents }, before.root, after.root, {
-    onDamage: () => undefined,
-    signal,
-  });
+  const differences = diffTrees({ reader: source.tree, contents }, before.root, after.root, init);
   for await (const difference of differences) {
     const [left, right] = [fileOf(difference.before), fileOf(difference.after)];
     if (difference.kind === "metadata" || (left === undefined && right === undefined)) continue;
@@ -49,8 +52,8 @@ export async function compareSnapshots(
   return {
     filesBefore: before.filesCount,
     ...counts,
-    before: await headsOf(source, was.files, signal),
-    after: await headsOf(source, is.files, signal),
+    before: await headsOf(source, was.files, init),
+    after: await headsOf(source, is.files, init),
   };
 }
 
@@ -74,11 +77,11 @@ class Drawn {
   }
 }
 
-async function headsOf(source: ExportSource, files: readonly FileObject[], signal: AbortSignal): Promise<HeadCounts> {
+async function headsOf(source: ExportSource, files: readonly FileObject[], init: ComparisonInit): Promise<HeadCounts> {
   const counts = { count: 0, knownKindCount: 0, compressibleCount: 0 };
   for (const file of files) {
-    signal.throwIfAborted();
-    const head = await headOf(source, file, signal);
+    init.signal.throwIfAborted();
+    const head = await headOf(source, file, init);
     if (head === undefined) continue;
     counts.count++;
     if (head.isKnownKind) counts.knownKindCount++;
@@ -87,13 +90,14 @@ async function headsOf(source: ExportSource, files: readonly FileObject[], signa
   return counts;
 }
 
-async function headOf(source: ExportSource, file: FileObject, signal: AbortSignal) {
+async function headOf(source: ExportSource, file: FileObject, { onDamage, signal }: ComparisonInit) {
   try {
     const pieces = await Array.fromAsync(readFileBytes(source, file, 0, Math.min(file.sizeBytes, HEAD_BYTES), signal));
     return await readHead(Buffer.concat(pieces));
   } catch (error) {
     signal.throwIfAborted();
     if (!isCostorError(error)) throw error;
+    onDamage();
     return undefined;
   }
 }

@@ -69,8 +69,9 @@ export class BrakeAlarms {
     return this.list().filter(({ settledMs }) => settledMs === undefined);
   }
 
-  /** Durable when it resolves. */
-  async raise(alarm: Omit<BrakeAlarm, "raisedMs" | "settledMs" | "note">): Promise<BrakeAlarm> {
+  /** Durable when it resolves. Nothing, and undefined, when one about that snapshot was raised before: what a person has settled stays so. */
+  async raise(alarm: Omit<BrakeAlarm, "raisedMs" | "settledMs" | "note">): Promise<BrakeAlarm | undefined> {
+    if (this.#alarms.has(`${alarm.agent}/${alarm.snapshot}`)) return undefined;
     const raised = { ...alarm, raisedMs: this.#components.now() };
     await this.#keep(raised);
     return raised;

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { createCipheriv } from "node:crypto";
 import { ChangeWatch } from "#node/brake/change-watch.ts";
 import { type BrakeAlarm, BrakeAlarms } from "#node/site/brake-alarms.ts";
+import { encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { SnapshotResponse } from "#protocol/http.ts";
 import { type AgentId, type SnapshotId, makeUuidV7, parseAgentId, parseSnapshotId } from "#protocol/ids.ts";
@@ -33,11 +34,22 @@ class WatchedSite {
   readonly raised: BrakeAlarm[] = [];
   readonly #maker = new TreeMaker();
   readonly #snapshots: SnapshotResponse[] = [];
+  #madeCount = 0;
+  /** What the snapshots reach is not here, and comes back yet. */
+  isRegaining = false;
   readonly store = createMemoryStore();
   #alarms: BrakeAlarms | undefined;
 
   async alarms(): Promise<BrakeAlarms> {
     return (this.#alarms ??= await BrakeAlarms.open({ store: this.store, now: () => 1000 }));
+  }
+
+  /** It leaves the list, as what people remove does. */
+  remove(id: SnapshotId): void {
+    this.#snapshots.splice(
+      this.#snapshots.findIndex((one) => one.id === id),
+      1,
+    );
   }
 
   restart(): void {
@@ -47,7 +59,7 @@ class WatchedSite {
   backUp(files: Files, job = "daily"): SnapshotId {
     const objects = Object.entries(files).map(([name, content]) => this.#maker.file(name, content));
     const root = nodePointerToWire(this.#maker.node([this.#maker.directory("school", this.#maker.node(objects))]));
-    const at = this.#snapshots.length + 1;
+    const at = ++this.#madeCount;
     const id = parseSnapshotId(makeUuidV7(at));
     this.#snapshots.push({
       ...{ id, job, roots: [], startedMs: at, receivedMs: at, objectsCount: objects.length, bytes: 0 },
@@ -61,7 +73,7 @@ class WatchedSite {
     const watch = new ChangeWatch({
       store: {
         get: async (id) => {
-          const found = this.#maker.primes.find((prime) => prime.id === id);
+          const found = this.isRegaining ? undefined : this.#maker.primes.find((prime) => prime.id === id);
           if (!found) throw new CostorError("prime-missing", id);
           return Buffer.from(found.stored);
         },
@@ -72,6 +84,7 @@ class WatchedSite {
         list: async () => this.#snapshots,
         get: async (_, id) => this.#snapshots.find((one) => one.id === id)!,
       },
+      isRegaining: () => this.isRegaining,
       ...{ alarms, rng: new SeededRng(1), onAlarm: (alarm) => void this.raised.push(alarm) },
     });
     await watch.look(this.agent, new AbortController().signal);
@@ -140,6 +153,58 @@ test("most files deleted raise an alarm; a person settles it, and the record sta
   assert.deepEqual(await site.look(), []);
   assert.deepEqual((await site.alarms()).list(), [settled]);
   await assert.rejects(alarms.settle(bad, "again"), { code: "alarm-unknown" });
+});
+
+const encrypted = mapped(school, (name, content) => [name, encrypt(content)]);
+
+test("one that is encrypted is found behind any number of others that came before anybody looked", async () => {
+  for (const isSeenRemoved of [false, true]) {
+    const site = new WatchedSite();
+    const first = site.backUp(school);
+    const seen = site.backUp({ ...school, "new.txt": textOf("new") });
+    await site.look();
+    for (let copy = 0; copy < 30; copy++) site.backUp(encrypted);
+    if (isSeenRemoved) site.remove(seen);
+    const [alarm, ...others] = await site.look();
+    assert.deepEqual(others, []);
+    assert.equal(alarm?.before, isSeenRemoved ? first : seen);
+    assert.equal((await site.look()).length, 1);
+  }
+});
+
+test("what a person has settled stays so, whatever leaves the list afterwards and though the last look is forgotten", async () => {
+  const site = new WatchedSite();
+  site.backUp(school);
+  const bad = site.backUp(encrypted);
+  const seen = site.backUp(encrypted);
+  await site.look();
+  await (await site.alarms()).settle(bad, "a new disk encryption");
+  site.remove(seen);
+  assert.deepEqual(await site.look(), []);
+  await site.store.appendFacts([{ kind: "brake-seen", key: `${site.agent}/daily`, value: undefined }]);
+  site.restart();
+  assert.deepEqual(await site.look(), []);
+  assert.equal(site.raised.length, 1);
+  assert.equal((await site.alarms()).list()[0]?.note, "a new disk encryption");
+});
+
+test("a look that an earlier version noted counts", async () => {
+  const site = new WatchedSite();
+  const seen = site.backUp(school);
+  const value = encodeCbor({ snapshot: seen });
+  await site.store.appendFacts([{ kind: "brake-seen", key: `${site.agent}/daily`, value }]);
+  for (let copy = 0; copy < 30; copy++) site.backUp(encrypted);
+  assert.equal((await site.look())[0]?.before, seen);
+});
+
+test("what has not come back yet after a disaster is looked at when it has", async () => {
+  const site = new WatchedSite();
+  const good = site.backUp(school);
+  site.backUp(encrypted);
+  site.isRegaining = true;
+  assert.deepEqual(await site.look(), []);
+  site.isRegaining = false;
+  assert.equal((await site.look())[0]?.before, good);
 });
 
 test.run();
