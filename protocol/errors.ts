@@ -96,6 +96,11 @@ export const errorRegistry = {
     false,
     "Take the kit of this site: `costor site kit status` shows the fingerprint that stands on it.",
   ),
+  "kit-agreed": spec(
+    409,
+    false,
+    "Keep the new kit, and restart the site: it goes on by that one. The members' agreement is not taken back.",
+  ),
   "kit-wrong-word": spec(422, false, "Read the words from the recovery kit again, by their numbers."),
   "store-missing": spec(
     404,

@@ -76,17 +76,19 @@ export class KitService {
     return this.#looked(site);
   }
 
-  /** Which of its logs a link of this site has to name. Throws `not-in-federation`, `ledger-refused`. */
+  /** Which of its logs a link of this site has to name. Throws `not-in-federation`, `ledger-refused`, `kit-agreed`. */
   async logs(): Promise<readonly LogId[]> {
     this.#requireVote();
+    this.#requireOpen();
     const { ownLog, ledgerStore } = this.#parts;
     const { bytes, certificate } = ownLog.log;
     return logsOfKey({ siteId: certificate.siteId, epochCertificate: bytes }, ledgerStore);
   }
 
-  /** Asks for the kit that lies ready. Throws `not-found`, `not-in-federation`, `ledger-waiting`, `ledger-refused`. */
+  /** Asks for the kit that lies ready. Throws `not-found`, `not-in-federation`, `ledger-waiting`, `ledger-refused`, `kit-agreed`. */
   async ask(): Promise<AskedKit> {
     this.#requireVote();
+    this.#requireOpen();
     const { siteId } = this.#components.federation;
     const { link, readPrivateKey, formerKeysState } = await this.#components.requestedKit.read();
     const place = { kind: "state", part: REQUESTED_KEYS_PART } as const;
@@ -98,9 +100,10 @@ export class KitService {
     return this.#looked(siteId);
   }
 
-  /** Asks no more. */
+  /** Asks no more. Throws `kit-agreed`. */
   async cancel(): Promise<void> {
     this.#require();
+    this.#requireOpen();
     await this.#parts.entries.withdraw("kit-request", "");
     await this.#parts.entries.withdraw("state", REQUESTED_KEYS_PART);
     await this.#components.requestedKit.remove();
@@ -154,6 +157,19 @@ export class KitService {
     const { federationId } = this.#parts.membership;
     if (federationId === undefined) throw new CostorError("not-in-federation", "this site is in no federation");
     return federationId;
+  }
+
+  /** From the end of the lock on nobody but the new kit may have the site's key: what lies ready for it is all that there is. */
+  #requireOpen(): void {
+    const { ledger, ownLog, kitRequests } = this.#parts;
+    const { siteId, chain } = ownLog.log.certificate;
+    if (ledger.recoveryKeys.chainOf(siteId)[chain.length]?.isByMajority === true)
+      throw new CostorError("kit-agreed", "the members have agreed on the kit that this site has asked for");
+    if (kitRequests.list().some((request) => request.siteId === siteId && doesStand(request) && request.leftMs === 0))
+      throw new CostorError(
+        "kit-agreed",
+        "the time to object is over, and the members are about to agree; whoever has the former kit can still end it: costor site kit object",
+      );
   }
 
   #requireVote(): void {
