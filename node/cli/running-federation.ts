@@ -45,7 +45,7 @@ export interface RunningFederation extends AsyncDisposable {
   holderTampering(): HolderTampering | undefined;
   /** Tells the other sites, if there are any. */
   tellDrill(result: DrillResult): Promise<void>;
-  readonly forRetention: Pick<RetentionComponents, "heldClock" | "timeZone" | "doubt" | "withdraw">;
+  readonly forRetention: Pick<RetentionComponents, "heldClock" | "timeZone" | "doubt" | "damage" | "withdraw">;
   /** For {@link FacadeComponents.isSuperseded}. */
   isSuperseded(): boolean;
   /** For {@link FacadeComponents.copiesOf}. */
@@ -147,6 +147,7 @@ export async function startFederation(
       heldClock: federation.parts.replication.heldClock,
       timeZone: () => federation.parts.settings.current.timeZone,
       doubt: (known) => deletionDoubt(federation, known),
+      damage: async () => (membership.roster === undefined ? undefined : federation.damage()),
       withdraw: (keys) => federation.parts.siteStatements.withdrawSnapshots(keys),
     },
     damageFound: () => federation.parts.replication.damageFound(),

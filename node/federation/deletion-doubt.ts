@@ -8,7 +8,7 @@ export async function deletionDoubt(
 ): Promise<string | undefined> {
   const { membership, transport, ledger } = federation.parts;
   if (membership.roster === undefined) return undefined;
-  const [blocking] = await federation.blocking();
+  const [blocking] = federation.blocking();
   if (blocking !== undefined) return blocking;
   const hasOthers = membership.sites().some((site) => site !== federation.siteId);
   if (hasOthers && transport.connected().length === 0) return "no other site is reached now";

@@ -284,7 +284,7 @@ export class Federation {
         code: "two-kits",
         text: `two new recovery kits were made of one kit of ${nameOf(site)}: ask its people; the one that was here first counts`,
       }));
-    const blocking = membership.roster !== undefined && ownLog.isReady ? await this.blocking() : [];
+    const blocking = membership.roster !== undefined && ownLog.isReady ? this.blocking() : [];
     const own =
       suspicion === undefined
         ? blocking.map((text) => ({ code: "nothing-signed", text: `${text}; no copies are brought up to date` }))
@@ -294,13 +294,30 @@ export class Federation {
     const restart = agreed
       ? [{ code: "kit-agreed", text: "this site has a new recovery kit: restart it, so that it goes on by that one" }]
       : [];
-    return this.#alarms.list([...own, ...forks, ...rivals, ...kits, ...restart, ...failing, ...helped]);
+    const damage = membership.roster === undefined ? undefined : await this.damage();
+    const damaged =
+      damage === undefined
+        ? []
+        : [
+            {
+              code: "damaged",
+              text: `${damage}: backups that need them are not safe, and nothing expires before; costor site scrub tells which`,
+            },
+          ];
+    return this.#alarms.list([...own, ...damaged, ...forks, ...rivals, ...kits, ...restart, ...failing, ...helped]);
   }
 
   /** Why copies are not brought up to date now, but for windows and pauses. */
-  async blocking(): Promise<string[]> {
-    const suspicion = await this.parts.replication.suspicion();
+  blocking(): string[] {
+    const suspicion = this.parts.replication.suspicion();
     return suspicion === undefined ? [] : [suspicionText(suspicion)];
+  }
+
+  /** What of this site's own is lost here: one sentence for people; undefined when nothing. */
+  async damage(): Promise<string | undefined> {
+    const totals = await this.#components.store.keptTotals();
+    const lostCount = totals.find(({ site }) => site === this.siteId)?.lostCount ?? 0;
+    return lostCount === 0 ? undefined : `${lostCount} pieces of this site's own data are damaged or not back yet`;
   }
 
   /** For other sites: what is offered in all, and what is kept of it. */

@@ -88,7 +88,6 @@ const texts: Readonly<Record<string, string>> = {
   [LED_BACK]: "this machine has not got back yet all that this site has told others",
   [RETURNING]: "what this site's snapshots reach that came back is still being looked through",
   clock: "the machine's clock has jumped",
-  "lost-primes": "some of this site's own data is damaged here and not back yet",
 };
 
 export const suspicionText = (suspicion: string): string => texts[suspicion] ?? suspicion;

@@ -34,7 +34,7 @@ export async function reportStatus(components: StatusComponents): Promise<Federa
   );
   const totals = await store.keptTotals();
   const comesBack = federation.comingBack.look(totals.find(({ site }) => site === federation.siteId));
-  const [blocking] = await federation.blocking();
+  const [blocking] = federation.blocking();
   const waiting = blocking ?? waitingText(federation);
   return {
     federationId: membership.federationId!,

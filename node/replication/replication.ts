@@ -304,13 +304,8 @@ export class Replication implements AsyncDisposable {
   }
 
   /** Why this site signs no live set now; undefined when all is well. docs/specs/replication.md, A run */
-  async suspicion(): Promise<string | undefined> {
-    const { self, store, suspicion } = this.#components;
-    const ofLog = suspicion();
-    if (ofLog !== undefined) return ofLog;
-    if (this.heldClock.state.isSuspect) return "clock";
-    const own = (await store.keptTotals()).find(({ site }) => site === self);
-    return own !== undefined && own.lostCount > 0 ? "lost-primes" : undefined;
+  suspicion(): string | undefined {
+    return this.#components.suspicion() ?? (this.heldClock.state.isSuspect ? "clock" : undefined);
   }
 
   async #keep(

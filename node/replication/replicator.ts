@@ -41,7 +41,7 @@ export interface ReplicatorComponents {
   readonly auditor: Auditor;
   readonly limit: BandwidthLimit;
   /** Why this site must sign nothing now; undefined when all is well. */
-  readonly suspicion: () => Promise<string | undefined>;
+  readonly suspicion: () => string | undefined;
   /** Whether data may be moved now: the window is open, and nobody has paused it. */
   readonly mayMove: () => boolean;
   readonly onEvent?: ((event: ReplicatorEvent) => void) | undefined;
@@ -99,7 +99,7 @@ export class Replicator {
   /** One turn. Throws what the ledger or the store throws; a holder's faults are told as events. */
   async turn(signal: AbortSignal): Promise<void> {
     const { suspicion, mayMove, placement } = this.#components;
-    if ((await suspicion()) !== undefined || this.#hasEnded()) return;
+    if (suspicion() !== undefined || this.#hasEnded()) return;
     let { table } = await placement.keep();
     if (mayMove() && !this.#isAllStored(table)) {
       const turns = new Turns({ atOnceCount: RUNS_AT_ONCE_COUNT });

@@ -36,7 +36,7 @@ export interface StewardComponents {
   readonly placement: PlacementKeeper;
   readonly auditor: Auditor;
   readonly limit: BandwidthLimit;
-  readonly suspicion: () => Promise<string | undefined>;
+  readonly suspicion: () => string | undefined;
   readonly mayMove: () => boolean;
   readonly onFailure?: ((site: SiteId, error: unknown) => void) | undefined;
 }
@@ -60,7 +60,7 @@ export class StewardDuty {
 
   async turn(signal: AbortSignal): Promise<void> {
     const { self, store, suspicion } = this.#components;
-    if ((await suspicion()) !== undefined) return;
+    if (suspicion() !== undefined) return;
     for (const { site: owner } of await store.keptTotals()) {
       signal.throwIfAborted();
       if (owner === self) continue;

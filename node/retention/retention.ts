@@ -42,6 +42,8 @@ export interface RetentionComponents {
   readonly timeZone: () => string;
   /** Why nothing may leave now, besides the clock: one sentence for people. `known`: the snapshots that are here, have ended or were put aside, as `agent/snapshot`. */
   readonly doubt: (known: () => Promise<ReadonlySet<string>>) => Promise<string | undefined>;
+  /** What is lost here and may come back: until then nothing goes but what people remove. Without it nobody else may have it. */
+  readonly damage?: (() => Promise<string | undefined>) | undefined;
   /** Takes entries of snapshots out of the ledger; without it there is none. */
   readonly withdraw?: ((keys: readonly string[]) => Promise<void>) | undefined;
   /** Tells people one sentence, at once. */
@@ -106,7 +108,7 @@ export class Retention {
     this.#policies = policies;
     this.#days = days;
     this.#expiries = new Expiries(site);
-    this.#collection = new Collection({ ...site, rng, paused: () => this.#paused() }, { siteId: site.identity.siteId });
+    this.#collection = new Collection({ ...site, rng, paused: () => this.#doubt() }, { siteId: site.identity.siteId });
     const times = (): PolicyTimes => this.#times();
     const deciding = <Done>(decide: () => Promise<Done>): Promise<Done> => this.#deciding(decide);
     this.secondPerson = new SecondPerson({ ...components, store: site.store, policies, times, deciding }, person);
@@ -123,7 +125,7 @@ export class Retention {
 
   async state(): Promise<RetentionState> {
     const { timeZone, site } = this.#components;
-    const paused = await this.#paused();
+    const paused = (await this.#doubt()) ?? (await this.#components.damage?.());
     const judged = await this.#judge();
     const unreadCount = (await unreadSnapshots(site.store)).length;
     const stats = await site.store.stats();
@@ -238,12 +240,18 @@ export class Retention {
       await heldClock.keep();
       const heldMs = heldClock.nowMs();
       await this.#days.note(heldMs, site.receivedMs());
-      if (!this.#days.isDue(heldMs) || (await this.#paused()) !== undefined) return;
+      if (!this.#days.isDue(heldMs) || (await this.#doubt()) !== undefined) return;
       await this.secondPerson.look(heldMs);
       await this.#policies.mature(heldMs, this.secondPerson.approver);
       site.changes.tell(STATE_CHANGED);
-      await this.#expiries.look(await this.#judge(), this.#times());
-      await this.#expiries.end(await this.#judge(), heldMs);
+      if ((await this.#components.damage?.()) === undefined) {
+        await this.#expiries.look(await this.#judge(), this.#times());
+        await this.#expiries.end(await this.#judge(), heldMs);
+      } else
+        await this.#expiries.end(
+          (await this.#judge()).filter(({ expiry }) => expiry?.cause === "person"),
+          heldMs,
+        );
       await this.#collect({ signal });
       if (withdraw) await this.#expiries.withdraw(heldMs, withdraw);
       await this.#days.done(heldMs);
@@ -253,7 +261,7 @@ export class Retention {
   /** What is dead now. Throws `deletion-paused` in doubt, unless nothing is to be taken. */
   collect(init: CollectionInit): Promise<CollectedReport> {
     return this.#queue.run(async () => {
-      const paused = init.isDry === true ? undefined : await this.#paused();
+      const paused = init.isDry === true ? undefined : await this.#doubt();
       if (paused !== undefined) throw new CostorError("deletion-paused", paused);
       return this.#collect(init);
     });
@@ -281,7 +289,7 @@ export class Retention {
     return report;
   }
 
-  async #paused(): Promise<string | undefined> {
+  async #doubt(): Promise<string | undefined> {
     if (this.#components.heldClock.state.isSuspect)
       return "the machine's clock has jumped; once it is right, costor site retention confirm-clock";
     if (this.#components.site.regainedSnapshots.isAny) return "what came back from other sites is not all here yet";

@@ -89,9 +89,22 @@ export class Checkers {
   async whyNotSettled(): Promise<string | undefined> {
     for (const site of this.#staying) {
       const { program } = site;
-      const why = program ? ((await program.whyNotSettled()) ?? this.#whyNotTwice(site)) : "is not up";
+      const why = program
+        ? ((await program.whyNotSettled()) ?? this.#whyNotBack(site) ?? this.#whyNotTwice(site))
+        : "is not up";
       if (why !== undefined) return `${site.name} ${why}`;
     }
+    return undefined;
+  }
+
+  /** What a site has lost of its own, and another one has. */
+  #whyNotBack({ disk, identity: { siteId }, program }: SimSite): string | undefined {
+    if (!program?.signs) return undefined;
+    const others = this.#staying.filter((site) => site.disk !== disk && site.program?.signs);
+    for (const id of disk.lostOf(siteId))
+      for (const other of others)
+        if (other.disk.hasKept(siteId, id) && isSound(other.disk, id))
+          return `has not got back prime ${id} from ${other.name}`;
     return undefined;
   }
 

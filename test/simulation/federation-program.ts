@@ -199,6 +199,9 @@ class FederationProgram implements SiteProgram {
     const untoldCount = (await countOf("snapshot")) - (await countOf("published", "snapshot/"));
     if (untoldCount > 0) return `has not told the ledger of ${untoldCount} snapshots`;
     const safeNumber = (await this.#safeNumber()) ?? Infinity;
+    // What nobody has any more: backups that need it are never safe, and people can remove them.
+    const own = (await store.keptTotals()).find(({ site }) => site === this.#machine.identity.siteId);
+    if (own !== undefined && own.lostCount > 0) return undefined;
     const facts = await Array.fromAsync(store.facts("snapshot"));
     const unsafeCount = facts.filter(({ value }) => numberOf(value) > safeNumber).length;
     return unsafeCount > 0 ? `has ${unsafeCount} snapshots that are not safe` : undefined;
@@ -207,7 +210,7 @@ class FederationProgram implements SiteProgram {
   /** Undefined while it must sign nothing. */
   async #safeNumber(): Promise<number | undefined> {
     const { replication, copies } = this.#federation.parts;
-    this.#signs = (await replication.suspicion()) === undefined;
+    this.#signs = replication.suspicion() === undefined;
     return this.#signs ? copies.safeReceivedMs() : undefined;
   }
 

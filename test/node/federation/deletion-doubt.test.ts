@@ -28,7 +28,7 @@ function federation({
     transport: { connected: () => connected },
     ledger: { statements: () => stated.map((statement) => ({ statement })) },
   };
-  return { siteId: self, parts, blocking: async () => blocking } as unknown as Federation;
+  return { siteId: self, parts, blocking: () => blocking } as unknown as Federation;
 }
 
 const known = async (): Promise<Set<string>> => new Set(["agent/one", "agent/gone"]);

@@ -73,10 +73,10 @@ test("a site whose disk was emptied signs nothing until it has all back, and the
   const emptied = await world.start(site.identity);
   const second = await emptied.backUp("second", 10);
   await world.run(HOUR_MS);
-  assert.deepEqual(await emptied.federation.blocking(), ["no other site was reached since the start"]);
+  assert.deepEqual(emptied.federation.blocking(), ["no other site was reached since the start"]);
   for (const other of others) await world.start(other.identity, other.store);
   await world.run(3 * HOUR_MS);
-  assert.deepEqual(await emptied.federation.blocking(), []);
+  assert.deepEqual(emptied.federation.blocking(), []);
   const kept = (await Array.fromAsync(emptied.store.kept(site.identity.siteId))).flat();
   assert.deepEqual(kept, [...first, ...second].toSorted());
   assert.equal((await emptied.store.getMany(first)).length, first.length);
@@ -97,7 +97,7 @@ test("a site signs nothing while what its snapshots reach that came back is not 
   await site.backUp("second", 10);
   await world.run(DAY_MS);
   assert.equal(safeCountOf(site), 1);
-  assert.match((await site.federation.blocking()).join(), /still being looked through/);
+  assert.match(site.federation.blocking().join(), /still being looked through/);
   site.regained.isAny = false;
   site.federation.parts.replication.soon();
   await world.run(HOUR_MS);

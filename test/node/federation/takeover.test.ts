@@ -169,14 +169,14 @@ test("a holder that is away is waited for, also over a restart, and nothing is s
   world.crash(away);
   const next = await takeBack(all);
   await world.run(6 * HOUR_MS);
-  assert.equal(await next.federation.parts.replication.suspicion(), "led-back");
+  assert.equal(next.federation.parts.replication.suspicion(), "led-back");
   world.crash(next);
   const again = await world.start(next.identity, next.store);
   await world.run(HOUR_MS);
-  assert.equal(await again.federation.parts.replication.suspicion(), "led-back");
+  assert.equal(again.federation.parts.replication.suspicion(), "led-back");
   await world.start(away.identity, away.store);
   await world.run(6 * HOUR_MS);
-  assert.equal(await again.federation.parts.replication.suspicion(), undefined);
+  assert.equal(again.federation.parts.replication.suspicion(), undefined);
   assert.deepEqual(await ownIds(again), primes);
 });
 

@@ -67,7 +67,7 @@ export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram>
     ...parts,
     own,
     liveSets: new LiveSets({ ...parts, own }),
-    suspicion: async () => program.suspicion,
+    suspicion: () => program.suspicion,
     mayMove: () => program.mayMove,
     onEvent: (event) => {
       program.events.push(event);
@@ -78,7 +78,7 @@ export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram>
 }
 
 export function stewardDutyOf(site: ReplicatingSite, silentMs: ReadonlyMap<SiteId, number>): StewardDuty {
-  return new StewardDuty({ ...partsOf(site, silentMs), suspicion: async () => undefined, mayMove: () => true });
+  return new StewardDuty({ ...partsOf(site, silentMs), suspicion: () => undefined, mayMove: () => true });
 }
 
 export async function federationOf(...names: string[]) {

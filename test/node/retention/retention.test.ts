@@ -243,6 +243,26 @@ test("while the site is in doubt nothing expires, ends or is taken, and afterwar
   assert.ok((await site.listed(agent)).length < 40);
 });
 
+test("while something is damaged that may come back only what people remove goes", async () => {
+  let damage: string | undefined = "a piece is damaged";
+  const site = await RetainedSite.open({ damage: async () => damage });
+  const agent = site.enrol();
+  await site.retention.decide({}, { daily: 1 });
+  await site.days(60, (day) => site.backUp(agent, [`day ${day}`]));
+  const [first, second] = await site.listed(agent);
+  assert.equal((await site.listed(agent)).length, 60);
+  assert.equal((await site.retention.state()).paused, damage);
+  const before = await site.primesCount();
+  await site.retention.remove([first as SnapshotId]);
+  await site.days(9);
+  assert.equal(await site.snapshots.completed(agent, first as SnapshotId), undefined);
+  assert.ok(await site.snapshots.completed(agent, second as SnapshotId));
+  assert.ok((await site.primesCount()) < before, "what only that one reached is taken");
+  damage = undefined;
+  await site.days(2);
+  assert.ok((await site.listed(agent)).length < 40);
+});
+
 test("while an alarm about a machine stands nothing of it expires, and of others it does", async () => {
   const { site, agent } = await aged(35);
   const other = site.enrol();
