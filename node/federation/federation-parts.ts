@@ -182,6 +182,7 @@ export async function openParts(components: FederationComponents, init: Federati
   const keeping = await openKeeping({
     ...{ store, clock, rng, transport, ledger, membership, ownLog, entries, settings, room, onEvent },
     ...{ records, regained, former },
+    hearsMost: () => sync.hearsMost,
   });
   const together = { self: siteId, clock, rng, peers: transport, sites: membership, ledger, store, entries };
   serveGathering({

@@ -36,6 +36,7 @@ export interface KeepingComponents {
   /** As `RegainingComponents.regained`. */
   readonly regained: () => Promise<boolean>;
   readonly former: FormerRecords;
+  readonly hearsMost: () => boolean;
   readonly records: Pick<SiteRecords, "fetchFirst" | "isReturning">;
   readonly onEvent: (event: FederationEvent) => void;
 }

@@ -39,6 +39,8 @@ const FIRST_ROUNDS_MS = 10_000;
 const PATIENCE_MS = 3600_000;
 /** So many know what a site of many has said. */
 const ASKED_COUNT = 11;
+/** Of what somebody said before, all others may know since: many times as long as a round with a peer of chance takes to come. */
+const RECENT_MS = 24 * 3600_000;
 /** Messages that are written together: in a federation of hundreds many come at one moment. */
 const HEARD_AT_ONCE_COUNT = 64;
 /** When something is missing: others find it at the same moment, and not all ask the same peer at once. */
@@ -54,8 +56,8 @@ export class LedgerSync {
   readonly #components: LedgerSyncComponents;
   readonly #readyListeners: (() => void)[] = [];
   readonly #asking = new Map<PeerKey, Promise<boolean>>();
-  /** Since the start. */
-  readonly #asked = new Set<SiteId>();
+  /** When each was asked last, since the start, by the clock that never jumps. */
+  readonly #askedMs = new Map<SiteId, number>();
   #signal: AbortSignal | undefined;
   /** Messages that wait for their turn. */
   readonly #heard: Uint8Array[] = [];
@@ -84,8 +86,16 @@ export class LedgerSync {
   /** Whether what others know of this site's backups is known here: all others but one were asked, many, or those that were reached in an hour. */
   get hasAskedMost(): boolean {
     const others = this.#others();
-    const askedCount = others.filter((site) => this.#asked.has(site)).length;
+    const askedCount = others.filter((site) => this.#askedMs.has(site)).length;
     return this.#isPatienceOver || askedCount >= Math.min(others.length - 1, ASKED_COUNT);
+  }
+
+  /** Whether this site is not cut off: in the last day it took over what half of the others have, or what many have. */
+  get hearsMost(): boolean {
+    const others = this.#others();
+    const sinceMs = this.#components.clock.elapsedMs() - RECENT_MS;
+    const heardCount = others.filter((site) => (this.#askedMs.get(site) ?? Number.NEGATIVE_INFINITY) >= sinceMs).length;
+    return heardCount >= Math.min(Math.ceil(others.length / 2), ASKED_COUNT);
   }
 
   #others(): SiteId[] {
@@ -154,11 +164,11 @@ export class LedgerSync {
   /** The own log may be written when all others were asked, or all that were reached in the time for it. */
   #hasAsked(peer: PeerKey, signal: AbortSignal): void {
     const { membership, clock } = this.#components;
-    const isFirst = this.#asked.size === 0;
+    const isFirst = this.#askedMs.size === 0;
     const site = membership.siteOfPeer(peer);
     const hadAskedMost = this.hasAskedMost;
-    if (site !== undefined) this.#asked.add(site);
-    if (this.#others().every((other) => this.#asked.has(other))) this.#mayWrite();
+    if (site !== undefined) this.#askedMs.set(site, clock.elapsedMs());
+    if (this.#others().every((other) => this.#askedMs.has(other))) this.#mayWrite();
     else if (isFirst) this.#wait(clock, signal).catch(() => undefined);
     if (!hadAskedMost && this.hasAskedMost && this.#components.ownLog.isReady) this.#tellReady();
   }

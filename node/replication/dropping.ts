@@ -3,7 +3,8 @@
  * ledger/drop-plan.ts.
  *
  * A receipt for what is dropped as a whole is withdrawn before; what was left out of a live set is in no receipt any more. On a disk that
- * was set back that need not be so: nothing is dropped until this site has said what it lacks, and then all locks begin anew.
+ * was set back that need not be so: nothing is dropped until this site has said what it lacks, and then all locks begin anew. Nor is anything
+ * while it is cut off from most others.
  */
 import * as v from "valibot";
 import { type KeptReason, type OwnerState, keptReason, mayDropDeparted } from "#ledger/drop-plan.ts";
@@ -30,8 +31,9 @@ export interface DroppingComponents {
   readonly departures: Departures;
   readonly heldClock: Pick<HeldClock, "state" | "note">;
   readonly ownerTurns: OwnerTurns;
-  /** As `ReplicationComponents.suspicion`. */
+  /** As in `ReplicationComponents`. */
   readonly suspicion: () => string | undefined;
+  readonly hearsMost: () => boolean;
 }
 
 /** What was left out and is kept all the same, by the reason: whole slices count as one. */
@@ -69,9 +71,10 @@ export class Dropping {
   }
 
   async #dropOf(owner: SiteId, report: DropReport, signal: AbortSignal | undefined): Promise<void> {
-    const { departures, omissions, heldClock, suspicion } = this.#components;
-    // Who may not write, or has not heard yet what it has said, cannot tell whether its receipts stay true.
-    if (suspicion() !== undefined) return;
+    const { departures, omissions, heldClock, suspicion, hearsMost } = this.#components;
+    // Who may not write, or has not heard yet what it has said, cannot tell whether its receipts stay true. Who is cut off cannot tell
+    // whether the owner has signed otherwise since, on another machine.
+    if (suspicion() !== undefined || !hearsMost()) return;
     const begunMs = await this.#begunMs();
     const state = await this.#stateOf(owner, begunMs);
     if (state.departedSinceMs !== undefined) {

@@ -62,6 +62,8 @@ export interface ReplicationComponents {
   readonly holdingLimits: () => Promise<HoldingLimits>;
   /** Why no live set must be signed now: `OwnLog.suspicion`, {@link NOBODY_ASKED}, or {@link LED_BACK}. */
   readonly suspicion: () => string | undefined;
+  /** Whether most others were heard of lately: who is cut off does not know what was said since. */
+  readonly hearsMost: () => boolean;
   /** Whether this disk is older than what the site has told others, and it may say so: the ledger takes its entries. */
   readonly wasLedBack: () => boolean;
   /** As `RegainingComponents.regained`. */

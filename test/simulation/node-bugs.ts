@@ -1,8 +1,6 @@
 /** Bugs of what a site does. */
 import { type ProductBug, plain } from "./product-bug.ts";
 
-const lost = { from: 'own !== undefined && own.lostCount > 0 ? "lost-primes" : undefined', to: "undefined" };
-
 export const nodeBugs: readonly ProductBug[] = [
   {
     what: "a copy counts before its receipt",
@@ -30,7 +28,6 @@ export const nodeBugs: readonly ProductBug[] = [
   {
     what: "a live set is signed while lost primes are missing, without them",
     patches: [
-      { file: "node/replication/replication.ts", ...lost },
       {
         file: "node/federation/own-primes.ts",
         from: "for await (const page of store.kept(this.#siteId, slice.toString(16))) ids.push(...page);",

@@ -95,5 +95,6 @@ function droppingOf(site: ReplicatingSite): Dropping {
   return new Dropping({
     ...{ self, sites, ledger, entries, store, kept, omissions, heldClock, ownerTurns, departures },
     suspicion: () => undefined,
+    hearsMost: () => true,
   });
 }

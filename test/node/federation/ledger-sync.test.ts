@@ -1,6 +1,6 @@
 /**
  * Goal: a machine writes as its site only when it has asked those that may know what it has forgotten; of what is spread at one moment a wrong
- * message spoils no other; what was lost of what is spread is asked for; rosters that were put together apart are one again soon. Method: sites on a network in memory, one of which begins again, and messages made by hand.
+ * message spoils no other; what was lost of what is spread is asked for; rosters that were put together apart are one again soon. Who is cut off knows it. Method: sites on a network in memory, one of which begins again, and messages made by hand.
  */
 import assert from "node:assert/strict";
 import { signEntry } from "#ledger/entry.ts";
@@ -15,6 +15,16 @@ import { suite } from "#test/support/suite.ts";
 import { FederationWorld } from "./federation-world.ts";
 
 const test = suite("ledger sync");
+type Member = FederationWorld["members"][number];
+
+function lines(world: FederationWorld, change: "cut" | "mend", self: Member, peers: readonly Member[]): void {
+  for (const peer of peers)
+    for (const [from, to] of [
+      [self, peer],
+      [peer, self],
+    ] as const)
+      world.network[change](from.peerKey, to.peerKey);
+}
 
 async function restarted(cutsCount: number) {
   const world = await FederationWorld.of(4);
@@ -22,12 +32,7 @@ async function restarted(cutsCount: number) {
   const [first, ...others] = world.sites;
   world.crash(first!);
   const [self, ...peers] = world.members;
-  for (const peer of peers.slice(0, cutsCount))
-    for (const [from, to] of [
-      [self!, peer],
-      [peer, self!],
-    ] as const)
-      world.network.cut(from.peerKey, to.peerKey);
+  lines(world, "cut", self!, peers.slice(0, cutsCount));
   const again = await world.start(self!, first!.store);
   const { ownLog, sync } = again.federation.parts;
   return { world, others, ownLog, sync };
@@ -68,6 +73,23 @@ test("most were asked when one is lacking, or an hour after the first, and it is
     await world.run(3_600_000);
     assert.ok(sync.hasAskedMost && told.at(-1));
   }
+});
+
+test("who has taken over nothing from half of the others for a day is cut off, until they are reached again", async () => {
+  const world = await FederationWorld.of(4);
+  await world.run(60_000);
+  const [self, ...peers] = world.members;
+  const { sync } = world.sites[0]!.federation.parts;
+  assert.ok(sync.hearsMost);
+  const cut = peers.slice(0, 2);
+  lines(world, "cut", self!, cut);
+  await world.run(20 * 3_600_000);
+  assert.ok(sync.hearsMost, "it is not long yet");
+  await world.run(5 * 3_600_000);
+  assert.ok(!sync.hearsMost);
+  lines(world, "mend", self!, cut);
+  await world.run(3_600_000);
+  assert.ok(sync.hearsMost);
 });
 
 test("another's question that finds both equal takes the place of one's own, not twice in a row", async () => {

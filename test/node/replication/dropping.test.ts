@@ -32,12 +32,13 @@ async function leftOut() {
   return { all, owner, holder, ids, gone, rest, dropping: droppingOf(holder) };
 }
 
-function droppingOf(site: ReplicatingSite, suspicion?: string): Dropping {
+function droppingOf(site: ReplicatingSite, suspicion?: string, hearsMost = true): Dropping {
   const { siteId: self, view: sites, ledger, entries, store, kept, omissions, heldClock, ownerTurns } = site;
   const departures = new Departures({ store, heldClock });
   return new Dropping({
     ...{ self, sites, ledger, entries, store, kept, omissions, heldClock, ownerTurns, departures },
     suspicion: () => suspicion,
+    hearsMost: () => hearsMost,
   });
 }
 
@@ -57,6 +58,16 @@ test("what was left out for 45 days is dropped, not a moment earlier, and nothin
   assert.deepEqual(await Array.fromAsync(holder.omissions.notes()), []);
   const reports = await owner.replicate(holder, await owner.slicesFor([holder]));
   assert.ok(reports.every(({ end }) => end === "received"));
+});
+
+test("who is cut off from most others drops nothing, however long", async () => {
+  const { owner, holder, ids, rest } = await leftOut();
+  const cutOff = droppingOf(holder, undefined, false);
+  holder.clock.pass(2 * LOCK_MS);
+  assert.equal((await cutOff.drop()).droppedCount, 0);
+  await keeps(holder, owner, ids);
+  await droppingOf(holder).drop();
+  await keeps(holder, owner, rest);
 });
 
 test("what came into a live set again is not dropped, and its lock starts anew when it is left out again", async () => {

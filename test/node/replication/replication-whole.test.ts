@@ -63,6 +63,7 @@ class World {
       settings: () => this.settings,
       holdingLimits: async () => ({ offeredBytes: 1e12, ownerBytes: 1e12 }),
       suspicion: () => (this.unasked.has(name) ? NOBODY_ASKED : this.ledBack.has(name) ? LED_BACK : undefined),
+      hearsMost: () => true,
       wasLedBack: () => this.ledBack.has(name) && !this.unasked.has(name),
       regained: async () => this.ledBack.delete(name),
       former: { isTakenOver: () => false, takeFrom: async () => undefined },
