@@ -18,6 +18,8 @@ export const replicationLimits = {
   fetchIdsCount: 4096,
   /** Primes that one audit asks of a holder: a loss of 1 % is found within a week with a chance of 0.989. */
   auditPrimesCount: 64,
+  /** Primes of a slice that a holder may be asked for by its receipt: eight nights' if it holds that slice alone, 128 if it holds all. */
+  auditQuestionsCount: 512,
   /** Time for the answer to each prime of an audit, after the one before: a disk's seek and 4 MiB many times over. */
   auditAnswerMs: 10_000,
 } as const;

@@ -37,9 +37,11 @@ const NONCE_BYTES = 32;
 /** Good news is told so often: entries are for ever, and there are many holders and nights. */
 const TOLD_EVERY_MS = 7 * 24 * 3_600_000;
 
-/** A slice of which the holder has given a receipt for exactly these. */
+/** A slice of which the holder has given a receipt. */
 export interface AuditedPart {
+  /** For so many primes. */
   readonly count: number;
+  /** Those of them that it may be asked for. */
   readonly ids: () => Promise<readonly PrimeId[]>;
 }
 
@@ -96,8 +98,7 @@ export class Auditor {
     for (const { count, ids } of parts) {
       const within = indexes.filter((index) => index >= first && index < first + count);
       const list = within.length === 0 ? [] : await ids();
-      // What has changed since it was counted is not asked for.
-      drawn.push(...within.map((index) => list[index - first]).filter((id) => id !== undefined));
+      drawn.push(...drawIndexes(list.length, within.length, this.#components.rng).map((index) => list[index]!));
       first += count;
     }
     return drawn;

@@ -15,6 +15,7 @@ import { CostorError } from "#protocol/errors.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
+import type { AuditQuestions, AuditSample } from "./audit-questions.ts";
 import { HolderChannel, expectAnswer } from "./holder-channel.ts";
 import { batchFrames } from "./prime-batches.ts";
 import { idsToBytes, refusalError } from "./replicate-messages.ts";
@@ -50,6 +51,8 @@ export interface OwnerRunComponents {
 export interface OwnerRunInit {
   readonly owner: SiteId;
   readonly holder: SiteId;
+  /** Of the owner, who asks the holder later for what it gives receipts for; a steward has none. */
+  readonly questions?: Pick<AuditQuestions, "prepare" | "note"> | undefined;
   /** False ends the run before the next batch: a window has closed, or people pause it. */
   readonly mayGoOn?: (() => boolean) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -92,6 +95,7 @@ export class OwnerRun {
   readonly #init: OwnerRunInit;
   readonly #holder: HolderChannel;
   readonly #kept: KeptTotal;
+  readonly #samples: AuditSample[] = [];
 
   constructor(components: OwnerRunComponents, init: OwnerRunInit) {
     this.#components = components;
@@ -140,6 +144,8 @@ export class OwnerRun {
     if (reserved.kind === "refused") return { slice, end: "refused", refusal: refusalError(reserved) };
     expectAnswer(reserved, "granted");
     const lacking = new Set<PrimeId>();
+    const sample = await this.#init.questions?.prepare(this.#init.holder, toSend);
+    if (sample !== undefined) this.#samples.push(sample);
     // What the holder has given its receipt for it says to have: mostly there is nothing to compare.
     if (this.#isSaidToHave(toSend) && (await this.#finish(entry, []))) return { slice, end: "received" };
     for (let round = 0; round < ROUNDS_COUNT; round++) {
@@ -199,7 +205,7 @@ export class OwnerRun {
   /** Enters the receipts in the ledger. Throws `peer-misbehaved` for those that are not for what was sent. */
   async #takeReceipts(received: readonly Receivable[]): Promise<void> {
     const { ledger } = this.#components;
-    const { owner, holder } = this.#init;
+    const { owner, holder, questions } = this.#init;
     const { entries } = expectAnswer(await this.#holder.ask({ kind: "end" }), "receipts");
     await ledger.offer({ entries });
     passFailpoint("replicate.taken");
@@ -215,6 +221,11 @@ export class OwnerRun {
       if (!said.some(isFor) || !isFor(newest))
         throw new CostorError("peer-misbehaved", `it gives no receipt for what was sent of slice ${slice}`);
     }
+    const slices = new Set(received.map(({ slice }) => slice));
+    await questions?.note(
+      holder,
+      this.#samples.filter(({ slice }) => slices.has(slice)),
+    );
   }
 
   #mayGoOn(): boolean {

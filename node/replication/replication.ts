@@ -14,6 +14,7 @@ import { limits } from "#protocol/limits.ts";
 import type { RestoreTicket } from "#protocol/restore-ticket.ts";
 import { allSlices } from "./all-slices.ts";
 import { AskedWork } from "./asked-work.ts";
+import { AuditQuestions } from "./audit-questions.ts";
 import { serveAudits } from "./audit-service.ts";
 import { Auditor } from "./auditor.ts";
 import { Departures } from "./departures.ts";
@@ -172,7 +173,8 @@ export class Replication implements AsyncDisposable {
       suspicion: () => this.suspicion(),
       mayMove: () => this.mayMove(),
     };
-    this.#replicator = new Replicator(acting);
+    const questions = new AuditQuestions(parts);
+    this.#replicator = new Replicator({ ...acting, questions });
     const onStewardFailure = (site: SiteId, error: unknown): void =>
       components.onEvent({ event: "put-off", what: `what is done for a silent owner with ${site}`, error });
     const steward = new StewardDuty({ ...acting, onFailure: onStewardFailure });
@@ -199,6 +201,7 @@ export class Replication implements AsyncDisposable {
       if (components.wasLedBack()) await reportForgotten(parts);
       if (components.suspicion() !== LED_BACK) return;
       await dropping.beginAnew();
+      await questions.retain([]);
       const isRegained = await (components.former.isTakenOver() ? takingBack : regaining).turn(signal);
       if (!isRegained) return;
       this.#healing.soon();

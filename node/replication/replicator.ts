@@ -11,9 +11,11 @@ import type { Clock } from "#ledger/clock.ts";
 import type { Peers } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
+import { copiesOf } from "#ledger/copies.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
-import type { SiteId } from "#protocol/ids.ts";
-import type { Auditor } from "./auditor.ts";
+import type { PrimeId, SiteId } from "#protocol/ids.ts";
+import type { AuditQuestions } from "./audit-questions.ts";
+import type { AuditedPart, Auditor } from "./auditor.ts";
 import { BackOff } from "./back-off.ts";
 import type { LiveSets, OwnPrimes } from "./live-sets.ts";
 import { HolderSlices } from "./holder-slices.ts";
@@ -39,6 +41,7 @@ export interface ReplicatorComponents {
   readonly placement: PlacementKeeper;
   readonly refusals: Refusals;
   readonly auditor: Auditor;
+  readonly questions: AuditQuestions;
   readonly limit: BandwidthLimit;
   /** Why this site must sign nothing now; undefined when all is well. */
   readonly suspicion: () => string | undefined;
@@ -57,7 +60,7 @@ export type ReplicatorEvent =
 export interface HolderAudit {
   readonly holder: SiteId;
   readonly isReached: boolean;
-  /** Undefined when nothing was asked: it is not reached, or has given no receipt for what there is now. */
+  /** Undefined when nothing was asked: it is not reached, has given no receipt that counts, or this site is under suspicion. */
   readonly counts: AuditCounts | undefined;
 }
 
@@ -78,9 +81,10 @@ interface Sending {
   hasFailed: boolean;
 }
 
-const DAY_MS = 24 * 3_600_000;
-/** Audits of one holder come once a night, not all at one moment. */
-const AUDIT_JITTER_MS = 2 * 3_600_000;
+const HOUR_MS = 3_600_000;
+/** Audits of one holder come once a day at least, not all at one moment. */
+const AUDIT_EVERY_MS = 23 * HOUR_MS;
+const AUDIT_JITTER_MS = 2 * HOUR_MS;
 
 export class Replicator {
   readonly #components: ReplicatorComponents;
@@ -88,6 +92,8 @@ export class Replicator {
   /** By the clock that never jumps. */
   readonly #servedMs = new Map<SiteId, number>();
   readonly #auditDueMs = new Map<SiteId, number>();
+  /** Nobody else than it names is asked. */
+  #askedTable: object | undefined;
   /** When all holders had given their receipts: with this table, by this state of the ledger. */
   #stored: { readonly state: object; readonly table: readonly (readonly SiteId[])[] } | undefined;
 
@@ -113,6 +119,8 @@ export class Replicator {
       // Receipts let former holders go, refusals call for others.
       ({ table } = await placement.keep());
     }
+    if (this.#askedTable !== table) await this.#components.questions.retain(table);
+    this.#askedTable = table;
     for (const holder of new Set(table.flat())) await this.#auditWhenDue(holder, table, signal);
   }
 
@@ -186,7 +194,7 @@ export class Replicator {
   }
 
   async #runWith(sending: Sending, slices: HolderSlices, signal: AbortSignal): Promise<void> {
-    const { self, sites, peers, onEvent, mayMove } = this.#components;
+    const { self, sites, peers, questions, onEvent, mayMove } = this.#components;
     const { holder, kept, reports, begun } = sending;
     sending.runsCount++;
     try {
@@ -199,7 +207,7 @@ export class Replicator {
       };
       const run = new OwnerRun(
         { ...this.#components, channel },
-        { owner: self, holder, mayGoOn: mayMove, signal, kept, onProgress },
+        { owner: self, holder, questions, mayGoOn: mayMove, signal, kept, onProgress },
       );
       reports.push(...(await run.run(slices)));
       if (sending.runsCount > 1) return;
@@ -256,7 +264,9 @@ export class Replicator {
         const error = new CostorError("peer-misbehaved", `${wrongCount} of ${askedCount} primes could not be proven`);
         onEvent?.({ event: "audit-failed", holder, error });
       }
-      this.#auditDueMs.set(holder, nowMs + DAY_MS - rng.fraction() * AUDIT_JITTER_MS);
+      // Where it has given no receipt yet, it soon may.
+      const pauseMs = counts === undefined ? HOUR_MS : AUDIT_EVERY_MS - rng.fraction() * AUDIT_JITTER_MS;
+      this.#auditDueMs.set(holder, nowMs + pauseMs);
     } catch (error) {
       if (signal.aborted) return;
       onEvent?.({ event: "audit-failed", holder, error });
@@ -269,32 +279,34 @@ export class Replicator {
     table: readonly (readonly SiteId[])[],
     signal: AbortSignal,
   ): Promise<AuditCounts | undefined> {
-    const { self, auditor, own, ledger } = this.#components;
-    const slices = allSlices.filter((slice) => table[slice]!.includes(holder) && this.#isCovered(holder, slice));
-    const parts = slices.map((slice) => {
-      const { count, hash } = ledger.statement(self, "live-set", `${slice}`)!.statement;
-      // What was backed up since is in no receipt: it would seem to be lacking.
-      const ids = async () => {
-        const set = await own.slice(slice);
-        return hashOfSet(set.ids) === hash ? set.ids : [];
-      };
-      return { count, ids };
-    });
+    const { auditor, self, suspicion } = this.#components;
+    // What it has left out since it may not know.
+    if ((await suspicion()) !== undefined) return undefined;
+    const slices = allSlices.filter((slice) => table[slice]!.includes(holder));
+    const parts = slices.flatMap((slice) => this.#auditedPart(holder, slice) ?? []);
     return auditor.audit(holder, self, parts, signal);
   }
 
-  /** Whether the holder's receipt is for exactly what is here, audits or not. */
-  #isCovered(holder: SiteId, slice: number): boolean {
-    const { self, ledger, liveSets } = this.#components;
-    const subject = `${self}/${slice}`;
-    const receipt = ledger.statement(holder, "receipt", subject)?.statement;
-    const isWhole = ledger.statement(holder, "loss", subject) === undefined;
-    return (
-      liveSets.isCurrent(slice) &&
-      isWhole &&
-      receipt !== undefined &&
-      receipt.hash === ledger.statement(self, "live-set", `${slice}`)?.statement.hash
-    );
+  /** What the holder has by a receipt that counts, audits or not, and this site still has in its set. */
+  #auditedPart(holder: SiteId, slice: number): AuditedPart | undefined {
+    const { self, ledger, own, placement, questions } = this.#components;
+    const { liveSet, holders } = placement.stateOf(self, slice, [holder]);
+    const counts =
+      copiesOf({ liveSet, holders: holders.map((state) => ({ ...state, failsAudits: false })) }).length > 0;
+    const receipt = ledger.statement(holder, "receipt", `${self}/${slice}`)?.statement;
+    if (!counts || receipt === undefined) return undefined;
+    const { count, generation, hash } = receipt;
+    const ids = async (): Promise<readonly PrimeId[]> => {
+      const [set, asked] = [await own.slice(slice), await questions.of(holder, slice, generation)];
+      const here = new Set(set.ids);
+      if (hashOfSet(set.ids) !== hash) return asked.filter((id) => here.has(id));
+      // Of a receipt that came when this site had another disk there are no questions yet.
+      const sample =
+        asked.length > 0 ? undefined : await questions.prepare(holder, { slice, generation, ids: set.ids });
+      if (sample !== undefined) await questions.note(holder, [sample]);
+      return set.ids;
+    };
+    return { count, ids };
   }
 }
 

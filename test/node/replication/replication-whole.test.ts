@@ -143,11 +143,17 @@ test("a machine whose clock jumps signs and drops nothing until a person says th
   await world.stop();
 });
 
-test("a site whose disk was set back counts locks anew before it has its sets back, and no other does", async () => {
+test("a site whose disk was set back counts locks anew, and forgets what it could ask for, before it has its sets back, and no other does", async () => {
   const world = await World.of("a", "b", "c");
   const [program, other] = world.programs;
-  await other!.site.backUp("first", 30);
+  for (const { site } of [program!, other!]) await site.backUp("first", 30);
   await world.run(HOUR_MS);
+  const drawnMs = async ({ site }: NonNullable<typeof program>): Promise<number> => {
+    const samples = await Array.fromAsync(site.store.facts("audit-questions"));
+    return Math.min(...samples.map(({ value }) => (decodeCbor(value) as { drawn: number }).drawn));
+  };
+  const beforeMs = await drawnMs(other!);
+  const nowMs = program!.clock.now();
   world.ledBack.add("a");
   const heldMs = program!.replication.heldClock.nowMs();
   await world.run(HOUR_MS);
@@ -155,6 +161,8 @@ test("a site whose disk was set back counts locks anew before it has its sets ba
   const begun = decodeCbor((await program!.site.store.fact("locks", "begun"))!) as { since: number };
   assert.ok(begun.since >= heldMs);
   assert.equal(await other!.site.store.fact("locks", "begun"), undefined);
+  assert.ok((await drawnMs(program!)) >= nowMs);
+  assert.equal(await drawnMs(other!), beforeMs);
   await world.stop();
 });
 

@@ -1,5 +1,6 @@
 /** What a site's composition root puts together, for one site of a test: the owner's part, and the steward's. */
 import { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
+import { AuditQuestions } from "#node/replication/audit-questions.ts";
 import { Auditor } from "#node/replication/auditor.ts";
 import { LiveSets } from "#node/replication/live-sets.ts";
 import { allSlices } from "#node/replication/all-slices.ts";
@@ -37,11 +38,13 @@ function partsOf(site: ReplicatingSite, silentMs: ReadonlyMap<SiteId, number>) {
   const base = { self, sites, ledger, entries, store, kept, omissions, clock: patient, peers, rng, silence };
   const placement = new PlacementKeeper({ ...base, refuses: (siteId) => refusals.refuses(siteId) }, { copiesCount: 2 });
   const auditor = new Auditor(base);
+  const questions = new AuditQuestions(base);
   return {
     ...base,
     refusals,
     placement,
     auditor,
+    questions,
     limit: new BandwidthLimit({ clock }, { bytesPerSecond: () => undefined }),
   };
 }
