@@ -186,7 +186,7 @@ export class LogState {
 
   /** As in docs/specs/ledger.md, 32 bytes; computed again only after a change. */
   get digest(): Buffer {
-    return (this.#digest ??= this.#fork === undefined ? this.#continuedDigest() : this.#digestOf(this.seqs(), false));
+    return (this.#digest ??= this.#fork === undefined ? this.#continuedDigest() : this.#forkedDigest());
   }
 
   /** Whether something before the last entry that is known is not known. */
@@ -210,15 +210,14 @@ export class LogState {
 
   /** The digest of those entries in force that are in `ranges`, whether there is a fork or not. */
   digestOf(ranges: SeqRanges): Buffer {
-    return this.#digestOf(
-      this.seqs().filter((seq) => ranges.has(seq)),
-      true,
-    );
+    const digest = createHash("sha256");
+    for (const seq of this.seqs()) if (ranges.has(seq)) addToDigest(digest, seq, this.#inForce.get(seq));
+    return digest.digest();
   }
 
-  #digestOf(seqs: readonly number[], withHashes: boolean): Buffer {
-    const digest = createHash("sha256");
-    for (const seq of seqs) addToDigest(digest, seq, withHashes ? this.#inForce.get(seq) : undefined);
+  #forkedDigest(): Buffer {
+    const digest = createHash("sha256").update(noHash);
+    for (const seq of this.seqs()) addToDigest(digest, seq, undefined);
     return digest.digest();
   }
 }

@@ -129,6 +129,23 @@ test("the proof of a fork reaches a replica that saw the retirement of its place
   assert.equal(guest.ledger.digest(), founder.ledger.digest());
 });
 
+test("the proof of a fork reaches a replica that has nothing in force of the log, since all of it is retired", async () => {
+  const [founder, guest] = await two();
+  await pull(guest, founder);
+  const [clone, next] = [new LedgerAuthor("founder"), new LedgerAuthor("founder", 2)];
+  const forked = [1, 2].map((timeMs) => clone.entry({ seq: 1, timeMs }));
+  const retire = next.retire(clone.log, [0, 9]);
+  for (const { ledger } of [founder, guest]) await ledger.offer({ certificates: [next.log.bytes], entries: [retire] });
+  await founder.ledger.offer({ entries: forked });
+  const former = (replica: Replica) => replica.ledger.log(clone.log.id)!;
+  assert.equal(former(founder).inForceCount, 0);
+  assert.ok(former(founder).fork && !former(guest).fork);
+  await exchange(guest, founder);
+  assert.ok(former(guest).fork);
+  assert.equal(guest.ledger.digest(), founder.ledger.digest());
+  assert.ok((await exchange(guest, founder)).every(({ same }) => same));
+});
+
 test("what a retire withdraws in whose place a clone wrote something else is withdrawn everywhere", async () => {
   for (const [second, isKnown] of [
     ["a note", true],

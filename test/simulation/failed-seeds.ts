@@ -133,6 +133,12 @@ export const failedSeeds: readonly FailedSeed[] = [
     program: "federation",
     reason: "a disk that was set back to when it was full stayed full",
   },
+  {
+    ...{ seed: 5000040, sitesCount: 4, hoursCount: 8, hostileCount: 1, intensity: 3, backupEveryHours: 8 },
+    program: "federation",
+    reason:
+      "a new machine did not hear of the fork of a log of which all was retired: its digest was that of an empty one",
+  },
   ...(
     [
       [3000601, "what a holder had dropped in time was looked for again when the note of it was gone"],
