@@ -1,15 +1,14 @@
 /**
  * Which snapshots are kept, by which rules and how long: docs/specs/retention.md. Pure. When in doubt, kept.
  *
- * Snapshots of one agent and job are judged together, whatever their paths, and by the time at which the site received them: no time
- * of an agent's clock decides. Rules choose in order, from the finest to the coarsest; one that counts periods passes over those whose newest
+ * Snapshots of one agent and job are judged together, whatever their paths, in the order in which the site received them and by the time at which it
+ * did: no time of an agent's clock decides. Where the site's own clock may have been wrong, what either time keeps is kept. Rules choose in order, from the finest to the coarsest; one that counts periods passes over those whose newest
  * snapshot is kept already, and over empty ones. So another rule, or a greater count, never takes anything away, and planning again
  * without what went gives the same.
  */
 import type { AgentId } from "#protocol/ids.ts";
 import { type RetentionCalendar } from "./retention-calendar.ts";
 import {
-  type Period,
   type RetentionPolicy,
   type RetentionRule,
   durationOf,
@@ -24,8 +23,10 @@ export const LEAST_KEPT_MS = 30 * 24 * 3_600_000;
 export interface JudgedSnapshot {
   readonly agent: AgentId;
   readonly job: string;
-  /** When the site received it. */
+  /** When the site received it, by a clock that never goes back. */
   readonly receivedMs: number;
+  /** What the machine's clock showed then, when that was less. */
+  readonly wallMs?: number | undefined;
   /** Nothing of it could not be read. */
   readonly isComplete: boolean;
   readonly isPinned: boolean;
@@ -73,24 +74,35 @@ export function planRetention<Snapshot extends JudgedSnapshot>(
     reasons.get(newestFirst[0]!)!.push({ rule: "newest" });
     for (const policy of init.policiesOf(agent, job)) {
       // Those that are not complete take no place of a complete one.
-      const chosen = [applyPolicy(complete, policy, init), applyPolicy(newestFirst, policy, init)];
-      for (const one of chosen) for (const [snapshot, reason] of one) note(reasons.get(snapshot)!, reason);
+      for (const judged of [complete, newestFirst])
+        for (const timeOf of timesOf(judged))
+          for (const [snapshot, reason] of applyPolicy(judged, policy, { ...init, timeOf }))
+            note(reasons.get(snapshot)!, reason);
     }
   }
   return snapshots.map((snapshot) => ({ snapshot, reasons: reasons.get(snapshot)! }));
 }
+
+type TimeOf = (snapshot: Pick<JudgedSnapshot, "receivedMs" | "wallMs">) => number;
+/** By the machine's clock as it was then: the time to show to people. */
+export const wallTimeOf: TimeOf = ({ receivedMs, wallMs }) => wallMs ?? receivedMs;
+const receivedTimeOf: TimeOf = ({ receivedMs }) => receivedMs;
+
+const timesOf = (snapshots: readonly JudgedSnapshot[]): TimeOf[] =>
+  snapshots.some(({ wallMs }) => wallMs !== undefined) ? [receivedTimeOf, wallTimeOf] : [receivedTimeOf];
 
 function note(reasons: KeepReason[], reason: KeepReason): void {
   if (!reasons.some(({ rule }) => rule === reason.rule)) reasons.push(reason);
 }
 
 function ownReasons(snapshot: JudgedSnapshot, { nowMs, youngAfterMs }: RetentionInit): KeepReason[] {
-  const { isPinned, tags, heldUntilMs, receivedMs } = snapshot;
+  const { isPinned, tags, heldUntilMs } = snapshot;
   const reasons: KeepReason[] = [];
   if (isPinned) reasons.push({ rule: "pinned" });
   if (tags.length > 0) reasons.push({ rule: "tagged" });
   if (heldUntilMs !== undefined && heldUntilMs > nowMs) reasons.push({ rule: "held", untilMs: heldUntilMs });
-  if (receivedMs > youngAfterMs) reasons.push({ rule: "young", untilMs: receivedMs + LEAST_KEPT_MS });
+  if (snapshot.receivedMs > youngAfterMs)
+    reasons.push({ rule: "young", untilMs: wallTimeOf(snapshot) + LEAST_KEPT_MS });
   return reasons;
 }
 
@@ -98,7 +110,7 @@ function ownReasons(snapshot: JudgedSnapshot, { nowMs, youngAfterMs }: Retention
 function applyPolicy<Snapshot extends JudgedSnapshot>(
   snapshots: readonly Snapshot[],
   policy: RetentionPolicy,
-  { calendar, nowMs }: RetentionInit,
+  { calendar, nowMs, timeOf }: RetentionInit & { readonly timeOf: TimeOf },
 ): Map<Snapshot, KeepReason> {
   const kept = new Map<Snapshot, KeepReason>();
   const newest = snapshots[0];
@@ -111,24 +123,32 @@ function applyPolicy<Snapshot extends JudgedSnapshot>(
     const text = policy[rule] as string | undefined;
     if (text === undefined) return;
     const duration = durationOf(text);
-    const edgeMs = calendar.before(newest.receivedMs, duration);
+    // What seems to come from the future makes nothing older.
+    const edgeMs = calendar.before(Math.min(timeOf(newest), nowMs), duration);
     for (const snapshot of candidates)
       // The far edge does not count; the newest one always does.
-      if (snapshot === newest || snapshot.receivedMs > edgeMs)
-        keep(snapshot, { rule, untilMs: calendar.after(snapshot.receivedMs, duration) });
+      if (snapshot === newest || timeOf(snapshot) > edgeMs)
+        keep(snapshot, { rule, untilMs: calendar.after(timeOf(snapshot), duration) });
   };
   keepWithin("within", snapshots);
+  // What seems to come from the future takes no place until that has come.
+  const isPast = ([, { snapshot }]: readonly [number, { readonly snapshot: Snapshot }]): boolean =>
+    timeOf(snapshot) <= nowMs;
   const { last = 0 } = policy;
   for (const [rank, snapshot] of snapshots.slice(0, last).entries())
     keep(snapshot, { rule: "last", furtherCount: last - rank });
   for (const period of periods) {
-    const firsts = newestOfEach(snapshots, period, calendar);
+    const firsts = newestOfEach(snapshots, timeOf, (ms) => calendar.period(period, ms));
     const count = policy[period] ?? 0;
-    const latest = Math.max(firsts[0]!.index, calendar.period(period, nowMs).index - 1);
+    const nowIndex = calendar.period(period, nowMs).index;
+    const latest = Math.max(Math.min(firsts[0]!.index, nowIndex), nowIndex - 1);
     // The newest periods may be covered now and not later, so all of them count for what is promised.
     const promisedMs = (rank: number) => Math.max(nowMs, calendar.startMs(period, latest + count - rank));
-    const uncovered = [...firsts.entries()].filter(([, { snapshot }]) => !kept.has(snapshot)).slice(0, count);
-    for (const [rank, { snapshot }] of uncovered) keep(snapshot, { rule: period, untilMs: promisedMs(rank) });
+    const uncovered = [...firsts.entries()].filter(([, { snapshot }]) => !kept.has(snapshot));
+    const [past, future] = [uncovered.filter(isPast), uncovered.filter((first) => !isPast(first))];
+    for (const [rank, { snapshot }] of past.slice(0, count))
+      keep(snapshot, { rule: period, untilMs: promisedMs(rank) });
+    if (count > 0) for (const [, { snapshot }] of future) keep(snapshot, { rule: period, untilMs: timeOf(snapshot) });
     keepWithin(
       withinRules[period],
       firsts.map(({ snapshot }) => snapshot),
@@ -139,12 +159,12 @@ function applyPolicy<Snapshot extends JudgedSnapshot>(
 
 function newestOfEach<Snapshot extends JudgedSnapshot>(
   newestFirst: readonly Snapshot[],
-  period: Period,
-  calendar: RetentionCalendar,
+  timeOf: TimeOf,
+  periodAt: (ms: number) => ReturnType<RetentionCalendar["period"]>,
 ): { readonly snapshot: Snapshot; readonly index: number }[] {
   const found = new Map<string, { snapshot: Snapshot; index: number }>();
   for (const snapshot of newestFirst) {
-    const { key, index } = calendar.period(period, snapshot.receivedMs);
+    const { key, index } = periodAt(timeOf(snapshot));
     if (!found.has(key)) found.set(key, { snapshot, index });
   }
   return [...found.values()];

@@ -310,6 +310,8 @@ export const limits = {
   reconcileExtrasCount: 500_000,
   /** Most ids below one prefix that a comparison has in memory. Ids are random: only who makes them on purpose has more. */
   reconcileLeafIdsCount: 32_768,
+  /** How far ahead of the clock the time may lie at which a former machine of the site says to have received a snapshot: 300 years, further than a system lets its clock be set. Each later one counts on from it. */
+  receivedAheadMs: 300 * 365.25 * 24 * 3_600_000,
   /** Most snapshots that one rule of retention keeps: a century of hours would be more than anybody looks through. */
   retentionRuleCount: 100_000,
   /** Policies of a site's agents and jobs that differ from the site's: together they fit one entry of the ledger. */

@@ -1,5 +1,6 @@
 /** `costor site retention …` and `costor site gc`: how long snapshots are kept, and the space of what is kept no more. */
 import type { Command } from "commander";
+import { wallTimeOf } from "#ledger/plan-retention.ts";
 import { type RetentionPolicy, type RetentionRule, periods, rulesOf, withinRules } from "#ledger/retention-policy.ts";
 import type { CollectionProgress } from "#node/retention/collection.ts";
 import type { RetentionPreview, RetentionState } from "#node/retention/retention.ts";
@@ -45,8 +46,10 @@ export function addRetentionCommands(site: Command): Command {
       const preview = await callOn(data, "retentionPreview", decided, showProgress(json));
       if (json) return printJson({ ...summaryOf(preview), snapshots: preview.snapshots });
       printPreview(preview);
-      for (const { id, agent, job, receivedMs } of preview.snapshots)
-        printLine(`  ${id}  ${timeText(receivedMs)}  agent ${agent}, job ${job}`);
+      for (const snapshot of preview.snapshots) {
+        const { id, agent, job } = snapshot;
+        printLine(`  ${id}  ${timeText(wallTimeOf(snapshot))}  agent ${agent}, job ${job}`);
+      }
     },
   );
   onScope(retention, "undo", "take back a change that does not count yet").action(async (options: ScopeOptions) => {

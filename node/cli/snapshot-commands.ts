@@ -1,6 +1,6 @@
 /** `costor site snapshots` and `costor site snapshot …`: what is kept, by what and until when, and what people say of it. */
 import type { Command } from "commander";
-import type { KeepReason } from "#ledger/plan-retention.ts";
+import { type KeepReason, wallTimeOf } from "#ledger/plan-retention.ts";
 import type { CallArguments } from "#node/control/calls.ts";
 import type { KeptSnapshot } from "#node/retention/retention.ts";
 import { CostorError } from "#protocol/errors.ts";
@@ -21,7 +21,7 @@ export function addSnapshotCommands(site: Command): void {
         { title: "SNAPSHOT", text: ({ id }) => id },
         { title: "MACHINE", text: ({ agentName, agent: id }) => agentName || id },
         { title: "JOB", text: ({ job }) => job },
-        { title: "RECEIVED", text: ({ receivedMs }) => timeText(receivedMs) },
+        { title: "RECEIVED", text: (snapshot) => timeText(wallTimeOf(snapshot)) },
         { title: "SIZE", align: "right", text: ({ bytes }) => formatBytes(bytes) },
         { title: "KEPT BY", text: keptByText },
         { title: "UNTIL", text: untilText },

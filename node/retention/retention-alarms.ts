@@ -1,4 +1,5 @@
 /** What of retention people should look at, in sentences for them. */
+import { wallTimeOf } from "#ledger/plan-retention.ts";
 import type { StoreStats } from "#node/store/prime-store.ts";
 import type { JudgedRecord } from "./judging.ts";
 
@@ -33,10 +34,10 @@ export function retentionAlarms(inputs: AlarmInputs): string[] {
     alarms.push(
       `people have removed snapshots (${removed.length}); costor site snapshot restore can still put them back`,
     );
-  const ahead = judged.filter(({ startedMs, receivedMs }) => startedMs > receivedMs + DAY_MS);
+  const ahead = judged.filter((record) => record.startedMs > wallTimeOf(record) + DAY_MS);
   for (const [agent, snapshots] of Map.groupBy(ahead, (record) => record.agent))
     alarms.push(`the clock of agent ${agent} was ahead in ${snapshots.length} snapshots; it decides nothing`);
-  const recent = judged.filter(({ receivedMs }) => receivedMs > nowMs - DAY_MS);
+  const recent = judged.filter((record) => Math.abs(nowMs - wallTimeOf(record)) < DAY_MS);
   for (const [group, { length }] of Map.groupBy(recent, ({ agent, job }) => `agent ${agent}, job ${job}`).entries())
     if (length > FLOOD_COUNT) alarms.push(`${group} has made ${length} snapshots within a day`);
   if (unreadCount > 0)

@@ -25,7 +25,7 @@ export async function regainRecord(
 ): Promise<void> {
   if (kind === "agent") return agents.regain(parseAgentId(key), value);
   const receivedMs = snapshots.receivedMsOf(value);
-  const mark = regained.mark(key, receivedMs);
-  await store.appendFacts([{ kind, key, value }, mark, clock.wasReceived(receivedMs)]);
+  const clockFact = clock.wasReceived(receivedMs);
+  await store.appendFacts([{ kind, key, value }, regained.mark(key, receivedMs), clockFact]);
   changes.tell({ kind, key, receivedMs });
 }

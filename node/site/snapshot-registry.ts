@@ -16,6 +16,7 @@ import {
   parseSessionId,
   parseSnapshotId,
 } from "#protocol/ids.ts";
+import type { Received } from "./received-clock.ts";
 import { type SiteFact, readFactValue } from "./site-facts.ts";
 
 const KIND = "snapshot";
@@ -32,6 +33,8 @@ const schema = v.strictObject({
   roots: v.array(v.instance(Uint8Array)),
   startedMs: count,
   receivedMs: count,
+  /** What the machine's clock showed then, when that was less. */
+  wallMs: v.optional(count),
   objectsCount: count,
   filesCount: count,
   bytes: count,
@@ -61,6 +64,7 @@ export interface SnapshotRecord {
   readonly job: string;
   readonly startedMs: number;
   readonly receivedMs: number;
+  readonly wallMs: number | undefined;
   readonly bytes: number;
   readonly unreadableCount: number;
   readonly isPinned: boolean;
@@ -77,8 +81,7 @@ export interface SnapshotChange {
   readonly expiry?: Expiry | null;
 }
 
-export interface CompletedSnapshot {
-  readonly receivedMs: number;
+export interface CompletedSnapshot extends Received {
   readonly session: SessionId;
   readonly commitHash: Uint8Array;
 }
@@ -218,9 +221,9 @@ const unknown = (snapshot: SnapshotId): CostorError =>
   new CostorError("snapshot-unknown", `no snapshot ${snapshot} is known here`);
 
 function recordOf(agent: AgentId, id: SnapshotId, stored: Stored): SnapshotRecord {
-  const { job, startedMs, receivedMs, bytes, unreadableCount, heldUntilMs, expiry } = stored;
+  const { job, startedMs, receivedMs, wallMs, bytes, unreadableCount, heldUntilMs, expiry } = stored;
   return {
-    ...{ agent, id, job, startedMs, receivedMs, bytes, unreadableCount },
+    ...{ agent, id, job, startedMs, receivedMs, wallMs, bytes, unreadableCount },
     ...{ isPinned: stored.isPinned ?? false, tags: stored.tags ?? [], heldUntilMs, expiry },
   };
 }

@@ -210,8 +210,9 @@ export class UploadSessions {
     return this.queue.run(async () => {
       const meanwhile = await answered();
       if (meanwhile) return meanwhile;
-      const { receivedMs, fact: clockFact } = clock.receive();
-      const fact = await snapshots.factOf(agent, request, { receivedMs, session: id, commitHash });
+      const { fact: clockFact, ...received } = clock.receive();
+      const { receivedMs } = received;
+      const fact = await snapshots.factOf(agent, request, { ...received, session: id, commitHash });
       const sessions = this.live(agent).filter((session) => session.id !== id);
       await store.appendFacts([fact, clockFact, this.factOf(agent, sessions)], "agent");
       passFailpoint("commit.recorded");

@@ -9,32 +9,25 @@ import { RetentionCalendar } from "#ledger/retention-calendar.ts";
 import { type RetentionPolicy, keepsAtLeast, periods } from "#ledger/retention-policy.ts";
 import { WallClock } from "#ledger/wall-clock.ts";
 import type { AgentId } from "#protocol/ids.ts";
-import { DAY_MS, HOUR_MS, type Named, at, made } from "#test/ledger/judged-snapshots.ts";
+import {
+  DAY_MS,
+  HOUR_MS,
+  type Named,
+  at,
+  kept,
+  keptOf,
+  made,
+  plan,
+  policies,
+  series,
+  withoutUndefined,
+  zones,
+} from "#test/ledger/judged-snapshots.ts";
 import { sampleAgent } from "#test/support/store-samples.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("plan-retention");
 
-interface Planned {
-  readonly zone?: string;
-  readonly nowMs?: number;
-  /** Nothing is young unless said otherwise. */
-  readonly youngAfterMs?: number;
-}
-
-function plan(
-  snapshots: readonly Named[],
-  policies: RetentionPolicy | readonly RetentionPolicy[],
-  { zone = "UTC", nowMs = Math.max(0, ...snapshots.map(({ receivedMs }) => receivedMs)), ...init }: Planned = {},
-): Verdict<Named>[] {
-  const all = Array.isArray(policies) ? (policies as readonly RetentionPolicy[]) : [policies as RetentionPolicy];
-  const calendar = new RetentionCalendar({ clock: new WallClock(zone) });
-  return planRetention(snapshots, { policiesOf: () => all, calendar, nowMs, youngAfterMs: nowMs, ...init });
-}
-
-const keptOf = (verdicts: readonly Verdict<Named>[]): Named[] =>
-  verdicts.filter(({ reasons }) => reasons.length > 0).map(({ snapshot }) => snapshot);
-const kept = (...args: Parameters<typeof plan>): string[] => keptOf(plan(...args)).map(({ name }) => name);
 const ruleNames = ({ reasons }: Verdict<Named>): string[] => reasons.map(({ rule }) => rule);
 
 /** Weekdays of a school, with a holiday on 1 May. */
@@ -202,36 +195,6 @@ test("what is said to be kept until then is kept until then, though a backup com
 test("without any rule everything is kept", () => {
   for (const verdict of plan(spring, {})) assert.ok(ruleNames(verdict).includes("everything"));
 });
-
-const counts = fc.option(fc.integer({ min: 1, max: 8 }), { nil: undefined });
-const duration = fc.option(fc.constantFrom("6h", "3d", "2w", "1m", "1y2m"), { nil: undefined });
-const policies = fc
-  .record({
-    ...{ last: counts, hourly: counts, daily: counts, weekly: counts, monthly: counts, yearly: counts },
-    ...{ within: duration, withinHourly: duration, withinDaily: duration, withinWeekly: duration },
-    ...{ withinMonthly: duration, withinYearly: duration },
-  })
-  .map(withoutUndefined);
-const zones = fc.constantFrom("UTC", "Europe/Rome", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia");
-
-function withoutUndefined(policy: object): RetentionPolicy {
-  return Object.fromEntries(Object.entries(policy).filter(([, value]) => value !== undefined)) as RetentionPolicy;
-}
-
-/** Some dense and some sparse, some years long; times differ, as the site's do. */
-const series = fc
-  .array(
-    fc.record({
-      gapMs: fc.oneof(fc.integer({ min: 1, max: 6 * HOUR_MS }), fc.integer({ min: 1, max: 60 * DAY_MS })),
-      isComplete: fc.boolean(),
-      isPinned: fc.integer({ min: 0, max: 20 }).map((number) => number === 0),
-    }),
-    { minLength: 1, maxLength: 80 },
-  )
-  .map((steps) => {
-    let receivedMs = at("2024-02-27T00:00:00Z");
-    return steps.map(({ gapMs, ...changes }, number) => made((receivedMs += gapMs), { name: `${number}`, ...changes }));
-  });
 
 test("vector 11: planning again without what went takes nothing more", () => {
   fc.assert(

@@ -217,3 +217,13 @@ export class RetainedSite {
     return (await this.snapshots.list(agent)).map(({ id }) => id);
   }
 }
+
+/** A site that has run for longer than anything is young, and an agent with a backup a day since. */
+export async function aged(daysCount = 60): Promise<{ site: RetainedSite; agent: AgentId; ids: SnapshotId[] }> {
+  const site = await RetainedSite.open();
+  const agent = site.enrol();
+  await site.retention.decide({}, { daily: 1 });
+  const ids: SnapshotId[] = [];
+  await site.days(daysCount, async (day) => ids.push(await site.backUp(agent, ["always", `day ${day}`])));
+  return { site, agent, ids };
+}

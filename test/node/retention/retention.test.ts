@@ -8,22 +8,11 @@ import { isCostorError } from "#protocol/errors.ts";
 import type { CostorError } from "#protocol/errors.ts";
 import { type AgentId, type PrimeId, type SnapshotId, makeUuidV7 } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
-import { ManualClock } from "#test/support/manual-clock.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
 import { suite } from "#test/support/suite.ts";
-import { DAY_MS, HOUR_MS, RetainedSite } from "./retained-site.ts";
+import { DAY_MS, HOUR_MS, RetainedSite, aged } from "./retained-site.ts";
 
 const test = suite("retention");
-
-/** A site that has run for longer than anything is young, and an agent with a backup a day since. */
-async function aged(daysCount = 60): Promise<{ site: RetainedSite; agent: AgentId; ids: SnapshotId[] }> {
-  const site = await RetainedSite.open();
-  const agent = site.enrol();
-  await site.retention.decide({}, { daily: 1 });
-  const ids: SnapshotId[] = [];
-  await site.days(daysCount, async (day) => ids.push(await site.backUp(agent, ["always", `day ${day}`])));
-  return { site, agent, ids };
-}
 
 const code = (wanted: CostorError["code"]) => (error: unknown) => isCostorError(error, wanted);
 
@@ -176,33 +165,6 @@ test("policies are bounded", async () => {
     Promise.all(["one", "two"].map((job) => site.retention.decide({ agent, job }, {}))),
     code("limit-exceeded"),
   );
-});
-
-test("a clock that jumps while the site runs stops everything, until a person says that it is right", async () => {
-  const { site, agent } = await aged(60);
-  const before = await site.listed(agent);
-  site.clock.jumpTo(site.clock.now() + 75 * 365 * DAY_MS);
-  await site.days(60);
-  assert.deepEqual(await site.listed(agent), before);
-  assert.match((await site.retention.state()).paused!, /clock/);
-  await assert.rejects(site.retention.collect({}), code("deletion-paused"));
-  await site.retention.collect({ isDry: true });
-  await site.retention.confirmClock();
-  assert.equal((await site.retention.state()).paused, undefined);
-  await site.retention.collect({});
-});
-
-test("a clock that was set ahead by years while the site was off makes nothing older", async () => {
-  const { site, agent } = await aged(60);
-  const before = await site.listed(agent);
-  const clock = new ManualClock(site.clock.now() + 75 * 365 * DAY_MS);
-  const later = await RetainedSite.open({ store: site.store, clock });
-  for (const [id, names] of site.names) later.names.set(id, names);
-  await later.days(6);
-  // Those that were due within these days by time that has really passed.
-  const due = 8;
-  assert.deepEqual((await later.listed(agent)).slice(-before.length + due), before.slice(due));
-  await later.verify();
 });
 
 test("snapshots that say to be from the future, by the hundred, take nothing, and people are told", async () => {
