@@ -18,7 +18,7 @@ export async function extractSite(copy: CopyOptions, request: RescueRequest, sig
 }
 
 async function openCopy(options: CopyOptions, json: boolean, signal: AbortSignal): Promise<CopiedSite> {
-  using given = await readGivenKit(options);
+  using given = await readGivenKit(options, { needsSiteId: true });
   const { siteId } = given;
   const readKeys = readKeysOf(given.kitRoot);
   using progress = await createProgress({ title: "Reading the copy", json });

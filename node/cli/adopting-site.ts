@@ -19,7 +19,7 @@ import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import { type KitOptions, readGivenKit } from "./kit-input.ts";
 import { createLog } from "./log.ts";
-import { type GivenMembers, membersOf, tellAsked } from "./member-addresses.ts";
+import { type GivenMembers, tellAsked, withMembers } from "./member-addresses.ts";
 
 export interface AdoptOptions extends KitOptions, GivenMembers {
   readonly data: string;
@@ -45,10 +45,12 @@ export async function adoptSite(options: AdoptOptions): Promise<void> {
     const { Libp2pPeers } = await import("#node/peers/libp2p-peers.ts");
     return stack.use(await Libp2pPeers.create({ log, ...doorkeeper }, { peerSeed, listen: [], mdns: false }));
   };
-  const members = membersOf(kit, options.member ?? [], await knownMembers(store, siteId));
-  const { log: epoch } = await openEpoch(
-    { store, clock: systemClock, makeTransport, onAsked: tellAsked },
-    { recovery, peerSeed, members, federationId: kit.federation?.federationId, signal },
+  const wanted = { ...options, kit, known: await knownMembers(store, siteId) };
+  const { log: epoch } = await withMembers(wanted, (members) =>
+    openEpoch(
+      { store, clock: systemClock, makeTransport, onAsked: tellAsked },
+      { recovery, peerSeed, members, federationId: kit.federation?.federationId, signal },
+    ),
   );
   if (epoch.certificate.siteId !== siteId)
     throw new CostorError("kit-of-another-site", `this kit is not that of ${siteName}`);

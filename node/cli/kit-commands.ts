@@ -57,7 +57,7 @@ export function addKitCommands(site: Command): void {
       "nobody who has this kit asked for another one: end the request, at any site of the federation that runs",
     ),
   ).action(async ({ data, json, ...options }: DataOptions & KitOptions) => {
-    using given = await readGivenKit(options);
+    using given = await readGivenKit(options, { needsSiteId: true });
     const { kits } = await callOn(data, "federationKits", {});
     const asked = kits.find(({ site: id }) => id === given.siteId);
     if (asked === undefined)

@@ -24,25 +24,30 @@ export interface GivenKit extends Disposable {
   readonly federation?: KitFederation;
 }
 
+export interface ReadingInit {
+  /** Words of a kit that replaced an earlier one do not tell it: whoever types them is asked. */
+  readonly needsSiteId?: true;
+}
+
 export const addKitOptions = (command: Command): Command =>
   addShareOption(
-    command
-      .option(
-        "--site-id <id>",
-        "the site's id as it stands on the page, with words of a kit that replaced an earlier one",
-      )
-      .option("--kit <file>", "the kit's file, or - for standard input; without it the words are asked for"),
+    command.option("--kit <file>", "the kit's file, or - for standard input; without it the words are asked for"),
   );
 
 export const addShareOption = (command: Command): Command =>
-  command.option(
-    "--share [file...]",
-    "files of shares, instead of the kit; without a file the words of shares are asked for",
-  );
+  command
+    .option(
+      "--site-id <id>",
+      "the site's id as it stands on the page, with words of a kit, or of shares, that replaced an earlier one",
+    )
+    .option(
+      "--share [file...]",
+      "files of shares, instead of the kit; without a file the words of shares are asked for",
+    );
 
-/** Throws `kit-invalid`, and `bad-usage` where there is nobody to ask. */
-export async function readGivenKit(options: KitOptions): Promise<GivenKit> {
+/** Throws `kit-invalid`, `bad-id`, and `bad-usage` where there is nobody to ask. */
+export async function readGivenKit(options: KitOptions, init: ReadingInit = {}): Promise<GivenKit> {
   // Lists of words and the like, which no other command needs.
   const { readGiven } = await import("./given-kit.ts");
-  return readGiven(options);
+  return readGiven(options, init);
 }

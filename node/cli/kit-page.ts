@@ -1,15 +1,23 @@
 /** The recovery kit on paper: all that is needed to bring a site back, and what to do with it. */
-import { deriveRecoveryKey, fingerprintOf } from "#protocol/keys.ts";
-import { type KitFederation, type KitMember, type RecoveryKit, formatKit } from "#protocol/kit.ts";
+import { deriveRecoveryKey, fingerprintOf, siteIdOf } from "#protocol/keys.ts";
+import { type RecoveryKit, formatKit } from "#protocol/kit.ts";
 import { wordsOfKitRoot } from "#protocol/kit-words.ts";
-import { type Markup, html, printedPage, qrCode, withoutComments, wordGrid } from "./printed-page.ts";
-
-/** More would not leave room for the rest on one page; the file has them all. */
-const MEMBERS_COUNT = 5;
+import { addressHint, federationPart } from "./printed-federation.ts";
+import {
+  type Markup,
+  html,
+  inGroups,
+  printedPage,
+  qrCode,
+  replacedNote,
+  withoutComments,
+  wordGrid,
+} from "./printed-page.ts";
 
 /** `date` as people read it. */
 export function kitPage(kit: RecoveryKit, date: string): string {
   const { siteName, siteId, kitRoot, federation } = kit;
+  const { publicKey } = deriveRecoveryKey(kitRoot);
   const body = html`<div class="top">
       <div>
         <h1>Recovery kit: ${siteName}</h1>
@@ -22,17 +30,18 @@ export function kitPage(kit: RecoveryKit, date: string): string {
           photographs, no e-mail.
         </div>
       </div>
-      ${qrCode(withoutComments(formatKit({ siteName, siteId, kitRoot })))}
+      ${codeOf(kit)}
     </div>
     <h2>The 24 words</h2>
     ${wordGrid(wordsOfKitRoot(kitRoot))}
     <h2>How to know that they are the right ones</h2>
     <dl>
       <dt>Fingerprint</dt>
-      <dd class="mono">${fingerprintOf(deriveRecoveryKey(kitRoot).publicKey)}</dd>
+      <dd class="mono">${fingerprintOf(publicKey)}</dd>
       <dt>Site id</dt>
-      <dd class="mono">${siteId}</dd>
+      <dd class="mono">${inGroups(siteId)}</dd>
     </dl>
+    ${siteIdOf(publicKey) === siteId ? html`` : replacedNote}
     ${federation === undefined ? html`` : federationPart(federation)}
     <h2>When the server is gone</h2>
     <ol class="steps">
@@ -47,38 +56,37 @@ export function kitPage(kit: RecoveryKit, date: string): string {
   return printedPage(`Recovery kit: ${siteName}`, body);
 }
 
-function federationPart({ name, federationId, members }: KitFederation): Markup {
-  const shown = members.slice(0, MEMBERS_COUNT);
-  const left = members.length - shown.length;
-  return html`<h2>Who keeps the copies: the federation ${name}</h2>
-    <dl>
-      <dt>Federation id</dt>
-      <dd class="mono">${federationId}</dd>
-      ${shown.map(memberLine)}
-    </dl>
-    ${left === 0 ? html`` : html`<p>And ${left} more, whom any of these can name.</p>`}
-    <p>Their telephone numbers, by hand: ____________________________________________________________</p>`;
-}
-
-const memberLine = ({ name, addresses }: KitMember): Markup =>
-  html`<dt>${name}</dt>
-    <dd class="mono">${addresses.length === 0 ? "no address known" : addresses[0]!}</dd>`;
-
 function stepsFor({ federation, siteName }: RecoveryKit): Markup[] {
   const others = federation === undefined ? "the other sites of the federation" : "one of the sites above";
   return [
     html`<b>Nothing has to be decided in a hurry.</b> The copies stay where they are, for 45 days at least even if
       somebody wishes them away. Switch off what is left of the old server, and do not throw away its disks.`,
-    html`<b>Telephone ${others}.</b> Say that the server of ${siteName} is gone. If some files are needed today, they
-      can open them there with this page.`,
+    html`<b>Telephone ${others}.</b> Say that the server of ${siteName} is gone. Files that are needed today can be
+      opened there with this page: <code>costor federation restore --data DIR</code> (the site's directory there) asks
+      for the words.`,
     html`<b>Get a computer</b> with Linux and a disk as large as the old server's, connected to the network, and
       somebody who installs programs. Give that person this page for the time of the work.`,
-    html`<b>Install CoStor</b> on it, and give the command <code>costor site recover --data /srv/costor</code>. It asks
-      for the 24 words (the first four letters of each are enough; the QR code says the same) and for an address from
-      this page.`,
-    html`<b>Wait and watch.</b> The first files can be opened within minutes; the rest follows by itself, also over
-      nights and restarts. The school's machines go on with their backups without being set up again.`,
-    html`<b>Put this page back.</b> If anybody may have read it who should not, make a new one:
-      <code>costor site kit replace --data /srv/costor</code>.`,
+    html`<b>Install CoStor</b> on it, and give the command <code>costor site recover --data /srv/costor</code>, with
+      <code>--compromised</code> at its end if the server was stolen. It asks for the 24 words (the first four letters
+      of each are enough; the QR code says the same) and for ${addressHint(federation)}.`,
+    html`<b>Leave it running.</b> The first files can be opened within minutes; the rest follows by itself, also over
+      nights and restarts (<code>costor site start --data /srv/costor</code>). The school's machines go on with their
+      backups; after a theft they are enrolled again first.`,
+    html`<b>Put this page back.</b> If anybody may have read it who should not, make a new one when all is back: stop
+      the site, give the command <code>costor site kit replace --data /srv/costor --new-kit kit.txt</code>, start the
+      site, and print <code>costor site kit page --data /srv/costor --kit kit.txt --out kit.html</code>.`,
   ];
+}
+
+/** So many that a telephone still reads it from paper. */
+const CODE_MEMBERS_COUNT = 2;
+
+/** The file, with as much of the federation as brings the site back. */
+function codeOf({ federation, ...kit }: RecoveryKit): Markup {
+  const members = federation?.members
+    .filter(({ addresses }) => addresses.length > 0)
+    .slice(0, CODE_MEMBERS_COUNT)
+    .map(({ name, addresses }) => ({ name, addresses: addresses.slice(0, 1) }));
+  const told = federation === undefined ? {} : { federation: { ...federation, members: members! } };
+  return qrCode(withoutComments(formatKit({ ...kit, ...told })));
 }

@@ -5,9 +5,11 @@ import type { Command } from "commander";
 import { CostorError } from "#protocol/errors.ts";
 import { parseSiteId } from "#protocol/ids.ts";
 import { printJson, printLine } from "#terminal/output.ts";
+import { deriveRecoveryKey, fingerprintOf, siteIdOf } from "#protocol/keys.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { type KitOptions, addKitOptions, addShareOption, readGivenKit } from "./kit-input.ts";
 import { requireKitOrAskedFor, writeSecret } from "./kit-secrets.ts";
+import { ask } from "./question.ts";
 import { callOn } from "./site-access.ts";
 
 export function addShareCommands(kit: Command): void {
@@ -20,8 +22,9 @@ export function addShareCommands(kit: Command): void {
     .requiredOption("--out <file>", "the kit's new file")
     .option("--site <name>", "the site's name, when no file of a share tells it")
     .option("--json", "print JSON")
-    .action(async ({ share = true, out, site, json }: CombineOptions) => {
-      using given = await readGivenKit({ share });
+    .action(async ({ share = true, siteId, out, site: name, json }: CombineOptions) => {
+      const site = name ?? (share === true ? await askSiteName() : undefined);
+      using given = await readGivenKit({ share, ...(siteId !== undefined && { siteId }) }, { needsSiteId: true });
       const siteName = given.siteName ?? site;
       if (siteName === undefined) throw new CostorError("bad-usage", "words alone do not tell the site's name: --site");
       const { formatKit } = await import("#protocol/kit.ts");
@@ -29,6 +32,14 @@ export function addShareCommands(kit: Command): void {
       if (json) return printJson({ out, site: given.siteId });
       printLine(`${out} has the kit of ${siteName}. Delete it when it has served, and make a new kit then.`);
     });
+}
+
+async function askSiteName(): Promise<string> {
+  const instead = "the words of shares are asked for on a terminal; elsewhere files are named";
+  for (;;) {
+    const name = (await ask("The site's name, as it stands on the pages: ", instead)).trim();
+    if (name !== "") return name;
+  }
 }
 
 interface SplitOptions extends DataOptions, KitOptions {
@@ -46,9 +57,14 @@ async function split({ data, json, shares: text, holder: holders, out, ...option
   const [threshold, count] = parseSplit(text);
   if (holders.length !== count)
     throw new CostorError("bad-usage", `${count} shares need ${count} holders, and ${holders.length} are named`);
-  const { siteName, siteId, fingerprint } = await callOn(data, "kit", {});
+  const { siteName, siteId: id, fingerprint: ofSite } = await callOn(data, "kit", {});
+  const siteId = parseSiteId(id);
+  const { kitFederationOf } = await import("./kit-federation.ts");
+  const federation = await kitFederationOf(data);
   using given = await readGivenKit(options);
-  await requireKitOrAskedFor(data, fingerprint, given);
+  await requireKitOrAskedFor(data, ofSite, given);
+  const { publicKey } = deriveRecoveryKey(given.kitRoot);
+  const fingerprint = fingerprintOf(publicKey);
   const [{ splitKitRoot }, { formatShare }, { sharePage }] = await Promise.all([
     import("#protocol/kit-share.ts"),
     import("#protocol/kit-share-file.ts"),
@@ -58,17 +74,14 @@ async function split({ data, json, shares: text, holder: holders, out, ...option
   await mkdir(out, { recursive: true, mode: 0o700 });
   if ((await readdir(out)).length > 0) throw new CostorError("kit-file-exists", `${out} is not empty`);
   const date = new Date().toISOString().slice(0, 10);
-  const common = {
-    siteName,
-    siteId: parseSiteId(siteId),
-    fingerprint,
-  };
+  const common = { siteName, siteId, fingerprint };
+  const isReplaced = siteIdOf(publicKey) !== siteId;
   for (const [index, share] of shares.entries()) {
     const held = { ...common, share, holder: holders[index]! };
     const others = holders.filter((_, at) => at !== index);
     const path = join(out, `share-${share.number}-of-${count}`);
     await writeSecret(`${path}.txt`, formatShare(held));
-    await writeSecret(`${path}.html`, sharePage(held, others, date));
+    await writeSecret(`${path}.html`, sharePage(held, { others, federation, isReplaced, date }));
   }
   if (json) return printJson({ out, threshold, count });
   printLine(`${out} has ${count} shares; any ${threshold} of them make the kit of ${siteName} again.`);

@@ -1,10 +1,21 @@
 /** One share of a recovery kit on paper, for the person who keeps it. */
 import { type HeldShare, formatShare } from "#protocol/kit-share-file.ts";
 import { wordsOfShare } from "#protocol/kit-share.ts";
-import { html, printedPage, qrCode, withoutComments, wordGrid } from "./printed-page.ts";
+import type { KitFederation } from "#protocol/kit.ts";
+import { addressHint, federationPart } from "./printed-federation.ts";
+import { html, inGroups, printedPage, qrCode, replacedNote, withoutComments, wordGrid } from "./printed-page.ts";
 
-/** `others` keep the other shares; `date` as people read it. */
-export function sharePage(held: HeldShare, others: readonly string[], date: string): string {
+export interface SharePageInit {
+  /** Who keep the other shares. */
+  readonly others: readonly string[];
+  readonly federation: KitFederation | undefined;
+  /** Whether the words of the kit do not tell the site id. */
+  readonly isReplaced: boolean;
+  /** As people read it. */
+  readonly date: string;
+}
+
+export function sharePage(held: HeldShare, { others, federation, isReplaced, date }: SharePageInit): string {
   const { share, holder, siteName, siteId, fingerprint } = held;
   const title = `Recovery kit of ${siteName}: share ${share.number} of ${share.count}`;
   const body = html`<div class="top">
@@ -28,10 +39,11 @@ export function sharePage(held: HeldShare, others: readonly string[], date: stri
       <dt>Fingerprint</dt>
       <dd class="mono">${fingerprint}</dd>
       <dt>Site id</dt>
-      <dd class="mono">${siteId}</dd>
+      <dd class="mono">${inGroups(siteId)}</dd>
       <dt>Other holders</dt>
       <dd>${others.join(", ")}</dd>
     </dl>
+    ${isReplaced ? replacedNote : html``} ${federation === undefined ? html`` : federationPart(federation)}
     <h2>When you are asked for it</h2>
     <ol class="steps">
       <li>
@@ -41,9 +53,11 @@ export function sharePage(held: HeldShare, others: readonly string[], date: stri
         <b>Bring the page yourself</b>, to the computer on which the site is brought back, and stay until it is done.
       </li>
       <li>
-        <b>Type the words</b>, or have the QR code read. The command is
-        <code>costor site kit combine --share --out kit.txt</code>; a rehearsal, which makes no kit, is
-        <code>costor site kit rehearse --data /srv/costor --share</code>.
+        <b>Type the words</b>, one holder after the other. On an empty computer
+        <code>costor site recover --data /srv/costor --share</code> asks for them and for ${addressHint(federation)};
+        after a theft with <code>--compromised</code>. A rehearsal, which makes no kit, is
+        <code>costor site kit rehearse --data /srv/costor --share</code>. The whole kit is made by
+        <code>costor site kit combine --out kit.txt --share</code>, which asks for the site's name and site id as well.
       </li>
       <li>
         <b>Take the page back</b> with you. If the kit was made whole, the site makes a new one afterwards, and you get

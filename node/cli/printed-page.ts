@@ -28,6 +28,15 @@ export const withoutComments = (text: string): string =>
 /** A QR code of the text, 15 % of which may be dirty or torn. */
 export const qrCode = (text: string): Markup => new Markup(renderSVG(text, { ecc: "M", border: 2 }));
 
+/** An id as people read and type it. */
+export const inGroups = (id: string): string => id.replace(/.{4}(?=.)/g, "$& ");
+
+/** Below the site id of a kit whose words do not tell it. */
+export const replacedNote = html`<p>
+  This kit came in place of an earlier one, so its words do not tell the site id. Type it where a command asks for it,
+  or give it with <code>--site-id</code>.
+</p>`;
+
 /** The numbered words, in the order in which they are read. */
 export const wordGrid = (words: readonly string[]): Markup =>
   html`<ol class="words">
@@ -55,9 +64,9 @@ export function printedPage(title: string, body: Markup): string {
 const STYLE = `
 @page { size: A4; margin: 12mm 14mm; }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 182mm; font: 9.5pt/1.3 "Liberation Sans", Arial, "DejaVu Sans", sans-serif; color: #000; background: #fff; }
+body { margin: 0 auto; max-width: 182mm; font: 9pt/1.27 "Liberation Sans", Arial, "DejaVu Sans", sans-serif; color: #000; background: #fff; }
 h1 { font-size: 19pt; margin: 0 0 1mm; }
-h2 { font-size: 11pt; margin: 3mm 0 1.2mm; }
+h2 { font-size: 11pt; margin: 2.6mm 0 1mm; }
 p { margin: 0 0 1.5mm; }
 .top { display: grid; grid-template-columns: 1fr 44mm; gap: 6mm; }
 .top svg { width: 44mm; height: 44mm; }
@@ -69,7 +78,7 @@ dt { font-weight: bold; }
 dd { margin: 0; overflow-wrap: anywhere; }
 code, .mono { font-family: "Liberation Mono", "DejaVu Sans Mono", monospace; font-size: 8pt; overflow-wrap: anywhere; }
 ol.steps { margin: 0; padding-left: 6mm; }
-ol.steps li { margin-bottom: 1.2mm; }
+ol.steps li { margin-bottom: 1mm; }
 h1, h2, .words, dl, .warning, ol.steps li { break-inside: avoid; }
 @media screen { body { padding: 8mm; } }
 `;

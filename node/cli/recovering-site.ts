@@ -11,7 +11,7 @@ import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import type { Log } from "#ledger/entry.ts";
-import { openEpoch } from "#node/federation/epoch-opening.ts";
+import { type MemberAddress, openEpoch } from "#node/federation/epoch-opening.ts";
 import { type Recovered, recoverRecords } from "#node/federation/recovered-records.ts";
 import { Takeover, takeoverFact } from "#node/federation/takeover.ts";
 import type { Transport } from "#node/federation/transport.ts";
@@ -30,7 +30,7 @@ import { printJson, printLine } from "#terminal/output.ts";
 import { formatBytes, formatCountOf } from "#terminal/quantities.ts";
 import { type GivenKit, readGivenKit } from "./kit-input.ts";
 import { createLog } from "./log.ts";
-import { type GivenMembers, membersOf, tellAsked } from "./member-addresses.ts";
+import { type GivenMembers, tellAsked, withMembers } from "./member-addresses.ts";
 import { type StartOptions, runSite } from "./running-site.ts";
 
 export interface RecoverOptions extends StartOptions, GivenMembers {
@@ -49,16 +49,20 @@ export async function recoverSite(options: RecoverOptions): Promise<void> {
   await mkdir(dataDirectory, { recursive: true, mode: 0o700 });
   {
     using kit = await readGivenKit(options);
-    await becomeSite(dataDirectory, kit, options);
+    await withMembers({ ...options, kit }, (members) => becomeSite(dataDirectory, { kit, members }, options));
   }
   const { kit: _, ...start } = options;
   await runSite(start);
 }
 
-async function becomeSite(dataDirectory: string, kit: GivenKit, options: RecoverOptions): Promise<void> {
+interface Becoming {
+  readonly kit: GivenKit;
+  readonly members: readonly MemberAddress[];
+}
+
+async function becomeSite(dataDirectory: string, { kit, members }: Becoming, options: RecoverOptions): Promise<void> {
   const signal = interruptionSignal();
   const log = createLog(options.logLevel);
-  const members = membersOf(kit, options.member ?? []);
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined);
   await using stack = new AsyncDisposableStack();

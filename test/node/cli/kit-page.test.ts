@@ -10,11 +10,13 @@ import { sharePage } from "#node/cli/kit-share-page.ts";
 import { kitPage } from "#node/cli/kit-page.ts";
 import { peerIdText } from "#node/cli/kit-federation.ts";
 import { peerIdOf } from "#node/peers/peer-identity.ts";
-import { parseFederationId, parsePeerKey } from "#protocol/ids.ts";
+import { inGroups } from "#node/cli/printed-page.ts";
+import { parseFederationId, parsePeerKey, parseSiteId } from "#protocol/ids.ts";
 import { deriveRecoveryKey, fingerprintOf, siteIdOf } from "#protocol/keys.ts";
 import type { RecoveryKit } from "#protocol/kit.ts";
 import { combineShares, shareOfWords, splitKitRoot } from "#protocol/kit-share.ts";
 import { kitRootOfWords } from "#protocol/kit-words.ts";
+import { textOf, wordsIn } from "#test/support/printed-text.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
 import { fromHex } from "#test/support/vectors.ts";
@@ -45,19 +47,7 @@ const kit: RecoveryKit = {
   },
 };
 
-const textOf = (page: string): string =>
-  page
-    .replace(/<(style|title|svg)[^]*?<\/\1>/g, "")
-    .replace(/<[^>]*>/g, " ")
-    .replace(/&#(\d+);/g, (_, code: string) => String.fromCodePoint(Number(code)));
-
-/** The words in the order of their numbers. */
-function wordsIn(text: string, count = 24): string {
-  const numbered = new Map(
-    [...text.matchAll(/\b(\d+)\s+([a-z]+)\b/g)].map(([, number, word]) => [Number(number), word]),
-  );
-  return Array.from({ length: count }, (_, index) => numbered.get(index + 1)).join(" ");
-}
+const replaced: RecoveryKit = { ...kit, siteId: parseSiteId("3e".repeat(32)) };
 
 const test = suite("kit page");
 
@@ -67,10 +57,17 @@ test("the key is recovered from the page's text alone, and all else that is need
   assert.deepEqual(Buffer.from(found), kitRoot);
   const { publicKey } = deriveRecoveryKey(found);
   assert.ok(text.includes(fingerprintOf(publicKey)));
-  assert.ok(text.includes(siteIdOf(publicKey)));
+  assert.ok(text.includes(inGroups(siteIdOf(publicKey))));
+  assert.doesNotMatch(text, /in place of an earlier one/);
   assert.ok(text.includes(kit.federation!.federationId));
   assert.ok(text.includes("Lake School") && text.includes(kit.federation!.members[0]!.addresses[0]!));
   assert.ok(text.includes("And 3 more"));
+});
+
+test("the page of a kit that replaced another one has the site id, and says where it is typed", () => {
+  const text = textOf(kitPage(replaced, "2026-11-26"));
+  assert.ok(text.includes(inGroups(replaced.siteId)));
+  assert.match(text, /in place of an earlier one[^]*Type it where a command asks for it/);
 });
 
 test("there are six steps, and the page loads nothing from anywhere", () => {
@@ -104,7 +101,15 @@ test("shares are recovered from the text of their pages alone", async () => {
   const shares = await splitKitRoot(kitRoot, 2, 3);
   const read = shares.slice(1).map((share) => {
     const common = { siteName: kit.siteName, siteId: kit.siteId, fingerprint: fingerprintOf(publicKey) };
-    const text = textOf(sharePage({ ...common, share, holder: "Anna <Bauer>" }, ["Ben", "Cem"], "2026-11-26"));
+    const others = ["Ben", "Cem"];
+    const init = { others, federation: kit.federation, isReplaced: false, date: "2026-11-26" };
+    const text = textOf(sharePage({ ...common, share, holder: "Anna <Bauer>" }, init));
+    assert.ok(text.includes(kit.federation!.members[0]!.addresses[0]!) && text.includes(inGroups(kit.siteId)));
+    assert.doesNotMatch(text, /in place of an earlier one/);
+    assert.match(
+      textOf(sharePage({ ...common, share, holder: "Anna" }, { ...init, federation: undefined, isReplaced: true })),
+      /in place of an earlier one[^]*federation members --addresses/,
+    );
     assert.match(text, new RegExp(`share ${share.number} of 3`));
     assert.ok(text.includes("Anna <Bauer>") && text.includes("Ben, Cem") && text.includes(fingerprintOf(publicKey)));
     return {
@@ -122,28 +127,38 @@ test("a machine's PeerId is written as libp2p writes it", () => {
   }
 });
 
-test("it prints on one sheet, from which the key comes back", async ({ skip }) => {
+test("it prints on one sheet, from which the key comes back, and so does a share", async ({ skip }) => {
   const directory = await scratchDirectory("kit-page");
-  const [page, pdf] = [join(directory, "page.html"), join(directory, "page.pdf")];
-  await writeFile(page, kitPage(kit, "2026-11-26"));
-  const chromium = spawnSync(
-    "chromium",
-    [
-      "--headless",
-      "--no-sandbox",
-      "--disable-gpu",
-      "--no-pdf-header-footer",
-      `--user-data-dir=${directory}/profile`,
-      `--print-to-pdf=${pdf}`,
-      page,
-    ],
-    { timeout: 100_000 },
-  );
-  if (chromium.error) skip(`chromium does not run here: ${chromium.error.message}`);
-  assert.equal(chromium.status, 0, String(chromium.stderr));
-  const pages = (await readFile(pdf, "latin1")).match(/\/Type\s*\/Page\b/g);
-  assert.equal(pages?.length, 1);
-  const read = spawnSync("pdftotext", ["-raw", pdf, "-"], { encoding: "utf8" });
+  const [first] = await splitKitRoot(kitRoot, 3, 5);
+  const held = { siteName: kit.siteName, siteId: replaced.siteId, share: first!, holder: "Anna Bauer" };
+  const common = { others: ["Ben Cole", "Cem Demir", "Dora Egli", "Eve Frei"], isReplaced: true, date: "2026-11-26" };
+  const fingerprint = fingerprintOf(deriveRecoveryKey(kitRoot).publicKey);
+  const pages = {
+    kit: kitPage(replaced, "2026-11-26"),
+    share: sharePage({ ...held, fingerprint }, { ...common, federation: kit.federation }),
+  };
+  for (const [name, html] of Object.entries(pages)) {
+    const [page, pdf] = [join(directory, `${name}.html`), join(directory, `${name}.pdf`)];
+    await writeFile(page, html);
+    const chromium = spawnSync(
+      "chromium",
+      [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-pdf-header-footer",
+        `--user-data-dir=${directory}/profile`,
+        `--print-to-pdf=${pdf}`,
+        page,
+      ],
+      { timeout: 100_000 },
+    );
+    if (chromium.error) skip(`chromium does not run here: ${chromium.error.message}`);
+    assert.equal(chromium.status, 0, String(chromium.stderr));
+    const sheets = (await readFile(pdf, "latin1")).match(/\/Type\s*\/Page\b/g);
+    assert.equal(sheets?.length, 1, name);
+  }
+  const read = spawnSync("pdftotext", ["-raw", join(directory, "kit.pdf"), "-"], { encoding: "utf8" });
   if (read.error) skip(`pdftotext does not run here: ${read.error.message}`);
   const text = read.stdout.slice(read.stdout.indexOf("The 24 words"), read.stdout.indexOf("How to know"));
   assert.deepEqual(Buffer.from(kitRootOfWords(wordsIn(text.slice("The 24 words".length)))), kitRoot);
