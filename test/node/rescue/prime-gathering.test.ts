@@ -81,6 +81,34 @@ test("they come in the asked order, from both holders", async () => {
   assert.equal(gathered.totals.primesCount, ids.length);
 });
 
+test("both holders are asked at once, and the one that proves slow is asked for little from then on", async () => {
+  const { all, owner, one, two, helper, ids } = await ownerAndHelper();
+  owner.peers.stop();
+  two.peers.stop();
+  let passedMs = 0;
+  const partCounts: number[] = [];
+  await playedHolder(all, owner, one, async (channel, asked) => {
+    partCounts.push(asked.length);
+    // The other one has answered by then.
+    for (let turn = 0; turn < 200; turn++) await new Promise(setImmediate);
+    passedMs += 500 * asked.length;
+    const primes = await Promise.all(asked.map(async (id) => ({ id, stored: await owner.store.get(id) })));
+    await channel.send(encodeBatch(primes));
+    await channel.send(encodeMessage({ kind: "fetched", lacking: Buffer.alloc(0) }));
+  });
+  const { gathered, failures } = gathering(owner, helper, { ...neverLate, elapsedMs: () => passedMs });
+  await assertAll(owner, gathered, ids);
+  await assertAll(owner, gathered, ids);
+  const fewCount = ids.length / 8;
+  assert.ok(partCounts[0]! >= 4 && partCounts[0]! <= 12, `it was asked for ${partCounts[0]} of 16 at first`);
+  const laterCount = partCounts.slice(1).reduce((sum, count) => sum + count, 0);
+  assert.ok(laterCount < fewCount, `it was asked for ${laterCount} later on`);
+  assert.deepEqual(
+    failures.filter(([holder]) => ![owner.siteId, two.siteId].includes(holder)),
+    [],
+  );
+});
+
 test("a dead holder is told, and the other gives all", async () => {
   const { owner, one, helper, ids } = await ownerAndHelper();
   one.peers.stop();
