@@ -22,4 +22,8 @@ export const replicationLimits = {
   auditQuestionsCount: 512,
   /** Time for the answer to each prime of an audit, after the one before: a disk's seek and 4 MiB many times over. */
   auditAnswerMs: 10_000,
+  /** Time off after which the machine's clock may as well have been set ahead meanwhile: more than a long weekend. */
+  clockUnprovenOffMs: 4 * 24 * 3_600_000,
+  /** Time that a site runs on until its clock is believed, though neither people nor other sites have confirmed it. */
+  clockProvenRunMs: 30 * 24 * 3_600_000,
 } as const;

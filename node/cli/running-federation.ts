@@ -6,6 +6,7 @@ import type { FetchPrime } from "#node/drills/drills.ts";
 import type { KitDrillComponents } from "#node/drills/kit-drill.ts";
 import type { HolderTampering } from "#node/drills/holder-tampering.ts";
 import { OffsitePrimes } from "#node/drills/offsite-primes.ts";
+import { doClocksAgree } from "#node/federation/agreeing-clocks.ts";
 import { deletionDoubt } from "#node/federation/deletion-doubt.ts";
 import { FederationService } from "#node/federation/federation-service.ts";
 import { Federation } from "#node/federation/federation.ts";
@@ -45,7 +46,10 @@ export interface RunningFederation extends AsyncDisposable {
   holderTampering(): HolderTampering | undefined;
   /** Tells the other sites, if there are any. */
   tellDrill(result: DrillResult): Promise<void>;
-  readonly forRetention: Pick<RetentionComponents, "heldClock" | "timeZone" | "doubt" | "damage" | "withdraw">;
+  readonly forRetention: Pick<
+    RetentionComponents,
+    "heldClock" | "timeZone" | "doubt" | "doClocksAgree" | "damage" | "withdraw"
+  >;
   /** For {@link FacadeComponents.isSuperseded}. */
   isSuperseded(): boolean;
   /** For {@link FacadeComponents.copiesOf}. */
@@ -147,6 +151,7 @@ export async function startFederation(
       heldClock: federation.parts.replication.heldClock,
       timeZone: () => federation.parts.settings.current.timeZone,
       doubt: (known) => deletionDoubt(federation, known),
+      doClocksAgree: () => membership.roster !== undefined && doClocksAgree(federation, site.now()),
       damage: async () => (membership.roster === undefined ? undefined : federation.damage()),
       withdraw: (keys) => federation.parts.siteStatements.withdrawSnapshots(keys),
     },

@@ -3,7 +3,7 @@
  * that it was off: it never goes back, and no setting of the machine's clock moves it further. docs/specs/replication.md, Dropping.
  *
  * The machine's clock is under suspicion when it moved by more than a day otherwise than time passed, or lies before what was
- * noted at the last run; until a person says that it is right.
+ * noted at the last run; until a person says that it is right. After days off it is unproven: it may have been set ahead meanwhile.
  */
 import * as v from "valibot";
 import type { Clock } from "#ledger/clock.ts";
@@ -11,6 +11,7 @@ import type { HolderClock } from "#ledger/drop-plan.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { type SiteFact, readFactValue } from "#node/site/site-facts.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
+import { limits } from "#protocol/limits.ts";
 
 const KIND = "clock";
 const KEY = "held";
@@ -21,6 +22,8 @@ const schema = v.strictObject({
   /** By the machine's clock, when this was noted. */
   wallMs: v.pipe(v.number(), v.safeInteger()),
   isSuspect: v.boolean(),
+  /** Until the holder's clock shows that; not there when the machine's is proven. */
+  unprovenUntilMs: v.optional(v.pipe(v.number(), v.safeInteger())),
 });
 type Noted = v.InferOutput<typeof schema>;
 
@@ -36,6 +39,7 @@ export class HeldClock {
   readonly #openedElapsedMs: number;
   #expectedOffsetMs: number;
   #isSuspect: boolean;
+  #unprovenUntilMs: number | undefined;
 
   private constructor(components: HeldClockComponents, noted: Noted | undefined) {
     const { clock } = components;
@@ -45,6 +49,8 @@ export class HeldClock {
     const offMs = noted === undefined ? 0 : clock.now() - noted.wallMs;
     this.#baseMs = (noted?.heldMs ?? 0) + Math.min(Math.max(0, offMs), DAY_MS);
     this.#isSuspect = (noted?.isSuspect ?? false) || offMs < -DAY_MS;
+    this.#unprovenUntilMs =
+      offMs > limits.clockUnprovenOffMs ? this.#baseMs + limits.clockProvenRunMs : noted?.unprovenUntilMs;
   }
 
   static async open(components: HeldClockComponents): Promise<HeldClock> {
@@ -62,10 +68,25 @@ export class HeldClock {
     return { nowMs: this.nowMs(), isSuspect: this.#isSuspect };
   }
 
+  /** Whether it may have been set ahead while the site was off. */
+  get isUnproven(): boolean {
+    return this.#unprovenUntilMs !== undefined && this.nowMs() < this.#unprovenUntilMs;
+  }
+
+  /** Others' clocks show the same: it was not set ahead. */
+  async prove(): Promise<void> {
+    this.#unprovenUntilMs = undefined;
+    await this.keep();
+  }
+
   /** The time, and the fact that makes it last; store it with what is noted at that time. */
   note(): { nowMs: number; fact: SiteFact } {
     const { nowMs, isSuspect } = this.state;
-    const noted: Noted = { heldMs: nowMs, wallMs: Math.floor(this.#components.clock.now()), isSuspect };
+    const unprovenUntilMs = this.isUnproven ? this.#unprovenUntilMs : undefined;
+    const noted = {
+      ...{ heldMs: nowMs, wallMs: Math.floor(this.#components.clock.now()), isSuspect },
+      ...(unprovenUntilMs !== undefined && { unprovenUntilMs }),
+    };
     return { nowMs, fact: { kind: KIND, key: KEY, value: encodeCbor(noted) } };
   }
 
@@ -78,7 +99,7 @@ export class HeldClock {
   async confirm(): Promise<void> {
     this.#isSuspect = false;
     this.#expectedOffsetMs = this.#offsetMs();
-    await this.keep();
+    await this.prove();
   }
 
   #look(): void {

@@ -14,6 +14,7 @@ import type { SpaceReport } from "#node/store/prime-store.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { AgentId, SnapshotId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
+import { type ClockDoubtComponents, clockDoubt } from "./clock-doubt.ts";
 import { AgedDays } from "./aged-days.ts";
 import { Collection, type CollectionInit } from "./collection.ts";
 import { Expiries } from "./expiry.ts";
@@ -22,7 +23,7 @@ import { type DecidedPolicy, PolicyFacts, type PolicyScope, type PolicyTimes } f
 import { retentionAlarms } from "./retention-alarms.ts";
 import { SecondPerson, readSecondPerson } from "./second-person.ts";
 
-export interface RetentionComponents {
+export interface RetentionComponents extends Pick<ClockDoubtComponents, "doClocksAgree"> {
   readonly site: Pick<
     Site,
     | "identity"
@@ -36,7 +37,7 @@ export interface RetentionComponents {
     | "receivedMs"
     | "now"
   >;
-  readonly heldClock: Pick<HeldClock, "state" | "nowMs" | "keep" | "confirm">;
+  readonly heldClock: Pick<HeldClock, "state" | "isUnproven" | "prove" | "nowMs" | "keep" | "confirm">;
   readonly rng: Pick<Rng, "bytes">;
   /** An IANA name. */
   readonly timeZone: () => string;
@@ -290,8 +291,8 @@ export class Retention {
   }
 
   async #doubt(): Promise<string | undefined> {
-    if (this.#components.heldClock.state.isSuspect)
-      return "the machine's clock has jumped; once it is right, costor site retention confirm-clock";
+    const clockWrong = await clockDoubt(this.#components);
+    if (clockWrong !== undefined) return clockWrong;
     if (this.#components.site.regainedSnapshots.isAny) return "what came back from other sites is not all here yet";
     return this.#components.doubt(() => this.#expiries.known());
   }

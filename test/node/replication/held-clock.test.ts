@@ -1,6 +1,7 @@
 /** Goal: the clock of locks never goes back or ahead of the time that has passed, whatever is done to the machine's. Method: virtual clocks. */
 import assert from "node:assert/strict";
 import { HeldClock } from "#node/replication/held-clock.ts";
+import { limits } from "#protocol/limits.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
 import { suite } from "#test/support/suite.ts";
 import { DAY_MS, TestClock } from "./test-clock.ts";
@@ -79,6 +80,29 @@ test("a clock that is set back while the site is off leaves it where it was, and
   assert.deepEqual((await open()).state, { nowMs: keptMs, isSuspect: false });
   clock.wallMs = 0;
   assert.deepEqual((await open()).state, { nowMs: keptMs, isSuspect: true });
+});
+
+test("after days off it is unproven, by restarts too, until it is proven or has run for long", async () => {
+  const { clock, held, open } = await setUp();
+  await held.keep();
+  clock.wallMs += limits.clockUnprovenOffMs;
+  assert.equal((await open()).isUnproven, false);
+  clock.wallMs += 1;
+  const off = await open();
+  assert.deepEqual([off.isUnproven, off.state.isSuspect], [true, false]);
+  await off.keep();
+  const again = await open();
+  assert.equal(again.isUnproven, true);
+  await again.prove();
+  assert.deepEqual([again.isUnproven, (await open()).isUnproven], [false, false]);
+  clock.wallMs += 1000 * DAY_MS;
+  const later = await open();
+  clock.pass(limits.clockProvenRunMs - 1);
+  assert.equal(later.isUnproven, true);
+  clock.pass(1);
+  assert.equal(later.isUnproven, false);
+  await later.keep();
+  assert.equal((await open()).isUnproven, false);
 });
 
 test.run();

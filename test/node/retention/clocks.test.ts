@@ -64,4 +64,47 @@ test("a clock that was set ahead by years while the site was off makes nothing o
   await later.verify();
 });
 
+/** Off for a long time by its clock, whether that is so or not, with rules and holds that go by time. It backs up once a day from then on. */
+async function afterDaysOff(doClocksAgree?: () => boolean) {
+  const site = await RetainedSite.open();
+  const agent = site.enrol();
+  await site.retention.decide({}, { within: "40d" });
+  const ids: SnapshotId[] = [];
+  await site.days(60, async (day) => ids.push(await site.backUp(agent, ["always", `day ${day}`])));
+  const [held] = await site.listed(agent);
+  await site.retention.mark([held as SnapshotId], { heldUntilMs: site.clock.now() + 20 * DAY_MS });
+  const before = await site.listed(agent);
+  const clock = new ManualClock(site.clock.now() + 2 * 365 * DAY_MS);
+  const later = await RetainedSite.open({ store: site.store, clock, ...(doClocksAgree && { doClocksAgree }) });
+  for (const [id, names] of site.names) later.names.set(id, names);
+  const run = (days: number) => later.days(days, (day) => later.backUp(agent, [`later ${day}`]));
+  return { site: later, agent, before, run };
+}
+
+test("a clock that was set ahead while the site was off takes nothing by a rule of time or the end of a hold", async () => {
+  const { site, agent, before, run } = await afterDaysOff(() => false);
+  await run(25);
+  assert.deepEqual((await site.listed(agent)).slice(0, before.length), before);
+  assert.match((await site.retention.state()).paused!, /off for days, or the machine's clock was set ahead/);
+  await site.verify();
+  const again = await RetainedSite.open({ store: site.store, clock: site.clock });
+  assert.ok((await again.retention.state()).paused, "nor does a restart end it");
+});
+
+test("after days off it goes on when a person confirms the clock, other sites' clocks do, or the site has run for long", async () => {
+  const confirmed = await afterDaysOff();
+  await confirmed.site.retention.confirmClock();
+  const agreed = await afterDaysOff(() => true);
+  const left = await afterDaysOff();
+  await left.run(30);
+  for (const { site, agent, before, run } of [confirmed, agreed, left]) {
+    await run(1);
+    assert.equal((await site.retention.state()).paused, undefined);
+    await run(1);
+    assert.equal((await site.listed(agent)).filter((id) => before.includes(id)).length < before.length, true);
+    const again = await RetainedSite.open({ store: site.store, clock: site.clock });
+    assert.equal((await again.retention.state()).paused, undefined);
+  }
+});
+
 test.run();

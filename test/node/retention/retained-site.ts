@@ -49,6 +49,7 @@ export interface RetainedSiteInit {
   readonly clock?: ManualClock;
   readonly rng?: SeededRng;
   readonly doubt?: RetentionComponents["doubt"];
+  readonly doClocksAgree?: () => boolean;
   readonly damage?: RetentionComponents["damage"];
   readonly withdraw?: (keys: readonly string[]) => Promise<void>;
 }
@@ -116,7 +117,7 @@ export class RetainedSite {
     const warn = (sentence: string): void => void warnings.push(sentence);
     const retention = await Retention.open({
       ...{ site, heldClock, rng: init.rng ?? new SeededRng(1), timeZone: () => "Europe/Rome", doubt, warn },
-      ...(init.withdraw && { withdraw: init.withdraw }),
+      ...{ withdraw: init.withdraw, doClocksAgree: init.doClocksAgree },
       ...(init.damage && { damage: init.damage }),
     });
     return new RetainedSite({
