@@ -281,7 +281,7 @@ export class Replicator {
   ): Promise<AuditCounts | undefined> {
     const { auditor, self, suspicion } = this.#components;
     // What it has left out since it may not know.
-    if ((await suspicion()) !== undefined) return undefined;
+    if (suspicion() !== undefined) return undefined;
     const slices = allSlices.filter((slice) => table[slice]!.includes(holder));
     const parts = slices.flatMap((slice) => this.#auditedPart(holder, slice) ?? []);
     return auditor.audit(holder, self, parts, signal);

@@ -13,6 +13,8 @@ import { waitUntil } from "./patience.ts";
 const SITES_COUNT = 50;
 const SMALL_SITES_COUNT = 5;
 const ENTRIES_COUNT = 40;
+/** From so many connections on gossip has all the neighbours that it wants. */
+const LINKS_COUNT = 12;
 /** Gossip finds its neighbours in beats of a second. */
 const SETTLE_MS = 15_000;
 const BETWEEN_MS = 500;
@@ -23,8 +25,11 @@ export async function benchSpread({ isSmall }: { readonly isSmall: boolean }): P
   const sitesCount = isSmall ? SMALL_SITES_COUNT : SITES_COUNT;
   await using stack = new AsyncDisposableStack();
   const sites = await startSites(sitesCount, stack);
-  await waitUntil("all sites to be ready", async () =>
-    sites.every(({ federation: { parts } }) => parts.ownLog.isReady && parts.transport.connected().length > 0),
+  const leastCount = Math.min(LINKS_COUNT, sitesCount - 1);
+  await waitUntil("all sites to be ready and connected", async () =>
+    sites.every(
+      ({ federation: { parts } }) => parts.ownLog.isReady && parts.transport.connected().length >= leastCount,
+    ),
   );
   await sleep(SETTLE_MS);
   const [each, last]: [number[], number[]] = [[], []];
@@ -60,7 +65,11 @@ async function startSites(count: number, stack: AsyncDisposableStack): Promise<F
       makeTransport: async (doorkeeper) => {
         const peers = await Libp2pPeers.create(
           { ...doorkeeper, log, addressesOf: (peer) => addresses.get(peer) ?? [] },
-          { peerSeed: identity.peerSeed, listen: ["/ip4/127.0.0.1/tcp/0"], mdns: false },
+          {
+            ...{ peerSeed: identity.peerSeed, listen: ["/ip4/127.0.0.1/tcp/0"], mdns: false },
+            // All of them come from one address here.
+            limits: { peerConnectionsPerAddressPerSecondCount: 1000, peerConnectionsPendingPerAddressCount: 64 },
+          },
         );
         stack.use(peers);
         return peers;

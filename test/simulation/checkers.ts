@@ -147,7 +147,8 @@ export class Checkers {
   #showsWholeSnapshots(): void {
     const { honest, witness } = this.#world;
     for (const { name, disk, identity, wasSetBack, program } of honest) {
-      if ((identity.epoch > 1 || wasSetBack) && program?.signs !== true) continue;
+      const isComing = program?.signs !== true || disk.lostOf(identity.siteId).length > 0;
+      if ((identity.epoch > 1 || wasSetBack) && isComing) continue;
       for (const key of disk.factKeys("snapshot")) {
         if (this.#isSeen(disk, key)) continue;
         const snapshot = witness.begunSnapshots.get(parseSnapshotId(key.slice(key.indexOf("/") + 1)));

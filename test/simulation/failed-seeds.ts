@@ -139,6 +139,11 @@ export const failedSeeds: readonly FailedSeed[] = [
     reason:
       "a new machine did not hear of the fork of a log of which all was retired: its digest was that of an empty one",
   },
+  {
+    ...{ seed: 5100119, sitesCount: 6, hoursCount: 11, intensity: 3, backupEveryHours: 8 },
+    program: "federation",
+    reason: "faults took all copies of what was safe but that of a site that had been expelled",
+  },
   ...(
     [
       [3000601, "what a holder had dropped in time was looked for again when the note of it was gone"],

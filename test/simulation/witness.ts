@@ -141,14 +141,15 @@ export class Witness {
       if (this.#maySaySafe(promised))
         for (const { id } of promised.snapshot.primes) {
           if ((ids && !ids.has(id)) || !isSound(disk, id)) continue;
-          if (!sites.some((other) => other.disk !== disk && isSound(other.disk, id))) return false;
+          // Nobody gets back what somebody has who is out.
+          if (!sites.some((other) => other.disk !== disk && !other.isLeaving && isSound(other.disk, id))) return false;
         }
     return true;
   }
 
   /** Of copies that rotted unnoticed one is sound at least: they go on counting, and make something safe that was not so far. */
   canRot(sites: readonly SimSite[], disk: SimDisk, id: PrimeId): boolean {
-    const others = sites.filter((other) => other.disk !== disk && other.disk.primes.has(id));
+    const others = sites.filter((other) => other.disk !== disk && !other.isLeaving && other.disk.primes.has(id));
     return others.length === 0 || others.some((other) => isSound(other.disk, id));
   }
 
