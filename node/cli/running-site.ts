@@ -102,7 +102,10 @@ export async function runSite(options: StartOptions): Promise<void> {
   const running = stack.use(await startFederation({ site, log, drillRecord, wayBack, requestedKit }, options));
   const facade = stack.use(
     await startFacade(
-      { site, log, copiesOf: running.copiesOf, isSuperseded: running.isSuperseded },
+      {
+        ...{ site, log, copiesOf: running.copiesOf, isSuperseded: running.isSuperseded },
+        drills: () => drillRecord.list(),
+      },
       { ...listen, credentials },
     ),
   );

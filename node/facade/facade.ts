@@ -18,7 +18,7 @@ import { BodyReader } from "./bodies.ts";
 import { BodyBudget } from "./body-budget.ts";
 import { capConnections } from "./connections.ts";
 import { addExportRoutes } from "./export-routes.ts";
-import type { FacadeCounts } from "./metrics.ts";
+import type { DrillResults, FacadeCounts } from "./metrics.ts";
 import { addPrimeRoutes } from "./prime-routes.ts";
 import { asCostorError, sendProblem } from "./problem.ts";
 import { watchRequestEnds } from "./request-end.ts";
@@ -30,6 +30,8 @@ export interface FacadeComponents {
   readonly copiesOf?: CopiesOf;
   /** Whether another machine has taken the site's place: what is backed up here would be nowhere else. */
   readonly isSuperseded?: () => boolean;
+  /** What came of restore drills; none when left out. */
+  readonly drills?: DrillResults;
   readonly log: FastifyBaseLogger;
 }
 
@@ -66,7 +68,7 @@ export interface Facade extends AsyncDisposable {
 
 /** Listens when it returns. Throws `listen-failed`. Disposing it answers what is under way and closes every connection. */
 export async function startFacade(components: FacadeComponents, init: FacadeInit): Promise<Facade> {
-  const { site, log, copiesOf = () => undefined, isSuperseded = () => false } = components;
+  const { site, log, copiesOf = () => undefined, isSuperseded = () => false, drills = () => [] } = components;
   const patience = init.patience ?? usualPatience;
   const https = {
     ...tlsOptions(init.credentials),
@@ -91,7 +93,7 @@ export async function startFacade(components: FacadeComponents, init: FacadeInit
   capConnections(server.server);
   await addRoutes(
     server as unknown as FastifyInstance,
-    { site, copiesOf, isSuperseded },
+    { site, copiesOf, isSuperseded, drills },
     new BodyReader(patience.bodyWatchMs),
   );
   try {
@@ -122,7 +124,7 @@ async function closeServer(server: FastifyInstance, raw: Server): Promise<void> 
 
 async function addRoutes(
   server: FastifyInstance,
-  { site, copiesOf, isSuperseded }: { site: Site; copiesOf: CopiesOf; isSuperseded: () => boolean },
+  { site, copiesOf, isSuperseded, drills }: Required<Omit<FacadeComponents, "log">>,
   bodies: BodyReader,
 ): Promise<void> {
   const counts: FacadeCounts = { requestsByStatus: new Map(), receivedBytes: 0 };
@@ -173,7 +175,7 @@ async function addRoutes(
     sendProblem(request, reply, new CostorError("not-found", "there is nothing at this address")),
   );
 
-  addServiceRoutes(server, site, counts);
+  addServiceRoutes(server, { site, drills }, counts);
   addAgentRoutes(server, { site, copiesOf, countFailure });
   const answers = new BodyBudget(limits.answersInMemoryBytes);
   addPrimeRoutes(server, site, bodies, answers);

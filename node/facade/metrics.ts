@@ -1,4 +1,6 @@
 /** Counters of the facade, and the page of them in the Prometheus text format. Names and meanings: docs/metrics.md. */
+import { type DrillResult, drillKinds } from "#node/drills/drill-record.ts";
+import { drillStandings } from "#node/drills/drill-standing.ts";
 import type { ScrubStatus } from "#node/site/scrubber.ts";
 import type { Site } from "#node/site/site.ts";
 
@@ -16,7 +18,19 @@ interface Metric {
 
 export const metricsContentType = "text/plain; version=0.0.4; charset=utf-8";
 
-export async function metricsPage(site: Site, counts: FacadeCounts, startedMs: number): Promise<string> {
+export type DrillResults = () => readonly Pick<DrillResult, "kind" | "endedMs" | "failedCount">[];
+
+export interface MetricsComponents {
+  readonly site: Site;
+  /** What came of restore drills, the newest first. */
+  readonly drills: DrillResults;
+}
+
+export async function metricsPage(
+  { site, drills }: MetricsComponents,
+  counts: FacadeCounts,
+  startedMs: number,
+): Promise<string> {
   const store = await site.store.stats();
   const scrub = await site.scrubber.status();
   const lostCount = (await site.store.keptTotals()).reduce((sum, total) => sum + total.lostCount, 0);
@@ -50,6 +64,15 @@ export async function metricsPage(site: Site, counts: FacadeCounts, startedMs: n
     ),
     gauge("costor_scrub_paused", "1 while a person has paused the scrub.", Number(scrub.state === "paused")),
     gauge("costor_snapshots_broken", "Snapshots that cannot be restored in full from here.", scrub.broken.length),
+    {
+      name: "costor_drill_last_passed_seconds",
+      type: "gauge",
+      help: "When the last restore drill of each kind ended that has passed; 0 before the first.",
+      values: drillStandings(drills(), drillKinds, site.now()).map(({ kind, passedMs = 0 }) => ({
+        labels: `kind="${kind}"`,
+        value: passedMs / 1000,
+      })),
+    },
     gauge("costor_store_failed", "1 while the store refuses all writes.", Number(store.isFailed)),
     {
       name: "costor_http_requests_total",

@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Site } from "#node/site/site.ts";
 import { CostorError } from "#protocol/errors.ts";
-import { type FacadeCounts, metricsContentType, metricsPage } from "./metrics.ts";
+import { type FacadeCounts, type MetricsComponents, metricsContentType, metricsPage } from "./metrics.ts";
 
 /** Routes that need no token. */
 export const publicPaths: ReadonlySet<string> = new Set([
@@ -41,7 +41,8 @@ function makeReadinessCheck({ store }: Site): () => Promise<void> {
   };
 }
 
-export function addServiceRoutes(server: FastifyInstance, site: Site, counts: FacadeCounts): void {
+export function addServiceRoutes(server: FastifyInstance, components: MetricsComponents, counts: FacadeCounts): void {
+  const { site } = components;
   const startedMs = site.now();
   server.get("/health", () => ({ status: "ok" }));
   const checkReadiness = makeReadinessCheck(site);
@@ -51,7 +52,7 @@ export function addServiceRoutes(server: FastifyInstance, site: Site, counts: Fa
   });
   server.get("/metrics", async (request, reply) => {
     requireLoopback(request);
-    return reply.type(metricsContentType).send(await metricsPage(site, counts, startedMs));
+    return reply.type(metricsContentType).send(await metricsPage(components, counts, startedMs));
   });
   server.get("/v1/openapi.json", async () => (await import("./openapi.ts")).describeApi());
 }

@@ -4,7 +4,7 @@
  * time as it is: secrets are drawn at random, so that no part of one is like another.
  */
 import { randomBytes } from "node:crypto";
-import { gunzipSync, inflateRawSync, inflateSync } from "node:zlib";
+import { constants, gunzipSync, inflateRawSync, inflateSync, zstdDecompressSync } from "node:zlib";
 
 export interface Found {
   readonly name: string;
@@ -26,6 +26,8 @@ const LEAST_BYTES = 9;
 const INFLATED_BYTES = 16 * 1024 * 1024;
 const INFLATED_DEPTH = 2;
 const GZIP_HEAD_BYTES = 10;
+/** As its bytes come: RFC 8878, 3.1.1. */
+const ZSTD_MAGIC = 0x28b52ffd;
 /** What follows 0x78 at the head of a zlib stream. */
 const zlibSeconds = new Set([0x01, 0x5e, 0x9c, 0xda]);
 
@@ -81,11 +83,14 @@ export class SecretSearch {
 
 const slotOf = (anchor: number): number => Math.imul(anchor, MULTIPLIER) >>> (32 - FILTER_BITS);
 
-/** Whether the last bytes begin what zlib or gzip made. */
+/** Whether the last bytes begin what zlib, gzip or zstd made. */
 const isCompressedHead = (last: number): boolean =>
-  (((last >>> 8) & 0xff) === 0x78 && zlibSeconds.has(last & 0xff)) || (last & 0xffffff) === 0x1f8b08;
+  last === ZSTD_MAGIC ||
+  (((last >>> 8) & 0xff) === 0x78 && zlibSeconds.has(last & 0xff)) ||
+  (last & 0xffffff) === 0x1f8b08;
 
 function inflatedAt(bytes: Buffer, last: number, at: number): Buffer | undefined {
+  if (last === ZSTD_MAGIC) return zstdExpanded(bytes.subarray(at - 3, at + INFLATED_BYTES));
   const isGzip = (last & 0xffffff) === 0x1f8b08;
   const from = bytes.subarray(at - (isGzip ? 2 : 1), at + INFLATED_BYTES);
   try {
@@ -94,6 +99,15 @@ function inflatedAt(bytes: Buffer, last: number, at: number): Buffer | undefined
     if (!isGzip) return inflateSync(from, options);
     // Without a name, as most are: what follows its end does no harm so.
     return from[3] === 0 ? inflateRawSync(from.subarray(GZIP_HEAD_BYTES), options) : gunzipSync(from, options);
+  } catch {
+    return undefined;
+  }
+}
+
+/** One frame; what follows it does no harm, and of one that is cut off as much is given as there is. */
+function zstdExpanded(from: Buffer): Buffer | undefined {
+  try {
+    return zstdDecompressSync(from, { finishFlush: constants.ZSTD_e_continue, maxOutputLength: INFLATED_BYTES });
   } catch {
     return undefined;
   }

@@ -4,6 +4,7 @@ import { request as httpsRequest } from "node:https";
 import { connect as tlsConnect, type TLSSocket } from "node:tls";
 import { pino } from "pino";
 import type { CopiesOf } from "#node/facade/agent-routes.ts";
+import type { DrillResults } from "#node/facade/metrics.ts";
 import { type Facade, type FacadePatience, startFacade } from "#node/facade/facade.ts";
 import { ensureIdentity } from "#node/site/first-run.ts";
 import { certificatePem } from "#node/site/pem.ts";
@@ -56,6 +57,7 @@ export async function startTestSite(
     patience?: FacadePatience;
     copiesOf?: CopiesOf;
     isSuperseded?: () => boolean;
+    drills?: DrillResults;
   } = {},
 ): Promise<TestSite> {
   const { store = createMemoryStore(), dataDirectory = await scratchDirectory("site"), now = Date.now } = init;
@@ -64,9 +66,15 @@ export async function startTestSite(
   const site = await openSite(dataDirectory, { store, now });
   const credentials = await site.credentials(["127.0.0.1"]);
   const logger = pino({ level: "debug" }, { write: (line: string) => void log.push(line) });
-  const { copiesOf, isSuperseded } = init;
+  const { copiesOf, isSuperseded, drills } = init;
   const facade = await startFacade(
-    { site, log: logger, ...(copiesOf ? { copiesOf } : {}), ...(isSuperseded ? { isSuperseded } : {}) },
+    {
+      site,
+      log: logger,
+      ...(copiesOf && { copiesOf }),
+      ...(isSuperseded && { isSuperseded }),
+      ...(drills && { drills }),
+    },
     { credentials, host: "127.0.0.1", port: 0, patience: init.patience },
   );
   const { port } = facade.address;
