@@ -14,7 +14,7 @@ import { systemClock } from "#node/site/system-clock.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { SiteId } from "#protocol/ids.ts";
-import { deriveRecoveryKey } from "#protocol/keys.ts";
+import { deriveRecoveryKey, fingerprintOf } from "#protocol/keys.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import { type KitOptions, readGivenKit } from "./kit-input.ts";
@@ -34,9 +34,15 @@ export async function adoptSite(options: AdoptOptions): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const store = stack.use(await openSiteStore(dataDirectory));
   await finishReplacement(dataDirectory);
-  const { siteId, siteName } = await readIdentity(siteDirectoryOf(dataDirectory));
+  const { siteId, siteName, recoveryPublicKey } = await readIdentity(siteDirectoryOf(dataDirectory));
   using kit = await readGivenKit(options);
   const recovery = deriveRecoveryKey(kit.kitRoot);
+  // Before other sites hear of a new epoch: what this disk reads and seals by is of its own kit.
+  if (!recovery.publicKey.equals(recoveryPublicKey))
+    throw new CostorError(
+      "kit-of-another-site",
+      `this kit's fingerprint is ${fingerprintOf(recovery.publicKey)}, and ${siteName} was on this disk with ${fingerprintOf(recoveryPublicKey)}: adopt it with that kit; if this kit replaced it since, the site comes back in an empty directory, by costor site recover with this kit`,
+    );
   const peerSeed = randomBytes(32);
   const log = createLog(options.logLevel);
   const makeTransport = async (
@@ -54,7 +60,7 @@ export async function adoptSite(options: AdoptOptions): Promise<void> {
   );
   if (epoch.certificate.siteId !== siteId)
     throw new CostorError("kit-of-another-site", `this kit is not that of ${siteName}`);
-  await adoptMachine(dataDirectory, { epochCertificate: epoch.bytes, recoveryPublicKey: recovery.publicKey, peerSeed });
+  await adoptMachine(dataDirectory, { epochCertificate: epoch.bytes, peerSeed });
   recovery.seed.fill(0);
   if (options.json) return printJson({ adopted: true, epoch: epoch.certificate.epoch });
   printLine(

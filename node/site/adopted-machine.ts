@@ -3,6 +3,8 @@
  * change places at once, so that the machine is the former one or the new one, whole.
  */
 import { mkdir, rm } from "node:fs/promises";
+import { openLog } from "#ledger/entry.ts";
+import { assertInvariant } from "#protocol/errors.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
 import { createDurably, syncDirectory } from "./durable-file.ts";
 import {
@@ -19,9 +21,8 @@ import { encodeKitCheck, kitCheckPathOf, readKitCheck } from "./kit-check.ts";
 import { newDirectoryOf, replaceDirectory } from "./replaced-directory.ts";
 
 export interface AdoptedMachine {
+  /** Signed by the recovery key that the site has here: its read keys are of the same kit. */
   readonly epochCertificate: Uint8Array;
-  /** That has signed the certificate. */
-  readonly recoveryPublicKey: Uint8Array;
   readonly peerSeed: Uint8Array;
 }
 
@@ -29,8 +30,13 @@ export interface AdoptedMachine {
 export async function adoptMachine(dataDirectory: string, machine: AdoptedMachine): Promise<void> {
   const siteDirectory = siteDirectoryOf(dataDirectory);
   const newDirectory = newDirectoryOf(dataDirectory);
-  const { epochCertificate, recoveryPublicKey, peerSeed } = machine;
-  const identity = { ...(await readIdentity(siteDirectory)), epochCertificate, recoveryPublicKey };
+  const { epochCertificate, peerSeed } = machine;
+  const identity = { ...(await readIdentity(siteDirectory)), epochCertificate };
+  const { recoveryKey } = openLog(epochCertificate).certificate;
+  assertInvariant(
+    Buffer.compare(recoveryKey, identity.recoveryPublicKey) === 0,
+    "the certificate is of the site's kit",
+  );
   const secrets = { ...(await readSecrets(siteDirectory)), peerSeed };
   await rm(newDirectory, { recursive: true, force: true });
   await mkdir(newDirectory, { mode: 0o700 });

@@ -1,6 +1,6 @@
 /** The commands of the recovery kit, with a real site beside them. */
 import assert from "node:assert/strict";
-import { readFile, readdir, stat, writeFile } from "node:fs/promises";
+import { cp, readFile, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseKit } from "#protocol/kit.ts";
 import { wordsOfKitRoot } from "#protocol/kit-words.ts";
@@ -138,6 +138,28 @@ test("a kit is replaced by its former one while the site does not run, killed at
     }
     const json = await kit("replace", "--kit", former);
     assert.equal(codeOf(json.stderr), "bad-usage", "no kit in a program's output");
+  });
+});
+
+test("a disk is not adopted with a kit that replaced its own since, and stays as it is", async () => {
+  await withSite(async (site, data, former) => {
+    await site.stop();
+    const [older, next] = [join(data, "../older"), join(data, "../next.txt")];
+    await cp(data, older, { recursive: true });
+    const replace = ["site", "kit", "replace", "--data", data, "--kit", former, "--new-kit", next];
+    assert.equal((await runCommand(...replace)).code, 0);
+    const adopt = (on: string, kit: string) => runCommand("site", "adopt", "--data", on, "--kit", kit, "--json");
+    const before = await readFile(join(older, "site", "identity"));
+    const refused = await adopt(older, next);
+    assert.equal(codeOf(refused.stderr), "kit-of-another-site");
+    assert.match(refused.stderr, /costor site recover with this kit/);
+    assert.equal(codeOf((await adopt(data, former)).stderr), "kit-of-another-site");
+    assert.deepEqual(await readFile(join(older, "site", "identity")), before);
+    for (const [on, kit] of [
+      [older, former],
+      [data, next],
+    ] as const)
+      assert.equal(codeOf((await adopt(on, kit)).stderr), "not-in-federation", "its own kit is taken");
   });
 });
 
