@@ -36,7 +36,7 @@ test("docs/commands.md names every exit code", async () => {
   assert.deepEqual(rows, Object.values(exitCodes));
 });
 
-test("every relative link in a document leads to a file of the project", async () => {
+test("every relative link in a document leads to a file of the project, and to a heading that is there", async () => {
   const listed = spawnSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "--", "*.md"], {
     cwd: root,
     encoding: "utf8",
@@ -46,12 +46,27 @@ test("every relative link in a document leads to a file of the project", async (
   for (const path of listed.stdout.trim().split("\n")) {
     if (!existsSync(join(root, path))) continue;
     for (const [, target = ""] of (await read(path)).matchAll(/\]\(([^)\s]+)\)|(?:src|href)="([^"]+)"/g)) {
-      const [file = ""] = target.split("#");
-      if (file === "" || /^[a-z]+:/.test(file)) continue;
-      if (!existsSync(join(root, dirname(path), decodeURI(file)))) broken.push(`${path}: ${target}`);
+      if (/^[a-z]+:/.test(target)) continue;
+      const [file = "", anchor] = target.split("#");
+      const page = file === "" ? path : join(dirname(path), decodeURI(file));
+      const isThere = existsSync(join(root, page));
+      const hasHeading = anchor === undefined || (isThere && anchorsOf(await read(page)).includes(anchor));
+      if (!isThere || !hasHeading) broken.push(`${path}: ${target}`);
     }
   }
   assert.deepEqual(broken, []);
 });
+
+/** As GitHub makes them of headings; those of code blocks are none. */
+function anchorsOf(text: string): string[] {
+  const headings = text.replaceAll(/^```[^]*?^```/gm, "").matchAll(/^#{1,6} (.+)$/gm);
+  return Array.from(headings, ([, heading = ""]) =>
+    heading
+      .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, "$1")
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}_ -]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+}
 
 test.run();
