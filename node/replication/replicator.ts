@@ -119,9 +119,9 @@ export class Replicator {
       // Receipts let former holders go, refusals call for others.
       ({ table } = await placement.keep());
     }
+    for (const holder of new Set(table.flat())) await this.#auditWhenDue(holder, table, signal);
     if (this.#askedTable !== table) await this.#components.questions.retain(table);
     this.#askedTable = table;
-    for (const holder of new Set(table.flat())) await this.#auditWhenDue(holder, table, signal);
   }
 
   /** Audits each holder now, one after the other. Throws what the ledger throws, and the signal's reason. */
