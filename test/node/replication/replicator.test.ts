@@ -98,6 +98,32 @@ test("under suspicion nothing is signed, placed or sent", async () => {
   assert.equal(safeSnapshotsOf(statesOf(program), safety), 1);
 });
 
+test("what is sent to all holders together takes as long as the rate says, and comes at once without one", async () => {
+  const { owner, program } = await federationOf("a", "b");
+  owner.primeBytes = 1000;
+  await owner.backUp("first", 300, 1000);
+  program.bytesPerSecond = 10_000;
+  const keptBytes = new Map<string, number>();
+  program.onEvent = (event) => {
+    if (event.event === "run-progress") keptBytes.set(event.holder, event.progress.keptBytes);
+  };
+  const beganMs = owner.clock.elapsedMs();
+  await program.turn();
+  const sentBytes = [...keptBytes.values()].reduce((sum, bytes) => sum + bytes, 0);
+  assert.ok(sentBytes >= 2 * 300 * 1000, `${sentBytes} bytes are sent`);
+  const tookMs = owner.clock.elapsedMs() - beganMs;
+  const dueMs = (sentBytes / 10_000) * 1000;
+  // A second's worth may go ahead, and the last batches are not waited for.
+  assert.ok(tookMs <= dueMs && tookMs >= dueMs * 0.9, `${tookMs} ms instead of ${dueMs}`);
+  program.bytesPerSecond = undefined;
+  await owner.backUp("second", 300, 1000);
+  owner.clock.pass(2 * 3_600_000);
+  const againMs = owner.clock.elapsedMs();
+  await program.turn();
+  assert.equal(owner.clock.elapsedMs(), againMs);
+  assert.equal(safeSnapshotsOf(statesOf(program), safety), 2);
+});
+
 test("outside its window it places and sends nothing", async () => {
   const { owner, holders, program } = await federationOf("a", "b");
   await owner.backUp("first", 50);

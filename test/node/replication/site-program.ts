@@ -20,6 +20,8 @@ export interface OwnerProgram {
   readonly silentMs: Map<SiteId, number>;
   suspicion: string | undefined;
   mayMove: boolean;
+  /** Undefined for no limit. */
+  bytesPerSecond: number | undefined;
   onEvent: ((event: ReplicatorEvent) => void) | undefined;
   audit(): ReturnType<Replicator["audit"]>;
   /** As when people say `send`. */
@@ -61,6 +63,7 @@ export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram>
     silentMs,
     suspicion: undefined,
     mayMove: true,
+    bytesPerSecond: undefined,
     onEvent: undefined,
     audit: () => replicator.audit(new AbortController().signal),
     hurry: () => replicator.hurry(),
@@ -72,6 +75,7 @@ export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram>
     liveSets: new LiveSets({ ...parts, own }),
     suspicion: () => program.suspicion,
     mayMove: () => program.mayMove,
+    limit: new BandwidthLimit({ clock: site.clock }, { bytesPerSecond: () => program.bytesPerSecond }),
     onEvent: (event) => {
       program.events.push(event);
       program.onEvent?.(event);
