@@ -71,6 +71,24 @@ export class CopiesReport {
     });
   }
 
+  /**
+   * About how much holders have to get of what is here now: by how much the slices have grown since their receipts, and all of those of
+   * which no copy of theirs counts. What has come in the place of something that was forgotten does not show.
+   */
+  lackingBytes(slices: readonly { readonly slice: number; readonly bytes: number }[]): number {
+    const { placement } = this.#components;
+    const states = this.#states();
+    const lacking = slices.flatMap(({ slice, bytes }) => {
+      const state = states[slice]!;
+      const counting = new Set(copiesOf(state).map(({ holder }) => holder.siteId));
+      const bytesAt = new Map(state.holders.map(({ siteId, receipt }) => [siteId, receipt?.bytes ?? 0]));
+      return placement
+        .toPlace(this.#init.self, slice)
+        .holders.map((holder) => Math.max(0, bytes - (counting.has(holder) ? bytesAt.get(holder)! : 0)));
+    });
+    return lacking.reduce((sum, bytes) => sum + bytes, 0);
+  }
+
   /** Holders against which an audit tells. */
   failingHolders(): SiteId[] {
     const candidates = this.#components.placement.candidates(this.#init.self);

@@ -53,7 +53,7 @@ export interface FederationStatus {
   };
   readonly slices: readonly SliceStatus[];
   readonly sending: readonly SendingStatus[];
-  /** Bytes that holders lack, and when they will have them at the rate of now; undefined while nothing is sent. */
+  /** About how many bytes holders lack of what is here, and when they will have them at the rate of now; undefined while nothing is sent. */
   readonly behindBytes: number;
   readonly doneAtMs?: number;
   /** Why nothing is sent now: paused, outside of the window, nobody there. */

@@ -8,7 +8,7 @@ import type { Federation } from "./federation.ts";
 
 export interface StatusComponents {
   readonly federation: Federation;
-  readonly store: Pick<PrimeStore, "keptTotals">;
+  readonly store: Pick<PrimeStore, "keptTotals" | "keptSlices">;
   /** When each snapshot of this site was received. */
   readonly receivedTimes: () => Promise<readonly number[]>;
   readonly drills: () => readonly DrillResult[];
@@ -27,11 +27,7 @@ export async function reportStatus(components: StatusComponents): Promise<Federa
   const times = (await receivedTimes()).toSorted((one, other) => one - other);
   const unsafeSinceMs = times.find((receivedMs) => receivedMs > safeMs);
   const slices = copies.slices();
-  const behindBytes = slices.reduce(
-    (sum, { bytes, generation, copies: all }) =>
-      sum + bytes * all.filter((copy) => copy.generation < generation).length,
-    0,
-  );
+  const behindBytes = copies.lackingBytes(await store.keptSlices(federation.siteId));
   const totals = await store.keptTotals();
   const comesBack = federation.comingBack.look(totals.find(({ site }) => site === federation.siteId));
   const [blocking] = federation.blocking();
