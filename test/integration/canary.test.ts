@@ -17,6 +17,7 @@ import { wordsOfKitRoot } from "#protocol/kit-words.ts";
 import { costor } from "#test/agent/cli/costor-process.ts";
 import { DemoSite } from "#test/demo/demo-site.ts";
 import { treeDifferences } from "#test/support/compare-trees.ts";
+import { readPage } from "#test/support/printed-text.ts";
 import { type RecordingProxy, startRecordingProxy } from "#test/support/recording-proxy.ts";
 import { removeTrees, scratchDirectory } from "#test/support/scratch.ts";
 import { type Found, SecretSearch, randomMarker } from "#test/support/secret-search.ts";
@@ -88,6 +89,19 @@ async function noteSiteSecrets(what: string, data: string): Promise<void> {
   for (const [name, key] of Object.entries({ readPrivateKey, peerSeed, caKey })) secrets.set(`${what}: ${name}`, key);
 }
 
+/** In groups of three, and as the lines of a file have them, in columns. */
+function noteWords(what: string, words: readonly string[], file?: string): void {
+  for (let at = 0; at + 3 <= words.length; at++)
+    for (const between of [" ", ",", "\n", '","'])
+      secrets.set(
+        `${what}: words from ${at} ${JSON.stringify(between)}`,
+        Buffer.from(words.slice(at, at + 3).join(between)),
+      );
+  for (const line of file === undefined ? [] : readFileSync(file, "utf8").split("\n"))
+    if (words.filter((word) => line.includes(` ${word}`)).length >= 2)
+      secrets.set(`${what}: words ${line.trim()}`, Buffer.from(line.trim()));
+}
+
 test("a site is made, its machine backs up, and others keep copies", async () => {
   for (const site of sites) {
     await site.start();
@@ -103,16 +117,16 @@ test("a site is made, its machine backs up, and others keep copies", async () =>
   secrets.set("kit: recovery key", deriveRecoveryKey(kitRoot).seed);
   secrets.set("kit: read key", deriveReadKey(kitRoot, 1).privateKey);
   secrets.set("kit: scope secret", deriveSiteScopeSecret(kitRoot));
-  for (let at = 0; at + 3 <= words.length; at++)
-    for (const between of [" ", ",", "\n", '","'])
-      secrets.set(
-        `kit: words from ${at} ${JSON.stringify(between)}`,
-        Buffer.from(words.slice(at, at + 3).join(between)),
-      );
-  // As the file has them, in columns.
-  for (const line of readFileSync(kit, "utf8").split("\n"))
-    if (words.filter((word) => line.includes(` ${word}`)).length >= 2)
-      secrets.set(`kit: words ${line.trim()}`, Buffer.from(line.trim()));
+  noteWords("kit", words, kit);
+  const holders = ["--shares", "2-of-2", "--holder", "Anna", "Ben"];
+  await owner.command(["site", "kit", "split", "--kit", kit, ...holders, "--out", place("shares")]);
+  for (const number of [1, 2]) {
+    const file = place("shares", `share-${number}-of-2`);
+    const page = readPage(readFileSync(`${file}.html`, "utf8"));
+    noteWords(`share ${number}`, page.words.split(" "), `${file}.txt`);
+  }
+  const person = await owner.call("secondPersonSet", {});
+  noteWords("second person", person.words);
   for (const site of sites) await noteSiteSecrets(`site ${site.name}`, site.data);
 
   const agents = await door("agents", () => owner.agentPort!);
@@ -228,6 +242,7 @@ test("what is left in any place holds nothing but what belongs there", () => {
       holds: /^machine: token/,
     },
     { what: "the kit", files: [kit], mayHold: /^kit: /, holds: /^kit: words/ },
+    { what: "the shares", files: filesBelow(place("shares")), mayHold: /^share /, holds: /^share 2: words/ },
     { what: "restored files", files: filesBelow(place("machine", "again")), mayHold: /^content/, holds: /^content/ },
   ];
   const leaks: string[] = [];
