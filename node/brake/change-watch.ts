@@ -22,11 +22,8 @@ import { compareSnapshots } from "./snapshot-changes.ts";
 const SEEN = "brake-seen";
 /** When more than that have come since the last look, only the newest are looked at, the first of them against the last that was. */
 const BACKLOG_COUNT = 8;
-const seenSchema = v.strictObject({
-  snapshot: v.string(),
-  /** It may have left the list since. Not there in what was noted before it was told. */
-  receivedMs: v.optional(v.pipe(v.number(), v.safeInteger())),
-});
+/** Of a snapshot that may have left the list since. */
+const seenSchema = v.strictObject({ receivedMs: v.pipe(v.number(), v.safeInteger()) });
 
 export interface ChangeWatchComponents {
   readonly store: Pick<PrimeStore, "get" | "fact" | "appendFacts">;
@@ -64,8 +61,7 @@ export class ChangeWatch {
     const { store, isRegaining } = this.#components;
     const key = `${agent}/${job}`;
     const value = await store.fact(SEEN, key);
-    const seen = value === undefined ? undefined : readFactValue(value, seenSchema, SEEN);
-    const seenMs = seen?.receivedMs ?? snapshots.find(({ id }) => id === seen?.snapshot)?.receivedMs;
+    const seenMs = value === undefined ? undefined : readFactValue(value, seenSchema, SEEN).receivedMs;
     const unseen = snapshots.filter(({ receivedMs }) => receivedMs > (seenMs ?? -1));
     const looked = unseen.slice(-BACKLOG_COUNT);
     // Whoever sends many at once must not hide the one among them that differs.
@@ -75,8 +71,7 @@ export class ChangeWatch {
         : snapshots.findLast(({ receivedMs }) => receivedMs <= seenMs);
     for (const after of looked) {
       if (before !== undefined && !(await this.#compare(agent, before, after, signal)) && isRegaining()) return;
-      const { id: snapshot, receivedMs } = after;
-      await store.appendFacts([{ kind: SEEN, key, value: encodeCbor({ snapshot, receivedMs }) }]);
+      await store.appendFacts([{ kind: SEEN, key, value: encodeCbor({ receivedMs: after.receivedMs }) }]);
       before = after;
     }
   }

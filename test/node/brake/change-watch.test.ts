@@ -6,7 +6,6 @@ import assert from "node:assert/strict";
 import { createCipheriv } from "node:crypto";
 import { ChangeWatch } from "#node/brake/change-watch.ts";
 import { type BrakeAlarm, BrakeAlarms } from "#node/site/brake-alarms.ts";
-import { encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { SnapshotResponse } from "#protocol/http.ts";
 import { type AgentId, type SnapshotId, makeUuidV7, parseAgentId, parseSnapshotId } from "#protocol/ids.ts";
@@ -186,15 +185,6 @@ test("what a person has settled stays so, whatever leaves the list afterwards an
   assert.deepEqual(await site.look(), []);
   assert.equal(site.raised.length, 1);
   assert.equal((await site.alarms()).list()[0]?.note, "a new disk encryption");
-});
-
-test("a look that an earlier version noted counts", async () => {
-  const site = new WatchedSite();
-  const seen = site.backUp(school);
-  const value = encodeCbor({ snapshot: seen });
-  await site.store.appendFacts([{ kind: "brake-seen", key: `${site.agent}/daily`, value }]);
-  for (let copy = 0; copy < 30; copy++) site.backUp(encrypted);
-  assert.equal((await site.look())[0]?.before, seen);
 });
 
 test("what has not come back yet after a disaster is looked at when it has", async () => {
