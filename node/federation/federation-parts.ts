@@ -183,6 +183,7 @@ export async function openParts(components: FederationComponents, init: Federati
     ...{ store, clock, rng, transport, ledger, membership, ownLog, entries, settings, room, onEvent },
     ...{ records, regained, former },
     hearsMost: () => sync.hearsMost,
+    catchUp: (site, signal) => sync.catchUp(site, signal),
   });
   const together = { self: siteId, clock, rng, peers: transport, sites: membership, ledger, store, entries };
   serveGathering({

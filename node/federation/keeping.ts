@@ -15,6 +15,7 @@ import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CopiesReport } from "./copies-report.ts";
 import type { FederationEvent } from "./federation-event.ts";
 import { LinkSpeeds } from "./link-speeds.ts";
+import type { LedgerSync } from "./ledger-sync.ts";
 import type { OwnEntries } from "./own-entries.ts";
 import { OwnPrimeSets } from "./own-primes.ts";
 import type { SiteRecords } from "./regained-facts.ts";
@@ -36,6 +37,8 @@ export interface KeepingComponents {
   /** As `RegainingComponents.regained`. */
   readonly regained: () => Promise<boolean>;
   readonly former: FormerRecords;
+  /** As in `ReplicationComponents`. */
+  readonly catchUp: LedgerSync["catchUp"];
   readonly hearsMost: () => boolean;
   readonly records: Pick<SiteRecords, "fetchFirst" | "isReturning">;
   readonly onEvent: (event: FederationEvent) => void;

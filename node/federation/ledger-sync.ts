@@ -50,6 +50,11 @@ const SITE_SOON_MS = 2_000;
 /** After an entry of this site, until it says how far its log goes. */
 const TELL_MS = 10_000;
 
+/** What was taken over so lately need not be asked for again before a run. */
+const FRESH_MS = 60_000;
+/** So long a run waits for it. */
+const CATCH_UP_MS = 30_000;
+
 type Due = "anybody" | "site" | "roster" | "tell";
 
 export class LedgerSync {
@@ -133,6 +138,21 @@ export class LedgerSync {
     const round = this.#pull(peer).finally(() => this.#asking.delete(peer));
     this.#asking.set(peer, round);
     return round;
+  }
+
+  /**
+   * Before something is done with a site: takes over what it has, unless that was done within the last minute. Who asks goes on in any
+   * case: when it fails, or has not come to an end after half a minute.
+   */
+  async catchUp(site: SiteId, signal: AbortSignal): Promise<void> {
+    const { clock, membership } = this.#components;
+    const peer = membership.peerOf(site);
+    if (peer === undefined || clock.elapsedMs() - (this.#askedMs.get(site) ?? Number.NEGATIVE_INFINITY) < FRESH_MS)
+      return;
+    const ended = new AbortController();
+    const patience = clock.sleep(CATCH_UP_MS, AbortSignal.any([signal, ended.signal]));
+    await Promise.race([this.with(peer), patience.catch(() => undefined)]);
+    ended.abort();
   }
 
   /** A site that has a roster that is not known here: one at a time. */

@@ -70,6 +70,8 @@ export interface ReplicationComponents {
   /** As `RegainingComponents.regained`. */
   readonly regained: () => Promise<boolean>;
   readonly former: FormerRecords;
+  /** Before a run with a site: takes over what its ledger has. Resolves also when that fails or takes long. */
+  readonly catchUp: (site: SiteId, signal: AbortSignal) => Promise<void>;
   readonly onEvent: (event: ReplicationEvent) => void;
 }
 

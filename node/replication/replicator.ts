@@ -47,6 +47,8 @@ export interface ReplicatorComponents {
   readonly suspicion: () => string | undefined;
   /** Whether data may be moved now: the window is open, and nobody has paused it. */
   readonly mayMove: () => boolean;
+  /** As in `ReplicationComponents`. */
+  readonly catchUp: (holder: SiteId, signal: AbortSignal) => Promise<void>;
   readonly onEvent?: ((event: ReplicatorEvent) => void) | undefined;
 }
 
@@ -194,13 +196,19 @@ export class Replicator {
   }
 
   async #runWith(sending: Sending, slices: HolderSlices, signal: AbortSignal): Promise<void> {
-    const { self, sites, peers, questions, onEvent, mayMove } = this.#components;
+    const { self, sites, peers, questions, catchUp, suspicion, onEvent, mayMove } = this.#components;
     const { holder, kept, reports, begun } = sending;
     sending.runsCount++;
     try {
       const peer = sites.peerOf(holder);
       if (peer === undefined) throw new CostorError("peer-unreachable", "its machine is not known yet");
       const channel = await peers.open(peer, replicateProtocol, signal);
+      if (sending.runsCount === 1) await catchUp(holder, signal);
+      // What it knows may tell that this site must sign nothing now.
+      if (suspicion() !== undefined) {
+        channel.abort();
+        return;
+      }
       const onProgress = (progress: RunProgress): void => {
         begun.resolve();
         onEvent?.({ event: "run-progress", holder, progress });

@@ -38,6 +38,8 @@ export interface StewardComponents {
   readonly limit: BandwidthLimit;
   readonly suspicion: () => string | undefined;
   readonly mayMove: () => boolean;
+  /** As in `ReplicationComponents`. */
+  readonly catchUp: (holder: SiteId, signal: AbortSignal) => Promise<void>;
   readonly onFailure?: ((site: SiteId, error: unknown) => void) | undefined;
 }
 
@@ -118,11 +120,12 @@ export class StewardDuty {
   }
 
   async #runWith(holder: SiteId, owner: SiteId, slices: readonly number[], signal: AbortSignal): Promise<void> {
-    const { peers, sites, mayMove } = this.#components;
+    const { peers, sites, catchUp, mayMove } = this.#components;
     const peer = sites.peerOf(holder);
     if (peer === undefined) return;
     try {
       const channel = await peers.open(peer, replicateProtocol, signal);
+      await catchUp(holder, signal);
       const run = new OwnerRun({ ...this.#components, channel }, { owner, holder, mayGoOn: mayMove, signal });
       const reports = await run.run(this.#toSend(owner, slices));
       if (reports.some(({ end }) => end === "refused")) this.#backOff.failed(holder);

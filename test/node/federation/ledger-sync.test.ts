@@ -108,6 +108,73 @@ test("another's question that finds both equal takes the place of one's own, not
   assert.ok(roundsCount >= 96 && roundsCount <= 160, `${roundsCount} rounds`);
 });
 
+/** The second site has written what the first did not hear. */
+async function unheard() {
+  const world = await FederationWorld.of(3);
+  await world.run(90_000);
+  const [self, author] = world.sites;
+  const { transport, entries } = author!.federation.parts;
+  transport.publish = () => undefined;
+  await entries.write({ kind: "placement", slice: 1, holders: [] });
+  const { ledger, sync } = self!.federation.parts;
+  const { siteId } = author!.identity;
+  const isKnown = (): boolean => ledger.statement(siteId, "placement", "1") !== undefined;
+  assert.ok(!isKnown());
+  return { world, self: self!, author: author!, sync, siteId, isKnown };
+}
+
+test("a run begins with what the holder has that was not heard", async () => {
+  const { world, self, isKnown } = await unheard();
+  await self.backUp("first", 10);
+  await world.run(2_000);
+  assert.ok(isKnown());
+});
+
+test("before a run a site is asked no more than once a minute", async () => {
+  const { world, sync, siteId, self, author, isKnown } = await unheard();
+  const { signal } = new AbortController();
+  const framesCount = (): number => world.network.traffic(self.identity.peerKey, ledgerProtocol.name).framesCount;
+  const caughtUp = [sync.catchUp(siteId, signal), sync.catchUp(siteId, signal)];
+  await world.run(1_000);
+  await Promise.all(caughtUp);
+  assert.ok(isKnown());
+  const before = framesCount();
+  await sync.catchUp(siteId, signal);
+  assert.equal(framesCount(), before);
+  await world.run(60_000);
+  const { entries, ledger } = author.federation.parts;
+  await entries.write({ kind: "placement", slice: 2, holders: [] });
+  const again = sync.catchUp(siteId, signal);
+  await world.run(1_000);
+  await again;
+  assert.equal(self.federation.parts.ledger.digest(), ledger.digest());
+});
+
+test("a run waits half a minute for a site that takes the question and never answers, and for one that is not reached not at all", async () => {
+  const { world, self, author, sync, siteId } = await unheard();
+  const { signal } = new AbortController();
+  const { transport } = self.federation.parts;
+  const open = transport.open.bind(transport);
+  transport.open = async (...args) => {
+    const channel = await open(...args);
+    if (args[1] === ledgerProtocol) channel.receive = () => new Promise(() => undefined);
+    return channel;
+  };
+  let isOver = false;
+  void sync.catchUp(siteId, signal).then(() => (isOver = true));
+  await world.run(29_000);
+  assert.ok(!isOver);
+  await world.run(2_000);
+  assert.ok(isOver);
+  transport.open = open;
+  world.crash(author);
+  const [, , third] = world.sites;
+  world.crash(third!);
+  const failed = sync.catchUp(third!.identity.siteId, signal);
+  await world.run(1_000);
+  await failed;
+});
+
 test("an entry that nobody has heard is asked for within half a minute, and what is said of a log that goes on once a minute", async () => {
   const world = await FederationWorld.of(3);
   await world.run(60_000);

@@ -66,6 +66,7 @@ class World {
       hearsMost: () => true,
       wasLedBack: () => this.ledBack.has(name) && !this.unasked.has(name),
       regained: async () => this.ledBack.delete(name),
+      catchUp: async () => undefined,
       former: { isTakenOver: () => false, takeFrom: async () => undefined },
       onEvent: (event) => void this.events.push(event),
     });

@@ -124,6 +124,25 @@ test("what is sent to all holders together takes as long as the rate says, and c
   assert.equal(safeSnapshotsOf(statesOf(program), safety), 2);
 });
 
+test("before a run it hears what the holder knows, and signs nothing when that tells against it", async () => {
+  const { owner, holders, program } = await federationOf("a", "b");
+  await owner.backUp("first", 50);
+  const asked: string[] = [];
+  program.catchUp = async (holder) => {
+    assert.deepEqual(owner.ledger.statements(owner.siteId, "live-set"), []);
+    asked.push(holder);
+    program.suspicion = "a newer log";
+  };
+  await program.turn();
+  assert.equal(new Set(asked).size, 2);
+  assert.deepEqual(owner.ledger.statements(owner.siteId, "live-set"), []);
+  for (const holder of holders) assert.deepEqual(await holder.keptFor(owner.siteId), []);
+  program.suspicion = undefined;
+  program.catchUp = async () => undefined;
+  await program.turn();
+  assert.equal(safeSnapshotsOf(statesOf(program), safety), 1);
+});
+
 test("outside its window it places and sends nothing", async () => {
   const { owner, holders, program } = await federationOf("a", "b");
   await owner.backUp("first", 50);

@@ -22,6 +22,8 @@ export interface OwnerProgram {
   mayMove: boolean;
   /** Undefined for no limit. */
   bytesPerSecond: number | undefined;
+  /** What it does before a run. */
+  catchUp: (holder: SiteId) => Promise<void>;
   onEvent: ((event: ReplicatorEvent) => void) | undefined;
   audit(): ReturnType<Replicator["audit"]>;
   /** As when people say `send`. */
@@ -64,6 +66,7 @@ export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram>
     suspicion: undefined,
     mayMove: true,
     bytesPerSecond: undefined,
+    catchUp: async () => undefined,
     onEvent: undefined,
     audit: () => replicator.audit(new AbortController().signal),
     hurry: () => replicator.hurry(),
@@ -76,6 +79,7 @@ export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram>
     suspicion: () => program.suspicion,
     mayMove: () => program.mayMove,
     limit: new BandwidthLimit({ clock: site.clock }, { bytesPerSecond: () => program.bytesPerSecond }),
+    catchUp: (holder) => program.catchUp(holder),
     onEvent: (event) => {
       program.events.push(event);
       program.onEvent?.(event);
@@ -85,7 +89,12 @@ export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram>
 }
 
 export function stewardDutyOf(site: ReplicatingSite, silentMs: ReadonlyMap<SiteId, number>): StewardDuty {
-  return new StewardDuty({ ...partsOf(site, silentMs), suspicion: () => undefined, mayMove: () => true });
+  return new StewardDuty({
+    ...partsOf(site, silentMs),
+    suspicion: () => undefined,
+    mayMove: () => true,
+    catchUp: async () => undefined,
+  });
 }
 
 export async function federationOf(...names: string[]) {
