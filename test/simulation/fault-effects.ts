@@ -127,9 +127,16 @@ export class FaultEffects {
         return this.#join() ? () => {} : undefined;
       case "expel":
       case "leave":
-        if (!this.#canDoWithout(site) || !people.canDecideWithout(site)) return undefined;
+        if (!this.#canDoWithout(site) || !people.canDecideWithout(site) || !this.#canLose(site)) return undefined;
         return people.remove(site, fault.kind) ? () => {} : undefined;
     }
+  }
+
+  /** Whether what is safe is elsewhere too: nobody gets back what somebody has who is out. */
+  #canLose({ disk }: SimSite): boolean {
+    const { witness, honest, beforeLoss } = this.#components;
+    beforeLoss();
+    return witness.canLose(honest, disk);
   }
 
   /** Whether the others have two places each for their copies when this one takes none: less than that no federation can make good. */
