@@ -140,6 +140,11 @@ export const failedSeeds: readonly FailedSeed[] = [
       "a new machine did not hear of the fork of a log of which all was retired: its digest was that of an empty one",
   },
   {
+    ...{ seed: 6001614, sitesCount: 4, hoursCount: 9, intensity: 3, backupEveryHours: 8 },
+    program: "federation",
+    reason: "people waited for ever for the invitation of a site that had crashed",
+  },
+  {
     ...{ seed: 6000004, sitesCount: 7, hoursCount: 9, hostileCount: 2, intensity: 3, backupEveryHours: 8 },
     program: "federation",
     reason: "both holders of what its owner had lost were taken out of the federation within hours",

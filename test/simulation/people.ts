@@ -108,11 +108,17 @@ export class People {
     const inviter = rng.pick(members);
     const inviters = this.#inviters.get(newcomer) ?? new Set();
     this.#inviters.set(newcomer, inviters.add(inviter));
-    const { invitation } = await inviter.control!.invite(newcomer.name);
     const ending = new AbortController();
-    const endInTime = time.after(MOST_JOIN_MS, () => ending.abort(new Error("people give up")));
+    const end = Promise.withResolvers<undefined>();
+    const endInTime = time.after(MOST_JOIN_MS, () => {
+      ending.abort(new Error("people give up"));
+      end.resolve(undefined);
+    });
     try {
-      await control.join(invitation, {
+      // A site that crashes in the middle of it never answers.
+      const invited = await Promise.race([inviter.control!.invite(newcomer.name), end.promise]);
+      if (invited === undefined) return;
+      await control.join(invited.invitation, {
         signal: ending.signal,
         onWords: ({ words }) => this.#confirm(inviter, newcomer, words.join(" ")),
       });
