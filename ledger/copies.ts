@@ -16,7 +16,7 @@ export interface LiveSet {
 /** What is known of one holder of a slice. */
 export interface HolderState extends HoldingSite {
   /** Its newest receipt. */
-  readonly receipt?: (Pick<LiveSet, "generation" | "hash" | "snapshots"> & { readonly bytes?: number }) | undefined;
+  readonly receipt?: Pick<LiveSet, "generation" | "hash" | "snapshots" | "bytes"> | undefined;
   /** It said that it has lost some of it. */
   readonly hasLoss: boolean;
   /** An audit in force tells against it. */

@@ -11,7 +11,7 @@ import type { SiteId } from "#protocol/ids.ts";
 import { type Alarm, Alarms } from "./alarms.ts";
 import { ComingBack } from "./coming-back.ts";
 import { type FederationComponents, type FederationInit, type FederationParts, openParts } from "./federation-parts.ts";
-import { kitAlarms } from "./kit-alarms.ts";
+import { hasAgreedKit, kitAlarms } from "./kit-alarms.ts";
 import { Leaving } from "./leaving.ts";
 import { suspicionText } from "./keeping.ts";
 import { ProfileUpkeep } from "./profile-upkeep.ts";
@@ -290,8 +290,7 @@ export class Federation {
         ? blocking.map((text) => ({ code: "nothing-signed", text: `${text}; no copies are brought up to date` }))
         : [otherMachine(suspicion)];
     const kits = kitAlarms(kitRequests.list(), { nowMs: this.#components.clock.now(), nameOf });
-    const agreed = ledger.recoveryKeys.chainOf(this.siteId).length > ownLog.log.certificate.chain.length;
-    const restart = agreed
+    const restart = hasAgreedKit(ledger, ownLog.log)
       ? [{ code: "kit-agreed", text: "this site has a new recovery kit: restart it, so that it goes on by that one" }]
       : [];
     const damage = membership.roster === undefined ? undefined : await this.damage();

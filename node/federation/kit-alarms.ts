@@ -1,5 +1,7 @@
 /** What everybody's people are told of a site that asks for another recovery key, and from when on it would have it. docs/specs/membership.md, "A lost kit" */
+import type { Log } from "#ledger/entry.ts";
 import { doesStand } from "#ledger/kit-requests.ts";
+import type { Ledger } from "#ledger/ledger.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import type { SeenKitRequest } from "./kit-requests.ts";
 
@@ -24,3 +26,7 @@ function textOf(request: SeenKitRequest, name: string, nowMs: number): string {
   const day = new Date(nowMs + leftMs).toISOString().slice(0, 10);
   return `${begin}: enough members approve, and the new one counts from ${day} on; until then whoever has the former kit can object: costor site kit object`;
 }
+
+/** Whether the members have agreed on a kit that the site of this machine has asked for, and it does not go by it yet. */
+export const hasAgreedKit = (ledger: Ledger, { certificate: { siteId, chain } }: Log): boolean =>
+  ledger.recoveryKeys.chainOf(siteId)[chain.length]?.isByMajority === true;

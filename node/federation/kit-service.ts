@@ -11,6 +11,7 @@ import { fingerprintOf } from "#protocol/keys.ts";
 import { publicKeyOf } from "#protocol/raw-keys.ts";
 import { sealToReadKey } from "#protocol/read-sealing.ts";
 import type { Federation } from "./federation.ts";
+import { hasAgreedKit } from "./kit-alarms.ts";
 import type { SeenKitRequest } from "./kit-requests.ts";
 import { REQUESTED_KEYS_PART, sealedContext } from "./sealed-statements.ts";
 import { chooseSite } from "./site-choice.ts";
@@ -162,8 +163,8 @@ export class KitService {
   /** From the end of the lock on nobody but the new kit may have the site's key: what lies ready for it is all that there is. */
   #requireOpen(): void {
     const { ledger, ownLog, kitRequests } = this.#parts;
-    const { siteId, chain } = ownLog.log.certificate;
-    if (ledger.recoveryKeys.chainOf(siteId)[chain.length]?.isByMajority === true)
+    const { siteId } = ownLog.log.certificate;
+    if (hasAgreedKit(ledger, ownLog.log))
       throw new CostorError("kit-agreed", "the members have agreed on the kit that this site has asked for");
     if (kitRequests.list().some((request) => request.siteId === siteId && doesStand(request) && request.leftMs === 0))
       throw new CostorError(

@@ -16,8 +16,8 @@ const test = suite("copies");
 
 const hash = (text: string): string => text.repeat(64).slice(0, 64);
 const liveSet: LiveSet = { generation: 5, count: 10, bytes: 100, hash: hash("5"), snapshots: 9 };
-const current = { generation: 5, hash: hash("5"), snapshots: 9 };
-const earlier = { generation: 4, hash: hash("4"), snapshots: 7 };
+const current = { generation: 5, hash: hash("5"), snapshots: 9, bytes: 900 };
+const earlier = { generation: 4, hash: hash("4"), snapshots: 7, bytes: 700 };
 
 const holder = (name: string, changes: Partial<HolderState> = {}): HolderState => ({
   siteId: sampleSiteId(name),

@@ -13,7 +13,7 @@ const hash = "5".repeat(64);
 const [a, b, c, d] = ["a", "b", "c", "d"].map(sampleSiteId) as [SiteId, SiteId, SiteId, SiteId];
 const holder = (siteId: SiteId, snapshots = 9, changes: Partial<HolderState> = {}): HolderState => ({
   ...{ siteId, isGuest: false, domain: siteId, hasLoss: false, failsAudits: false },
-  receipt: snapshots === 9 ? { generation: 5, hash, snapshots } : { generation: 4, hash, snapshots },
+  receipt: { generation: snapshots === 9 ? 5 : 4, hash, snapshots, bytes: 0 },
   ...changes,
 });
 const slice = (bytes: number, ...holders: HolderState[]): SliceState => ({
