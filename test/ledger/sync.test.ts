@@ -135,8 +135,8 @@ test("the proof of a fork reaches a replica that has nothing in force of the log
   const [clone, next] = [new LedgerAuthor("founder"), new LedgerAuthor("founder", 2)];
   const forked = [1, 2].map((timeMs) => clone.entry({ seq: 1, timeMs }));
   const retire = next.retire(clone.log, [0, 9]);
-  for (const { ledger } of [founder, guest]) await ledger.offer({ certificates: [next.log.bytes], entries: [retire] });
   await founder.ledger.offer({ entries: forked });
+  for (const { ledger } of [founder, guest]) await ledger.offer({ certificates: [next.log.bytes], entries: [retire] });
   const former = (replica: Replica) => replica.ledger.log(clone.log.id)!;
   assert.equal(former(founder).inForceCount, 0);
   assert.ok(former(founder).fork && !former(guest).fork);
