@@ -10,12 +10,17 @@ import type { HoldingLimits } from "#node/replication/holder-quota.ts";
 import { KeptSets } from "#node/replication/kept-sets.ts";
 import { LED_BACK } from "#node/replication/regaining.ts";
 import type { FormerRecords } from "#node/replication/taking-back.ts";
-import { COPIES_COUNT, NOBODY_ASKED, Replication, type ReplicationSettings } from "#node/replication/replication.ts";
+import {
+  COPIES_COUNT,
+  NOBODY_ASKED,
+  Replication,
+  type ReplicationComponents,
+  type ReplicationSettings,
+} from "#node/replication/replication.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CopiesReport } from "./copies-report.ts";
 import type { FederationEvent } from "./federation-event.ts";
 import { LinkSpeeds } from "./link-speeds.ts";
-import type { LedgerSync } from "./ledger-sync.ts";
 import type { OwnEntries } from "./own-entries.ts";
 import { OwnPrimeSets } from "./own-primes.ts";
 import type { SiteRecords } from "./regained-facts.ts";
@@ -37,9 +42,8 @@ export interface KeepingComponents {
   /** As `RegainingComponents.regained`. */
   readonly regained: () => Promise<boolean>;
   readonly former: FormerRecords;
-  /** As in `ReplicationComponents`. */
-  readonly catchUp: LedgerSync["catchUp"];
-  readonly hearsMost: () => boolean;
+  readonly catchUp: ReplicationComponents["catchUp"];
+  readonly hearsMost: ReplicationComponents["hearsMost"];
   readonly records: Pick<SiteRecords, "fetchFirst" | "isReturning">;
   readonly onEvent: (event: FederationEvent) => void;
 }

@@ -245,14 +245,13 @@ export class Retention {
       await this.secondPerson.look(heldMs);
       await this.#policies.mature(heldMs, this.secondPerson.approver);
       site.changes.tell(STATE_CHANGED);
-      if ((await this.#components.damage?.()) === undefined) {
-        await this.#expiries.look(await this.#judge(), this.#times());
-        await this.#expiries.end(await this.#judge(), heldMs);
-      } else
-        await this.#expiries.end(
-          (await this.#judge()).filter(({ expiry }) => expiry?.cause === "person"),
-          heldMs,
-        );
+      const isDamaged = (await this.#components.damage?.()) !== undefined;
+      if (!isDamaged) await this.#expiries.look(await this.#judge(), this.#times());
+      const judged = await this.#judge();
+      await this.#expiries.end(
+        judged.filter(({ expiry }) => !isDamaged || expiry?.cause === "person"),
+        heldMs,
+      );
       await this.#collect({ signal });
       if (withdraw) await this.#expiries.withdraw(heldMs, withdraw);
       await this.#days.done(heldMs);
