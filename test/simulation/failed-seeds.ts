@@ -140,6 +140,11 @@ export const failedSeeds: readonly FailedSeed[] = [
       "a new machine did not hear of the fork of a log of which all was retired: its digest was that of an empty one",
   },
   {
+    ...{ seed: 7001109, sitesCount: 6, hoursCount: 6, hostileCount: 1, intensity: 3, backupEveryHours: 8 },
+    program: "federation",
+    reason: "people took for done what one site alone knew, whose disk was lost then",
+  },
+  {
     ...{ seed: 6001614, sitesCount: 4, hoursCount: 9, intensity: 3, backupEveryHours: 8 },
     program: "federation",
     reason: "people waited for ever for the invitation of a site that had crashed",

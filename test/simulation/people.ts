@@ -149,18 +149,19 @@ export class People {
     const { honest, time, onDone, log } = this.#components;
     const { action, site, kind } = decision;
     const members = honest.filter((member) => member.control && this.#isMember(member));
-    const isDone = members.some((member) => {
-      const role = this.#roleOf(member.control!, site)?.role;
-      return action === "admit" ? role === "member" : role === "expelled";
-    });
-    if (isDone) {
+    const knows = (member: SimSite): boolean =>
+      this.#roleOf(member.control!, site)?.role === (action === "admit" ? "member" : "expelled");
+    // Who is out is told by nobody.
+    const others = members.filter((member) => member !== site);
+    // What only some know may go with their disks.
+    if (others.length > 0 && others.every(knows)) {
       log.note(site.name, `${kind} is done`);
       this.#decisions.delete(decision);
       if (action === "admit") this.#inviters.delete(site);
       return onDone(kind);
     }
     for (const member of members)
-      if (this.#roleOf(member.control!, site)?.wish !== action)
+      if (!knows(member) && this.#roleOf(member.control!, site)?.wish !== action)
         void this.#attempt(async () => void (await member.control!.wish(action, site.identity.siteId)));
     time.after(SAY_EVERY_MS, () => this.#say(decision));
   }
