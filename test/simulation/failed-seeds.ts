@@ -145,6 +145,11 @@ export const failedSeeds: readonly FailedSeed[] = [
     reason: "people took for done what one site alone knew, whose disk was lost then",
   },
   {
+    ...{ seed: 11000076, sitesCount: 7, hoursCount: 11, intensity: 3, backupEveryHours: 8 },
+    program: "federation",
+    reason: "bits rotted of the last copy that was kept for its owner: another site had the prime for itself alone",
+  },
+  {
     ...{ seed: 6001614, sitesCount: 4, hoursCount: 9, intensity: 3, backupEveryHours: 8 },
     program: "federation",
     reason: "people waited for ever for the invitation of a site that had crashed",

@@ -141,8 +141,13 @@ export class Witness {
       if (this.#maySaySafe(promised))
         for (const { id } of promised.snapshot.primes) {
           if ((ids && !ids.has(id)) || !isSound(disk, id)) continue;
-          // Nobody gets back what somebody has who is out.
-          if (!sites.some((other) => other.disk !== disk && !other.isLeaving && isSound(other.disk, id))) return false;
+          // Nobody gets back what somebody has who is out, or has for others only.
+          const { siteId } = promised.site.identity;
+          const isElsewhere = sites.some(
+            (other) =>
+              other.disk !== disk && !other.isLeaving && other.disk.hasKept(siteId, id) && isSound(other.disk, id),
+          );
+          if (!isElsewhere) return false;
         }
     return true;
   }
