@@ -5,6 +5,7 @@
 import { LOCK_MS } from "#ledger/drop-plan.ts";
 import { forgetWithdrawn } from "#ledger/forgetting.ts";
 import type { Suspicion } from "#ledger/own-log.ts";
+import { lostCountOf } from "#node/replication/healing.ts";
 import { RegularWork } from "#node/replication/regular-work.ts";
 import { Sparingly } from "#node/replication/sparingly.ts";
 import type { SiteId } from "#protocol/ids.ts";
@@ -314,8 +315,7 @@ export class Federation {
 
   /** What of this site's own is lost here: one sentence for people; undefined when nothing. */
   async damage(): Promise<string | undefined> {
-    const totals = await this.#components.store.keptTotals();
-    const lostCount = totals.find(({ site }) => site === this.siteId)?.lostCount ?? 0;
+    const lostCount = await lostCountOf(this.#components.store, this.siteId);
     return lostCount === 0 ? undefined : `${lostCount} pieces of this site's own data are damaged or not back yet`;
   }
 

@@ -1,6 +1,6 @@
 /** Gets back from holders what this site's store has lost of its own, what people need first before the rest. docs/specs/replication.md, Fetching */
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import type { PrimeId } from "#protocol/ids.ts";
+import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { type HeldPrimeComponents, fetchHeld } from "./held-primes.ts";
 
 export interface HealingComponents extends HeldPrimeComponents {
@@ -14,12 +14,15 @@ export type FetchFirst = (fetch: (ids: readonly PrimeId[]) => Promise<void>, sig
 /** Asked for at once: so much is fetched twice at most when this site ends, and memory stays small. */
 const AT_ONCE_COUNT = 8192;
 
+/** Of a site's own: lost, and not back. */
+export async function lostCountOf(store: Pick<PrimeStore, "keptTotals">, self: SiteId): Promise<number> {
+  return (await store.keptTotals()).find(({ site }) => site === self)?.lostCount ?? 0;
+}
+
 /** How many came back. A holder that is not reached, or does not have them, leaves them to the next one, or to the next time. */
 export async function healOwn(components: HealingComponents, signal?: AbortSignal): Promise<number> {
   const { self, store, first } = components;
-  const countLost = async (): Promise<number> =>
-    (await store.keptTotals()).find(({ site }) => site === self)?.lostCount ?? 0;
-  const lostCount = await countLost();
+  const lostCount = await lostCountOf(store, self);
   if (lostCount === 0) return 0;
   const fetchLost = async (ids: readonly PrimeId[]): Promise<void> => {
     const [isKept, isHere] = await Promise.all([store.hasKept(self, ids), store.has(ids)]);
@@ -34,5 +37,5 @@ export async function healOwn(components: HealingComponents, signal?: AbortSigna
     rest = [];
   }
   await fetchHeld(components, new Set(rest), signal);
-  return lostCount - (await countLost());
+  return lostCount - (await lostCountOf(store, self));
 }

@@ -112,9 +112,9 @@ export class OwnerRun {
     const { channel } = this.#components;
     const { signal } = this.#init;
     const onAbort = (): void => channel.abort();
-    signal?.throwIfAborted();
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
+      signal?.throwIfAborted();
       const reports: SliceReport[] = [];
       const received: Receivable[] = [];
       for await (const slice of slices) {

@@ -120,12 +120,17 @@ export class StewardDuty {
   }
 
   async #runWith(holder: SiteId, owner: SiteId, slices: readonly number[], signal: AbortSignal): Promise<void> {
-    const { peers, sites, catchUp, mayMove } = this.#components;
+    const { peers, sites, catchUp, suspicion, mayMove } = this.#components;
     const peer = sites.peerOf(holder);
     if (peer === undefined) return;
     try {
       const channel = await peers.open(peer, replicateProtocol, signal);
       await catchUp(holder, signal);
+      // What it knows may tell that this site must sign nothing now.
+      if (suspicion() !== undefined) {
+        channel.abort();
+        return;
+      }
       const run = new OwnerRun({ ...this.#components, channel }, { owner, holder, mayGoOn: mayMove, signal });
       const reports = await run.run(this.#toSend(owner, slices));
       if (reports.some(({ end }) => end === "refused")) this.#backOff.failed(holder);

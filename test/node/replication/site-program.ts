@@ -7,7 +7,7 @@ import { allSlices } from "#node/replication/all-slices.ts";
 import { PlacementKeeper } from "#node/replication/placement-keeper.ts";
 import { Refusals } from "#node/replication/refusals.ts";
 import { Replicator, type ReplicatorEvent } from "#node/replication/replicator.ts";
-import { StewardDuty } from "#node/replication/steward-duty.ts";
+import { type StewardComponents, StewardDuty } from "#node/replication/steward-duty.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
@@ -88,12 +88,17 @@ export async function ownerProgram(site: ReplicatingSite): Promise<OwnerProgram>
   return program;
 }
 
-export function stewardDutyOf(site: ReplicatingSite, silentMs: ReadonlyMap<SiteId, number>): StewardDuty {
+export function stewardDutyOf(
+  site: ReplicatingSite,
+  silentMs: ReadonlyMap<SiteId, number>,
+  told: Partial<Pick<StewardComponents, "suspicion" | "catchUp">> = {},
+): StewardDuty {
   return new StewardDuty({
     ...partsOf(site, silentMs),
     suspicion: () => undefined,
     mayMove: () => true,
     catchUp: async () => undefined,
+    ...told,
   });
 }
 

@@ -73,6 +73,35 @@ test("nobody acts for an owner that is silent for less than a week, and a stewar
   assert.equal(safeSnapshotsOf(statesOf(program), safety), 1);
 });
 
+test("before a run a steward hears what the holder knows, and sends nothing when that tells against it", async () => {
+  const { all, owner, holders, program } = await federationOf("a", "b", "c");
+  await owner.backUp("first", 60);
+  await program.turn();
+  await all.spread();
+  owner.peers.stop();
+  holders[0]!.role = "none";
+  const silence = new Map([[owner.siteId, 8 * DAY_MS]]);
+  const live = holders.slice(1);
+  const duties = live.map((holder) => {
+    let suspicion: string | undefined;
+    const catchUp = async (): Promise<void> => void (suspicion = "a newer log");
+    return stewardDutyOf(holder, silence, { suspicion: () => suspicion, catchUp });
+  });
+  const countOf = async (): Promise<number> => {
+    const kept = await Promise.all(live.map((holder) => holder.keptFor(owner.siteId)));
+    return kept.flat().length;
+  };
+  const before = await countOf();
+  for (let count = 0; count < 2; count++) {
+    for (const duty of duties) await duty.turn(new AbortController().signal);
+    await all.spread();
+  }
+  assert.equal(await countOf(), before);
+  const others = live.map((holder) => stewardDutyOf(holder, silence));
+  for (const duty of others) await duty.turn(new AbortController().signal);
+  assert.ok((await countOf()) > before);
+});
+
 test("a steward fills also those that the owner has named and did not come to fill", async () => {
   const { all, owner, holders, program } = await federationOf("a", "b", "c");
   await owner.backUp("first", 60);
