@@ -192,7 +192,12 @@ export const errorRegistry = {
     false,
     "Give the six words as the second person has noted them; if they are lost: `costor site retention second-person end --lost`.",
   ),
-  "snapshot-unknown": spec(404, false, "List the snapshots with `costor agent snapshots`."),
+  "snapshot-unknown": spec(404, false, "List the snapshots with `costor agent snapshots`, or `costor site snapshots`."),
+  "nothing-of-site": spec(
+    404,
+    false,
+    "Take kit and data of one site: the page of the kit names it, and a site that keeps its copies has its data too.",
+  ),
   "path-unknown": spec(404, false, "List the snapshot with `costor agent ls`."),
   interrupted: spec(499, true, "Start the command again; it goes on where it stopped."),
   internal: spec(500, false, "This is a fault in CoStor; please report it with the log."),

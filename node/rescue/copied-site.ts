@@ -33,7 +33,7 @@ export class CopiedSite implements RescuedSite {
     this.#snapshots = snapshots;
   }
 
-  /** Throws `store-missing`, and `snapshot-unknown` when nothing here is of the kit's site. */
+  /** Throws `store-missing`, and `nothing-of-site` when nothing here is of the kit's site. */
   static async open({ dataDirectory, siteId, readKeys: kitKeys, ...init }: CopiedSiteInit): Promise<CopiedSite> {
     const store = await CopiedStore.open({ disk: new NodeDisk(storeDirectoryOf(dataDirectory)) }, init);
     try {
@@ -46,7 +46,7 @@ export class CopiedSite implements RescuedSite {
       const facts = await openSealedFacts({ ledger }, { siteId, readKeys, signal: init.signal });
       const kept = new RescuedSnapshots({ facts }, { siteId, readKeys });
       if (await kept.opensAny()) return new CopiedSite(store, kept);
-      throw new CostorError("snapshot-unknown", `nothing here is a snapshot of site ${siteId}, whose kit this is`, {
+      throw new CostorError("nothing-of-site", `nothing here is a snapshot of site ${siteId}, whose kit this is`, {
         details: { siteId, primesCount: store.primesCount, damagedBytes: store.damagedBytes },
       });
     } catch (error) {

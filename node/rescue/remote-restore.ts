@@ -97,7 +97,7 @@ export class RemoteRestore implements RescuedSite {
 
   /**
    * The ledger is told before anything is read. Takes over the read keys. Throws `signature-invalid`, `peer-refused` for a ticket that is
-   * not for this site now, `snapshot-unknown` when the ledger has no snapshot of the owner that the keys open.
+   * not for this site now, `nothing-of-site` when the ledger has no snapshot of the owner that the keys open.
    */
   static async open(components: RemoteRestoreComponents, init: RemoteRestoreInit): Promise<RemoteRestore> {
     const { peers, clock, ledger } = components;
@@ -116,7 +116,7 @@ export class RemoteRestore implements RescuedSite {
       const keys = { siteId: restore.owner, readKeys, signal: restore.#end.signal };
       const snapshots = new RescuedSnapshots({ facts: await openSealedFacts({ ledger }, keys) }, keys);
       if (!(await snapshots.opensAny()))
-        throw new CostorError("snapshot-unknown", "the ledger here has no snapshot of that site that the kit opens");
+        throw new CostorError("nothing-of-site", "the ledger here has no snapshot of that site that the kit opens");
       restore.#snapshots = snapshots;
       return restore;
     } catch (error) {

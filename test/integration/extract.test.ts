@@ -180,7 +180,7 @@ test("another site's kit opens nothing, and a directory without a store is told 
   await other.stop();
   const copy = copyOfSegments();
   const words = ["site", "extract", "--data", copy, "--kit", join(directory, "other/kit.txt"), "--json"];
-  assert.match((await costor(words)).stderr, /"snapshot-unknown"/);
+  assert.match((await costor(words)).stderr, /"nothing-of-site"/);
   rmSync(join(copy, "store"), { recursive: true });
   assert.match((await extract(copy, "--json")).stderr, /"store-missing"/);
 });

@@ -77,7 +77,7 @@ test("words of a replaced kit open a copied site by the id on its page", async (
     await typed.answer(/word 1: /, wordsOfKitRoot(kitRoot).join(" "));
     await typed.answer(/site id on the page[^:]*: /, siteId);
     const { text } = await typed.ended;
-    assert.match(text, new RegExp(`"snapshot-unknown"[^]*"siteId":"${siteId}"`));
+    assert.match(text, new RegExp(`"nothing-of-site"[^]*"siteId":"${siteId}"`));
   });
 });
 
@@ -89,7 +89,7 @@ test("of a site's first kit the id is confirmed by Enter alone", async () => {
     const typed = typeCommand(["site", "extract", "--data", copy, "--json"]);
     await typed.answer(/word 1: /, wordsOfKitRoot(kitRoot).join(" "));
     await typed.answer(new RegExp(`Enter if it begins with ${siteId.slice(0, 4)} ${siteId.slice(4, 8)}`), "");
-    assert.match((await typed.ended).text, new RegExp(`"snapshot-unknown"[^]*"siteId":"${siteId}"`));
+    assert.match((await typed.ended).text, new RegExp(`"nothing-of-site"[^]*"siteId":"${siteId}"`));
   });
 });
 

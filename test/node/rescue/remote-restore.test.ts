@@ -133,7 +133,7 @@ test("read keys that open nothing are told, and so that it was tried", async () 
   const { owner, helper } = await toldOwner();
   const { restores } = restoresAt(helper);
   const readKeys = [Buffer.from(readKey(2).privateKey)];
-  await isRefused(restores.open({ ticket: ticketFor(owner, helper), readKeys }), "snapshot-unknown");
+  await isRefused(restores.open({ ticket: ticketFor(owner, helper), readKeys }), "nothing-of-site");
   assert.equal(helpedBy(helper).length, 1);
   assert.ok(readKeys[0]!.every((byte) => byte === 0));
 });
