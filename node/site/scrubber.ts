@@ -43,6 +43,11 @@ const LONGEST_SCRUB_PAUSE_MS = 24 * 3600_000;
 const SAVED_EVERY_MS = 600_000;
 /** What was lost may come back by itself in so long; then it is looked which snapshots lack it. */
 const HEALING_MS = 600_000;
+/** The end of a pass waits for so long, while less is lost from one look to the next: what holders have mostly comes in seconds. */
+const END_WAITS_MS = 60_000;
+const HEALING_LOOK_MS = 5000;
+/** While snapshots are not whole. */
+const BROKEN_LOOK_MS = 60_000;
 const BROKEN_COUNT = 1000;
 
 export class Scrubber {
@@ -50,6 +55,8 @@ export class Scrubber {
   #state: ScrubState | undefined;
   #savedMs = 0;
   #lostSinceMs: number | undefined;
+  /** Something was lost when it was last looked which snapshots lack it. */
+  #isLacking = false;
   /** When it is looked next whether damage is settled, as time passes. */
   #settleDueMs = 0;
   /** When the next step is due, as time passes. */
@@ -126,7 +133,8 @@ export class Scrubber {
         });
         this.#wake = new AbortController();
         const either = AbortSignal.any([signal, this.#wake.signal]);
-        await clock.sleep(Math.min(pauseMs, HEALING_MS), either).catch(() => undefined);
+        const mostMs = (this.#state?.broken.length ?? 0) > 0 ? BROKEN_LOOK_MS : HEALING_MS;
+        await clock.sleep(Math.min(pauseMs, mostMs), either).catch(() => undefined);
       }
     } finally {
       if (this.#state !== undefined) await this.#save(this.#state).catch(() => undefined);
@@ -177,6 +185,7 @@ export class Scrubber {
   async #endPass(state: ScrubState, signal: AbortSignal): Promise<number> {
     const { store, clock } = this.#components;
     const wasIndexRight = await store.verifyIndex();
+    await this.#waitForHealing(signal);
     await this.#lookAtSnapshots(signal);
     await this.#settleDamage(signal);
     const nowMs = clock.now();
@@ -199,8 +208,8 @@ export class Scrubber {
 
   /** While something is lost it is looked now and then which snapshots lack it, and once more when it is back. */
   async #lookAtLosses(signal: AbortSignal): Promise<void> {
-    const { store, clock } = this.#components;
-    const lostCount = (await store.keptTotals()).reduce((sum, total) => sum + total.lostCount, 0);
+    const { clock } = this.#components;
+    const lostCount = await this.#countLost();
     const { broken } = await this.#load();
     if (lostCount === 0 && broken.length === 0) {
       this.#lostSinceMs = undefined;
@@ -208,9 +217,25 @@ export class Scrubber {
     }
     const nowMs = clock.elapsedMs();
     this.#lostSinceMs ??= nowMs;
-    if (nowMs - this.#lostSinceMs < HEALING_MS) return;
+    const isBack = this.#isLacking && lostCount === 0;
+    if (nowMs - this.#lostSinceMs < HEALING_MS && !isBack) return;
     this.#lostSinceMs = nowMs;
     await this.#lookAtSnapshots(signal);
+  }
+
+  async #countLost(): Promise<number> {
+    return (await this.#components.store.keptTotals()).reduce((sum, total) => sum + total.lostCount, 0);
+  }
+
+  async #waitForHealing(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#components;
+    const endMs = clock.elapsedMs() + END_WAITS_MS;
+    let lostCount = await this.#countLost();
+    for (let before = Infinity; lostCount > 0 && lostCount < before && clock.elapsedMs() < endMs;) {
+      before = lostCount;
+      await clock.sleep(HEALING_LOOK_MS, signal);
+      lostCount = await this.#countLost();
+    }
   }
 
   /** What is left of damage is taken away once the snapshots are whole; what else there is to miss the store knows. */
@@ -222,6 +247,7 @@ export class Scrubber {
   }
 
   async #lookAtSnapshots(signal: AbortSignal): Promise<void> {
+    this.#isLacking = (await this.#countLost()) > 0;
     const found = await findBrokenSnapshots(this.#components, { mostCount: BROKEN_COUNT, signal });
     const state = await this.#load();
     const isSame = JSON.stringify(found) === JSON.stringify(state.broken);

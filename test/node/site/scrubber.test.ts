@@ -94,6 +94,24 @@ function make({ segmentsCount = 10, segmentBytes = 1_000_000, fraction = 0.5, to
   return { clock, store, scrubber: again(), events, readCounts, again, run };
 }
 
+async function addSnapshot(
+  store: World["store"],
+  agent: AgentId,
+  { root, primes }: { root: ReturnType<typeof nodePointerToWire>; primes: TreeMaker["primes"] },
+): Promise<SnapshotId> {
+  await store.put(agent, primes);
+  await store.keep(
+    home,
+    primes.map(({ id }) => id),
+  );
+  const snapshotId = makeUuidV7(1) as SnapshotId;
+  const commit = { snapshotId, job: "j", roots: [], startedMs: 1, objectsCount: 1, filesCount: 1, bytes: 1 };
+  const completed = { receivedMs: 1, session: makeUuidV7(1) as SessionId, commitHash: Buffer.alloc(32) };
+  const registry = new SnapshotRegistry({ store, sealer });
+  await store.appendFacts([await registry.factOf(agent, { ...commit, unreadableCount: 0, root }, completed)]);
+  return snapshotId;
+}
+
 const passesOf = ({ events }: World) => events.flatMap((event) => (event.event === "pass-ended" ? [event.pass] : []));
 
 test("each pass reads everything once, from a place that is drawn, and takes no more than its time", async () => {
@@ -194,6 +212,36 @@ test("a pass that a person asks for reads everything at once, tells how far it i
   assert.deepEqual(new Set(world.readCounts), new Set([1, 2]));
 });
 
+test("the end of a pass waits for what comes back, while it does; a minute after everything is back it is looked again", async () => {
+  const world = make();
+  const { store, clock, scrubber } = world;
+  const agent = makeUuidV7(1) as AgentId;
+  const maker = new TreeMaker();
+  const root = nodePointerToWire(maker.node(["a", "b", "c"].map((name) => maker.directory(name, maker.node([])))));
+  const snapshotId = await addSnapshot(store, agent, { root, primes: maker.primes });
+  const told = () => world.events.flatMap((event) => (event.event === "snapshots-broken" ? [event.broken.length] : []));
+  const lost = maker.primes.slice(-2);
+  for (const { id } of lost) store.lose(id);
+  // One comes with each look.
+  const coming = [...lost];
+  clock.onSleep = () => void coming.splice(0, 1).forEach((prime) => void store.put(agent, [prime]));
+  const whole = await scrubber.pass(new AbortController().signal, () => undefined);
+  assert.deepEqual([whole.broken, coming], [[], []]);
+  clock.onSleep = () => undefined;
+  for (const { id } of lost) store.lose(id);
+  const beganMs = clock.elapsedMs();
+  const broken = await scrubber.pass(new AbortController().signal, () => undefined);
+  assert.deepEqual(
+    broken.broken.map(({ snapshot }) => snapshot),
+    [snapshotId],
+  );
+  assert.ok(clock.elapsedMs() - beganMs < 60_000);
+  await store.put(agent, lost);
+  const backMs = clock.elapsedMs();
+  await world.run(scrubber, () => clock.elapsedMs() > backMs + 60_000);
+  assert.deepEqual(told(), [0]);
+});
+
 test("snapshots that are not whole are told of once, and again when they are", async () => {
   const world = make();
   const { store } = world;
@@ -202,16 +250,7 @@ test("snapshots that are not whole are told of once, and again when they are", a
   const root = nodePointerToWire(
     maker.node([maker.directory("inner", maker.node([maker.file("a")])), maker.file("c")]),
   );
-  await store.put(agent, maker.primes);
-  await store.keep(
-    home,
-    maker.primes.map(({ id }) => id),
-  );
-  const snapshotId = makeUuidV7(1) as SnapshotId;
-  const commit = { snapshotId, job: "j", roots: [], startedMs: 1, objectsCount: 1, filesCount: 1, bytes: 1 };
-  const completed = { receivedMs: 1, session: makeUuidV7(1) as SessionId, commitHash: Buffer.alloc(32) };
-  const registry = new SnapshotRegistry({ store, sealer });
-  await store.appendFacts([await registry.factOf(agent, { ...commit, unreadableCount: 0, root }, completed)]);
+  const snapshotId = await addSnapshot(store, agent, { root, primes: maker.primes });
   const told = () => world.events.flatMap((event) => (event.event === "snapshots-broken" ? [event.broken.length] : []));
   await world.run(world.scrubber, () => passesOf(world).length === 1);
   assert.deepEqual(told(), []);
