@@ -55,8 +55,8 @@ export class Scrubber {
   #state: ScrubState | undefined;
   #savedMs = 0;
   #lostSinceMs: number | undefined;
-  /** Something was lost when it was last looked which snapshots lack it. */
-  #isLacking = false;
+  /** Something was lost when it was last looked which snapshots lack it, or that is not known. */
+  #isLacking = true;
   /** When it is looked next whether damage is settled, as time passes. */
   #settleDueMs = 0;
   /** When the next step is due, as time passes. */
