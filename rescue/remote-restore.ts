@@ -7,7 +7,7 @@ import { type KitOptions, readGivenKit } from "#node/cli/kit-input.ts";
 import { callOn } from "#node/cli/site-access.ts";
 import { ControlledRestore } from "#node/rescue/controlled-restore.ts";
 import { makeGrant } from "#node/rescue/restore-grant.ts";
-import { withoutEscapes } from "#terminal/output.ts";
+import { printNote } from "#terminal/output.ts";
 import type { RescueRequest } from "./rescue-options.ts";
 import { runRescue } from "./rescue-run.ts";
 
@@ -21,7 +21,7 @@ export async function restoreRemotely(
     await runRescue(site, request, signal);
   } finally {
     for (const { holder, message } of signal.aborted ? [] : await site.failures().catch(() => []))
-      process.stderr.write(`note: site ${holder.slice(0, 16)} did not do its part: ${withoutEscapes(message)}\n`);
+      printNote(`site ${holder.slice(0, 16)} did not do its part: ${message}`);
   }
 }
 

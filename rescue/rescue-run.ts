@@ -11,12 +11,13 @@ import { ReadAhead } from "#node/rescue/read-ahead.ts";
 import type { RescuedAgent, RescuedSite } from "#node/rescue/rescued-site.ts";
 import { type ByteString, byteStringFromText, displayName } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
-import { type PrimeId, parseSnapshotId } from "#protocol/ids.ts";
+import type { SnapshotSummary } from "#protocol/http.ts";
+import { type PrimeId, type SnapshotId, parseSnapshotId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { nodePointerFromWire } from "#protocol/node-pointer.ts";
 import type { ContentSlice } from "#protocol/tree.ts";
 import { TreeReader } from "#protocol/tree-reader.ts";
-import { printJson, printLine, printTable } from "#terminal/output.ts";
+import { printJson, printLine, printNote, printTable } from "#terminal/output.ts";
 import { createProgress } from "#terminal/progress.ts";
 import { formatBytes, formatCount, formatCountOf } from "#terminal/quantities.ts";
 import { type WrittenArchive, writeArchive } from "./archive-file.ts";
@@ -30,12 +31,14 @@ export async function runRescue(site: RescuedSite, request: RescueRequest, signa
     return printAgents(agents, json);
   const agent = chooseAgent(agents, request.agent);
   const summaries = await site.snapshots(agent.id);
-  if (action.does === "list" && request.snapshot === undefined && paths.length === 0)
-    return printSnapshots(summaries, { json });
-  const id = chooseSnapshot(
-    request.snapshot ?? "latest",
-    summaries.map((summary) => parseSnapshotId(summary.id)),
-  );
+  const wholeMs = (await site.wholeUntilMs?.()) ?? Infinity;
+  if (action.does === "list" && request.snapshot === undefined && paths.length === 0) {
+    printSnapshots(summaries, { json });
+    for (const { id } of summaries.filter(({ receivedMs }) => receivedMs > wholeMs))
+      printNote(`snapshot ${id} was not all elsewhere yet when this was last heard of`);
+    return;
+  }
+  const id = chooseWhole(request.snapshot ?? "latest", summaries, wholeMs);
   const client = {
     snapshot: () => site.snapshot(agent.id, id),
     readPrimes: (ids: readonly PrimeId[], until?: AbortSignal) => site.readPrimes(ids, until),
@@ -65,6 +68,21 @@ export async function runRescue(site: RescuedSite, request: RescueRequest, signa
   const written = await writeArchive(stream, action.file, (doneBytes) => progress.update({ doneBytes }));
   progress.end();
   reportArchive(action, written, json);
+}
+
+/** The latest is one that was all elsewhere, where there is one: who restores a site that is gone gets no more of a newer one than parts. */
+function chooseWhole(text: string, summaries: readonly SnapshotSummary[], wholeMs: number): SnapshotId {
+  const idsOf = (some: readonly SnapshotSummary[]): SnapshotId[] => some.map(({ id }) => parseSnapshotId(id));
+  const whole = summaries.filter(({ receivedMs }) => receivedMs <= wholeMs);
+  const newest = summaries.at(-1);
+  const latest = whole.at(-1);
+  if (text !== "latest" || newest === undefined || latest === undefined || latest === newest)
+    return chooseSnapshot(text, idsOf(summaries));
+  printNote(
+    `the newest snapshot, of ${formatTime(newest.receivedMs)}, was not all elsewhere yet when the site was last heard of: ` +
+      `this is the one of ${formatTime(latest.receivedMs)}. What there is of the newest: --snapshot ${newest.id}`,
+  );
+  return parseSnapshotId(latest.id);
 }
 
 async function readOne(site: RescuedSite, id: PrimeId, signal: AbortSignal): Promise<Uint8Array> {

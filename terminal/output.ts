@@ -14,6 +14,11 @@ export function printLine(text = ""): void {
   process.stdout.write(`${text}\n`);
 }
 
+/** To stderr: what there is to know besides the result. */
+export function printNote(text: string): void {
+  process.stderr.write(`note: ${withoutEscapes(text)}\n`);
+}
+
 export interface Column<Row> {
   readonly title: string;
   readonly align?: "left" | "right";

@@ -34,6 +34,7 @@ export const restoreSchemas = {
   restoreOpen: grantSchema,
   restoreAgents: v.strictObject({ restore }),
   restoreSnapshots: v.strictObject({ restore, agent: text }),
+  restoreWholeUntil: v.strictObject({ restore }),
   restoreSnapshot: v.strictObject({ restore, agent: text, snapshot: text }),
   restoreFailures: v.strictObject({ restore }),
 } as const;
@@ -45,6 +46,7 @@ export interface RestoreResults {
   restoreOpen: { ended: true };
   restoreAgents: { agents: RescuedAgent[] };
   restoreSnapshots: { snapshots: SnapshotSummary[] };
+  restoreWholeUntil: { wholeUntilMs: number };
   restoreSnapshot: SnapshotResponse;
   restoreFailures: { failures: HolderFailure[] };
 }
@@ -82,6 +84,9 @@ export const restoreHandlers: Handlers = {
   restoreAgents: async (args, context) => ({ agents: await restoresOf(context).of(args.restore).agents() }),
   restoreSnapshots: async (args, context) => ({
     snapshots: await restoresOf(context).of(args.restore).snapshots(parseAgentId(args.agent)),
+  }),
+  restoreWholeUntil: async (args, context) => ({
+    wholeUntilMs: restoresOf(context).wholeUntilMs(args.restore),
   }),
   restoreSnapshot: (args, context) =>
     restoresOf(context).of(args.restore).snapshot(parseAgentId(args.agent), parseSnapshotId(args.snapshot)),

@@ -8,6 +8,7 @@ import {
   snapshotStatusOf,
 } from "#ledger/copies.ts";
 import type { Membership } from "#ledger/membership.ts";
+import { allSlices } from "#node/replication/all-slices.ts";
 import type { PlacementKeeper } from "#node/replication/placement-keeper.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import type { CopyStatus, SliceStatus } from "./federation-status.ts";
@@ -42,11 +43,12 @@ export class CopiesReport {
     return { count: copiesCount, isSafe: state === "safe" };
   }
 
-  /** Snapshots that were received up to then have a whole copy elsewhere; 0 for none. */
-  onceReceivedMs(): number {
-    return Math.min(
-      ...this.#states().map((state) => Math.max(0, ...copiesOf(state).map(({ snapshots }) => snapshots))),
-    );
+  /** Snapshots that the owner received up to then have a whole copy elsewhere; 0 for none. */
+  onceReceivedMs(owner = this.#init.self): number {
+    const { placement } = this.#components;
+    const states =
+      owner === this.#init.self ? this.#states() : allSlices.map((slice) => placement.stateOf(owner, slice));
+    return Math.min(...states.map((state) => Math.max(0, ...copiesOf(state).map(({ snapshots }) => snapshots))));
   }
 
   slices(): SliceStatus[] {

@@ -207,7 +207,10 @@ export async function openParts(components: FederationComponents, init: Federati
     ...keeping,
     checkpoints: await Checkpoints.open({ store, clock, ...keeping, receivedMs: () => keeping.own.snapshotsCount() }),
     helpedRestores: await HelpedRestores.open({ store, ledger, membership, profiles }, { self: siteId, ...init }),
-    remoteRestores: new RemoteRestores({ ...together, onEvent }),
+    remoteRestores: new RemoteRestores({
+      ...{ ...together, onEvent },
+      copiedUntilMs: (owner) => keeping.copies.onceReceivedMs(owner),
+    }),
     acrossSites: new AcrossSites(together, init),
     openKit: (grant) => openKitRestore({ ...together, onEvent: tellKitEvent }, grant),
     holderTampering: new HolderTampering({ ...together, own: keeping.own, auditor: new Auditor(together) }),

@@ -61,6 +61,10 @@ export class ControlledRestore implements RescuedSite {
     return (await this.#call("restoreSnapshots", { restore: this.#name, agent })).snapshots;
   }
 
+  async wholeUntilMs(): Promise<number> {
+    return (await this.#call("restoreWholeUntil", { restore: this.#name })).wholeUntilMs;
+  }
+
   snapshot(agent: AgentId, snapshot: SnapshotId): ReturnType<RescuedSite["snapshot"]> {
     return this.#call("restoreSnapshot", { restore: this.#name, agent, snapshot });
   }

@@ -15,12 +15,18 @@ export interface RestorableSite {
   readonly helper: PeerKey;
 }
 
+export interface RemoteRestoresComponents extends RemoteRestoreComponents {
+  readonly rng: Rng;
+  /** Snapshots that the owner received up to then have a whole copy elsewhere, by the ledger here. */
+  readonly copiedUntilMs: (owner: SiteId) => number;
+}
+
 export class RemoteRestores {
-  readonly #components: RemoteRestoreComponents & { readonly rng: Rng };
+  readonly #components: RemoteRestoresComponents;
   /** By a name that cannot be guessed. */
   readonly #open = new Map<string, RemoteRestore>();
 
-  constructor(components: RemoteRestoreComponents & { readonly rng: Rng }) {
+  constructor(components: RemoteRestoresComponents) {
     this.#components = components;
   }
 
@@ -67,6 +73,11 @@ export class RemoteRestores {
     const restore = this.#open.get(name);
     if (restore === undefined) throw new CostorError("not-found", "this remote restore has ended");
     return restore;
+  }
+
+  /** As `RescuedSite`, of what that one restores. */
+  wholeUntilMs(name: string): number {
+    return this.#components.copiedUntilMs(this.of(name).owner);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

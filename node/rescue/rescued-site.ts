@@ -18,6 +18,8 @@ export interface RescuedSite extends AsyncDisposable {
   agents(): Promise<RescuedAgent[]>;
   /** In the order in which the site received them. */
   snapshots(agent: AgentId): Promise<SnapshotSummary[]>;
+  /** Snapshots that the site received up to then had a whole copy elsewhere, as far as is known here. Where it is read from a copy nobody knows. */
+  wholeUntilMs?(): Promise<number>;
   /** Throws `snapshot-unknown`, `seal-broken`. */
   snapshot(agent: AgentId, snapshot: SnapshotId): Promise<SnapshotResponse>;
   /** The stored primes in the asked order. Throws `prime-missing`, `prime-corrupt` for the first that cannot be had. */

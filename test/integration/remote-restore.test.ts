@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { deriveReadKey, deriveRecoveryKey, deriveSiteScopeSecret } from "#protocol/keys.ts";
 import { parseKit } from "#protocol/kit.ts";
 import { costor, startCostor } from "#test/agent/cli/costor-process.ts";
@@ -55,8 +56,15 @@ test.before(async () => {
   await owner.enrolAgent();
   await owner.backUp([source]);
   await untilSafe(owner);
+  // One more that is not copied any more.
+  const late = join(directory, "late");
+  mkdirSync(late);
+  writeFileSync(join(late, "page.txt"), noise("late", MIB));
+  assert.equal((await costor(["federation", "pause", "--data", owner.data])).code, 0);
+  await owner.backUp([late]);
   kit = join(directory, "kit.txt");
   cpSync(join(directory, "hill", "kit.txt"), kit);
+  await untilTold(2);
   await owner.kill();
   owner.wipe();
 });
@@ -66,6 +74,31 @@ test.after(async () => {
 
 const restore = (...words: string[]) =>
   costor(["federation", "restore", "--data", helper.data, "--kit", kit, ...words]);
+
+/** The helper's ledger tells of so many snapshots. */
+async function untilTold(count: number): Promise<void> {
+  for (let tries = 0; tries < 120; tries++) {
+    const listed = await restore("--agent", "office", "--json");
+    if (listed.code === 0 && listed.json().length === count) return;
+    await sleep(500);
+  }
+  assert.fail("the helper never heard of all snapshots");
+}
+
+test("the newest snapshot, of which nobody else had all, is told of, and the one before is taken for the latest", async () => {
+  const [whole, late] = (await restore("--agent", "office", "--json")).json() as { id: string }[];
+  assert.match(
+    (await restore("--agent", "office")).stderr,
+    new RegExp(`note: snapshot ${late!.id} was not all elsewhere`),
+  );
+  const listed = await restore("--snapshot", "latest", "--path", source);
+  assert.equal(listed.code, 0, listed.stderr);
+  assert.match(listed.stderr, new RegExp(`note: the newest snapshot.*--snapshot ${late!.id}`));
+  const asked = await restore("--snapshot", whole!.id, "--path", source);
+  assert.deepEqual([asked.stdout, asked.stderr], [listed.stdout, ""]);
+  const lost = await restore("--snapshot", late!.id, "--target", join(directory, "parts"));
+  assert.equal(lost.code, 3, lost.stderr);
+});
 
 test("machines, snapshots and directories of the lost site are shown", async () => {
   const [machine] = (await restore("--json")).json();

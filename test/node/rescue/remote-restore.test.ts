@@ -54,7 +54,17 @@ function restoresAt(helper: ReplicatingSite) {
   const events: RemoteRestoreEvent[] = [];
   const { siteId: self, peers, ledger, store, entries, view: sites } = helper;
   const clock = { ...neverLate, now: () => helper.clock.now() };
-  const parts = { self, clock, peers, sites, ledger, store, entries, rng: new SeededRng("names") };
+  const parts = {
+    self,
+    clock,
+    peers,
+    sites,
+    ledger,
+    store,
+    entries,
+    rng: new SeededRng("names"),
+    copiedUntilMs: () => 0,
+  };
   return { events, restores: new RemoteRestores({ ...parts, onEvent: (event) => void events.push(event) }) };
 }
 
