@@ -4,6 +4,7 @@ import * as fc from "fast-check";
 import type { Admitted } from "#ledger/admission.ts";
 import { compareLogs, parseEntry } from "#ledger/entry.ts";
 import { Ledger } from "#ledger/ledger.ts";
+import { SeqRanges } from "#ledger/seq-ranges.ts";
 import { entryOf } from "#ledger/statements.ts";
 import { makeUuidV7, parseAgentId } from "#protocol/ids.ts";
 import { LedgerAuthor } from "#test/support/ledger-author.ts";
@@ -120,13 +121,17 @@ test("what is kept up to date with each entry is what an opened ledger computes 
       const authors = [new LedgerAuthor("one"), new LedgerAuthor("one", 2), new LedgerAuthor("two")];
       const said = new Map<string, { author: LedgerAuthor; seq: number; slices: number[] }>();
       const withdrawn = new Set<string>();
+      const retired = new Map<LedgerAuthor, SeqRanges>();
       const entries = steps.map((next, at) => {
         const author = authors[at % authors.length]!;
         const seq = author.nextSeq;
         if ("first" in next) {
-          for (let gone = next.first; gone < Math.min(seq, next.first + 3); gone++)
-            withdrawn.add(`${author.log.id} ${gone}`);
-          return author.retire(author.log, [next.first, next.first + 2]);
+          // With all that its retires have withdrawn before: this one may withdraw those.
+          const ranges = retired.get(author) ?? SeqRanges.empty();
+          retired.set(author, ranges);
+          ranges.add(next.first, next.first + 2);
+          for (let gone = 0; gone < seq; gone++) if (ranges.has(gone)) withdrawn.add(`${author.log.id} ${gone}`);
+          return author.retire(author.log, ...ranges.ranges.map(([first, last]): [number, number] => [first, last]));
         }
         said.set(`${author.log.id} ${seq}`, { author, seq, slices: next.slices });
         return author.entry(entryOf(next.slices.map((slice) => receipt(slice, at + 1))));
