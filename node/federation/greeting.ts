@@ -87,8 +87,11 @@ export class Greeting {
   async #round(signal: AbortSignal): Promise<boolean> {
     const { transport, membership, rng } = this.#components;
     const areFew = membership.sites().length <= limits.peerKeptCount;
-    const all = this.#knownBy.size > 0 && !areFew ? transport.connected() : this.#others();
-    const waiting = all.filter((peer) => !this.#knownBy.has(peer) && membership.peerMayConnect(peer));
+    const connected = transport.connected();
+    const all = this.#knownBy.size > 0 && !areFew ? connected : this.#others();
+    // Few are all connected: one that is not may have forgotten this machine with an older disk.
+    const isToGreet = (peer: PeerKey): boolean => !this.#knownBy.has(peer) || (areFew && !connected.includes(peer));
+    const waiting = all.filter((peer) => isToGreet(peer) && membership.peerMayConnect(peer));
     let hasGreeted = false;
     for (let count = 0; count < AT_ONCE_COUNT && waiting.length > 0; count++) {
       const [peer] = waiting.splice(Math.floor(rng.fraction() * waiting.length), 1);

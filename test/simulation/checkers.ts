@@ -288,7 +288,8 @@ export class Checkers {
     const { honest } = this.#world;
     for (const author of honest) {
       const { log, siteId } = author.identity;
-      if (!author.program || author.isCloned || author.wasSetBack) continue;
+      // What it says once others know that it is out counts with those only who do not know it.
+      if (!author.program || author.isCloned || author.wasSetBack || author.isLeaving) continue;
       const own = SeqRanges.empty();
       for (const { statement } of author.program.ledger.statements(siteId, "retire"))
         if (statement.logId === log.id) own.addAll(statement.ranges);

@@ -150,6 +150,26 @@ export const failedSeeds: readonly FailedSeed[] = [
     reason: "bits rotted of the last copy that was kept for its owner: another site had the prime for itself alone",
   },
   {
+    ...{ seed: 13002589, sitesCount: 6, hoursCount: 6, intensity: 3, backupEveryHours: 8 },
+    program: "federation",
+    reason: "what a site withdrew once it was out was said to be hidden by others that did not know that it is out",
+  },
+  {
+    ...{ seed: 13003896, sitesCount: 4, hoursCount: 11, intensity: 3, backupEveryHours: 8 },
+    program: "federation",
+    reason: "an older disk came back on which bits had rotted that were healed since, and were nowhere else by then",
+  },
+  {
+    ...{ seed: 13004415, sitesCount: 4, hoursCount: 12, intensity: 3, backupEveryHours: 8 },
+    program: "federation",
+    reason: "a site with an older disk had forgotten the new machines of all others, and none of them said hello again",
+  },
+  {
+    ...{ seed: 13008474, sitesCount: 7, hoursCount: 8, hostileCount: 2, intensity: 3, backupEveryHours: 8 },
+    program: "federation",
+    reason: "bits rotted of the only honest copy of what two hostile sites had, before it was safe",
+  },
+  {
     ...{ seed: 6001614, sitesCount: 4, hoursCount: 9, intensity: 3, backupEveryHours: 8 },
     program: "federation",
     reason: "people waited for ever for the invitation of a site that had crashed",

@@ -11,7 +11,7 @@ import type { Line, SimNetwork } from "./sim-network.ts";
 import type { SimSite } from "./sim-site.ts";
 import type { Struck } from "./struck.ts";
 import type { VirtualTime } from "./virtual-time.ts";
-import type { Witness } from "./witness.ts";
+import { type Witness, isSound } from "./witness.ts";
 
 const MINUTE_MS = 60 * 1000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
@@ -207,7 +207,8 @@ export class FaultEffects {
     const promised = witness.promisedOn(disk);
     return () => {
       if (site.disk !== disk || !site.program) return;
-      const lost = new Set([...disk.primes.keys()].filter((id) => !copy.primes.has(id)));
+      // What has rotted on the copy may have been healed since.
+      const lost = new Set([...disk.primes.keys()].filter((id) => !isSound(copy, id)));
       beforeLoss();
       if (!witness.canLose(honest, disk, lost)) return;
       log.note(site.name, "is set back");
@@ -292,11 +293,13 @@ export class FaultEffects {
   }
 
   #rot({ disk }: SimSite, { label, severityRatio }: Fault): Ending {
-    const { rng, witness, honest, beforeLoss } = this.#components;
+    const { rng, witness, sites, honest, beforeLoss } = this.#components;
     beforeLoss();
     const details = rng.fork(label);
     const ids = details.sample([...disk.primes.keys()], 1 + Math.floor(severityRatio * 10));
-    const lost = ids.filter((id) => witness.canLose(honest, disk, new Set([id])) && witness.canRot(honest, disk, id));
+    const lost = ids.filter(
+      (id) => witness.canLose(honest, disk, new Set([id])) && witness.canRot(sites, honest, disk, id),
+    );
     for (const id of lost) {
       disk.rotten.add(id);
       witness.damaged(disk, id);

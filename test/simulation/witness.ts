@@ -152,10 +152,13 @@ export class Witness {
     return true;
   }
 
-  /** Of copies that rotted unnoticed one is sound at least: they go on counting, and make something safe that was not so far. */
-  canRot(sites: readonly SimSite[], disk: SimDisk, id: PrimeId): boolean {
+  /**
+   * Of copies that rotted unnoticed an honest one is sound at least: they go on counting, as those of hostile sites do, and make something
+   * safe that was not so far.
+   */
+  canRot(sites: readonly SimSite[], honest: readonly SimSite[], disk: SimDisk, id: PrimeId): boolean {
     const others = sites.filter((other) => other.disk !== disk && !other.isLeaving && other.disk.primes.has(id));
-    return others.length === 0 || others.some((other) => isSound(other.disk, id));
+    return others.length === 0 || others.some((other) => honest.includes(other) && isSound(other.disk, id));
   }
 
   /** It is asked once an hour, and says nothing while it is under suspicion; receipts count meanwhile. */
