@@ -1,7 +1,9 @@
 /** Gets back from holders what this site's store has lost of its own, what people need first before the rest. docs/specs/replication.md, Fetching */
+import { sliceOf } from "#ledger/slice.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
-import { type HeldPrimeComponents, fetchHeld } from "./held-primes.ts";
+import { fetchOwn } from "./fetch-own.ts";
+import { type HeldPrimeComponents, fetchHeld, holdersOf } from "./held-primes.ts";
 
 export interface HealingComponents extends HeldPrimeComponents {
   readonly store: Pick<PrimeStore, "keptTotals" | "lostOf" | "putFor" | "has" | "hasKept">;
@@ -13,6 +15,9 @@ export type FetchFirst = (fetch: (ids: readonly PrimeId[]) => Promise<void>, sig
 
 /** Asked for at once: so much is fetched twice at most when this site ends, and memory stays small. */
 const AT_ONCE_COUNT = 8192;
+/** Sites that are asked besides those that say to have it. */
+const ELSEWHERE_COUNT = 12;
+const HOUR_MS = 3_600_000;
 
 /** Of a site's own: lost, and not back. */
 export async function lostCountOf(store: Pick<PrimeStore, "keptTotals">, self: SiteId): Promise<number> {
@@ -37,5 +42,24 @@ export async function healOwn(components: HealingComponents, signal?: AbortSigna
     rest = [];
   }
   await fetchHeld(components, new Set(rest), signal);
+  const leftCount = await lostCountOf(store, self);
+  if (leftCount > 0 && leftCount <= AT_ONCE_COUNT) await fetchElsewhere(components, signal);
   return lostCount - (await lostCountOf(store, self));
+}
+
+/** From sites that do not say to have it: they may have got it in a run that never came to its end, and keep it all the same. */
+async function fetchElsewhere(components: HealingComponents, signal?: AbortSignal): Promise<void> {
+  const { self, store, sites, clock } = components;
+  // Nobody is to blame who has not got it.
+  const asking = { ...components, onFailure: () => undefined };
+  const wanted = new Set((await Array.fromAsync(store.lostOf(self))).flat());
+  const others = sites.sites().filter((site) => site !== self);
+  // Of many some in each hour.
+  const from = (Math.floor(clock.elapsedMs() / HOUR_MS) * ELSEWHERE_COUNT) % Math.max(1, others.length);
+  for (const site of [...others.slice(from), ...others.slice(0, from)].slice(0, ELSEWHERE_COUNT)) {
+    const unasked = new Set([...wanted].filter((id) => !holdersOf(components, sliceOf(id)).includes(site)));
+    const asked = [...unasked];
+    if (asked.length > 0) await fetchOwn(asking, site, unasked, signal);
+    for (const id of asked) if (!unasked.has(id)) wanted.delete(id);
+  }
 }

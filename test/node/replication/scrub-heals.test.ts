@@ -16,6 +16,7 @@ import type { PrimeId } from "#protocol/ids.ts";
 import { count } from "#test/support/level.ts";
 import { seededRandom } from "#test/support/recording-disk.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
+import { sampleAgent } from "#test/support/store-samples.ts";
 import { suite } from "#test/support/suite.ts";
 import { ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
 import { neverLate } from "./test-clock.ts";
@@ -173,6 +174,25 @@ test("what a site has lost of its own comes back from holders", async () => {
       assert.equal((await store.stats()).quarantinedCount, 0, `${what}: the damage is settled`);
       assert.deepEqual((await Array.fromAsync(store.kept(self))).flat(), [...primes.keys()], what);
     }
+  await machine.store[Symbol.asyncDispose]();
+});
+
+test("what those who have receipts do not have comes back from a site that has none", async () => {
+  const all = new ReplicatingFederation();
+  const machine = await Machine.start();
+  const owner = await all.add("owner", { store: machine.store });
+  const [holder, other] = [await all.add("holder"), await all.add("other")];
+  const ids = await owner.backUp("first", 60);
+  await owner.replicate(holder, await owner.slicesFor([holder]));
+  await all.spread();
+  for (const id of ids) await other.store.put(sampleAgent(1), [{ id, stored: await owner.store.get(id) }]);
+  await other.store.keep(owner.siteId, ids);
+  await holder.store.release(owner.siteId, ids);
+  const primes = await allOf(owner);
+  await machine.whileStopped(() => emptySegments(machine, Math.random));
+  const { siteId: self, peers, view: sites, ledger, store } = owner;
+  await healOwn({ self, peers, sites, ledger, store, clock: neverLate });
+  await assertHas(store, primes, "nobody with a receipt has it");
   await machine.store[Symbol.asyncDispose]();
 });
 
