@@ -8,6 +8,7 @@ import { type DrillStanding, drillStandings } from "#node/drills/drill-standing.
 import { siteDrillKinds } from "#node/drills/due-drill.ts";
 import type { Drills } from "#node/drills/drills.ts";
 import type { FederationControl } from "#node/federation/federation-control.ts";
+import { lostCountOf } from "#node/replication/healing.ts";
 import type { BrakeAlarm } from "#node/site/brake-alarms.ts";
 import type { Retention } from "#node/retention/retention.ts";
 import type { Site } from "#node/site/site.ts";
@@ -155,9 +156,6 @@ function chooseAgent(agents: readonly AgentRecord[], text: string): AgentRecord 
   return fitting[0]!;
 }
 
-const lostPrimesCountOf = async ({ store, identity }: Site): Promise<number> =>
-  (await store.keptTotals()).find(({ site }) => site === identity.siteId)?.lostCount ?? 0;
-
 const handlers: Handlers = {
   enrolToken: async (args, { site }) => {
     const addresses = args.addresses?.length ? args.addresses : await site.addresses();
@@ -193,7 +191,7 @@ const handlers: Handlers = {
     standingAlarmsCount: site.brakeAlarms.standing().length,
     kitConfirmed: await isKitConfirmed(site),
     store: await site.store.stats(),
-    lostPrimesCount: await lostPrimesCountOf(site),
+    lostPrimesCount: await lostCountOf(site.store, site.identity.siteId),
     scrub: await site.scrubber.status(),
     drills: drillStandings(await drillsOf(site, drills), ["local"], site.now()),
   }),
