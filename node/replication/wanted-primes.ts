@@ -73,9 +73,9 @@ export class WantedPrimes {
         await clock.sleep(AGAIN_MS);
         await fetchHeld(this.#components, wanted);
       }
+      for (const id of wanted) this.#lacking.set(id, clock.elapsedMs());
     } finally {
       for (const id of ids) this.#coming.delete(id);
-      for (const id of wanted) this.#lacking.set(id, this.#components.clock.elapsedMs());
       for (const id of this.#lacking.keys()) {
         if (this.#lacking.size <= LACKING_COUNT) break;
         this.#lacking.delete(id);

@@ -10,7 +10,7 @@ import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
 export type FetchPrimes = (ids: readonly PrimeId[]) => Promise<void>;
 
 export interface SitePrimeComponents {
-  readonly store: Pick<PrimeStore, "get" | "hasSent" | "hasKept">;
+  readonly store: Pick<PrimeStore, "get" | "hasSent" | "hasClaimed" | "hasKept">;
   /** Whether snapshots are back whose primes are not known as their agents' yet. */
   readonly isReturning: () => boolean;
 }
@@ -44,14 +44,20 @@ export class SitePrimes {
   }
 
   /**
-   * For each id whether the agent may read it: it has sent it. While snapshots are coming back it is not known who has sent what, and an agent may
-   * read all of the site's own, whose keys it has only of what is its own.
+   * For each id whether the agent may read it: it has sent it, and it is here, or kept for the site and so with others. While snapshots are coming
+   * back it is not known who has sent what, and an agent may read all of the site's own, whose keys it has only of what is its own.
    */
   async areReadable(agent: AgentId, ids: readonly PrimeId[]): Promise<boolean[]> {
     const { store, isReturning } = this.#components;
+    // Before anything is asked: once they are back it is known who has sent what.
+    const wasReturning = isReturning();
     const sent = await store.hasSent(agent, ids);
-    if (!isReturning() || !sent.includes(false)) return sent;
+    if (!sent.includes(false)) return sent;
     const kept = await store.hasKept(this.#siteId, ids);
+    if (!wasReturning) {
+      const claimed = await store.hasClaimed(agent, ids);
+      return ids.map((_, at) => sent[at]! || (kept[at]! && claimed[at]!));
+    }
     const unknown = ids.filter((_, at) => !sent[at] && !kept[at]);
     if (unknown.length === 0) return ids.map(() => true);
     // What others hold of this site is its own, and kept once it is here.

@@ -168,6 +168,9 @@ export interface PrimeStore extends AsyncDisposable {
   /** For each id whether it is held and `sender` has sent it. */
   hasSent(sender: AgentId, ids: readonly PrimeId[]): Promise<boolean[]>;
 
+  /** For each id whether `sender` has sent it, held or not: what is damaged here, or yet to come, is its own all the same. */
+  hasClaimed(sender: AgentId, ids: readonly PrimeId[]): Promise<boolean[]>;
+
   /** Verified on reading. Throws `prime-missing`, `prime-corrupt`. */
   get(id: PrimeId): Promise<Buffer>;
 

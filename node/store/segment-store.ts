@@ -208,6 +208,11 @@ export class SegmentStore implements PrimeStore {
     });
   }
 
+  hasClaimed(sender: AgentId, ids: readonly PrimeId[]): Promise<boolean[]> {
+    const [digests, agent] = [ids.map(primeIdToBytes), agentIdToBytes(sender)];
+    return this.#believed((index) => index.hasClaims(digests, agent));
+  }
+
   has(ids: readonly PrimeId[]): Promise<boolean[]> {
     const digests = ids.map(primeIdToBytes);
     return this.#believed(async (index) => (await index.locate(digests)).map((place) => place !== undefined));

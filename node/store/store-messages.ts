@@ -10,6 +10,7 @@ export type StoreMethod =
   | "putBatch"
   | "has"
   | "hasSent"
+  | "hasClaimed"
   | "claim"
   | "keep"
   | "putFor"

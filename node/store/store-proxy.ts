@@ -153,6 +153,10 @@ export class StoreProxy implements PrimeStore {
     return this.#call("hasSent", [sender, ids]);
   }
 
+  hasClaimed(sender: AgentId, ids: readonly PrimeId[]): Promise<boolean[]> {
+    return this.#call("hasClaimed", [sender, ids]);
+  }
+
   async get(id: PrimeId): Promise<Buffer> {
     return toBuffer(await this.#call("get", [id]));
   }

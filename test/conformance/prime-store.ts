@@ -89,6 +89,8 @@ export function testPrimeStore(test: Suite, open: OpenStore): void {
       const ids = [first!.id, second!.id];
       assert.deepEqual(await store.hasSent(other, ids), [true, false]);
       assert.deepEqual(await store.has(ids), [true, false]);
+      assert.deepEqual(await store.hasClaimed(other, ids), [true, true]);
+      assert.deepEqual(await store.hasClaimed(agent, ids), [true, false]);
       await store.put(agent, [second!]);
       assert.deepEqual(await store.has(ids), [true, true]);
       assert.deepEqual(await (await reopen()).hasSent(other, ids), [true, true]);

@@ -64,7 +64,8 @@ async function addressesOf(name: string): Promise<string[]> {
 
 async function restored(): Promise<void> {
   const target = join(scratch, `restored-${restoresCount++}`);
-  await burnt.agentCommand(["restore", "latest", "--to", target]);
+  const { failed } = await burnt.agentCommand<{ failed: unknown[] }>(["restore", "latest", "--to", target]);
+  assert.deepEqual(failed, []);
   assert.deepEqual(treeDifferences(content, join(target, content)), []);
 }
 

@@ -81,7 +81,8 @@ async function assertHeals(): Promise<void> {
   await hit.start();
   await hit.command(["site", "check", "--read-data"]);
   const target = join(scratch, `restored-${restoresCount++}`);
-  await hit.agentCommand(["restore", "latest", "--to", target]);
+  const { failed } = await hit.agentCommand<{ failed: unknown[] }>(["restore", "latest", "--to", target]);
+  assert.deepEqual(failed, []);
   assert.deepEqual(treeDifferences(content, join(target, content)), []);
 }
 

@@ -118,7 +118,7 @@ export class SimDisk {
   }
 
   hasClaim(id: PrimeId, sender: AgentId): boolean {
-    return this.primes.has(id) && this.#claims.get(id)?.has(sender) === true;
+    return this.#claims.get(id)?.has(sender) === true;
   }
 
   /** Loses a prime as damage does: senders and keeps stay. */

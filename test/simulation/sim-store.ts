@@ -146,8 +146,10 @@ export class SimStore implements PrimeStore {
 
   async hasSent(sender: AgentId, ids: readonly PrimeId[]): Promise<boolean[]> {
     await this.#ready();
-    return ids.map((id) => this.#disk.hasClaim(id, sender));
+    return ids.map((id) => this.#disk.primes.has(id) && this.#disk.hasClaim(id, sender));
   }
+
+  hasClaimed = async (sender: AgentId, ids: readonly PrimeId[]) => ids.map((id) => this.#disk.hasClaim(id, sender));
 
   async get(id: PrimeId): Promise<Buffer> {
     await this.#readable();

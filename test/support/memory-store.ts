@@ -81,6 +81,7 @@ export function createMemoryStore(): MemoryStore {
       for (const id of ids) claims.add(`${sender} ${id}`);
     },
     has: async (ids) => ids.map((id) => primes.has(id)),
+    hasClaimed: async (sender, ids) => ids.map((id) => claims.has(`${sender} ${id}`)),
     hasSent: async (sender, ids) => ids.map((id) => primes.has(id) && claims.has(`${sender} ${id}`)),
     keep,
     putFor: async (site, batch) => {

@@ -1,5 +1,6 @@
 /** Goal: what somebody wants to read waits while other sites are still being found, and later nobody waits for what nobody has. Method: holders that are reached late, in virtual time. */
 import assert from "node:assert/strict";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { suite } from "#test/support/suite.ts";
 import type { FederationSite } from "../federation/federation-site.ts";
 import { FederationWorld, HOUR_MS } from "../federation/federation-world.ts";
@@ -39,6 +40,26 @@ test("an hour after the start nobody waits for what nobody has", async () => {
   void again.federation.parts.replication.wanted.fetch(ids.slice(0, 1)).then(() => (isDone = true));
   await world.run(1000);
   assert.equal(isDone, true);
+});
+
+test("what could not be kept when it came is asked for again as soon as it can", async () => {
+  const { world, site, others, ids } = await lostAtOne();
+  for (const other of others) await world.start(other.identity, other.store);
+  const again = await world.start(site.identity, site.store);
+  await world.run(HOUR_MS);
+  const lost = ids.slice(0, 1);
+  await again.store.remove(lost);
+  const { putFor } = again.store;
+  again.store.putFor = () => Promise.reject(new CostorError("store-full", "as the test wants it"));
+  const { wanted } = again.federation.parts.replication;
+  const isRefused = assert.rejects(wanted.fetch(lost), (error) => isCostorError(error, "store-full"));
+  await world.run(1000);
+  await isRefused;
+  again.store.putFor = putFor;
+  const fetching = wanted.fetch(lost);
+  await world.run(1000);
+  await fetching;
+  assert.deepEqual(await again.store.has(lost), [true]);
 });
 
 test("what nobody had is there for whoever wants it, and comes back by itself, as soon as a holder comes, however late", async () => {

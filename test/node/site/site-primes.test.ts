@@ -66,4 +66,31 @@ test("an agent reads what it has sent; while snapshots come back all of the site
   assert.deepEqual(await returning.primes.areReadable(agent, ids), [true, true, true, false]);
 });
 
+test("what an agent has sent and is lost here is its own all the same, and no other agent's; what is let go is nobody's", async () => {
+  const { store, primes, asked, fetch } = await make(false);
+  primes.fetchBy(fetch);
+  await store.claim(agent, [away!.id, foreign!.id]);
+  await store.keep(home, [away!.id]);
+  const gone = samplePrimes(9, 1, 10)[0]!.id;
+  await store.claim(agent, [gone]);
+  assert.deepEqual(await primes.areReadable(agent, [mine!.id, away!.id, gone]), [true, true, false]);
+  assert.deepEqual(await primes.areReadable(other, [theirs!.id, away!.id]), [true, false]);
+  assert.deepEqual(asked, []);
+  assert.ok((await primes.get(away!.id)).equals(away!.stored));
+});
+
+test("an agent that asks when the last snapshot comes back is not told that its own is not there", async () => {
+  let isReturning = true;
+  const store = createMemoryStore();
+  const primes = new SitePrimes({ store, isReturning: () => isReturning }, { siteId: home });
+  await store.keep(home, [away!.id]);
+  const { hasSent } = store;
+  store.hasSent = async (sender, ids) => {
+    const sent = await hasSent(sender, ids);
+    isReturning = false;
+    return sent;
+  };
+  assert.deepEqual(await primes.areReadable(agent, [away!.id]), [true]);
+});
+
 test.run();
