@@ -142,6 +142,11 @@ export const errorRegistry = {
     "The list of members is not one that this federation's members have signed; ask the other site's people where it is from.",
   ),
   "member-unknown": spec(404, false, "List the members with `costor federation members`."),
+  "words-differ": spec(
+    422,
+    false,
+    "Read the words to each other again, on a telephone number that you know. If they still differ, somebody may stand between the two sites: refuse, and begin anew.",
+  ),
   "quota-exceeded": spec(507, true, "The other site keeps no more for this one; it is placed elsewhere."),
   // Sessions
   "session-unknown": spec(404, false, "Open a new upload session; what was acknowledged is kept."),

@@ -89,7 +89,7 @@ export interface FederationControl {
   /** Ends when the inviter has confirmed. Throws `federation-exists`, `invitation-invalid`, `peer-unreachable`, `peer-refused`. */
   join(invitation: string, init: JoinInit): Promise<FederationSummary>;
   newcomers(): readonly WaitingNewcomer[];
-  /** With `words`, only if they are the right ones: `bad-usage`. Throws `member-unknown`. */
+  /** With `words`, only if they are the right ones: `words-differ`. Throws `member-unknown`. */
   confirm(site: string, words?: string): Promise<SiteId>;
   refuse(site: string): Promise<SiteId>;
   members(): readonly Member[];

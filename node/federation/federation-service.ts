@@ -169,7 +169,7 @@ export class FederationService implements FederationControl {
     const newcomer = this.#newcomer(text);
     const typed = words?.trim().toLowerCase().split(/\s+/).join(" ");
     if (typed !== undefined && typed !== this.#wordsOf(federationId, newcomer).join(" "))
-      throw new CostorError("bad-usage", "these are not the words that this site sees: let nobody in, and ask again");
+      throw new CostorError("words-differ", "these are not the words that this site sees; nobody was let in");
     const { entries } = this.#components.federation.parts;
     const { site, name, certificate } = newcomer;
     // First the entry: a crash between leaves a newcomer to be confirmed again, and no guest unconfirmed.

@@ -55,7 +55,7 @@ export class KitService {
     return this.#components.federation.parts.kitRequests.list().map((request) => this.#shown(federationId, request));
   }
 
-  /** With `words`, only if they are the right ones: `bad-usage`. Throws `member-unknown`, `not-in-federation`. */
+  /** With `words`, only if they are the right ones: `words-differ`. Throws `member-unknown`, `not-in-federation`. */
   async approve(text: string, words?: string): Promise<AskedKit> {
     this.#requireVote();
     const asked = this.#choose(text);
@@ -64,7 +64,7 @@ export class KitService {
       throw new CostorError("bad-usage", "somebody with the former kit has objected; this request is over");
     const typed = words?.trim().toLowerCase().split(/\s+/).join(" ");
     if (typed !== undefined && typed !== asked.words.join(" "))
-      throw new CostorError("bad-usage", "these are not the words that this site sees: approve nothing, and ask again");
+      throw new CostorError("words-differ", "these are not the words that this site sees; nothing was approved");
     const link = Buffer.from(asked.link, "hex");
     await this.#parts.entries.write({ kind: "kit-approval", site: asked.site, link });
     return this.#looked(asked.site);

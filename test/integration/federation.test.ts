@@ -71,7 +71,7 @@ test("with wrong words nobody is let in, and the newcomer is told nothing before
   const { words, joined } = await startJoining(second, await invite(first, "Brixen"));
   assert.equal(words.length, 8);
   const wrong = [...words.slice(1), words[0]].join(" ");
-  await assert.rejects(first.command(["federation", "confirm", "--words", wrong]), refusedWith("bad-usage"));
+  await assert.rejects(first.command(["federation", "confirm", "--words", wrong]), refusedWith("words-differ"));
   assert.equal((await statusOf(first)).guestsCount, 0);
   await assert.rejects(statusOf(second), refusedWith("not-in-federation"));
   await first.command(["federation", "confirm", "--words", words.join(" ")]);

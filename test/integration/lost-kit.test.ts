@@ -61,7 +61,7 @@ test("two sites ask, and the others' people approve by the words that they hear"
       const approve = ["federation", "approve-kit", asker.name, "--words"];
       await assert.rejects(
         approver.command([...approve, asked.words.toReversed().join(" ")]),
-        refusedWith("bad-usage"),
+        refusedWith("words-differ"),
       );
       await approver.command([...approve, asked.words.join(" ")]);
     }

@@ -95,7 +95,7 @@ const cases: HostileCase[] = [
     const components = { federation, clock, rng, requestedKit, status: () => Promise.reject(new Error()) };
     const service = new FederationService(components, init);
     const words = service.newcomers()[0]!.words.toReversed().join(" ");
-    await assert.rejects(service.confirm(stranger.siteId, words), { code: "bad-usage" });
+    await assert.rejects(service.confirm(stranger.siteId, words), { code: "words-differ" });
   }),
   joining("a name of a thousand characters ends the channel", /no request/, async (stranger, secret) => {
     assert.equal(await ask(stranger, request(stranger, secret, { name: "x".repeat(1000) })), "ended");
