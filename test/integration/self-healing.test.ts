@@ -80,6 +80,10 @@ async function assertHeals(): Promise<void> {
       assert.ok(found[at]!.get(id)?.equals(stored) === true, `a prime of ${sites[at]!.name} is not what it was`);
   await hit.start();
   await hit.command(["site", "check", "--read-data"]);
+  await assertRestores();
+}
+
+async function assertRestores(): Promise<void> {
   const target = join(scratch, `restored-${restoresCount++}`);
   const { failed } = await hit.agentCommand<{ failed: unknown[] }>(["restore", "latest", "--to", target]);
   assert.deepEqual(failed, []);
@@ -94,10 +98,14 @@ async function hasAll(): Promise<boolean> {
   );
 }
 
-test("primes that are damaged on the disk are found by the scrub and come back, its own and others'", async () => {
-  await hit.stop();
+test("primes that are damaged on the disk are found by the scrub and come back, its own and others', those that a restore needs at once", async () => {
+  await Promise.all(sites.map((site) => site.stop()));
   assert.ok((await damageKept(hit, ids)) > 5);
   await hit.start();
+  await hit.command(["site", "scrub", "--now"]);
+  assert.ok((await damagedCount()) > 5);
+  await Promise.all(sites.slice(0, 2).map((site) => site.start()));
+  await assertRestores();
   await assertHeals();
 });
 
