@@ -178,8 +178,6 @@ export class Checkers {
       }
   }
 
-  /** Lists of what is kept that have been looked at: a list is made anew with each change. */
-  readonly #noted = new WeakSet<readonly PrimeId[]>();
   readonly #sound = new WeakSet<Buffer>();
   readonly #seen = new Map<SimDisk, Set<string>>();
 
@@ -206,19 +204,6 @@ export class Checkers {
           `${site.name} says that prime ${id} is safe, and all have it in one place`,
         );
     }
-  }
-
-  /** Notes who keeps what for whom. */
-  noteKeepers(): void {
-    const { sites, witness } = this.#world;
-    for (const site of sites)
-      for (const { site: owner } of site.disk.keptTotals()) {
-        if (owner === site.identity.siteId) continue;
-        const ids = site.disk.kept(owner);
-        if (this.#noted.has(ids)) continue;
-        this.#noted.add(ids);
-        for (const id of ids) witness.keeps(site, owner, id);
-      }
   }
 
   /** What lies on the disk says the same as what is in memory: the index and all else can be built anew from it. Of many sites some are looked at. */

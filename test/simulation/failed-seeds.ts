@@ -170,6 +170,11 @@ export const failedSeeds: readonly FailedSeed[] = [
     reason: "bits rotted of the only honest copy of what two hostile sites had, before it was safe",
   },
   {
+    ...{ seed: 14002432, sitesCount: 4, hoursCount: 10, hostileCount: 1, intensity: 3, backupEveryHours: 8 },
+    program: "federation",
+    reason: "a holder had lost, before anybody looked, what its owner rightly called safe until it heard of that",
+  },
+  {
     ...{ seed: 6001614, sitesCount: 4, hoursCount: 9, intensity: 3, backupEveryHours: 8 },
     program: "federation",
     reason: "people waited for ever for the invitation of a site that had crashed",

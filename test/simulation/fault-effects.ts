@@ -35,8 +35,6 @@ export interface FaultEffectsComponents {
   /** Only what these have counts as a copy. */
   readonly honest: readonly SimSite[];
   readonly afterCrash: (site: SimSite) => void;
-  /** A disk, or some of it, is about to be lost. */
-  readonly beforeLoss: () => void;
   readonly people: People;
   readonly struck: Struck;
 }
@@ -134,8 +132,7 @@ export class FaultEffects {
 
   /** Whether what is safe is elsewhere too: nobody gets back what somebody has who is out. */
   #canLose({ disk }: SimSite): boolean {
-    const { witness, honest, beforeLoss } = this.#components;
-    beforeLoss();
+    const { witness, honest } = this.#components;
     return witness.canLose(honest, disk);
   }
 
@@ -187,9 +184,8 @@ export class FaultEffects {
   }
 
   #loseDisk(site: SimSite): Ending {
-    const { witness, honest, beforeLoss } = this.#components;
+    const { witness, honest } = this.#components;
     if (!site.program) return undefined;
-    beforeLoss();
     if (!witness.canLose(honest, site.disk)) return undefined;
     // A federation whose machines are all new at one time has no ledger, and so is none any more.
     if (!honest.some((other) => other !== site && other.hasLedger)) return undefined;
@@ -200,7 +196,7 @@ export class FaultEffects {
 
   /** Somebody puts back a copy of the disk that was made some time ago. */
   #setBack(site: SimSite): Ending {
-    const { witness, honest, log, struck, beforeLoss } = this.#components;
+    const { witness, honest, log, struck } = this.#components;
     if (!site.program || site.isCloned || !this.#canDoWithout(site)) return undefined;
     const { disk } = site;
     const copy = disk.copy();
@@ -209,7 +205,6 @@ export class FaultEffects {
       if (site.disk !== disk || !site.program) return;
       // What has rotted on the copy may have been healed since.
       const lost = new Set([...disk.primes.keys()].filter((id) => !isSound(copy, id)));
-      beforeLoss();
       if (!witness.canLose(honest, disk, lost)) return;
       log.note(site.name, "is set back");
       struck.add("rollback");
@@ -293,8 +288,7 @@ export class FaultEffects {
   }
 
   #rot({ disk }: SimSite, { label, severityRatio }: Fault): Ending {
-    const { rng, witness, sites, honest, beforeLoss } = this.#components;
-    beforeLoss();
+    const { rng, witness, sites, honest } = this.#components;
     const details = rng.fork(label);
     const ids = details.sample([...disk.primes.keys()], 1 + Math.floor(severityRatio * 10));
     const lost = ids.filter(

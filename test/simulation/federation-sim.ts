@@ -2,7 +2,7 @@
  * One run of one plan: sites on a network, agents at work, faults, and then a time in which all is well and everything has to
  * be in order again.
  */
-import type { PeerKey } from "#protocol/ids.ts";
+import type { PeerKey, PrimeId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { AmbientBan } from "./ambient-ban.ts";
 import { Checkers } from "./checkers.ts";
@@ -159,6 +159,7 @@ class FederationSim {
         onStarting: (site: SimSite): void => this.#checkers.starting(site),
         onStarted: (site: SimSite): void => this.#introduce(site),
         onHearing: (site: SimSite): void => this.#hearing(site),
+        onKept: (site: SimSite, owner: SiteId, id: PrimeId): void => this.#witness.keeps(site, owner, id),
       };
       const disk = { capacityBytes: 2 ** 30, writeMs: 5 };
       return new SimSite(components, { number, seed: plan.seed, disk, place: places[number]! });
@@ -187,13 +188,7 @@ class FederationSim {
     const afterCrash = (site: SimSite): void => {
       if (honest.includes(site)) this.#checkers.afterCrash(site);
     };
-    this.#effects = new FaultEffects({
-      ...effects,
-      sites: this.#sites,
-      honest,
-      afterCrash,
-      beforeLoss: () => this.#checkers.noteKeepers(),
-    });
+    this.#effects = new FaultEffects({ ...effects, sites: this.#sites, honest, afterCrash });
     this.#honest = honest;
   }
 
@@ -275,7 +270,6 @@ class FederationSim {
   }
 
   async #askWhatIsSafe(): Promise<void> {
-    this.#checkers.noteKeepers();
     for (const { program } of this.#honest)
       for (const id of (await program?.safeSnapshots()) ?? []) {
         if (this.#witness.isBroken(id)) continue;

@@ -29,7 +29,14 @@ export interface SimDiskInit {
   readonly writeMs?: number;
 }
 
+export interface SimDiskComponents {
+  readonly rng: Rng;
+  /** It is durable that a prime is kept for a site. */
+  readonly onKept?: (site: SiteId, id: PrimeId) => void;
+}
+
 export class SimDisk {
+  readonly #components: SimDiskComponents;
   readonly #rng: Rng;
   readonly #madeBytes: number;
   readonly primes = new Map<PrimeId, Buffer>();
@@ -55,7 +62,8 @@ export class SimDisk {
   writeMs: number;
   isOpen = false;
 
-  constructor(components: { rng: Rng }, { capacityBytes = 2 ** 40, writeMs = 0 }: SimDiskInit = {}) {
+  constructor(components: SimDiskComponents, { capacityBytes = 2 ** 40, writeMs = 0 }: SimDiskInit = {}) {
+    this.#components = components;
     this.#rng = components.rng;
     this.#madeBytes = capacityBytes;
     this.capacityBytes = capacityBytes;
@@ -65,7 +73,7 @@ export class SimDisk {
 
   /** What lies on it now, on a disk of its own, as large as this one was made: what else fills this one is not copied. */
   copy(): SimDisk {
-    const copy = new SimDisk({ rng: this.#rng }, { capacityBytes: this.#madeBytes, writeMs: this.writeMs });
+    const copy = new SimDisk(this.#components, { capacityBytes: this.#madeBytes, writeMs: this.writeMs });
     for (const [id, stored] of this.primes) copy.primes.set(id, stored);
     for (const id of this.rotten) copy.rotten.add(id);
     for (const id of this.quarantined) copy.quarantined.add(id);
@@ -164,6 +172,7 @@ export class SimDisk {
     kept.sorted = kept.slices = undefined;
     this.#count(kept, id, 1);
     this.#keepersCounts.set(id, (this.#keepersCounts.get(id) ?? 0) + 1);
+    this.#components.onKept?.(site, id);
   }
 
   /** Ends a keep; whether the prime is of no use to anybody any more. */

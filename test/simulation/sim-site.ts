@@ -3,6 +3,7 @@ import type { Log } from "#ledger/entry.ts";
 import type { LedgerChange } from "#ledger/ledger-store.ts";
 import type { FederationControl } from "#node/federation/federation-control.ts";
 import type { Doorkeeper } from "#node/federation/transport.ts";
+import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import { ROSTER_KEY } from "./genesis.ts";
 import { SimDisk, type SimDiskInit, lastSeqOn } from "./sim-disk.ts";
 import { type SimIdentity, makeIdentity } from "./sim-identity.ts";
@@ -28,6 +29,8 @@ export interface SimSiteComponents {
   readonly onStarted: (site: SimSite) => void;
   /** It is about to hear something from another machine, the first time in this life. */
   readonly onHearing: (site: SimSite) => void;
+  /** It is durable at the site that it keeps a prime for an owner. */
+  readonly onKept: (site: SimSite, owner: SiteId, id: PrimeId) => void;
 }
 
 export interface SimSiteInit {
@@ -195,6 +198,8 @@ export class SimSite {
   }
 
   #newDisk(): SimDisk {
-    return new SimDisk({ rng: this.#components.rng.fork(`disk ${this.identity.epoch}`) }, this.#diskInit);
+    const rng = this.#components.rng.fork(`disk ${this.identity.epoch}`);
+    const onKept = (owner: SiteId, id: PrimeId): void => this.#components.onKept(this, owner, id);
+    return new SimDisk({ rng, onKept }, this.#diskInit);
   }
 }

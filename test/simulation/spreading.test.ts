@@ -37,7 +37,7 @@ async function startFifty(): Promise<Spreading> {
   const sites = Array.from({ length: 50 }, (_, number) => {
     const parts = { time, network, rng: rng.fork(`site ${number}`), startProgram: startLedgerProgram };
     const nothing = (): undefined => undefined;
-    const told = { others: () => [], onStarting: nothing, onHearing: nothing, onStarted: nothing };
+    const told = { others: () => [], onStarting: nothing, onHearing: nothing, onStarted: nothing, onKept: nothing };
     return new SimSite(
       { ...parts, ...told, onFault: (error) => void faults.push(error) },
       { number, seed: 1, place: "", disk: {} },

@@ -78,6 +78,7 @@ export class Witness {
   readonly #keepers = new Map<string, Set<SimSite>>();
 
   keeps(keeper: SimSite, owner: SiteId, id: PrimeId): void {
+    if (owner === keeper.identity.siteId) return;
     const place = `${owner} ${id}`;
     const keepers = this.#keepers.get(place);
     if (keepers) keepers.add(keeper);
