@@ -175,6 +175,11 @@ export const failedSeeds: readonly FailedSeed[] = [
     reason: "a holder had lost, before anybody looked, what its owner rightly called safe until it heard of that",
   },
   {
+    ...{ seed: 14005531, sitesCount: 6, hoursCount: 11, hostileCount: 1, intensity: 3, backupEveryHours: 8 },
+    program: "federation",
+    reason: "the clock of a hostile site that dates back went below the year 1970",
+  },
+  {
     ...{ seed: 6001614, sitesCount: 4, hoursCount: 9, intensity: 3, backupEveryHours: 8 },
     program: "federation",
     reason: "people waited for ever for the invitation of a site that had crashed",

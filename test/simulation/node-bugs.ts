@@ -68,7 +68,7 @@ export const nodeBugs: readonly ProductBug[] = [
       },
     ],
     invariants: ["I1-copies"],
-    seed: 1,
+    seed: 2,
     words: plain,
   },
   {

@@ -156,7 +156,7 @@ function hostileProgram(start: StartProgram, plan: SimPlan, vice: Vice, onDeed: 
 
 /** It says that what it does was done long ago. */
 function backdated(clock: SiteClock): SiteClock {
-  const now = (): number => clock.now() - BACKDATED_MS;
+  const now = (): number => Math.max(0, clock.now() - BACKDATED_MS);
   return new Proxy(clock, {
     get(target, name) {
       const value = Reflect.get(target, name, target) as unknown;
