@@ -63,13 +63,19 @@ export class WantedPrimes {
     return { ids, fetched };
   }
 
+  /** Who is alone waits for nobody. */
+  #hasOthers(): boolean {
+    const { self, sites } = this.#components;
+    return sites.sites().some((site) => site !== self);
+  }
+
   async #fetchAll(ids: ReadonlySet<PrimeId>): Promise<void> {
     const wanted = new Set(ids);
     try {
       const { clock } = this.#components;
       const untilMs = this.#findingMs + FINDING_MS;
       await fetchHeld(this.#components, wanted);
-      while (wanted.size > 0 && clock.elapsedMs() < untilMs) {
+      while (wanted.size > 0 && this.#hasOthers() && clock.elapsedMs() < untilMs) {
         await clock.sleep(AGAIN_MS);
         await fetchHeld(this.#components, wanted);
       }

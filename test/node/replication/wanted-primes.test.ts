@@ -31,6 +31,20 @@ test("what is lost and wanted at once comes when the first holder is found", asy
   assert.equal((await again.store.getMany(lost)).length, 3);
 });
 
+test("a site that is alone waits for nobody", async () => {
+  const world = await FederationWorld.of(1);
+  const [site] = world.sites as [FederationSite];
+  const lost = (await site.backUp("first", 20)).slice(0, 1);
+  await world.run(HOUR_MS);
+  world.crash(site);
+  await site.store.remove(lost);
+  const again = await world.start(site.identity, site.store);
+  let isDone = false;
+  void again.federation.parts.replication.wanted.fetch(lost).then(() => (isDone = true));
+  await world.run(1000);
+  assert.equal(isDone, true);
+});
+
 test("an hour after the start nobody waits for what nobody has", async () => {
   const { world, site, ids } = await lostAtOne();
   const again = await world.start(site.identity, site.store);
