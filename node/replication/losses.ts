@@ -42,20 +42,24 @@ export async function reportLosses({ self, ledger, entries, store, kept, ownerTu
   }
 }
 
-/** Says of what was just found to be lost; the entry by which a slice has lost something, undefined when none says so. */
+/**
+ * Says of what was just found to be lost; the entry by which a slice has lost something, undefined when none says so. Throws why it cannot be
+ * said now, while none does.
+ */
 export async function sayLost(
   components: LossComponents & { readonly ledger: Pick<LedgerReader, "statement" | "entry"> },
   owner: SiteId,
   slice: number,
 ): Promise<Uint8Array | undefined> {
   const { self, ledger } = components;
+  const lossOf = () => ledger.statement(self, "loss", `${owner}/${slice}`);
   try {
     await reportLosses(components);
   } catch (error) {
-    // Who may not write now cannot say it.
-    if (!(error instanceof CostorError)) throw error;
+    // Who may not write now, or whose disk takes nothing, cannot say it.
+    if (!(error instanceof CostorError) || lossOf() === undefined) throw error;
   }
-  const loss = ledger.statement(self, "loss", `${owner}/${slice}`);
+  const loss = lossOf();
   return loss && ledger.entry(loss.logId, loss.seq);
 }
 

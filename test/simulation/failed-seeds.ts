@@ -180,6 +180,12 @@ export const failedSeeds: readonly FailedSeed[] = [
     reason: "the clock of a hostile site that dates back went below the year 1970",
   },
   {
+    ...{ seed: 14009750, sitesCount: 4, hoursCount: 11, hostileCount: 1, intensity: 3, backupEveryHours: 8 },
+    program: "federation",
+    reason:
+      "an honest holder that could not write what it had lost was told against, and beside a hostile one too few were left",
+  },
+  {
     ...{ seed: 6001614, sitesCount: 4, hoursCount: 9, intensity: 3, backupEveryHours: 8 },
     program: "federation",
     reason: "people waited for ever for the invitation of a site that had crashed",

@@ -291,7 +291,8 @@ class FederationSim {
   }
 
   async #settle(endMs: number, afterEvent: () => void): Promise<void> {
-    const boundMs = settledWithinMs({ isHidden: this.#struck.counts.has("drops") });
+    // Who drops says nothing of what bits have rotted either.
+    const boundMs = settledWithinMs({ isHidden: this.#plan.hostile.some(({ vice }) => vice === "drops") });
     // The bound of docs/specs/ledger.md is five minutes: within them one looks closely.
     for (let atMs = endMs; ; atMs += (atMs < endMs + CLOSELY_MS ? 1 : 30) * MINUTE_MS) {
       await this.#time.run(atMs, afterEvent);

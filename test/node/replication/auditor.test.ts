@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { failsAudit } from "#ledger/audit-sample.ts";
 import { sliceOf } from "#ledger/slice.ts";
 import { Auditor } from "#node/replication/auditor.ts";
+import { CostorError } from "#protocol/errors.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 import { suite } from "#test/support/suite.ts";
 import { ReplicatingFederation } from "./replicating-site.ts";
@@ -79,6 +80,21 @@ test("a loss of another slice, or what is no entry, is no excuse", async () => {
   (holder.store as { keptTotals: unknown }).keptTotals = async () => [];
   await night();
   assert.equal(record()!.wrongCount, 1);
+});
+
+test("a holder that cannot say now what it has lost, since its disk takes nothing, is not told against either", async () => {
+  const { night, record, holder, ids } = await audited();
+  await night();
+  holder.store.lose(ids[7]!);
+  const entries = holder.entries as { writeAll: unknown };
+  const { writeAll } = entries;
+  entries.writeAll = () => Promise.reject(new CostorError("store-failed", "as the test wants it"));
+  await night();
+  assert.ok(!failsAudit(record()!));
+  assert.ok(record()!.silentCount > 0);
+  entries.writeAll = writeAll;
+  await night();
+  assert.ok(!failsAudit(record()!));
 });
 
 test("a holder that does not answer is told of the same night", async () => {
