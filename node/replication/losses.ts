@@ -2,7 +2,7 @@
 import { SLICES_COUNT, sliceOf } from "#ledger/slice.ts";
 import type { StatementOf } from "#ledger/statements.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import { CostorError } from "#protocol/errors.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
 import type { Omissions } from "./omissions.ts";
 import type { OwnerTurns } from "./owner-turns.ts";
@@ -43,8 +43,8 @@ export async function reportLosses({ self, ledger, entries, store, kept, ownerTu
 }
 
 /**
- * Says of what was just found to be lost; the entry by which a slice has lost something, undefined when none says so. Throws why it cannot be
- * said now, while none does.
+ * Says of what was just found to be lost; the entry by which a slice has lost something, undefined when none says so. Throws
+ * `store-failed` while none does and none can be written.
  */
 export async function sayLost(
   components: LossComponents & { readonly ledger: Pick<LedgerReader, "statement" | "entry"> },
@@ -56,8 +56,9 @@ export async function sayLost(
   try {
     await reportLosses(components);
   } catch (error) {
-    // Who may not write now, or whose disk takes nothing, cannot say it.
-    if (!(error instanceof CostorError) || lossOf() === undefined) throw error;
+    // A store that has failed passes: the site starts again. Who may not write, until people have looked, cannot say it, and is replaced.
+    if (!(error instanceof CostorError)) throw error;
+    if (isCostorError(error, "store-failed") && lossOf() === undefined) throw error;
   }
   const loss = lossOf();
   return loss && ledger.entry(loss.logId, loss.seq);

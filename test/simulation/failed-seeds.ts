@@ -186,6 +186,11 @@ export const failedSeeds: readonly FailedSeed[] = [
       "an honest holder that could not write what it had lost was told against, and beside a hostile one too few were left",
   },
   {
+    ...{ seed: 15000221, sitesCount: 4, hoursCount: 10, intensity: 3, backupEveryHours: 8 },
+    program: "federation",
+    reason: "a holder that may not write what it has lost was not told against, and never replaced",
+  },
+  {
     ...{ seed: 6001614, sitesCount: 4, hoursCount: 9, intensity: 3, backupEveryHours: 8 },
     program: "federation",
     reason: "people waited for ever for the invitation of a site that had crashed",
