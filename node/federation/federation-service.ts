@@ -9,6 +9,7 @@ import { encodeRoster, encodeRosterBody, parseRosterBody, signRosterBody } from 
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { type FederationId, type SiteId, parseFederationId } from "#protocol/ids.ts";
 import type { Checkpoint } from "./checkpoints.ts";
+import { requireSameWords } from "./compared-words.ts";
 import type {
   AuditedHolder,
   CheckpointInit,
@@ -167,9 +168,7 @@ export class FederationService implements FederationControl {
     const { invitations } = this.#components.federation.parts;
     const federationId = this.#require();
     const newcomer = this.#newcomer(text);
-    const typed = words?.trim().toLowerCase().split(/\s+/).join(" ");
-    if (typed !== undefined && typed !== this.#wordsOf(federationId, newcomer).join(" "))
-      throw new CostorError("words-differ", "these are not the words that this site sees; nobody was let in");
+    requireSameWords(words, this.#wordsOf(federationId, newcomer), "nobody was let in");
     const { entries } = this.#components.federation.parts;
     const { site, name, certificate } = newcomer;
     // First the entry: a crash between leaves a newcomer to be confirmed again, and no guest unconfirmed.

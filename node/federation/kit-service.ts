@@ -10,6 +10,7 @@ import { type KitObjection, isKitObjection } from "#protocol/kit-objection.ts";
 import { fingerprintOf } from "#protocol/keys.ts";
 import { publicKeyOf } from "#protocol/raw-keys.ts";
 import { sealToReadKey } from "#protocol/read-sealing.ts";
+import { requireSameWords } from "./compared-words.ts";
 import type { Federation } from "./federation.ts";
 import { hasAgreedKit } from "./kit-alarms.ts";
 import type { SeenKitRequest } from "./kit-requests.ts";
@@ -62,9 +63,7 @@ export class KitService {
     if (asked.isThisSite) throw new CostorError("bad-usage", "others approve; this site asks");
     if (asked.isObjected)
       throw new CostorError("bad-usage", "somebody with the former kit has objected; this request is over");
-    const typed = words?.trim().toLowerCase().split(/\s+/).join(" ");
-    if (typed !== undefined && typed !== asked.words.join(" "))
-      throw new CostorError("words-differ", "these are not the words that this site sees; nothing was approved");
+    requireSameWords(words, asked.words, "nothing was approved");
     const link = Buffer.from(asked.link, "hex");
     await this.#parts.entries.write({ kind: "kit-approval", site: asked.site, link });
     return this.#looked(asked.site);

@@ -2,8 +2,8 @@
 import { sliceOf } from "#ledger/slice.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
-import { fetchOwn } from "./fetch-own.ts";
-import { type HeldPrimeComponents, fetchHeld, holdersOf } from "./held-primes.ts";
+import { allSlices } from "./all-slices.ts";
+import { type HeldPrimeComponents, fetchFrom, fetchHeld, holdersOf } from "./held-primes.ts";
 
 export interface HealingComponents extends HeldPrimeComponents {
   readonly store: Pick<PrimeStore, "keptTotals" | "lostOf" | "putFor" | "has" | "hasKept">;
@@ -54,12 +54,11 @@ async function fetchElsewhere(components: HealingComponents, signal?: AbortSigna
   const asking = { ...components, onFailure: () => undefined };
   const wanted = new Set((await Array.fromAsync(store.lostOf(self))).flat());
   const others = sites.sites().filter((site) => site !== self);
+  const holders = allSlices.map((slice) => holdersOf(components, slice));
   // Of many some in each hour.
   const from = (Math.floor(clock.elapsedMs() / HOUR_MS) * ELSEWHERE_COUNT) % Math.max(1, others.length);
   for (const site of [...others.slice(from), ...others.slice(0, from)].slice(0, ELSEWHERE_COUNT)) {
-    const unasked = new Set([...wanted].filter((id) => !holdersOf(components, sliceOf(id)).includes(site)));
-    const asked = [...unasked];
-    if (asked.length > 0) await fetchOwn(asking, site, unasked, signal);
-    for (const id of asked) if (!unasked.has(id)) wanted.delete(id);
+    const ids = new Set([...wanted].filter((id) => !holders[sliceOf(id)]!.includes(site)));
+    if (ids.size > 0) await fetchFrom(asking, { site, ids, wanted }, signal);
   }
 }

@@ -34,12 +34,21 @@ export async function fetchHeld(
     if (byHolder.size === 0) return;
     await Promise.all(
       [...byHolder].map(async ([holder, ids]) => {
-        const asked = [...ids];
-        await fetchOwn(components, holder, ids, signal);
-        for (const id of asked) if (!ids.has(id)) wanted.delete(id);
+        await fetchFrom(components, { site: holder, ids, wanted }, signal);
       }),
     );
   }
+}
+
+/** Asks one site for `ids`. Takes out of `wanted` what has come and is durable. */
+export async function fetchFrom(
+  components: FetchedComponents,
+  { site, ids, wanted }: { readonly site: SiteId; readonly ids: ReadonlySet<PrimeId>; readonly wanted: Set<PrimeId> },
+  signal?: AbortSignal,
+): Promise<void> {
+  const left = new Set(ids);
+  await fetchOwn(components, site, left, signal);
+  for (const id of ids) if (!left.has(id)) wanted.delete(id);
 }
 
 /** Those that say to have the slice, or while nobody does, those that are to have it; each is the first for some slices. */

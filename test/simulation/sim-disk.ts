@@ -37,7 +37,6 @@ export interface SimDiskComponents {
 
 export class SimDisk {
   readonly #components: SimDiskComponents;
-  readonly #rng: Rng;
   readonly #madeBytes: number;
   readonly primes = new Map<PrimeId, Buffer>();
   /** Primes whose bytes are not what they were, which nobody has noticed yet. */
@@ -64,11 +63,10 @@ export class SimDisk {
 
   constructor(components: SimDiskComponents, { capacityBytes = 2 ** 40, writeMs = 0 }: SimDiskInit = {}) {
     this.#components = components;
-    this.#rng = components.rng;
     this.#madeBytes = capacityBytes;
     this.capacityBytes = capacityBytes;
     this.writeMs = writeMs;
-    this.generation = this.#rng.bytes(16).toString("hex");
+    this.generation = this.#components.rng.bytes(16).toString("hex");
   }
 
   /** What lies on it now, on a disk of its own, as large as this one was made: what else fills this one is not copied. */
@@ -101,7 +99,7 @@ export class SimDisk {
   /** How long the next group of writes takes: now and then a disk has other things to do. */
   drawWriteMs(): number {
     if (this.writeMs === 0) return 0;
-    return this.#rng.fraction() < SLOW_WRITES_RATIO ? Math.max(this.writeMs, SLOW_WRITE_MS) : this.writeMs;
+    return this.#components.rng.fraction() < SLOW_WRITES_RATIO ? Math.max(this.writeMs, SLOW_WRITE_MS) : this.writeMs;
   }
 
   putPrime({ id, stored }: StoredPrime): void {
@@ -133,7 +131,7 @@ export class SimDisk {
   lose(id: PrimeId): void {
     this.quarantined.add(id);
     this.#drop(id);
-    this.generation = this.#rng.bytes(16).toString("hex");
+    this.generation = this.#components.rng.bytes(16).toString("hex");
   }
 
   remove(id: PrimeId): boolean {
