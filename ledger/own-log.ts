@@ -178,17 +178,13 @@ export class OwnLog {
 
   /** What else the entries say that are withdrawn for one thing, and no newer one says, is said again. */
   async #sayRestOf(also: readonly AnyStated[]): Promise<Uint8Array[]> {
-    const { ledger } = this.#components;
-    const { siteId } = this.log.certificate;
     const nameOf = (statement: HeldStatement): string => `${statement.kind} ${subjectOf(statement)}`;
     const going = new Set(also.map(({ statement }) => nameOf(statement)));
     const rest = new Map<string, PlainStatement>();
-    for (const { logId, seq, statements } of also)
-      for (const statement of statements) {
-        const newest = ledger.statement(siteId, statement.kind, subjectOf(statement));
-        const isNewest = newest?.logId === logId && newest.seq === seq;
-        if (isNewest && !going.has(nameOf(statement))) rest.set(nameOf(statement), statement as PlainStatement);
-      }
+    for (const entry of also)
+      for (const statement of entry.statements)
+        if (this.#isInForce(statement, entry) && !going.has(nameOf(statement)))
+          rest.set(nameOf(statement), statement as PlainStatement);
     return rest.size === 0 ? [] : [await this.writeAll([...rest.values()])];
   }
 
@@ -202,10 +198,18 @@ export class OwnLog {
       if (ranges.ranges.length <= limits.retireRangesCount / 2) break;
       const statements = ranges.has(seq) ? [] : await ledger.wholeStatements(logId, seq);
       if (statements.length === 0) continue;
-      written.push(await this.writeAll(statements));
+      // What a newer entry has made idle would be the newest again.
+      const inForce = statements.filter((statement) => this.#isInForce(statement, { logId, seq }));
+      if (inForce.length > 0) written.push(await this.writeAll(inForce));
       ranges.add(seq);
     }
     return written;
+  }
+
+  /** Whether no newer entry than the one at that place speaks of its subject. */
+  #isInForce(statement: HeldStatement, { logId, seq }: Pick<AnyStated, "logId" | "seq">): boolean {
+    const newest = this.#components.ledger.statement(this.log.certificate.siteId, statement.kind, subjectOf(statement));
+    return newest?.logId === logId && newest.seq === seq;
   }
 
   #foundForeign(): void {

@@ -172,6 +172,25 @@ test("a retire of too many ranges is made shorter: what is in force between them
   assert.equal(ledger.statement(siteId, "loss", `${lossOf(0).owner}/0`)?.statement.count, 0);
 });
 
+test("what is said again so is in force still: what a newer entry has made idle in it stays so", async () => {
+  const { own, ledger, siteId } = await Replica.found("founder");
+  const site = (number: number) => parseSiteId(number.toString(16).padStart(64, "0"));
+  const place = (slices: readonly number[], holder: number) =>
+    own.writeAll(slices.map((slice) => ({ kind: "placement", slice, holders: [site(holder)] })));
+  await place([0, 1, 2], 1);
+  for (let owner = 0; owner <= limits.retireRangesCount; owner++) {
+    await own.write({ kind: "loss", owner: site(owner), slice: 0, count: 1 });
+    await own.write(say(1));
+  }
+  // Slice 2 is where it was, so the first entry is not idle as a whole.
+  await place([0, 1], 2);
+  await own.withdrawIdle({ leastCount: 1 });
+  const { logId, seq } = ledger.statement(siteId, "placement", "2")!;
+  assert.ok(seq > 2 * limits.retireRangesCount && ledger.log(logId)!.isWithdrawn(0), "the first entry is one of those");
+  const holders = [0, 1, 2].map((slice) => ledger.statement(siteId, "placement", `${slice}`)!.statement.holders);
+  assert.deepEqual(holders, [[site(2)], [site(2)], [site(1)]]);
+});
+
 test("a recovered site withdraws what it says anew in the former machine's log", async () => {
   const [founder, site] = await two();
   const recovered = await Replica.open(new LedgerAuthor("site", 2, "new machine"));
