@@ -45,7 +45,7 @@ export async function forgetWithdrawn(
 async function forgettable(ledger: Ledger, state: LogState, noted: SeqRanges): Promise<SeqRanges> {
   const { siteId } = state.log.certificate;
   const stay = SeqRanges.empty();
-  const stored = state.hidden.without(state.hidden.without(noted));
+  const stored = state.hiddenOf(noted);
   for (const seq of stored) {
     const bytes = await ledger.keptEntry(state.log.id, seq);
     const retire = bytes && readRetire(parseEntry(bytes));

@@ -34,10 +34,16 @@ export const keepChain = (siteId: SiteId, chain: readonly RecoveryLink[]): Ledge
 
 const FORGOTTEN_AT_ONCE_COUNT = 1000;
 
-export async function forgetEntries(store: LedgerStore, logId: LogId, seqs: Iterable<number>): Promise<void> {
+/** How many bytes they had. */
+export async function forgetEntries(store: LedgerStore, logId: LogId, seqs: Iterable<number>): Promise<number> {
   const keys = [...seqs].map((seq) => entryKey(logId, seq));
-  for (let at = 0; at < keys.length; at += FORGOTTEN_AT_ONCE_COUNT)
-    await store.write(keys.slice(at, at + FORGOTTEN_AT_ONCE_COUNT).map((key) => ({ key, value: undefined })));
+  let bytes = 0;
+  for (let at = 0; at < keys.length; at += FORGOTTEN_AT_ONCE_COUNT) {
+    const some = keys.slice(at, at + FORGOTTEN_AT_ONCE_COUNT);
+    for (const key of some) bytes += (await store.get(key))?.length ?? 0;
+    await store.write(some.map((key) => ({ key, value: undefined })));
+  }
+  return bytes;
 }
 
 export interface KeptLedger {

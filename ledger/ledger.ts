@@ -14,7 +14,7 @@ import type { RecoveryLink } from "#protocol/recovery-chain.ts";
 import type { Admission, Admitted, LedgerEvent, Offer, Speakers } from "./admission.ts";
 import { type Log, openLog, parseEntry, signEntry, unknownLog, verifyEntry, verifyFork } from "./entry.ts";
 import { keepProof, noteFork, unplacedEntries } from "./forks.ts";
-import { entryKey, keepEntry, forgetEntries, keepLog, readKeptLedger } from "./kept-ledger.ts";
+import { entryKey, forgetEntries, keepLog, readKeptLedger } from "./kept-ledger.ts";
 import type { LedgerChange, LedgerStore } from "./ledger-store.ts";
 import { type ForkProof, type HeldEntry, type LogState, holdEntry } from "./log-state.ts";
 import { RecoveryKeys, chainSaidIn } from "./recovery-keys.ts";
@@ -126,6 +126,11 @@ export class Ledger {
     return this.#replica.receivers(`${owner}/${slice}`);
   }
 
+  /** The part that a site has used of what it may say, from 0 to 1 and a little. */
+  usedRatio(siteId: SiteId): number {
+    return this.#replica.site(siteId)?.room.usedRatio ?? 0;
+  }
+
   /** A site's entries in force that newer ones have made idle. */
   superseded(siteId: SiteId): HeldEntry[] {
     return this.#replica.site(siteId)?.superseded() ?? [];
@@ -133,8 +138,7 @@ export class Ledger {
 
   /** The bytes of an entry in force. */
   async entry(logId: LogId, seq: number): Promise<Uint8Array | undefined> {
-    if (this.log(logId)?.held(seq) === undefined) return undefined;
-    return this.#components.store.get(entryKey(logId, seq));
+    return this.log(logId)?.held(seq) && this.#components.store.get(entryKey(logId, seq));
   }
 
   /** The bytes of all that counts of one place: the entry in force, and of a log with a fork retires that have lost their place. */
@@ -160,10 +164,9 @@ export class Ledger {
     return this.#inTurn(async () => {
       const state = this.log(logId);
       if (state === undefined) return 0;
-      const { hidden } = state;
-      const gone = hidden.without(hidden.without(ranges));
-      await forgetEntries(this.#components.store, logId, gone);
-      state.forget(gone);
+      const gone = state.hiddenOf(ranges);
+      const bytes = await forgetEntries(this.#components.store, logId, gone);
+      this.#replica.forget(state, gone, bytes);
       return gone.count;
     });
   }
@@ -316,15 +319,14 @@ export class Ledger {
     if (isTaken || (isWithdrawn && state.fork !== undefined))
       await noteFork({ ...this.#components, replica: this.#replica }, state, entry, round);
     if (isTaken || isWithdrawn) return isTaken ? "fork" : "withdrawn";
-    if (!this.#replica.site(siteId)!.hasRoomFor(bytes)) {
+    const held = holdEntry(entry);
+    if (!this.#replica.site(siteId)!.room.hasFor(held)) {
       this.#components.onEvent?.({ event: "site-full", siteId });
       return "site-full";
     }
-    const held = holdEntry(entry);
     this.#replica.apply(held);
-    round.admitted.push(held);
     this.#keepLog(log, round.changes);
-    round.changes.push(keepEntry(entry.logId, entry.seq, entry.bytes));
+    round.keepAdmitted(held, entry.bytes);
     if (held.kind === "guest") this.#meetGuests();
     return "admitted";
   }

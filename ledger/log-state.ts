@@ -87,6 +87,12 @@ export class LogState {
     return this.#admitted.without(this.#admitted.without(this.#withdrawn));
   }
 
+  /** Those of them that are in `ranges`. */
+  hiddenOf(ranges: SeqRanges): SeqRanges {
+    const { hidden } = this;
+    return hidden.without(hidden.without(ranges));
+  }
+
   get withdrawn(): SeqRanges {
     return this.#withdrawn.copy();
   }

@@ -52,6 +52,7 @@ type AnyStated = Pick<Stated<StatementKind>, "logId" | "seq" | "statements" | "s
 const FOREIGN_KEY = "own/foreign";
 const LED_BACK_KEY = "own/led-back";
 const REGAINED_KEY = "own/regained";
+const NEARLY_FULL_RATIO = 0.95;
 
 export class OwnLog {
   readonly log: Log;
@@ -192,7 +193,9 @@ export class OwnLog {
   async #joinRanges(logId: LogId, ranges: SeqRanges): Promise<Uint8Array[]> {
     const { ledger } = this.#components;
     const written: Uint8Array[] = [];
-    if (ranges.ranges.length <= limits.retireRangesCount) return written;
+    // A site that is nearly full makes room first: the retire is a longer one then.
+    const isNearlyFull = ledger.usedRatio(this.log.certificate.siteId) > NEARLY_FULL_RATIO;
+    if (ranges.ranges.length <= limits.retireRangesCount || isNearlyFull) return written;
     for (const seq of ledger.log(logId)!.seqs()) {
       // Half of them, so that it is not so again soon.
       if (ranges.ranges.length <= limits.retireRangesCount / 2) break;

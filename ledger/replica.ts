@@ -142,10 +142,20 @@ export class Replica {
     return true;
   }
 
+  /** These are not kept any more, which had so many bytes. */
+  forget(state: LogState, ranges: SeqRanges, bytes: number): void {
+    state.forget(ranges);
+    this.#sites.get(state.log.certificate.siteId)!.room.forgotten(ranges.count, bytes);
+  }
+
   #retire(siteId: SiteId, { logId, ranges }: Retire): void {
     const target = this.#logs.get(logId);
     if (target !== undefined) return this.#withdraw(target, { siteId, ranges });
-    this.#pending.set(logId, [...(this.#pending.get(logId) ?? []), { siteId, ranges }]);
+    const pending = this.#pending.get(logId) ?? [];
+    this.#pending.set(logId, pending);
+    const same = pending.find((withdrawal) => withdrawal.siteId === siteId);
+    if (same === undefined) pending.push({ siteId, ranges: ranges.copy() });
+    else same.ranges.addAll(ranges);
   }
 
   /** As in docs/specs/ledger.md, 64 hex digits. */

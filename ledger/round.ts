@@ -3,7 +3,7 @@ import { assertInvariant } from "#protocol/errors.ts";
 import type { LogId, SiteId } from "#protocol/ids.ts";
 import type { RecoveryLink } from "#protocol/recovery-chain.ts";
 import type { Log } from "./entry.ts";
-import { entryKey, keepChain, keepLog } from "./kept-ledger.ts";
+import { entryKey, keepChain, keepEntry, keepLog } from "./kept-ledger.ts";
 import type { LedgerChange, LedgerStore } from "./ledger-store.ts";
 import type { HeldEntry } from "./log-state.ts";
 
@@ -26,6 +26,11 @@ export class Round {
     this.#hasNewKey = true;
     this.newKeys.push({ siteId, number: chain.length + 1 });
     this.changes.push(keepChain(siteId, chain));
+  }
+
+  keepAdmitted(held: HeldEntry, bytes: Uint8Array): void {
+    this.admitted.push(held);
+    this.changes.push(keepEntry(held.logId, held.seq, bytes));
   }
 
   /** The certificate of a log that is here, signed by a newer key. */

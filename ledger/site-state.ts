@@ -1,8 +1,8 @@
 /** What a replica has of one site: its logs, and what their entries in force say. */
-import { limits } from "#protocol/limits.ts";
 import { type Log, compareLogs } from "./entry.ts";
 import { type HeldEntry, LogState } from "./log-state.ts";
 import type { SeqRanges } from "./seq-ranges.ts";
+import { SiteRoom } from "./site-room.ts";
 import { type HeldStatement, type HeldStatementOf, type StatementKind, subjectOf } from "./statements.ts";
 
 /** An entry in force, and one thing that it says. */
@@ -53,8 +53,7 @@ export class SiteState {
   readonly #subjects = new Map<StatementKind, Map<string, readonly AnyStated[]>>();
   /** Entries of which newer ones have made something idle, and how much of it. By hash. */
   readonly #idle = new Map<string, { readonly held: HeldEntry; count: number }>();
-  #inForceCount = 0;
-  #inForceBytes = 0;
+  readonly room = new SiteRoom();
 
   constructor(listener: SiteListener) {
     this.#listener = listener;
@@ -63,13 +62,6 @@ export class SiteState {
   /** The newest first: it is the current one. */
   get logs(): readonly LogState[] {
     return this.#logs;
-  }
-
-  /** Whether one more entry may be in force. */
-  hasRoomFor({ length }: Uint8Array): boolean {
-    return (
-      this.#inForceCount < limits.ledgerEntriesPerSiteCount && this.#inForceBytes + length <= limits.ledgerPerSiteBytes
-    );
   }
 
   addLog(log: Log, boundary: number): LogState {
@@ -92,9 +84,9 @@ export class SiteState {
   }
 
   admit(state: LogState, held: HeldEntry): void {
+    this.room.kept(held);
     if (!state.admit(held)) return;
-    this.#inForceCount++;
-    this.#inForceBytes += held.lengthBytes;
+    this.room.cameInForce(held);
     for (const stated of statedBy(held)) {
       const { statement, subject } = stated;
       this.#listener.onStated(statement.kind);
@@ -123,8 +115,7 @@ export class SiteState {
   withdraw(state: LogState, ranges: SeqRanges): HeldEntry[] {
     const gone = state.withdraw(ranges);
     for (const held of gone) {
-      this.#inForceCount--;
-      this.#inForceBytes -= held.lengthBytes;
+      this.room.wentOutOfForce(held);
       for (const { statement, subject } of statedBy(held)) {
         this.#listener.onStated(statement.kind);
         const subjects = this.#subjects.get(statement.kind)!;

@@ -131,10 +131,18 @@ export const limits = {
   recoveryLinkLogsCount: 16,
   /** Largest epoch certificate: with the chain of its recovery keys. */
   epochCertificateBytes: 4 * KIB,
-  /** Most entries of one site that are in force: fifty times what fifty agents need in ten years. */
+  /** Most entries of one site that are in force: a snapshot is one, of a thousand bytes or so. */
   ledgerEntriesPerSiteCount: 100_000,
   /** Most bytes of one site's entries in force: a hostile one costs its peers no more memory and disk than so much, by a small factor. */
   ledgerPerSiteBytes: 64 * MIB,
+  /** Retires of one site in force beyond that: a site that is full can make room. */
+  ledgerRetiresPerSiteCount: 1024,
+  /** The same in bytes. */
+  ledgerRetiresPerSiteBytes: MIB,
+  /** Most entries of one site that are kept, withdrawn ones too, which are for the lock period. */
+  ledgerKeptPerSiteCount: 400_000,
+  /** The same in bytes. */
+  ledgerKeptPerSiteBytes: 256 * MIB,
   /** Most retires of a log with a fork that count though other entries have their places: two machines that write for a day make fewer. */
   ledgerUnplacedCount: 64,
   /** Longest name, place or address in an entry, in characters. */
@@ -296,7 +304,9 @@ export const limits = {
   gossipEnvelopeBytes: 512 * KIB,
   /** Such envelopes that one peer may send within {@link limits.peerFrameWatchMs}: a hundred times what gossip needs, and a tenth of a second of work. */
   gossipEnvelopesCount: 2_000,
-  /** Such bytes that a slow peer has not taken; above, its gossip ends. */
+  /** Bytes of such messages that wait to be written: enough for what hundreds of sites say at one moment. */
+  gossipWaitingBytes: 8 * MIB,
+  /** Bytes of envelopes that a slow peer has not taken; above, its gossip ends. */
   gossipUnsentBytes: 4 * MIB,
   /** Memory for the topics that one peer names. */
   gossipTopicsBytes: 16 * KIB,

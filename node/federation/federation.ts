@@ -9,7 +9,7 @@ import { lostCountOf } from "#node/replication/healing.ts";
 import { RegularWork } from "#node/replication/regular-work.ts";
 import { Sparingly } from "#node/replication/sparingly.ts";
 import type { SiteId } from "#protocol/ids.ts";
-import { type Alarm, Alarms } from "./alarms.ts";
+import { type Alarm, Alarms, fullLedgerAlarms } from "./alarms.ts";
 import { ComingBack } from "./coming-back.ts";
 import { type FederationComponents, type FederationInit, type FederationParts, openParts } from "./federation-parts.ts";
 import { hasAgreedKit, kitAlarms } from "./kit-alarms.ts";
@@ -304,7 +304,18 @@ export class Federation {
               text: `${damage}: backups that need them are not safe, and nothing expires before; costor site scrub tells which`,
             },
           ];
-    return this.#alarms.list([...own, ...damaged, ...forks, ...rivals, ...kits, ...restart, ...failing, ...helped]);
+    const full = fullLedgerAlarms(ledger.usedRatio(this.siteId));
+    return this.#alarms.list([
+      ...own,
+      ...damaged,
+      ...full,
+      ...forks,
+      ...rivals,
+      ...kits,
+      ...restart,
+      ...failing,
+      ...helped,
+    ]);
   }
 
   /** Why copies are not brought up to date now, but for windows and pauses. */

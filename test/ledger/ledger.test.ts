@@ -11,6 +11,7 @@ import { Ledger } from "#ledger/ledger.ts";
 import { holdEntry } from "#ledger/log-state.ts";
 import { retireData } from "#ledger/retire.ts";
 import { SeqRanges } from "#ledger/seq-ranges.ts";
+import { SiteRoom, type Sized } from "#ledger/site-room.ts";
 import { SiteState } from "#ledger/site-state.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import { makeUuidV7, parseEntryId } from "#protocol/ids.ts";
@@ -273,6 +274,8 @@ test("a site with as many bytes in force as it may have adds no more before it w
   const { length } = author.entry(long);
   const mostCount = Math.floor(limits.ledgerPerSiteBytes / length);
   const entries = Array.from({ length: mostCount }, () => author.entry(long));
+  const leftBytes = entries.reduce((left, entry) => left - entry.length, limits.ledgerPerSiteBytes);
+  if (leftBytes > 1000) entries.push(author.entry({ data: { long: Buffer.alloc(leftBytes - 1000) } }));
   const admissions = await ledger.offer({ certificates: [author.log.bytes], entries });
   assert.ok(admissions.every((admission) => admission === "admitted"));
   const late = author.entry(long);
@@ -281,7 +284,9 @@ test("a site with as many bytes in force as it may have adds no more before it w
     events.map(({ event }) => event),
     ["site-full"],
   );
-  const admittedLater = await ledger.offer({ entries: [author.retire(author.log, [0, 10]), late] });
+  // Longer than what is left: else it could never make room.
+  const odd = Array.from({ length: 400 }, (_, at): [number, number] => [2 * at + 1, 2 * at + 1]);
+  const admittedLater = await ledger.offer({ entries: [author.retire(author.log, ...odd), late] });
   assert.deepEqual(admittedLater, ["admitted", "admitted"]);
 });
 
@@ -291,14 +296,39 @@ test("a site has so many entries in force and no more, before it withdraws some"
   const log = site.addLog(author.log, Infinity);
   // Signing as many would take long: the replica's memory of them is what counts.
   const held = holdEntry(parseEntry(author.entry()));
-  const next = Buffer.alloc(100);
+  const next = { kind: "snapshot", lengthBytes: 100 };
   for (let seq = 0; seq < limits.ledgerEntriesPerSiteCount; seq++) {
-    assert.ok(site.hasRoomFor(next));
+    assert.ok(site.room.hasFor(next));
     site.admit(log, { ...held, seq });
   }
-  assert.ok(!site.hasRoomFor(next));
+  assert.ok(!site.room.hasFor(next));
+  assert.equal(site.room.usedRatio, 1);
+  assert.ok(site.room.hasFor({ ...next, kind: "retire" }), "it can make room");
   site.withdraw(log, SeqRanges.parse([[0, 10]], 1));
-  assert.ok(site.hasRoomFor(next));
+  assert.ok(site.room.hasFor(next));
+});
+
+test("what a site has withdrawn counts until it is forgotten", async () => {
+  const author = new LedgerAuthor("one");
+  const { ledger } = await openLedger();
+  const entries = Array.from({ length: 20 }, () => author.entry({ data: { long: Buffer.alloc(60_000) } }));
+  const sizeOf = (...some: Uint8Array[]): number => some.reduce((sum, { length }) => sum + length, 0);
+  const retire = author.retire(author.log, [0, 19]);
+  await ledger.offer({ certificates: [author.log.bytes], entries: [...entries, retire] });
+  assert.equal(ledger.usedRatio(author.siteId), sizeOf(...entries, retire) / limits.ledgerKeptPerSiteBytes);
+  await ledger.forget(author.log.id, SeqRanges.parse([[0, 18]], 1));
+  assert.equal(ledger.usedRatio(author.siteId), sizeOf(entries[19]!, retire) / limits.ledgerKeptPerSiteBytes);
+});
+
+test("so much of a site is kept and no more, however it withdraws and writes anew", () => {
+  const room = new SiteRoom();
+  const [entry, retire] = ["snapshot", "retire"].map((kind) => ({ kind, lengthBytes: 60_000 })) as [Sized, Sized];
+  let count = 0;
+  for (; room.hasFor(entry); count++) room.kept(entry);
+  assert.equal(count, Math.floor(limits.ledgerKeptPerSiteBytes / entry.lengthBytes));
+  assert.ok(!room.hasFor(retire), "which would be kept too");
+  room.forgotten(1, entry.lengthBytes);
+  assert.ok(room.hasFor(entry));
 });
 
 test.run();

@@ -6,6 +6,7 @@ import { type Statement, entryOf } from "#ledger/statements.ts";
 import { signEpochCertificate } from "#protocol/epoch-certificate.ts";
 import { type SiteId, makeUuidV7, parseEntryId } from "#protocol/ids.ts";
 import { type RecoveryKey, deriveRecoveryKey, siteIdOf } from "#protocol/keys.ts";
+import { limits } from "#protocol/limits.ts";
 import { publicKeyOf } from "#protocol/raw-keys.ts";
 
 /** The site's first recovery key. */
@@ -46,7 +47,7 @@ export class LedgerAuthor {
   }
 
   retire(target: Log, ...ranges: [number, number][]): Buffer {
-    const data = retireData({ logId: target.id, ranges: SeqRanges.parse(ranges, 10) });
+    const data = retireData({ logId: target.id, ranges: SeqRanges.parse(ranges, limits.ledgerRangesCount) });
     return this.entry({ kind: "retire", data });
   }
 }
