@@ -15,6 +15,7 @@ import { answerSync, ledgerProtocol } from "#ledger/sync.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import type { FederationEvent } from "./federation-event.ts";
+import { HeardMessages } from "./heard-messages.ts";
 
 export interface LedgerSyncComponents {
   readonly ledger: Ledger;
@@ -41,8 +42,6 @@ const PATIENCE_MS = 3600_000;
 const ASKED_COUNT = 11;
 /** Of what somebody said before, all others may know since: many times as long as a round with a peer of chance takes to come. */
 const RECENT_MS = 24 * 3600_000;
-/** Messages that are written together: in a federation of hundreds many come at one moment. */
-const HEARD_AT_ONCE_COUNT = 64;
 /** When something is missing: others find it at the same moment, and not all ask the same peer at once. */
 const SOON_MS = 60_000;
 /** Until a site is asked for what it has and this one does not know: mostly that comes meanwhile. */
@@ -64,9 +63,7 @@ export class LedgerSync {
   /** When each was asked last, since the start, by the clock that never jumps. */
   readonly #askedMs = new Map<SiteId, number>();
   #signal: AbortSignal | undefined;
-  /** Messages that wait for their turn. */
-  readonly #heard: Uint8Array[] = [];
-  #isHearing = false;
+  readonly #heard: HeardMessages;
   /** What is to be done after a pause, once however often there is reason for it meanwhile. */
   readonly #due = new Set<Due>();
   #isPatienceOver = false;
@@ -80,7 +77,11 @@ export class LedgerSync {
     const onSame = (): void => void (this.#isSame = true);
     peers.serve(ledgerProtocol, (channel) => answerSync(channel, { ledger, membership, onSame }));
     peers.onConnected((peer) => void this.with(peer));
-    peers.onPublished((message) => void this.#hear(message));
+    this.#heard = new HeardMessages({
+      admit: (messages) => this.#admit(messages),
+      onWrong: (error) => this.#tellWrong(error),
+    });
+    peers.onPublished((message) => this.#hear(message));
   }
 
   /** Whether the peer that was asked last has answered: who lets nobody in answers nothing. */
@@ -212,34 +213,24 @@ export class LedgerSync {
     for (const listener of this.#readyListeners) listener();
   }
 
-  /** What comes while others are being written waits, and is written together. */
-  async #hear(message: Uint8Array): Promise<void> {
+  #hear(message: Uint8Array): void {
     if (this.#signal === undefined || this.#signal.aborted) return;
-    this.#heard.push(message);
-    if (this.#isHearing) return;
-    this.#isHearing = true;
-    while (this.#heard.length > 0 && !this.#signal.aborted)
-      await this.#admit(this.#heard.splice(0, HEARD_AT_ONCE_COUNT), this.#signal);
-    this.#isHearing = false;
+    // What there is no room for is found when ledgers are compared.
+    if (!this.#heard.add(message, this.#signal)) this.#soon();
   }
 
-  async #admit(messages: readonly Uint8Array[], signal: AbortSignal): Promise<void> {
-    try {
-      const { syncSoon, ahead } = await admitGossip(this.#components, ...messages);
-      if (syncSoon) this.#soon();
-      // Anybody may say it, of any site: what is not there is asked for once a minute at most.
-      const [site] = ahead;
-      if (site !== undefined) void this.#once("site", SITE_SOON_MS, () => this.#withSite(site), SOON_MS);
-    } catch (error) {
-      // One of them is wrong: the others count all the same.
-      if (messages.length > 1) {
-        for (const message of messages) await this.#admit([message], signal);
-        return;
-      }
-      // Whoever passed it on is not known; what is wrong in it harms nobody.
-      if (!isCostorError(error)) this.#components.onEvent({ event: "fault", error });
-      else this.#components.onEvent({ event: "message-refused", error });
-    }
+  async #admit(messages: readonly Uint8Array[]): Promise<void> {
+    const { syncSoon, ahead } = await admitGossip(this.#components, ...messages);
+    if (syncSoon) this.#soon();
+    // Anybody may say it, of any site: what is not there is asked for once a minute at most.
+    const [site] = ahead;
+    if (site !== undefined) void this.#once("site", SITE_SOON_MS, () => this.#withSite(site), SOON_MS);
+  }
+
+  /** Whoever passed it on is not known; what is wrong in it harms nobody. */
+  #tellWrong(error: unknown): void {
+    if (!isCostorError(error)) this.#components.onEvent({ event: "fault", error });
+    else this.#components.onEvent({ event: "message-refused", error });
   }
 
   #soon(): void {
