@@ -126,6 +126,8 @@ export async function openParts(components: FederationComponents, init: Federati
   const profiles = new SiteProfiles({ ledger, membership });
   const invitations = await Invitations.open({ store, clock, rng });
   const inviterAddress = await InviterAddress.open(store);
+  // It may have been ended while it joined, before it had noted whom it knows.
+  if (inviterAddress.certificate !== undefined) await ledger.offer({ certificates: [inviterAddress.certificate] });
   const ownLog = await OwnLog.open(
     { ledger, membership, store: ledgerStore, clock, rng },
     { log, peerSeed: init.peerSeed },

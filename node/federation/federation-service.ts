@@ -113,10 +113,12 @@ export class FederationService implements FederationControl {
       const { membership, ledger, transport, sync, inviterAddress } = federation.parts;
       await federation.startTransport();
       const { rosters, inviter } = await this.#untilAccepted(invitation, init);
-      await inviterAddress.keep({ peer: invitation.peer, addresses: [...invitation.addresses] });
+      const { peer, addresses } = invitation;
+      const certificate = Buffer.from(inviter.bytes);
+      await inviterAddress.keep({ peer, addresses: [...addresses], certificate });
       await membership.enter(rosters, invitation.federationId);
       // Who is at the other end of the invitation is known from here on; all others come with the ledger.
-      await ledger.offer({ certificates: [inviter.bytes] });
+      await ledger.offer({ certificates: [certificate] });
       transport.membershipChanged();
       await sync.with(invitation.peer);
       await federation.look();

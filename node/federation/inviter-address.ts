@@ -1,4 +1,7 @@
-/** Where the inviter was when this site joined: the way to the first look at the ledger, and back when nothing newer helps. */
+/**
+ * Who let this site in, and where it was then: the way to the first look at the ledger, also after a stop in the middle of joining, and back
+ * when nothing newer helps.
+ */
 import * as v from "valibot";
 import { readFactValue } from "#node/site/site-facts.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
@@ -12,6 +15,8 @@ const schema = v.strictObject({
     v.transform((text): PeerKey => parsePeerKey(text)),
   ),
   addresses: v.array(v.string()),
+  /** Of its machine, where it was met as the inviter. */
+  certificate: v.optional(v.instance(Uint8Array)),
 });
 type Inviter = v.InferOutput<typeof schema>;
 
@@ -32,6 +37,10 @@ export class InviterAddress {
   async keep(inviter: Inviter): Promise<void> {
     await this.#store.appendFacts([{ ...FACT, value: encodeCbor(inviter) }]);
     this.#inviter = inviter;
+  }
+
+  get certificate(): Uint8Array | undefined {
+    return this.#inviter?.certificate;
   }
 
   of(peer: PeerKey): readonly string[] {

@@ -46,7 +46,9 @@ export class Siege implements AsyncDisposable {
     await victim.parts.membership.offer([second]);
     await victim.parts.ledger.offer({ certificates: [honest.author.log.bytes] });
     await honest.enter([bytes, second], federationId, [victim.author]);
-    await honest.parts.inviterAddress.keep({ peer: victim.key, addresses: [...victim.parts.transport.addresses()] });
+    const certificate = Buffer.from(victim.author.log.bytes);
+    const addresses = [...victim.parts.transport.addresses()];
+    await honest.parts.inviterAddress.keep({ peer: victim.key, addresses, certificate });
     await siege.synchronise();
     for (const site of [victim, honest]) await site.federation.look();
     await victim.parts.settings.change({ offeredBytes: 64 * 1024 * 1024, quotaBytes: 16 * 1024 * 1024 });

@@ -4,7 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { parseEntry } from "#ledger/entry.ts";
+import { keepLog } from "#ledger/kept-ledger.ts";
+import type { LedgerChange } from "#ledger/ledger-store.ts";
+import { InviterAddress } from "#node/federation/inviter-address.ts";
 import { LedgerFacts } from "#node/site/ledger-facts.ts";
+import { makeGenesis } from "#test/simulation/genesis.ts";
+import { SeededRng } from "#test/simulation/seeded-rng.ts";
+import type { SimIdentity } from "#test/simulation/sim-identity.ts";
+import { createMemoryStore } from "#test/support/memory-store.ts";
 import { suite } from "#test/support/suite.ts";
 import type { FederationSite } from "./federation-site.ts";
 import { DAY_MS, FederationWorld, HOUR_MS } from "./federation-world.ts";
@@ -45,6 +52,26 @@ test("an idle federation writes the results of audits once a week, and nothing e
   const notedCount = site.store.appended.length - appendedBefore - (audits - auditsBefore);
   assert.ok(notedCount <= 7 * 24 * 3, `${notedCount} facts`);
   assert.deepEqual(faultsOf(world.sites), []);
+});
+
+test("a site that was ended while it joined knows its inviter from the next start on", async () => {
+  const world = await FederationWorld.of(2);
+  const [self, inviter] = world.members as [SimIdentity, SimIdentity];
+  const [running] = world.sites as [FederationSite];
+  world.crash(running);
+  const store = createMemoryStore();
+  const isInviters = ({ key }: LedgerChange): boolean => key === keepLog(inviter.log).key;
+  const entered = makeGenesis(new SeededRng("genesis"), world.members).filter((change) => !isInviters(change));
+  await new LedgerFacts({ store }).write(entered);
+  const strange = await world.start(self, store);
+  assert.ok(!strange.federation.parts.membership.peerMayConnect(inviter.peerKey), "it has forgotten");
+  world.crash(strange);
+  const inviterAddress = await InviterAddress.open(store);
+  await inviterAddress.keep({ peer: inviter.peerKey, addresses: [], certificate: Buffer.from(inviter.log.bytes) });
+  const again = await world.start(self, store);
+  assert.ok(again.federation.parts.membership.peerMayConnect(inviter.peerKey));
+  await world.run(HOUR_MS);
+  assert.ok(again.federation.parts.ownLog.isReady, "they meet");
 });
 
 test("what was withdrawn is forgotten after the lock", async () => {
