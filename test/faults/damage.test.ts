@@ -76,7 +76,7 @@ interface CheckFindings {
 
 test("a flipped bit of a segment is named, restores nothing wrong, and is healed by the next backup", async () => {
   const manifest = tree.manifest();
-  for (let number = 0; number < count(4, 60); number++) {
+  for (let number = 0; number < count(3, 60); number++) {
     undamage();
     const [segment] = readdirSync(join(site.storeDirectory, "segments"));
     const what = flipBit(join(site.storeDirectory, "segments", segment!));

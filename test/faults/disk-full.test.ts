@@ -135,7 +135,7 @@ if (refusal === undefined) {
   test("a full disk is refused clearly, reads go on, and the same backup completes with room", async ({ signal }) => {
     process.stdout.write(`\nseed ${seed}; again: COSTOR_DISK_SEED=${seed} node test/faults/disk-full.test.ts\n`);
     const random = seededRandom(seed);
-    const stairsCount = count(2, 10);
+    const stairsCount = count(1, 10);
     let sizesCount = 0;
     for (let number = 0; number < stairsCount && !signal.aborted; number++) {
       await using stairs = await Stairs.make(64 * KIB * 2 ** (random() * 6));
@@ -149,7 +149,7 @@ if (refusal === undefined) {
       assert.equal(check.code, 0, check.stderr);
       assert.doesNotMatch(stairs.site.log.join("\n"), /damage-found/);
     }
-    assert.equal(sizesCount, count(8, 100));
+    assert.equal(sizesCount, count(4, 100));
   });
 
   test("a command says that the site's disk is full, and what to do", async () => {
@@ -176,7 +176,7 @@ if (refusal === undefined) {
   });
 
   test("a disk without inodes is refused, and works again with some", async () => {
-    for (const inodesCount of Array.from({ length: count(3, 20) }, (_, index) => 24 + index * count(7, 2))) {
+    for (const inodesCount of Array.from({ length: count(2, 20) }, (_, index) => 24 + index * count(14, 2))) {
       await using disk = await CrowdedDisk.mount(64 * MIB, inodesCount);
       await using site = await SiteUnderFault.make(join(disk.path, "data"));
       const end = await site.tryStart();

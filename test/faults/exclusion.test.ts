@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { appendFile, readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { callControl, connectControl } from "#node/control/client.ts";
 import type { SnapshotId } from "#protocol/ids.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
@@ -27,15 +28,20 @@ test.before.each(async () => {
 test.after.each(() => agent[Symbol.dispose]());
 test.after(() => site[Symbol.asyncDispose]());
 
-const openSessionsCount = async (): Promise<number> =>
-  (await site.command("stats")).json<{ openSessionsCount: number }>().openSessionsCount;
+async function openSessionsCount(): Promise<number> {
+  const socket = await connectControl(site.dataDirectory);
+  return (await callControl(socket!, "stats", {})).openSessionsCount;
+}
 
 /** A backup of a few seconds, in its middle. */
 async function startSlowBackup(): Promise<RunningCommand> {
   await appendFile(agent.configFile, "\nbandwidthLimit: 500 kB/s\n");
   const before = await openSessionsCount();
   const backup = agent.startBackup([tree.path]);
-  while ((await openSessionsCount()) === before) assert.equal(backup.child.exitCode, null, backup.stderr());
+  while ((await openSessionsCount()) === before) {
+    assert.equal(backup.child.exitCode, null, backup.stderr());
+    await sleep(50);
+  }
   return backup;
 }
 

@@ -18,7 +18,7 @@ const lanesCount = 2;
 
 test("everything acknowledged survives kills while it is sent, healed and brought back", async ({ signal }) => {
   const histogram = new KillHistogram();
-  const killsCount = count(3, 12 * federationTargets.length);
+  const killsCount = count(2, 12 * federationTargets.length);
   process.stdout.write(`\nseed ${seed}; again: COSTOR_KILL_SEED=${seed} node test/faults/federation-kills.test.ts\n`);
   const partsCount = Math.ceil(killsCount / killsPerFederationCount);
   let nextPart = 0;

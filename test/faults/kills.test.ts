@@ -17,7 +17,7 @@ const killsPerSiteCount = 56;
 
 test("everything acknowledged survives kills in each phase", async ({ signal }) => {
   const histogram = new KillHistogram();
-  const killsCount = count(killTargets.length / 2, Math.ceil(200 / killTargets.length) * killTargets.length);
+  const killsCount = count(killTargets.length / 4, Math.ceil(200 / killTargets.length) * killTargets.length);
   process.stdout.write(`\nseed ${seed}; again: COSTOR_KILL_SEED=${seed} node test/faults/kills.test.ts\n`);
   for (let part = 0; histogram.total < killsCount; part++) {
     const left = Math.min(killsPerSiteCount, killsCount - histogram.total);

@@ -63,7 +63,7 @@ test("a restore whose connections are cut at every 64 KiB completes, and asks on
 });
 
 const oneSeed = process.env["COSTOR_NETWORK_SEED"];
-const seeds = oneSeed === undefined ? Array.from({ length: count(2, 30) }, (_, at) => at) : [Number(oneSeed)];
+const seeds = oneSeed === undefined ? Array.from({ length: count(1, 30) }, (_, at) => at) : [Number(oneSeed)];
 
 test("requests that are cut, delayed, doubled, replayed and reordered lose nothing", async ({ signal }) => {
   const siteDirectory = siteDirectoryOf(site.dataDirectory);

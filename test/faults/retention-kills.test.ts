@@ -15,7 +15,7 @@ const killsPerSiteCount = 4 * retentionTargets.length;
 
 test("what the rule keeps survives kills of retention, collection and compaction", async ({ signal }) => {
   const histogram = new KillHistogram();
-  const killsCount = count(5, 14 * retentionTargets.length);
+  const killsCount = count(3, 14 * retentionTargets.length);
   process.stdout.write(`\nseed ${seed}; again: COSTOR_KILL_SEED=${seed} node test/faults/retention-kills.test.ts\n`);
   for (let part = 0; histogram.total < killsCount; part++) {
     const left = Math.min(killsPerSiteCount, killsCount - histogram.total);

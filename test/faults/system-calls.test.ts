@@ -125,7 +125,7 @@ if (refusal === undefined) {
 
     await work(underRecording(log));
     const random = seededRandom(seed);
-    const faults = choose(callsBelow(site.dataDirectory, log), count(5, 150), random);
+    const faults = choose(callsBelow(site.dataDirectory, log), count(3, 150), random);
     let metCount = 0;
     const seen = new Map<string, number>();
     for (const fault of faults) {
@@ -175,7 +175,7 @@ if (refusal === undefined) {
       agent.startBackup([tree.path], { under, env: tracedEnvironment }).ended;
     snapshots.acknowledge((await traced(underRecording(log))).json<{ snapshotId: SnapshotId }>().snapshotId);
     await snapshots.findAll();
-    const faults = choose(callsBelow(agent.config.databaseDirectory, log), count(4, 60), seededRandom(seed));
+    const faults = choose(callsBelow(agent.config.databaseDirectory, log), count(2, 60), seededRandom(seed));
     for (const fault of faults) {
       signal.throwIfAborted();
       try {
@@ -213,7 +213,7 @@ if (refusal === undefined) {
     const random = seededRandom(seed);
     const chosen = faults.map((fault) => ({ fault, at: random() })).toSorted((a, b) => a.at - b.at);
     const log = join(await scratchDirectory("strace"), "log");
-    for (const { fault } of chosen.slice(0, count(4, faults.length))) {
+    for (const { fault } of chosen.slice(0, count(3, faults.length))) {
       signal.throwIfAborted();
       const to = await scratchDirectory("restored");
       const restored = join(to, tree.path);

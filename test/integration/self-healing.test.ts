@@ -14,6 +14,7 @@ import { readableOf } from "#test/demo/demo-federation.ts";
 import { DemoSite } from "#test/demo/demo-site.ts";
 import { damageKept } from "#test/demo/wrong-disk.ts";
 import { treeDifferences } from "#test/support/compare-trees.ts";
+import { count } from "#test/support/level.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { suite } from "#test/support/suite.ts";
 import { federate, statusOf, until, untilSafe } from "./federated-sites.ts";
@@ -63,8 +64,7 @@ async function keptByHit(): Promise<ReadonlyMap<PrimeId, Buffer>[]> {
   return found;
 }
 
-const damagedCount = async (): Promise<number> =>
-  (await hit.command<{ store: { quarantinedCount: number } }>(["site", "stats"])).store.quarantinedCount;
+const damagedCount = async (): Promise<number> => (await hit.call("stats", {})).store.quarantinedCount;
 
 /** Heals, is read again, and is stopped, compared and started. */
 async function assertHeals(): Promise<void> {
@@ -136,7 +136,7 @@ test("a site whose store is gone makes no other site, waits for others, and gets
 });
 
 test("ended at any step of that, it goes on", async () => {
-  for (const step of ["known", "records-here"]) {
+  for (const step of ["records-here", "known"].slice(0, count(1, 2))) {
     await hit.stop();
     await rm(join(hit.data, "store"), { recursive: true });
     await assert.rejects(hit.start({ COSTOR_FAILPOINT: `lost-store.${step}` }));

@@ -69,7 +69,15 @@ test.before(async () => {
   server.close();
 });
 
-test("two that start at once both find what is missing installed", async () => {
+test("an installation that is cut short leaves no process", async () => {
+  const cut = npm(["test", "--", "terminal/quantities"]);
+  while (!cut.output().includes("installing dependencies")) await delay(20);
+  await delay(1_000);
+  process.kill(-cut.child.pid!, "SIGTERM");
+  await assertNothingLeft(cut);
+});
+
+test("two that start at once after that both find installed what was not or only half", async () => {
   const runs = [npm(["test", "--", "terminal/quantities"]), npm(["test", "--", "terminal/quantities"])];
   for (const run of runs) {
     assert.equal(await run.closed, 0, run.output());
@@ -77,17 +85,6 @@ test("two that start at once both find what is missing installed", async () => {
   }
   const installations = runs.flatMap((run) => run.output().match(/added \d+ packages/g) ?? []);
   assert.equal(installations.length, 1, runs.map((run) => run.output()).join("\n"));
-});
-
-test("an installation that is cut short leaves nothing half-done, and the next one succeeds", async () => {
-  spawnSync("rm", ["-rf", join(clone, "node_modules")]);
-  const cut = npm(["test", "--", "terminal/quantities"]);
-  while (!cut.output().includes("installing dependencies")) await delay(20);
-  await delay(1_000);
-  process.kill(-cut.child.pid!, "SIGTERM");
-  await assertNothingLeft(cut);
-  const again = npm(["test", "--", "terminal/quantities"]);
-  assert.equal(await again.closed, 0, again.output());
 });
 
 test("the first start makes a site, backs up docs/, restores it beside, and says what to do next", async () => {

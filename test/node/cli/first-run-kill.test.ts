@@ -23,7 +23,7 @@ async function killAfter(delayMs: number, words: readonly string[]): Promise<voi
 
 /** The kit file is made in full or not at all, so one that was made belongs to a site that can still be finished. */
 test("with a kit file, the next start makes or finishes the site that the file belongs to", async () => {
-  const killsCount = count(8, 60);
+  const killsCount = count(5, 60);
   for (let kill = 0; kill < killsCount; kill++) {
     const scratch = await scratchDirectory("kill");
     const [data, kitFile] = [join(scratch, "data"), join(scratch, "kit.txt")];
