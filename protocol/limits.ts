@@ -288,7 +288,7 @@ export const limits = {
   peerStrangerConnectionMs: 30_000,
   /** Members that a site keeps connections to: all of a small federation, and of a large one enough for news to spread. */
   peerKeptCount: 12,
-  /** Pause before a peer is dialled again; it doubles with each failure. */
+  /** Pause before a peer is dialled again; it doubles with each failure. Also before gossip begins on another connection of a peer. */
   peerRedialMinMs: 1_000,
   /** Longest such pause: with half as much again, and the time to synchronise, all are equal five minutes after a line is back. */
   peerRedialMaxMs: 120_000,

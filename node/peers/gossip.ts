@@ -3,7 +3,11 @@
  * signed, and the same bytes are the same message, whoever sends them.
  */
 import { type GossipSub, gossipsub, type GossipSubComponents, StrictNoSign } from "@libp2p/gossipsub";
+import type { Connection } from "@libp2p/interface";
 import type { PeerLimits } from "./peer-limits.ts";
+
+/** How the names of its protocols begin. */
+export const gossipPrefix = "/meshsub/";
 
 export const gossipService = (limits: PeerLimits): ((components: GossipSubComponents) => GossipSub) =>
   gossipsub({
@@ -51,4 +55,10 @@ export class Gossip {
   async publish(message: Uint8Array): Promise<void> {
     if (this.topic !== undefined) await this.components.gossipsub.publish(this.topic, message);
   }
+}
+
+/** Ends what gossip runs on this connection; on both sides gossipsub then forgets the peer, and what it has subscribed to. */
+export function endGossip(connection: Connection): void {
+  for (const stream of connection.streams)
+    if (stream.protocol.startsWith(gossipPrefix)) stream.abort(new Error("gossip begins again"));
 }

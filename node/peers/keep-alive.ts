@@ -7,14 +7,15 @@ import type { PeerLimits } from "./peer-limits.ts";
 const pingProtocolName = "/ipfs/ping/1.0.0";
 const pingBytes = 32;
 
-/** Until the connection closes. */
-export function keepAlive(connection: Connection, limits: PeerLimits): void {
+/** Until the connection closes; `onAlive` is told of each answer. */
+export function keepAlive(connection: Connection, limits: PeerLimits, onAlive: () => void): void {
   let asking = false;
   const timer = setInterval(async () => {
     if (asking || connection.status !== "open") return;
     asking = true;
     try {
       await ping(connection, AbortSignal.timeout(limits.peerPingAnswerMs));
+      onAlive();
     } catch (error) {
       connection.abort(error as Error);
     } finally {

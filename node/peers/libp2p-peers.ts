@@ -4,7 +4,7 @@
  */
 import type { Connection, PeerInfo } from "@libp2p/interface";
 import { Admission } from "./admission.ts";
-import { Gossip } from "./gossip.ts";
+import { endGossip, Gossip } from "./gossip.ts";
 import { keepAlive } from "./keep-alive.ts";
 import { KeptConnections } from "./kept-connections.ts";
 import { type Libp2pNode, makeLibp2pNode } from "./libp2p-node.ts";
@@ -270,15 +270,39 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
     if (peer === undefined || this.welcomed.has(connection) || connection.status !== "open") return;
     const others = [...this.welcomed].filter(([, key]) => key === peer).map(([other]) => other);
     this.welcomed.set(connection, peer);
-    connection.addEventListener("close", () => this.welcomed.delete(connection), { once: true });
+    connection.addEventListener(
+      "close",
+      () => {
+        this.welcomed.delete(connection);
+        this.beginGossipAgain(peer);
+      },
+      { once: true },
+    );
     // The oldest is the likeliest to be dead.
     others
       .slice(0, Math.max(0, others.length + 1 - this.limits.peerConnectionsPerPeerCount))
       .forEach((other) => other.abort(new Error("one connection too many")));
     boundRelaying(connection, this.limits.peerUnreadBytes);
-    keepAlive(connection, this.limits);
+    keepAlive(connection, this.limits, () => this.identify(connection));
     this.identify(connection);
     if (others.length === 0) this.connectedListeners.forEach((listener) => listener(peer));
+  }
+
+  /**
+   * Gossip runs on one connection of a peer and ends with it; gossipsub takes the next when that is identified. The two sides
+   * may notice the end seconds apart, and what one has begun anew the other then forgets: so both begin from nothing.
+   */
+  private beginGossipAgain(peer: PeerKey): void {
+    for (const [other, key] of this.welcomed) {
+      if (key !== peer) continue;
+      // Once gossipsub has seen its streams end.
+      const later = setTimeout(() => {
+        endGossip(other);
+        this.identified.delete(other);
+        this.identify(other);
+      }, this.limits.peerRedialMinMs);
+      later.unref();
+    }
   }
 
   /** What it speaks; gossip and relays go by that. */

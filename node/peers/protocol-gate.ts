@@ -6,14 +6,13 @@
 import { RELAY_V2_HOP_CODEC, RELAY_V2_STOP_CODEC } from "@libp2p/circuit-relay-v2";
 import type { Connection, Stream, StreamHandler, StreamHandlerOptions } from "@libp2p/interface";
 import type { Admission } from "./admission.ts";
+import { gossipPrefix } from "./gossip.ts";
 import { guardGossip } from "./gossip-guard.ts";
 import { paceStream } from "./paced-stream.ts";
 import { peerKeyOf } from "./peer-identity.ts";
 import type { PeerLimits } from "./peer-limits.ts";
 import type { RefusalLog } from "./refusal-log.ts";
 import { withHop } from "./relay-flow.ts";
-
-const gossipPrefix = "/meshsub/";
 
 /** What of js-libp2p's components is used. */
 export interface GatedComponents {
