@@ -26,8 +26,8 @@ export class Admission {
   private readonly pendingByAddress = new Map<string, number>();
   /** Connections whose peer is not known yet, with their address. */
   private readonly pending = new Map<MultiaddrConnection, string>();
-  /** Addresses of unknown peers that were let in: one for each connection, from when its peer is known. */
-  private readonly strangers: string[] = [];
+  /** Connections of peers that were let in unknown, with their address, from when Noise has told who it is. */
+  private readonly strangers = new Map<MultiaddrConnection, { readonly peer: PeerKey; readonly address: string }>();
   /** Strangers that are dialled, with how many dials need them. */
   private readonly dialled = new Map<PeerKey, number>();
 
@@ -123,16 +123,16 @@ export class Admission {
       return true;
     }
     const { peerStrangersCount, peerStrangersPerAddressCount } = this.limits;
-    const ofAddressCount = this.strangers.filter((other) => other === address).length;
-    if (this.strangers.length >= peerStrangersCount || ofAddressCount >= peerStrangersPerAddressCount) {
+    // Whoever has become known since is a stranger no more.
+    const strangers = [...this.strangers.values()].filter((other) => !this.components.mayConnect(other.peer));
+    const ofAddressCount = strangers.filter((other) => other.address === address).length;
+    if (strangers.length >= peerStrangersCount || ofAddressCount >= peerStrangersPerAddressCount) {
       this.components.refusals.refused("too many strangers", address);
       return true;
     }
     if (connection.status !== "open") return true;
-    this.strangers.push(address);
-    connection.addEventListener("close", () => this.strangers.splice(this.strangers.indexOf(address), 1), {
-      once: true,
-    });
+    this.strangers.set(connection, { peer, address });
+    connection.addEventListener("close", () => this.strangers.delete(connection), { once: true });
     return false;
   }
 
