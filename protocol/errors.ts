@@ -107,7 +107,12 @@ export const errorRegistry = {
     false,
     "Give the directory that was the site's --data: at least one whole file of its store/segments has to be in it.",
   ),
-  "site-not-made": spec(404, false, "Start the site once with `costor site start`; the first start makes its keys."),
+  "site-not-made": spec(
+    404,
+    false,
+    "Name the directory of a site with --data, and look whether its disk is mounted; only where there was never a site, `costor site start` makes one.",
+  ),
+  "wrong-user": spec(403, false, "Give the command as the user that the site runs as, such as with `sudo -u costor`."),
   "site-exists": spec(409, false, "Name an empty directory, or start the site that is there."),
   // Ledger
   "ledger-refused": spec(
@@ -159,6 +164,7 @@ export const errorRegistry = {
   "snapshot-exists": spec(409, false, "This snapshot was completed with other contents; start a new backup."),
   // Agent and files
   "file-unreadable": spec(500, false, "Check the file's permissions and the disk."),
+  "path-unusable": spec(500, false, "Check that the path is right, that it exists, and that this user may use it."),
   "file-changed": spec(500, false, "The file changed while it was read; it will be tried again at the next backup."),
   "agent-busy": spec(423, false, "Another backup of this agent is running; wait until it ends."),
   "restore-refused": spec(

@@ -15,6 +15,7 @@ export interface FailureReport {
 const usageCodes: readonly string[] = ["bad-usage", "bad-config", "bad-token", "bad-id"];
 
 function describeFailure(error: unknown): FailureReport {
+  if (isSystemError(error)) return describeFailure(new CostorError("path-unusable", error.message, { cause: error }));
   if (!(error instanceof CostorError)) {
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return describeFailure(new CostorError("internal", message, { cause: error }));
@@ -27,6 +28,10 @@ function describeFailure(error: unknown): FailureReport {
         : exitCodes.failed;
   return { code: error.code, message: withCauses(error), help: error.help, details: error.details, exitCode };
 }
+
+/** Of the operating system, about a file that somebody has named. */
+const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
+  error instanceof Error && "syscall" in error && "path" in error;
 
 /** Prints the failure to stderr and returns the exit code that belongs to it. */
 export function printFailure(error: unknown, options: { readonly json: boolean }): number {

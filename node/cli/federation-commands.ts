@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { CostorError } from "#protocol/errors.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
+import { shellWord } from "#terminal/shell-word.ts";
 import { readSecretArgument } from "#terminal/secret-argument.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { addFederationLeaving } from "./federation-leaving.ts";
@@ -87,7 +88,9 @@ function addJoining(federation: Command): void {
         words: words ?? (await askWords(chosen.name)),
       });
       if (json) return printJson(confirmed);
-      printLine(`${chosen.name} is in the federation now, as a guest. Next: costor federation admit ${chosen.name}`);
+      printLine(
+        `${chosen.name} is in the federation now, as a guest. Next: costor federation admit ${shellWord(chosen.name)}`,
+      );
     });
   onData(federation, "refuse", "turn a newcomer away; its invitation is used up")
     .argument("[site]", "its id or name, when several wait")

@@ -1,11 +1,10 @@
 /** `costor site kit …`: is the recovery kit put away, and is it right? */
-import { createInterface } from "node:readline/promises";
 import type { Command } from "commander";
 import { CostorError } from "#protocol/errors.ts";
 import { parseSiteId } from "#protocol/ids.ts";
+import { findWord } from "#protocol/kit-words.ts";
 import { signKitObjection } from "#protocol/kit-objection.ts";
 import { deriveRecoveryKey, fingerprintOf } from "#protocol/keys.ts";
-import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import { formatCountOf } from "#terminal/quantities.ts";
 import type { KitState } from "#node/control/calls.ts";
@@ -15,6 +14,7 @@ import { requireKitOrAskedFor, writeSecret } from "./kit-secrets.ts";
 import { addReplaceCommand } from "./kit-replace.ts";
 import { addShareCommands } from "./kit-share-commands.ts";
 import { kitReminder } from "./kit-text.ts";
+import { openQuestions } from "./question.ts";
 import { callOn } from "./site-access.ts";
 
 export function addKitCommands(site: Command): void {
@@ -26,7 +26,7 @@ export function addKitCommands(site: Command): void {
     .option("--word <n=word...>", "the words by their numbers, for scripts (`kit status` tells which)")
     .action(async ({ data, word, json }: DataOptions & { word?: string[] }) => {
       const state = await callOn(data, "kit", {});
-      const words = word ? parseWords(word) : await askWords(state);
+      const words = wholeWords(word ? parseWords(word) : await askWords(state));
       report(data, await callOn(data, "confirmKit", { words }), json);
     });
   addKitOptions(
@@ -130,21 +130,16 @@ function parseWords(texts: readonly string[]): Record<string, string> {
   );
 }
 
+/** The first four letters of each are enough. */
+const wholeWords = (words: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(Object.entries(words).map(([position, word]) => [position, findWord(word) ?? word]));
+
 async function askWords({ siteName, positions }: KitState): Promise<Record<string, string>> {
-  if (!process.stdin.isTTY) {
-    throw new CostorError(
-      "bad-usage",
-      `words ${positions.join(" and ")} are asked for: --word ${positions[0]}=… --word ${positions[1]}=…`,
-    );
-  }
-  const questions = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    process.stderr.write(`From the recovery kit of ${siteName}:\n`);
-    const words: Record<string, string> = {};
-    for (const position of positions)
-      words[position] = await questions.question(`  word ${position}: `, { signal: interruptionSignal() });
-    return words;
-  } finally {
-    questions.close();
-  }
+  using questions = openQuestions(
+    `words ${positions.join(" and ")} are asked for: --word ${positions[0]}=… --word ${positions[1]}=…`,
+  );
+  process.stderr.write(`From the recovery kit of ${siteName}:\n`);
+  const words: Record<string, string> = {};
+  for (const position of positions) words[position] = await questions.ask(`  word ${position}: `);
+  return words;
 }

@@ -6,6 +6,7 @@ import type { CollectionProgress } from "#node/retention/collection.ts";
 import type { RetentionPreview, RetentionState } from "#node/retention/retention.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { printJson, printLine } from "#terminal/output.ts";
+import { shellWord } from "#terminal/shell-word.ts";
 import { formatBytes, formatCount, formatCountOf } from "#terminal/quantities.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { callOn } from "./site-access.ts";
@@ -145,8 +146,9 @@ export function printState({ policies, secondPerson, paused, alarms, timeZone, l
     if (next && comesMs !== undefined) {
       if (next.needsApproval)
         printLine("  waits for the second person, who approves it with costor site retention approve:");
+      const scope = `${agent === undefined ? "" : ` --agent ${agent}`}${job === undefined ? "" : ` --job ${shellWord(job)}`}`;
       printLine(
-        `  from about ${timeText(comesMs)} on: ${ruleText(next.policy)}; costor site retention undo takes it back`,
+        `  from about ${timeText(comesMs)} on: ${ruleText(next.policy)}; costor site retention undo${scope} takes it back`,
       );
     }
   }

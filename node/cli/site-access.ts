@@ -5,6 +5,7 @@ import { setTimeout } from "node:timers/promises";
 import { type CallInit, callControl, connectControl } from "#node/control/client.ts";
 import type { CallArguments, CallName, CallResults } from "#node/control/calls.ts";
 import { siteDirectoryOf } from "#node/site/identity.ts";
+import { hasErrorCode } from "#node/store/disk.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 
@@ -12,7 +13,7 @@ import { interruptionSignal } from "#terminal/interruption.ts";
 const LOCK_PATIENCE_MS = 10_000;
 const LOCK_RETRY_MS = 100;
 
-/** Throws `site-not-made`, `store-locked`, and what the call throws. */
+/** Throws `site-not-made`, `wrong-user`, `store-locked`, and what the call throws. */
 export async function callOn<Name extends CallName>(
   dataDirectory: string,
   call: Name,
@@ -21,11 +22,10 @@ export async function callOn<Name extends CallName>(
 ): Promise<CallResults[Name]> {
   const directory = resolve(dataDirectory);
   const signal = interruptionSignal();
-  const hasSite = await access(siteDirectoryOf(directory)).then(
-    () => true,
-    () => false,
-  );
-  if (!hasSite) throw new CostorError("site-not-made", `${directory} holds no site`);
+  await access(siteDirectoryOf(directory)).catch((cause: unknown) => {
+    if (hasErrorCode(cause, "EACCES")) throw new CostorError("wrong-user", `${directory} may not be read`, { cause });
+    throw new CostorError("site-not-made", `${directory} holds no site`);
+  });
   const giveUpMs = Date.now() + LOCK_PATIENCE_MS;
   for (;;) {
     const socket = await connectControl(directory);

@@ -49,14 +49,16 @@ export function addSnapshotCommands(site: Command): void {
       if ((options.tag === undefined) === (options.none === undefined))
         throw new CostorError("bad-usage", "give --tag, once or more, or --none");
       const tags = options.tag ?? [];
-      done(options, await mark(options, { snapshots, tags }), snapshots, "tagged");
+      const what = tags.length > 0 ? "tagged" : "without tags from now on";
+      done(options, await mark(options, { snapshots, tags }), snapshots, what);
     });
   onLess("hold", "keep them until a day, whatever the rules")
     .option("--until <date>", "a day, such as 2027-08-31, to its end")
     .option("--none", "end the hold")
     .action(async (snapshots: string[], options: DataOptions & CodeOptions & { until?: string; none?: true }) => {
       const heldUntilMs = holdOf(options);
-      done(options, await mark(options, { snapshots, heldUntilMs }), snapshots, "held");
+      const what = heldUntilMs === null ? "without a hold from now on" : `held until the end of ${options.until}`;
+      done(options, await mark(options, { snapshots, heldUntilMs }), snapshots, what);
     });
   onLess("remove", "take them out of the list at once, and for good in a week").action(
     async (snapshots: string[], options: DataOptions & CodeOptions) => {
@@ -84,6 +86,7 @@ function holdOf({ until, none }: { readonly until?: string; readonly none?: true
   const end = new Date(year, month - 1, day + 1);
   const last = new Date(year, month - 1, day);
   if (last.getMonth() !== month - 1 || last.getDate() !== day) throw new CostorError("bad-usage", `${until} is no day`);
+  if (end.getTime() <= Date.now()) throw new CostorError("bad-usage", `${until} is over; --none ends a hold`);
   return end.getTime();
 }
 

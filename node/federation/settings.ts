@@ -28,6 +28,15 @@ function isTimeZone(name: string): boolean {
   }
 }
 
+const announced = v.pipe(
+  v.string(),
+  v.maxLength(300),
+  v.regex(
+    /^\/(ip4|ip6|dns|dns4|dns6|dnsaddr)\/[^/\s]+\/tcp\/\d{1,5}(\/\S+)?$/,
+    "no address by which other sites come; one such as /dns4/backup.school.example/tcp/8444 is expected",
+  ),
+);
+
 const schema = v.strictObject({
   /** Where the site stands, in words that sites of one place share: copies go to different ones. Empty: unknown. */
   place: v.pipe(v.string(), v.trim(), v.maxLength(100), v.regex(/^[^\p{C}]*$/u, "a place holds no control characters")),
@@ -44,7 +53,7 @@ const schema = v.strictObject({
   /** No copies are sent until it is resumed. */
   isPaused: v.boolean(),
   /** How to reach this site from outside, as multiaddr texts, such as /dns4/backup.school.example/tcp/8444. */
-  announcedAddresses: v.pipe(v.array(v.pipe(v.string(), v.maxLength(300))), v.maxLength(limits.ledgerAddressesCount)),
+  announcedAddresses: v.pipe(v.array(announced), v.maxLength(limits.ledgerAddressesCount)),
 });
 
 export type FederationSettings = v.InferOutput<typeof schema>;

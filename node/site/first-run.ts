@@ -10,7 +10,7 @@
  * The kit root lives in this process for the time of the call, and in no file but the kit's.
  */
 import { randomBytes } from "node:crypto";
-import { access, mkdir, readFile, rename, rm } from "node:fs/promises";
+import { access, mkdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { isNoSpace } from "#node/store/disk.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
@@ -100,7 +100,7 @@ async function refuseKnownSite(siteDirectory: string, store: Pick<PrimeStore, "f
 /** Whether a crash came between the kit file and the rename. Throws `kit-file-exists` for a file that is another's. */
 async function isKitOf(newDirectory: string, kitFile: string | undefined): Promise<boolean> {
   if (kitFile === undefined || !(await exists(kitFile))) return false;
-  const text = await readFile(kitFile, "utf8");
+  const text = (await stat(kitFile)).isFile() ? await readFile(kitFile, "utf8") : "no file";
   if (text === "") {
     // What a power cut leaves of a file that was just made; nothing is lost with it.
     await rm(kitFile);

@@ -1,0 +1,3 @@
+/** `text` as one word of a command that is shown to be copied. */
+export const shellWord = (text: string): string =>
+  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
