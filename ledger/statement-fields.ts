@@ -134,6 +134,12 @@ export const optionalSites: Field<readonly SiteId[]> = {
   encode: holders.encode,
 };
 
+/** A statement of an earlier version has none, which is no. */
+export const optionalFlag: Field<boolean> = {
+  schema: v.optional(v.boolean(), false) as Field<boolean>["schema"],
+  encode: (value) => value,
+};
+
 /** The map of a set of values. */
 export function encodeFields(fields: Fields, values: object): CborMap {
   const data: Record<string, CborValue> = {};

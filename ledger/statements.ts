@@ -111,8 +111,8 @@ const kinds = {
     },
     ({ owner }) => owner,
   ),
-  /** Its author leaves: what it holds for others is to be placed elsewhere. */
-  leaving: kind({ sinceMs: field.natural() }, () => ""),
+  /** Its author leaves: what it holds for others is to be placed elsewhere. A guest that is ready is to be let out. */
+  leaving: kind({ sinceMs: field.natural(), isReady: field.optionalFlag }, () => ""),
   /** Its author leaves, and whoever holds anything of it is to erase that: docs/specs/replication.md, Erasing. */
   erase: kind({ order: field.bytes() }, () => ""),
   erased: kind(

@@ -141,11 +141,19 @@ function addMembers(federation: Command): void {
         `Noted. ${site} is a member once more than half of the members have wished it: costor federation members`,
       );
     });
-  onData(federation, "expel", "wish that a site is expelled; more than half of the members have to")
+  onData(
+    federation,
+    "expel",
+    "wish that a site is expelled; more than half of the members have to; a guest goes at once, at its inviter",
+  )
     .argument("<site>", "its id or name")
     .action(async (site: string, { data, json }: DataOptions) => {
       const wished = await callOn(data, "federationExpel", { site });
       if (json) return printJson(wished);
+      if (wished.isDone)
+        return printLine(
+          `${site} was this site's guest, and is out now. What it has here is kept for the lock period. If that was a mistake: costor federation admit ${wished.site.slice(0, 16)}`,
+        );
       printLine(
         `Noted. ${site} is expelled once more than half of the members have wished it. What it has here is kept for the lock period.`,
       );

@@ -9,6 +9,7 @@ import type {
   NamedErasure,
   NamedWhatIf,
   WaitingNewcomer,
+  Wished,
 } from "#node/federation/federation-control.ts";
 import type { HelpedRestore } from "#node/federation/helped-restores.ts";
 import type { KeptErasure } from "#node/federation/erasures.ts";
@@ -84,7 +85,7 @@ export interface FederationResults {
   federationRefuse: { site: string };
   federationMembers: { members: readonly Member[] };
   federationAdmit: { site: string };
-  federationExpel: { site: string };
+  federationExpel: Wished;
   federationLeave: { leaving?: LeavingStatus };
   /** `entry` and `certificate` in base64. */
   federationErasures: { erasures: readonly ShownErasure[] };
@@ -152,8 +153,10 @@ export const federationHandlers: Handlers = {
   federationConfirm: async ({ site: text, words }, context) => ({ site: await running(context).confirm(text, words) }),
   federationRefuse: async ({ site: text }, context) => ({ site: await running(context).refuse(text) }),
   federationMembers: async (_, context) => ({ members: running(context).members() }),
-  federationAdmit: async ({ site: text }, context) => ({ site: await running(context).wish("admit", text) }),
-  federationExpel: async ({ site: text }, context) => ({ site: await running(context).wish("remove", text) }),
+  federationAdmit: async ({ site: text }, context) => ({
+    site: (await running(context).wish("admit", text)).site,
+  }),
+  federationExpel: async ({ site: text }, context) => running(context).wish("remove", text),
   federationLeave: async ({ how, order }, context) => {
     const leaving = await running(context).leave(how, order);
     return leaving === undefined ? {} : { leaving };

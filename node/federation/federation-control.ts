@@ -42,6 +42,12 @@ export interface Member {
   readonly wish?: "admit" | "remove";
 }
 
+export interface Wished {
+  readonly site: SiteId;
+  /** It is so already: no others have a say in it. */
+  readonly isDone: boolean;
+}
+
 /** What a holder answered when it was asked for primes of this site, drawn by chance. */
 export interface AuditedHolder {
   readonly site: SiteId;
@@ -89,12 +95,15 @@ export interface FederationControl {
   /** Ends when the inviter has confirmed. Throws `federation-exists`, `invitation-invalid`, `peer-unreachable`, `peer-refused`. */
   join(invitation: string, init: JoinInit): Promise<FederationSummary>;
   newcomers(): readonly WaitingNewcomer[];
-  /** With `words`, only if they are the right ones: `words-differ`. Throws `member-unknown`. */
+  /** With `words`, only if they are the right ones: `words-differ`. Throws `member-unknown`; `limit-exceeded` with as many guests as there may be. */
   confirm(site: string, words?: string): Promise<SiteId>;
   refuse(site: string): Promise<SiteId>;
   members(): readonly Member[];
-  /** What more than half of the members wish comes about. Throws `member-unknown`, `not-in-federation`. */
-  wish(change: "admit" | "remove", site: string): Promise<SiteId>;
+  /**
+   * What more than half of the members wish comes about; a guest of this site's own is removed at once, and one of another's is not: `bad-usage`. Throws
+   * `member-unknown`, `not-in-federation`, `ledger-waiting`.
+   */
+  wish(change: "admit" | "remove", site: string): Promise<Wished>;
   /**
    * Once what is held here for others is placed elsewhere, or now, or not after all. With an order to erase, which the kit has signed, also once whoever
    * holds something of this site has erased it. Resolves with how far it is. Throws `not-in-federation`, `ledger-waiting`, `kit-of-another-site`.

@@ -28,6 +28,7 @@ import type { CopiesReport } from "./copies-report.ts";
 import { Erasures } from "./erasures.ts";
 import type { FederationEvent } from "./federation-event.ts";
 import { Greeting } from "./greeting.ts";
+import { Guests } from "./guests.ts";
 import { Invitations } from "./invitations.ts";
 import { InviterAddress } from "./inviter-address.ts";
 import { HelpedRestores } from "./helped-restores.ts";
@@ -87,6 +88,7 @@ export interface FederationParts {
   readonly invitations: Invitations;
   readonly inviterAddress: InviterAddress;
   readonly wishes: Wishes;
+  readonly guests: Guests;
   readonly kitRequests: KitRequests;
   readonly erasures: Erasures;
   readonly settings: SettingsFact;
@@ -201,6 +203,13 @@ export async function openParts(components: FederationComponents, init: Federati
     ...{ ledger, ledgerStore, membership, ownLog, transport, profiles, sync, greeting },
     ...{ entries, invitations, inviterAddress, settings },
     wishes: await Wishes.open(store),
+    guests: new Guests(
+      {
+        ...{ clock, ledger, membership, entries, profiles },
+        onFailure: (error) => onEvent({ event: "put-off", what: "guests that leave", error }),
+      },
+      { self: siteId },
+    ),
     erasures: new Erasures({ store, ledger, sites: membership }, { self: siteId }),
     kitRequests: await KitRequests.open(
       { store, ledger, membership, heldClock: keeping.replication.heldClock },

@@ -20,6 +20,7 @@ import type {
   NamedErasure,
   NamedWhatIf,
   WaitingNewcomer,
+  Wished,
 } from "./federation-control.ts";
 import { KitService, type KitServiceComponents } from "./kit-service.ts";
 import type { LeavingStatus } from "./leaving.ts";
@@ -167,16 +168,14 @@ export class FederationService implements FederationControl {
   }
 
   async confirm(text: string, words?: string): Promise<SiteId> {
-    const { invitations } = this.#components.federation.parts;
+    const { invitations, guests } = this.#components.federation.parts;
     const federationId = this.#require();
     const newcomer = this.#newcomer(text);
     requireSameWords(words, this.#wordsOf(federationId, newcomer), "nobody was let in");
-    const { entries } = this.#components.federation.parts;
-    const { site, name, certificate } = newcomer;
     // First the entry: a crash between leaves a newcomer to be confirmed again, and no guest unconfirmed.
-    await entries.write({ kind: "guest", site, name, certificate: Buffer.from(certificate) });
-    await invitations.settle(site, "accepted");
-    return site;
+    await guests.letIn(newcomer);
+    await invitations.settle(newcomer.site, "accepted");
+    return newcomer.site;
   }
 
   async refuse(text: string): Promise<SiteId> {
@@ -189,7 +188,7 @@ export class FederationService implements FederationControl {
   members(): readonly Member[] {
     this.#require();
     const { federation } = this.#components;
-    const { ledger, membership, transport, profiles, wishes } = federation.parts;
+    const { ledger, membership, transport, profiles, wishes, guests } = federation.parts;
     const connected = new Set(transport.connected());
     const { expelled = [] } = membership.roster ?? {};
     return [...membership.sites(), ...expelled.map(({ siteId }) => siteId)].map((site): Member => {
@@ -199,7 +198,7 @@ export class FederationService implements FederationControl {
       const wish = wishes.of(site);
       return {
         site,
-        name: profile?.name ?? this.#invitedNameOf(site) ?? "",
+        name: profile?.name ?? guests.invitedNameOf(site) ?? "",
         role: role.role === "none" ? "expelled" : role.role,
         ...("inviter" in role && role.inviter !== null ? { inviter: role.inviter } : {}),
         isThisSite: site === federation.siteId,
@@ -213,16 +212,22 @@ export class FederationService implements FederationControl {
     });
   }
 
-  async wish(action: "admit" | "remove", text: string): Promise<SiteId> {
+  async wish(action: "admit" | "remove", text: string): Promise<Wished> {
     const { federation } = this.#components;
+    const { wishes, guests } = federation.parts;
     this.#require();
     if (this.#roleOf(federation.siteId) !== "member")
       throw new CostorError("not-in-federation", "only members have a vote; this site is a guest until it is admitted");
-    const siteId = chooseSite(text, this.members());
+    const former = action === "admit" ? guests.former().map((site) => ({ site, name: "" })) : [];
+    const siteId = chooseSite(text, [...this.members(), ...former]);
+    const isGuest = action === "remove" && this.#roleOf(siteId) === "guest";
     const heads = federation.rosterUpkeep.headsOf(siteId);
-    await federation.parts.wishes.make(action === "admit" ? { action, siteId } : { action, siteId, heads });
+    if (isGuest) {
+      await guests.letOut(siteId);
+      await wishes.forget([siteId]);
+    } else await wishes.make(action === "admit" ? { action, siteId } : { action, siteId, heads });
     federation.rosterUpkeep.look();
-    return siteId;
+    return { site: siteId, isDone: isGuest };
   }
 
   async leave(how: "placed-elsewhere" | "now" | "stay", order?: Uint8Array): Promise<LeavingStatus | undefined> {
@@ -230,6 +235,7 @@ export class FederationService implements FederationControl {
     this.#require();
     if (how === "stay") await federation.leaving.cancel();
     else if (how === "placed-elsewhere") await federation.leaving.begin(order);
+    else if (this.#roleOf(federation.siteId) === "guest") await federation.parts.guests.askOut();
     else await this.wish("remove", federation.siteId);
     return federation.leaving.status();
   }
@@ -321,14 +327,6 @@ export class FederationService implements FederationControl {
 
   #wordsOf(federationId: FederationId, { certificate }: Newcomer): string[] {
     return joinWords(federationId, this.#components.federation.parts.ownLog.log, openLog(certificate));
-  }
-
-  /** What this site's people called it when they invited it. */
-  #invitedNameOf(site: SiteId): string | undefined {
-    const { membership, ledger } = this.#components.federation.parts;
-    const role = membership.roleOf(site);
-    if (role.role !== "guest") return undefined;
-    return ledger.statement(role.inviter, "guest", site)?.statement.name;
   }
 
   #newcomer(text: string): Newcomer {

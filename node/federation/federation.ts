@@ -25,6 +25,8 @@ const LOOK_EVERY_MS = 3600_000;
 const FORGET_EVERY_MS = 24 * 3600_000;
 /** When hundreds of sites say where they are now. */
 const MOVED_EVERY_MS = 10_000;
+/** As an entry takes to reach those that are connected. */
+const FAREWELL_MS = 2_000;
 
 export class Federation {
   readonly siteId: SiteId;
@@ -58,6 +60,7 @@ export class Federation {
       { siteId: this.siteId, peerSeed: init.peerSeed },
     );
     const remove = async (): Promise<void> => {
+      if (membership.roleOf(this.siteId).role === "guest") return parts.guests.askOut();
       const heads = this.rosterUpkeep.headsOf(this.siteId);
       if (wishes.of(this.siteId) === undefined) await wishes.make({ action: "remove", siteId: this.siteId, heads });
       this.rosterUpkeep.look();
@@ -93,15 +96,17 @@ export class Federation {
     });
     const moved = new Sparingly({ ...components, work: () => this.#sitesMoved() }, { everyMs: MOVED_EVERY_MS });
     let speakers = ledger.states.speakersState;
-    ledger.onAdmitted(({ siteId, kind }) => {
+    ledger.onAdmitted(({ siteId, kind, own }) => {
       if (kind !== "guest" && kind !== "profile" && kind !== "retire") return;
       const hasMoved = kind === "profile" && parts.profiles.hasMoved(siteId);
       if (ledger.states.speakersState === speakers) return hasMoved ? moved.ask(this.#signal) : undefined;
       speakers = ledger.states.speakersState;
-      this.#sitesMoved();
+      if (own && kind === "retire") this.#sitesMovedSoon();
+      else this.#sitesMoved();
     });
     ledger.onAdmitted(({ kind }) => {
       if (kind.startsWith("kit-") || kind === "retire") this.#kitsChanged();
+      if (kind === "leaving") parts.guests.soon();
       if (kind === "erase") parts.replication.eraseSoon();
       if (kind === "placement" || kind === "several" || kind === "erased") this.leaving.soon();
     });
@@ -166,6 +171,14 @@ export class Federation {
     this.#keepWayBack();
   }
 
+  /** A guest that this site has let out hears of it before it is cut off. */
+  #sitesMovedSoon(): void {
+    this.#components.clock.sleep(FAREWELL_MS, this.#signal).then(
+      () => this.#sitesMoved(),
+      () => undefined,
+    );
+  }
+
   /** Where others are, for when the store is lost. */
   #keepWayBack(): void {
     const { membership, profiles } = this.parts;
@@ -207,6 +220,7 @@ export class Federation {
     await this.parts.regainFacts().catch(this.#putOff("what only the ledger knows"));
     await this.siteChanged();
     await this.lookAtKits().catch(this.#putOff("kits that are asked for"));
+    this.parts.guests.soon();
     this.rosterUpkeep.look();
     this.leaving.soon();
   }

@@ -1,6 +1,6 @@
 /**
  * Leaves the federation as its people wish: what this site holds for others is placed elsewhere first, and only then it asks to be
- * left out of the roster. Its own copies stay where they are, for the lock; or they are erased before, by an order of the kit, and whoever held some
+ * left out of the roster, or as a guest to be let out. Its own copies stay where they are, for the lock; or they are erased before, by an order of the kit, and whoever held some
  * has signed that he has none any more. docs/specs/replication.md, Erasing
  */
 import * as v from "valibot";
@@ -25,7 +25,7 @@ export interface LeavingComponents {
   readonly erasures: Pick<Erasures, "isOrdered" | "look" | "waitingFor">;
   readonly membership: Pick<Membership, "sites">;
   readonly entries: Pick<OwnEntries, "write" | "withdraw">;
-  /** Asks to be left out of the roster; repeated without harm. */
+  /** Asks to be left out of the roster, or to be let out; repeated without harm. */
   readonly remove: () => Promise<void>;
   /** What goes wrong is tried again within the hour. */
   readonly onFailure: (error: unknown) => void;
@@ -74,7 +74,7 @@ export class Leaving {
       await this.#components.store.appendFacts([{ ...ORDER, value: encodeCbor({ order }) }]);
     }
     if (this.status() === undefined)
-      await this.#components.entries.write({ kind: "leaving", sinceMs: this.#components.clock.now() });
+      await this.#components.entries.write({ kind: "leaving", sinceMs: this.#components.clock.now(), isReady: false });
     this.soon();
   }
 

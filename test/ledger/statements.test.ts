@@ -75,6 +75,12 @@ test("a drill that was told before there were gatherers is read, and one with th
   assert.deepEqual(read("drill", entryOf([across]).data), across);
 });
 
+test("a site that leaves is ready when it says so, and not by what was told before there was that", () => {
+  assert.deepEqual(read("leaving", { sinceMs: 5 }), { kind: "leaving", sinceMs: 5, isReady: false });
+  const ready = { kind: "leaving", sinceMs: 5, isReady: true } as const;
+  assert.deepEqual(read("leaving", entryOf([ready]).data), ready);
+});
+
 test("what lacks a field, or has one that cannot be, says nothing", () => {
   const bad: readonly [string, string, CborValue | undefined][] = [
     ...samples.flatMap(({ kind }) =>
