@@ -62,7 +62,7 @@ async function leave({ data, json, yes, now, cancel, erase, ...kit }: LeaveOptio
     ? "The others erase its copies then; who has signed that: costor federation erasures"
     : "Others keep its copies for the lock period.";
   printLine(
-    neededCount === 0
+    neededCount === 0 || now
       ? `This site leaves the federation. ${copies}`
       : `This site leaves as soon as ${formatCountOf(neededCount, "other site")} hold elsewhere what they have here. Let it run; how far it is: costor federation status. ${erase ? copies : ""}`,
   );

@@ -27,6 +27,7 @@ import type { LeavingStatus } from "./leaving.ts";
 import type { FederationStatus } from "./federation-status.ts";
 import type { Federation } from "./federation.ts";
 import type { Newcomer } from "./invitations.ts";
+import { memberList } from "./member-list.ts";
 import { reportWhatIf } from "./what-if-report.ts";
 import { chooseSite } from "./site-choice.ts";
 import type { FederationSettings, SettingsChange } from "./settings.ts";
@@ -44,6 +45,12 @@ export interface FederationServiceInit {
   readonly peerSeed: Uint8Array;
 }
 
+/** Of who has no vote. */
+const nameOfRole = {
+  guest: "a guest until it is admitted",
+  expelled: "in the federation no more, until its members admit it again",
+  none: "not in it",
+} as const;
 const SALT_BYTES = 16;
 /** How often it is looked whether what somebody waits for has come. */
 const LOOK_EVERY_MS = 2_000;
@@ -187,47 +194,33 @@ export class FederationService implements FederationControl {
 
   members(): readonly Member[] {
     this.#require();
-    const { federation } = this.#components;
-    const { ledger, membership, transport, profiles, wishes, guests } = federation.parts;
-    const connected = new Set(transport.connected());
-    const { expelled = [] } = membership.roster ?? {};
-    return [...membership.sites(), ...expelled.map(({ siteId }) => siteId)].map((site): Member => {
-      const role = membership.roleOf(site);
-      const peer = membership.peerOf(site);
-      const profile = profiles.of(site);
-      const wish = wishes.of(site);
-      return {
-        site,
-        name: profile?.name ?? guests.invitedNameOf(site) ?? "",
-        role: role.role === "none" ? "expelled" : role.role,
-        ...("inviter" in role && role.inviter !== null ? { inviter: role.inviter } : {}),
-        isThisSite: site === federation.siteId,
-        isConnected: peer !== undefined && connected.has(peer),
-        place: profile?.domain ?? "",
-        addresses: profile?.addresses ?? [],
-        kitNumber: ledger.recoveryKeys.chainOf(site).length + 1,
-        ...(peer === undefined ? {} : { peer }),
-        ...(wish === undefined ? {} : { wish: wish.action }),
-      };
-    });
+    return memberList(this.#components.federation);
   }
 
   async wish(action: "admit" | "remove", text: string): Promise<Wished> {
     const { federation } = this.#components;
     const { wishes, guests } = federation.parts;
     this.#require();
-    if (this.#roleOf(federation.siteId) !== "member")
-      throw new CostorError("not-in-federation", "only members have a vote; this site is a guest until it is admitted");
+    const ownRole = this.#roleOf(federation.siteId);
+    if (ownRole !== "member")
+      throw new CostorError("not-in-federation", `only members have a vote, and this site is ${nameOfRole[ownRole]}`);
     const former = action === "admit" ? guests.former().map((site) => ({ site, name: "" })) : [];
     const siteId = chooseSite(text, [...this.members(), ...former]);
+    if (action === "remove" && siteId === federation.siteId)
+      throw new CostorError("bad-usage", "that is this site itself, which leaves by costor federation leave");
     const isGuest = action === "remove" && this.#roleOf(siteId) === "guest";
-    const heads = federation.rosterUpkeep.headsOf(siteId);
     if (isGuest) {
       await guests.letOut(siteId);
       await wishes.forget([siteId]);
-    } else await wishes.make(action === "admit" ? { action, siteId } : { action, siteId, heads });
+    } else await this.#make(action, siteId);
     federation.rosterUpkeep.look();
     return { site: siteId, isDone: isGuest };
+  }
+
+  async #make(action: "admit" | "remove", siteId: SiteId): Promise<void> {
+    const { parts, rosterUpkeep } = this.#components.federation;
+    const heads = rosterUpkeep.headsOf(siteId);
+    await parts.wishes.make(action === "admit" ? { action, siteId } : { action, siteId, heads });
   }
 
   async leave(how: "placed-elsewhere" | "now" | "stay", order?: Uint8Array): Promise<LeavingStatus | undefined> {
@@ -236,7 +229,11 @@ export class FederationService implements FederationControl {
     if (how === "stay") await federation.leaving.cancel();
     else if (how === "placed-elsewhere") await federation.leaving.begin(order);
     else if (this.#roleOf(federation.siteId) === "guest") await federation.parts.guests.askOut();
-    else await this.wish("remove", federation.siteId);
+    else {
+      await federation.leaving.publishOrder();
+      await this.#make("remove", federation.siteId);
+      federation.rosterUpkeep.look();
+    }
     return federation.leaving.status();
   }
 

@@ -4,15 +4,14 @@
  */
 import { LOCK_MS } from "#ledger/drop-plan.ts";
 import { forgetWithdrawn } from "#ledger/forgetting.ts";
-import type { Suspicion } from "#ledger/own-log.ts";
 import { lostCountOf } from "#node/replication/healing.ts";
 import { RegularWork } from "#node/replication/regular-work.ts";
 import { Sparingly } from "#node/replication/sparingly.ts";
 import type { SiteId } from "#protocol/ids.ts";
-import { type Alarm, Alarms, fullLedgerAlarms } from "./alarms.ts";
+import { type Alarm, Alarms } from "./alarms.ts";
 import { ComingBack } from "./coming-back.ts";
 import { type FederationComponents, type FederationInit, type FederationParts, openParts } from "./federation-parts.ts";
-import { hasAgreedKit, kitAlarms } from "./kit-alarms.ts";
+import { holdingAlarms } from "./holding-alarms.ts";
 import { Leaving } from "./leaving.ts";
 import { suspicionText } from "./keeping.ts";
 import { ProfileUpkeep } from "./profile-upkeep.ts";
@@ -274,62 +273,7 @@ export class Federation {
 
   /** What people should look at. */
   async alarms(): Promise<Alarm[]> {
-    const { ledger, membership, ownLog, profiles, copies, kitRequests } = this.parts;
-    const nameOf = (site: SiteId): string => profiles.of(site)?.name || site.slice(0, 16);
-    const suspicion = ownLog.suspicion;
-    const forks = membership
-      .sites()
-      .filter((site) => site !== this.siteId && ledger.forkOf(site) !== undefined)
-      .map((site) => ({ code: "fork", text: `two machines write as ${nameOf(site)}; nothing of it is dropped` }));
-    const failing = copies.failingHolders().map((site) => ({
-      code: "audit-failed",
-      text: `${nameOf(site)} could not prove that it has what it says; its copies do not count`,
-    }));
-    const helped = this.parts.helpedRestores
-      .list()
-      .filter(({ isKnown, hasPresentKey }) => hasPresentKey && !isKnown)
-      .map(({ name, sinceMs, ticket }) => ({
-        code: "helped",
-        text: `at ${name} this site's backups were read by its recovery kit from ${new Date(sinceMs).toISOString()} on; if that was one of you: costor federation restores --known ${ticket.slice(0, 8)}; if not, somebody else has the kit: make a new one`,
-      }));
-    const rivals = membership
-      .sites()
-      .filter((site) => ledger.recoveryKeys.hasRival(site))
-      .map((site) => ({
-        code: "two-kits",
-        text: `two new recovery kits were made of one kit of ${nameOf(site)}: ask its people; the one that was here first counts`,
-      }));
-    const blocking = membership.roster !== undefined && ownLog.isReady ? this.blocking() : [];
-    const own =
-      suspicion === undefined
-        ? blocking.map((text) => ({ code: "nothing-signed", text: `${text}; no copies are brought up to date` }))
-        : [otherMachine(suspicion)];
-    const kits = kitAlarms(kitRequests.list(), { nowMs: this.#components.clock.now(), nameOf });
-    const restart = hasAgreedKit(ledger, ownLog.log)
-      ? [{ code: "kit-agreed", text: "this site has a new recovery kit: restart it, so that it goes on by that one" }]
-      : [];
-    const damage = membership.roster === undefined ? undefined : await this.damage();
-    const damaged =
-      damage === undefined
-        ? []
-        : [
-            {
-              code: "damaged",
-              text: `${damage}: backups that need them are not safe, and nothing expires before; costor site scrub tells which`,
-            },
-          ];
-    const full = fullLedgerAlarms(ledger.usedRatio(this.siteId));
-    return this.#alarms.list([
-      ...own,
-      ...damaged,
-      ...full,
-      ...forks,
-      ...rivals,
-      ...kits,
-      ...restart,
-      ...failing,
-      ...helped,
-    ]);
+    return this.#alarms.list(await holdingAlarms(this, this.#components.clock.now()));
   }
 
   /** Why copies are not brought up to date now, but for windows and pauses. */
@@ -349,11 +293,3 @@ export class Federation {
     return roomFor({ store: this.#components.store, settings: this.parts.settings, siteId: this.siteId });
   }
 }
-
-const otherMachine = (suspicion: Suspicion): { code: string; text: string } =>
-  suspicion === "newer-log"
-    ? {
-        code: "superseded",
-        text: "another machine has taken this site's place, and this one takes no backups any more: use that one, or stop it and run costor site adopt here",
-      }
-    : { code: "other-machine", text: `another machine may act as this site (${suspicion}); it writes no more` };

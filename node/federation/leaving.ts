@@ -96,15 +96,20 @@ export class Leaving {
       throw new CostorError("kit-of-another-site", "the order is not signed by this site's kit for this machine");
   }
 
+  /** An order to erase that was given and waits: of who leaves at once, holders erase when they hear of it. */
+  async publishOrder(): Promise<void> {
+    const { store, entries } = this.#components;
+    const value = await store.fact(ORDER.kind, ORDER.key);
+    if (value === undefined || this.#isOrdered()) return;
+    const { order } = readFactValue(value, orderSchema, ORDER.kind);
+    await entries.write({ kind: "erase", order: Buffer.from(order) });
+  }
+
   async #goOn(): Promise<void> {
-    const { store, entries, erasures, remove } = this.#components;
+    const { erasures, remove } = this.#components;
     const status = this.status();
     if (status === undefined || status.neededBy.length > 0) return;
-    const value = await store.fact(ORDER.kind, ORDER.key);
-    if (value !== undefined && !this.#isOrdered()) {
-      const { order } = readFactValue(value, orderSchema, ORDER.kind);
-      await entries.write({ kind: "erase", order: Buffer.from(order) });
-    }
+    await this.publishOrder();
     if (this.#isOrdered() && !erasures.isOrdered)
       throw new CostorError(
         "kit-of-another-site",

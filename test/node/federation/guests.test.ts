@@ -3,28 +3,17 @@
  * in memory, in virtual time, told what people tell them.
  */
 import assert from "node:assert/strict";
-import { FederationService } from "#node/federation/federation-service.ts";
 import { signEraseOrder } from "#protocol/erase-order.ts";
 import { limits } from "#protocol/limits.ts";
 import { makeIdentity } from "#test/simulation/sim-identity.ts";
-import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { suite } from "#test/support/suite.ts";
 import type { FederationSite } from "./federation-site.ts";
 import { DAY_MS, FederationWorld, HOUR_MS } from "./federation-world.ts";
+import { peopleOf } from "./people.ts";
 
 const test = suite("guests", { timeoutMs: 120_000 });
 
 const MINUTE_MS = HOUR_MS / 60;
-const failing = (): Promise<never> => Promise.reject(new Error("not asked for"));
-const peopleOf = ({ federation, identity }: FederationSite, world: FederationWorld): FederationService =>
-  new FederationService(
-    {
-      ...{ federation, clock: world.time.clock, rng: new SeededRng("people") },
-      ...{ status: failing, requestedKit: { read: failing, remove: failing } },
-    },
-    { siteName: identity.siteId.slice(0, 8), peerSeed: identity.peerSeed },
-  );
-
 const roleAt = ({ federation }: FederationSite, { identity }: FederationSite): string =>
   federation.parts.membership.roleOf(identity.siteId).role;
 const safeOf = ({ federation }: FederationSite): number => federation.parts.copies.safeReceivedMs();

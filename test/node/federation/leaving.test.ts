@@ -10,6 +10,7 @@ import type { PrimeId } from "#protocol/ids.ts";
 import { suite } from "#test/support/suite.ts";
 import { type FederationSite, nextMachineOf } from "./federation-site.ts";
 import { DAY_MS, FederationWorld, HOUR_MS } from "./federation-world.ts";
+import { peopleOf } from "./people.ts";
 
 const test = suite("leaving", { timeoutMs: 120_000 });
 
@@ -104,6 +105,28 @@ test("with an order of its kit a leaving site gets signed by each holder what it
   assert.equal((await keptAt(leaver, leaver)).length, 40);
   for (const id of await keptAt(leaver, leaver)) assert.ok((await leaver.store.get(id as PrimeId)).length > 0);
   assert.deepEqual(leaver.federation.parts.erasures.waitingFor(), []);
+});
+
+test("a site that leaves at once is out though others need it, and what it has ordered to be erased is", async () => {
+  const { world, sites } = await backedUp(3);
+  const [leaver, ...others] = sites as [FederationSite, FederationSite, FederationSite];
+  const people = peopleOf(leaver, world);
+  await people.leave("placed-elsewhere", orderBy(leaver));
+  await world.run(2 * HOUR_MS);
+  assert.equal(roleAt(others[0], leaver), "member", "others need it");
+  await assert.rejects(people.wish("remove", leaver.identity.siteId), {
+    code: "bad-usage",
+    message: /federation leave/,
+  });
+  await people.leave("now");
+  await world.run(6 * HOUR_MS);
+  for (const site of others) {
+    assert.equal(roleAt(site, leaver), "expelled");
+    assert.deepEqual(await keptAt(site, leaver), []);
+  }
+  assert.equal((await keptAt(leaver, leaver)).length, 40);
+  assert.ok((await leaver.federation.alarms()).some(({ code }) => code === "taken-out"));
+  await assert.rejects(people.wish("admit", leaver.identity.siteId), { message: /in the federation no more/ });
 });
 
 test("nothing is erased while others need the site, nor by an order of anything but its kit for this machine", async () => {

@@ -1,0 +1,88 @@
+/** What people should look at now: one code and one sentence each. */
+import type { Suspicion } from "#ledger/own-log.ts";
+import type { SiteId } from "#protocol/ids.ts";
+import { type Alarm, fullLedgerAlarms } from "./alarms.ts";
+import type { FederationStatus } from "./federation-status.ts";
+import type { Federation } from "./federation.ts";
+import { hasAgreedKit, kitAlarms } from "./kit-alarms.ts";
+
+type HoldingAlarm = Pick<Alarm, "code" | "text">;
+
+export async function holdingAlarms(federation: Federation, nowMs: number): Promise<HoldingAlarm[]> {
+  const { parts, siteId } = federation;
+  const { ledger, membership, ownLog, profiles, copies, kitRequests } = parts;
+  const nameOf = (site: SiteId): string => profiles.of(site)?.name || site.slice(0, 16);
+  const suspicion = ownLog.suspicion;
+  const forks = membership
+    .sites()
+    .filter((site) => site !== siteId && ledger.forkOf(site) !== undefined)
+    .map((site) => ({ code: "fork", text: `two machines write as ${nameOf(site)}; nothing of it is dropped` }));
+  const failing = copies.failingHolders().map((site) => ({
+    code: "audit-failed",
+    text: `${nameOf(site)} could not prove that it has what it says; its copies do not count`,
+  }));
+  const helped = parts.helpedRestores
+    .list()
+    .filter(({ isKnown, hasPresentKey }) => hasPresentKey && !isKnown)
+    .map(({ name, sinceMs, ticket }) => ({
+      code: "helped",
+      text: `at ${name} this site's backups were read by its recovery kit from ${new Date(sinceMs).toISOString()} on; if that was one of you: costor federation restores --known ${ticket.slice(0, 8)}; if not, somebody else has the kit: make a new one`,
+    }));
+  const rivals = membership
+    .sites()
+    .filter((site) => ledger.recoveryKeys.hasRival(site))
+    .map((site) => ({
+      code: "two-kits",
+      text: `two new recovery kits were made of one kit of ${nameOf(site)}: ask its people; the one that was here first counts`,
+    }));
+  const blocking = membership.roster !== undefined && ownLog.isReady ? federation.blocking() : [];
+  const own =
+    suspicion === undefined
+      ? blocking.map((text) => ({ code: "nothing-signed", text: `${text}; no copies are brought up to date` }))
+      : [otherMachine(suspicion)];
+  const kits = kitAlarms(kitRequests.list(), { nowMs, nameOf });
+  const restart = hasAgreedKit(ledger, ownLog.log)
+    ? [{ code: "kit-agreed", text: "this site has a new recovery kit: restart it, so that it goes on by that one" }]
+    : [];
+  const damage = membership.roster === undefined ? undefined : await federation.damage();
+  const damaged =
+    damage === undefined
+      ? []
+      : [
+          {
+            code: "damaged",
+            text: `${damage}: backups that need them are not safe, and nothing expires before; costor site scrub tells which`,
+          },
+        ];
+  const full = fullLedgerAlarms(ledger.usedRatio(siteId));
+  return [
+    ...takenOutAlarms(membership.roleOf(siteId).role),
+    ...own,
+    ...damaged,
+    ...full,
+    ...forks,
+    ...rivals,
+    ...kits,
+    ...restart,
+    ...failing,
+    ...helped,
+  ];
+}
+
+const takenOutAlarms = (role: FederationStatus["role"]): HoldingAlarm[] =>
+  role === "expelled"
+    ? [
+        {
+          code: "taken-out",
+          text: "this site is in the federation no more: nothing new of it is sent, and other sites keep what they have of it for 45 days from then on; its members can take it back in: costor federation admit",
+        },
+      ]
+    : [];
+
+const otherMachine = (suspicion: Suspicion): HoldingAlarm =>
+  suspicion === "newer-log"
+    ? {
+        code: "superseded",
+        text: "another machine has taken this site's place, and this one takes no backups any more: use that one, or stop it and run costor site adopt here",
+      }
+    : { code: "other-machine", text: `another machine may act as this site (${suspicion}); it writes no more` };
