@@ -17,6 +17,8 @@ export const gossipService = (limits: PeerLimits): ((components: GossipSubCompon
     ignoreDuplicatePublishError: true,
     awaitRpcHandler: true,
     awaitRpcMessageHandler: true,
+    // What it would serve besides is not guarded as gossip is.
+    fallbackToFloodsub: false,
     maxInboundDataLength: limits.gossipEnvelopeBytes,
     maxOutboundBufferSize: limits.gossipUnsentBytes,
     maxTopicBytesPerPeer: limits.gossipTopicsBytes,
