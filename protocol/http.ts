@@ -53,9 +53,9 @@ export const openSessionResponse = v.object({
 
 export const primesResponse = v.object({ storedCount: count });
 
-/** A pointer to a tree node: its encoding itself, when it is as small as an agent inlines any, or a slice of a tree prime. */
+/** A pointer to a snapshot's root node: its encoding itself, when it is short, or a slice of a tree prime. */
 export const nodePointer = v.union([
-  v.strictObject({ inline: base64(limits.treeInlineBytes) }),
+  v.strictObject({ inline: base64(limits.rootInlineBytes) }),
   v.strictObject({
     slice: v.strictObject({
       id: hex256,

@@ -25,8 +25,10 @@ export const limits = {
   bundleMaxBytes: 512 * KIB,
   /** Payloads of bundles and tree primes are padded to at least this, so that known neighbours do not show in sizes: docs/decisions/padding-from-32-kib.md. */
   paddedMinBytes: 32 * KIB,
-  /** A directory's tree is inlined in its parent's, or in what a commit says, while its encoding is at most this. */
+  /** A directory's tree is inlined in its parent's while its encoding is at most this. */
   treeInlineBytes: 32 * KIB,
+  /** A snapshot's root node is inlined in what a commit says while its encoding is at most this: the ledgers of all sites keep it. */
+  rootInlineBytes: KIB,
   /** Most directories inlined one in the other: what bounds the copies of a deep tree that an agent's database keeps. */
   treeInlinedLevelsCount: 32,
   /** Largest encoded tree page, read or written: an index over 4,096 pages whose first names are the longest takes 1.4 MiB. */

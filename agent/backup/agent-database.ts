@@ -13,12 +13,13 @@ import type { ByteString } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
 import { type PrimeId, primeIdFromBytes, primeIdToBytes } from "#protocol/ids.ts";
+import type { NodePointer } from "#protocol/tree.ts";
 import { CONTENT_KEY_BYTES } from "./content-hash.ts";
 import { type BundleHolding, decodeHolding, encodeHolding } from "./bundle-holding.ts";
 import { RecordPage, type RecordHead, decodeHead } from "./directory-record.ts";
 
 /** Key spaces: one letter, then a fixed layout. */
-const SPACE = { bundle: 0x62, head: 0x64, page: 0x70, content: 0x63, meta: 0x6d } as const;
+const SPACE = { bundle: 0x62, head: 0x64, page: 0x70, content: 0x63, meta: 0x6d, root: 0x72 } as const;
 /** Of the records; to be changed with them. */
 const FORMAT_NAME = "format";
 const FORMAT = Buffer.from("4");
@@ -51,6 +52,7 @@ function spaced(space: number, rest: Uint8Array, extraBytes = 0): Buffer {
 const headKey = (directory: DirectoryKey): Buffer => spaced(SPACE.head, directory);
 const knownKey = (contentHash: Uint8Array): Buffer => spaced(SPACE.content, contentHash);
 const metaKey = (name: string): Buffer => spaced(SPACE.meta, Buffer.from(name));
+const ROOT_KEY = Buffer.of(SPACE.root);
 
 const bundleKey = (id: PrimeId): Buffer => spaced(SPACE.bundle, primeIdToBytes(id));
 
@@ -214,6 +216,17 @@ export class AgentDatabase {
     return value ? put(metaKey(name), value) : { type: "del", key: metaKey(name) };
   }
 
+  /** Remembers the root of the snapshot that was committed. */
+  static rootWrite(root: NodePointer): DatabaseWrite {
+    return "slice" in root ? put(ROOT_KEY, primeIdToBytes(root.slice.prime.id)) : { type: "del", key: ROOT_KEY };
+  }
+
+  /** The prime of the last snapshot's root; undefined when that was inlined. */
+  rootId(): PrimeId | undefined {
+    const bytes = this.get(ROOT_KEY);
+    return bytes && primeIdFromBytes(bytes);
+  }
+
   async write(writes: readonly DatabaseWrite[], durable = false): Promise<void> {
     if (writes.length === 0) return;
     passFailpoint("database.writing");
@@ -248,9 +261,9 @@ export class AgentDatabase {
     }
   }
 
-  /** Forgets every directory, so that the next backup reads all files again; known contents stay. */
+  /** Forgets every directory and the root, so that the next backup reads all files again; known contents stay. */
   async forgetDirectories(): Promise<void> {
-    for (const space of [SPACE.head, SPACE.page, SPACE.bundle])
+    for (const space of [SPACE.head, SPACE.page, SPACE.bundle, SPACE.root])
       await this.attempt(this.level.clear({ gte: Buffer.of(space), lt: Buffer.of(space + 1) }));
   }
 

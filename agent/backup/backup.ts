@@ -162,7 +162,7 @@ async function sendSnapshot(
   const uploader = new Uploader({ client: uploads }, { askFirst: session.askFirst, signal });
   signal.addEventListener("abort", () => uploader.fail(signal.reason), { once: true });
   const writes = new DeferredWrites({ database });
-  const trees = new TreeSealer({ scope, uploader });
+  const trees = new TreeSealer({ scope, uploader }, { formerRootId: database.rootId() });
   await using pool = new SealPool(
     { onFatal: (error) => aborting.abort(error) },
     {
@@ -179,11 +179,11 @@ async function sendSnapshot(
     progress.sentBytes = uploader.sentBytes;
   });
   try {
-    const root = await scan.run();
+    const { node, totals } = await scan.run();
+    const root = trees.sealRoot(node);
     progress.phase = "finishing";
     await uploader.drain();
     progress.phase = "committing";
-    const { totals } = root;
     failIfNothing(scan.foundRootsCount, findings);
     const request: CommitRequest = {
       snapshotId,
@@ -192,7 +192,7 @@ async function sendSnapshot(
       startedMs,
       ...totals,
       unreadableCount: findings.unreadableCount,
-      root: nodePointerToWire(root.node),
+      root: nodePointerToWire(root),
     };
     passFailpoint("commit.sending");
     await client.commit(sessionId, request, signal);
@@ -204,6 +204,7 @@ async function sendSnapshot(
         AgentDatabase.metaWrite(META.generation, Buffer.from(session.storeGeneration)),
         AgentDatabase.metaWrite(META.totals, encodeCbor([totals.objectsCount, totals.bytes])),
         AgentDatabase.metaWrite(META.unfinished, undefined),
+        AgentDatabase.rootWrite(root),
       ]);
       await bundles.sumUp(scanInit.worn.size > 0);
     } catch (error) {

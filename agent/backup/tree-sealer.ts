@@ -1,4 +1,5 @@
 /** Seals tree nodes and reference pages and hands them to the uploader. Synchronous: trees are small. */
+import type { PrimeId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import type { Scope } from "#protocol/scope.ts";
 import { sealPrime } from "#protocol/sealing.ts";
@@ -19,15 +20,19 @@ const INDEX_PAGES_COUNT = 4096;
 export class TreeSealer {
   private readonly scope: Scope;
   private readonly uploader: Uploader;
+  private readonly formerRootId: PrimeId | undefined;
 
-  constructor(components: { scope: Scope; uploader: Uploader }) {
+  /** `formerRootId`: the prime of the last snapshot's root, which the site has. */
+  constructor(components: { scope: Scope; uploader: Uploader }, init: { formerRootId?: PrimeId | undefined } = {}) {
     this.scope = components.scope;
     this.uploader = components.uploader;
+    this.formerRootId = init.formerRootId;
   }
 
   private seal(bytes: Uint8Array): ContentSlice {
     const { reference, stored } = sealPrime(bytes, "tree", this.scope, limits.paddedMinBytes);
-    this.uploader.add({ id: reference.id, stored });
+    // No record is kept of `/` above the roots: its node is made anew each time.
+    if (reference.id !== this.formerRootId) this.uploader.add({ id: reference.id, stored });
     return { prime: reference, offsetBytes: 0, lengthBytes: bytes.length };
   }
 
@@ -35,6 +40,11 @@ export class TreeSealer {
   sealNode(leaf: Uint8Array, inlinedLevelsCount = 0): NodePointer {
     const isInlined = leaf.length <= limits.treeInlineBytes && inlinedLevelsCount < limits.treeInlinedLevelsCount;
     return isInlined ? { inline: leaf } : { slice: this.seal(leaf) };
+  }
+
+  /** The root as a commit says it: a longer one becomes a tree prime, since the ledgers of all sites keep what is inlined. */
+  sealRoot(root: NodePointer): NodePointer {
+    return "inline" in root && root.inline.length > limits.rootInlineBytes ? { slice: this.seal(root.inline) } : root;
   }
 
   /** A page of a wide directory. */

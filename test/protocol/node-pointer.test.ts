@@ -35,10 +35,10 @@ test("every pointer comes back through JSON and the schema as it went", () => {
   );
 });
 
-test("the largest inlined node passes the schema, and no larger one", () => {
+test("the largest inlined root passes the schema, and no larger one", () => {
   const wireOf = (bytes: number) => nodePointerToWire({ inline: Buffer.alloc(bytes) });
-  assert.ok(v.is(nodePointer, wireOf(limits.treeInlineBytes)));
-  assert.ok(!v.is(nodePointer, wireOf(limits.treeInlineBytes + 3)));
+  assert.ok(v.is(nodePointer, wireOf(limits.rootInlineBytes)));
+  assert.ok(!v.is(nodePointer, wireOf(limits.rootInlineBytes + 3)));
 });
 
 test("the schema refuses what is no pointer", () => {

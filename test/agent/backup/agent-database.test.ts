@@ -16,6 +16,7 @@ import {
 import { join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import type { ByteString } from "#protocol/byte-string.ts";
+import { parsePrimeId } from "#protocol/ids.ts";
 import type { TreeObject } from "#protocol/tree.ts";
 import { AgentDatabase, type DirectoryKey, childKey, rootKey } from "#agent/backup/agent-database.ts";
 import { encodeHead, encodePage } from "#agent/backup/directory-record.ts";
@@ -89,6 +90,21 @@ test("a subtree is forgotten with all below it, and nothing beside it", async ()
   assert.equal(namesOf(database, goneKey), undefined);
   assert.equal(namesOf(database, childKey(goneKey, deeper!)), undefined);
   assert.deepEqual(namesOf(database, childKey(key, kept!)), ["stays"]);
+});
+
+test("the prime of the last root comes back, until a root is inlined or the directories are forgotten", async () => {
+  await using database = await AgentDatabase.open(await scratchDirectory("database"));
+  assert.equal(database.rootId(), undefined);
+  const prime = { id: parsePrimeId("ab".repeat(32)), key: Buffer.alloc(32), lengthBytes: 100 };
+  const remember = () =>
+    database.write([AgentDatabase.rootWrite({ slice: { prime, offsetBytes: 0, lengthBytes: 100 } })]);
+  await remember();
+  assert.equal(database.rootId(), prime.id);
+  await database.write([AgentDatabase.rootWrite({ inline: encodePage([]).leaf })]);
+  assert.equal(database.rootId(), undefined);
+  await remember();
+  await database.forgetDirectories();
+  assert.equal(database.rootId(), undefined);
 });
 
 test("contents and notes come back; forgetting directories leaves them", async () => {

@@ -1,10 +1,12 @@
 /** Goal: nodes are inlined while they are small and flat; long lists of references and wide indexes become pages that read back. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { TreeSealer } from "#agent/backup/tree-sealer.ts";
 import { primeIdFromBytes } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import { type Content, type ContentSlice, encodeLeaf } from "#protocol/tree.ts";
 import { suite } from "#test/support/suite.ts";
+import { testScope } from "./backup-fixture.ts";
 import { KeptTrees, emptyFile } from "./tree-fixture.ts";
 
 const test = suite("tree sealer", { timeoutMs: 60_000 });
@@ -64,6 +66,36 @@ test("a node is inlined up to the limits of size and of levels", () => {
   assert.ok("slice" in kept.trees.sealNode(small, limits.treeInlinedLevelsCount));
   assert.ok("inline" in kept.trees.sealNode(Buffer.alloc(limits.treeInlineBytes)));
   assert.ok("slice" in kept.trees.sealNode(Buffer.alloc(limits.treeInlineBytes + 1)));
+});
+
+test("a root is inlined up to a limit of its own, and a longer one reads back from its prime", async () => {
+  const kept = new KeptTrees();
+  const short = { inline: Buffer.alloc(limits.rootInlineBytes) };
+  assert.equal(kept.trees.sealRoot(short), short);
+  const names = Array.from({ length: 100 }, (_, index) => `${index}`.padStart(3, "0"));
+  const node = kept.trees.sealNode(encodeLeaf(names.map((name) => emptyFile(name))));
+  assert.ok("inline" in node && node.inline.length > limits.rootInlineBytes);
+  const root = kept.trees.sealRoot(node);
+  assert.ok("slice" in root);
+  assert.equal(kept.trees.sealRoot(root), root);
+  const objects = await Array.fromAsync((await kept.reader()).objects(root));
+  assert.deepEqual(
+    objects.map(({ name }) => name),
+    names,
+  );
+});
+
+test("the root that the site has of the last snapshot is not sent again", () => {
+  const { trees, uploader } = new KeptTrees();
+  const [root, other] = [1, 2].map((byte) => ({ inline: Buffer.alloc(limits.rootInlineBytes + 1, byte) }));
+  const sealed = trees.sealRoot(root!);
+  assert.ok("slice" in sealed);
+  assert.equal(uploader.added, 1);
+  const next = new TreeSealer({ scope: testScope, uploader }, { formerRootId: sealed.slice.prime.id });
+  assert.deepEqual(next.sealRoot(root!), sealed);
+  assert.equal(uploader.added, 1);
+  next.sealRoot(other!);
+  assert.equal(uploader.added, 2);
 });
 
 test("an index over more pages than one holds becomes an index over indexes", async () => {

@@ -273,10 +273,10 @@ test("a tree that is a bomb, too deep, too large to be inlined, garbage or beyon
   assert.ok(process.memoryUsage.rss() - before < 100 * 1024 * 1024);
   const inline = (bytes: Buffer) => ({ inline: bytes.toString("base64") });
   assert.equal(
-    await codeOf({ path: paths.commit(sessionId), json: commitOf(inline(Buffer.alloc(30_000, 0x81))) }),
+    await codeOf({ path: paths.commit(sessionId), json: commitOf(inline(Buffer.alloc(1000, 0x81))) }),
     "tree-invalid",
   );
-  const large = inline(Buffer.alloc(limits.treeInlineBytes + 3, 0x81));
+  const large = inline(Buffer.alloc(limits.rootInlineBytes + 3, 0x81));
   assert.equal(await codeOf({ path: paths.commit(sessionId), json: commitOf(large) }), "bad-request");
   assert.equal(
     await codeOf({ path: paths.commit(sessionId), json: commitOf(inline(randomBytes(1000))) }),
