@@ -13,8 +13,8 @@ import type { BrakeAlarm } from "#node/site/brake-alarms.ts";
 import type { Retention } from "#node/retention/retention.ts";
 import type { Site } from "#node/site/site.ts";
 import type { AgentRecord } from "#node/site/agent-registry.ts";
+import { chooseAgent } from "./agent-choice.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
-import { parseAgentId } from "#protocol/ids.ts";
 import { fingerprintOf } from "#protocol/keys.ts";
 import { type FederationResults, federationHandlers, federationSchemas } from "./federation-calls.ts";
 import { personalName } from "./personal-name.ts";
@@ -148,14 +148,6 @@ async function isKitConfirmed({ kitCheck }: Site): Promise<boolean> {
   }
 }
 
-/** By id or name. Throws `not-found`, `bad-usage` when several have the name. */
-function chooseAgent(agents: readonly AgentRecord[], text: string): AgentRecord {
-  const fitting = agents.filter(({ id, name }) => id === text.toLowerCase() || name === text);
-  if (fitting.length === 0) throw new CostorError("not-found", `no agent ${text} was ever enrolled here`);
-  if (fitting.length > 1) throw new CostorError("bad-usage", `several agents are called ${text}: give the id`);
-  return fitting[0]!;
-}
-
 const handlers: Handlers = {
   enrolToken: async (args, { site }) => {
     const addresses = args.addresses?.length ? args.addresses : await site.addresses();
@@ -168,8 +160,9 @@ const handlers: Handlers = {
   },
   agents: async (_, { site }) => ({ agents: site.agents.list() }),
   revoke: async ({ agent }, { site }) => {
-    await site.agents.revoke(parseAgentId(agent), site.now());
-    return { revoked: agent };
+    const { id } = chooseAgent(site.agents.list(), agent);
+    await site.agents.revoke(id, site.now());
+    return { revoked: id };
   },
   kit: (_, { site }) => kitStateOf(site),
   confirmKit: async ({ words }, { site }) => {

@@ -9,8 +9,10 @@ import type {
   RetentionPreview,
   RetentionState,
 } from "#node/retention/retention.ts";
-import { type SnapshotId, parseAgentId, parseSnapshotId } from "#protocol/ids.ts";
+import type { AgentRegistry } from "#node/site/agent-registry.ts";
+import { type AgentId, type SnapshotId, parseSnapshotId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
+import { chooseAgent } from "./agent-choice.ts";
 
 /** Snapshots named in one call. */
 const NAMED_COUNT = 1000;
@@ -75,6 +77,7 @@ export interface RetentionResults {
 
 type RetentionCall = keyof typeof retentionSchemas;
 interface RetentionContext {
+  readonly site: { readonly agents: Pick<AgentRegistry, "list"> };
   readonly retention: () => Promise<Retention>;
   readonly signal: AbortSignal;
   onProgress(progress: unknown): void;
@@ -87,9 +90,17 @@ type Handlers = {
   ) => Promise<RetentionResults[Name]>;
 };
 
-/** Throws `bad-id`. */
-const scopeOf = ({ agent, job }: { agent?: string | undefined; job?: string | undefined }): PolicyScope => ({
-  ...(agent === undefined ? {} : { agent: parseAgentId(agent) }),
+type Site = RetentionContext["site"];
+
+/** Throws as {@link chooseAgent}. */
+const agentOf = (text: string, site: Site): AgentId => chooseAgent(site.agents.list(), text).id;
+
+/** Throws as {@link chooseAgent}. */
+const scopeOf = (
+  { agent, job }: { agent?: string | undefined; job?: string | undefined },
+  { site }: { site: Site },
+): PolicyScope => ({
+  ...(agent === undefined ? {} : { agent: agentOf(agent, site) }),
   ...(job === undefined ? {} : { job }),
 });
 
@@ -100,19 +111,19 @@ export const retentionHandlers: Handlers = {
   retention: async (_, context) => (await context.retention()).state(),
   retentionSet: async ({ policy: decided, ...of }, context) => {
     const retention = await context.retention();
-    await retention.decide(scopeOf(of), decided);
+    await retention.decide(scopeOf(of, context), decided);
     return retention.state();
   },
   retentionPreview: async ({ policy: decided, ...of }, context) =>
-    (await context.retention()).preview(scopeOf(of), decided, context),
+    (await context.retention()).preview(scopeOf(of, context), decided, context),
   retentionUndo: async (of, context) => {
     const retention = await context.retention();
-    await retention.undo(scopeOf(of));
+    await retention.undo(scopeOf(of, context));
     return retention.state();
   },
   retentionApprove: async ({ sinceMs, code: given, ...of }, context) => {
     const retention = await context.retention();
-    await retention.secondPerson.approve(scopeOf(of), sinceMs, given);
+    await retention.secondPerson.approve(scopeOf(of, context), sinceMs, given);
     return retention.state();
   },
   secondPersonSet: async ({ code: given }, context) => ({
@@ -134,7 +145,9 @@ export const retentionHandlers: Handlers = {
     return retention.state();
   },
   snapshots: async ({ agent }, context) => ({
-    snapshots: await (await context.retention()).snapshots(agent === undefined ? undefined : parseAgentId(agent)),
+    snapshots: await (
+      await context.retention()
+    ).snapshots(agent === undefined ? undefined : agentOf(agent, context.site)),
   }),
   snapshotMark: async ({ snapshots: texts, code: given, ...change }, context) => {
     await (await context.retention()).mark(idsOf(texts), change, given);
