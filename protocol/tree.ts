@@ -57,7 +57,7 @@ export interface DataExtent {
 
 interface Named extends FileAttributes {
   readonly name: ByteString;
-  /** Equal for all names of one inode in a snapshot; 8 bytes. Absent for an inode with one name. */
+  /** Equal for all names of one inode in a snapshot (see link-key.ts); 8 bytes. Absent for an inode with one name. */
   readonly linkGroup?: Uint8Array;
   /** Names that the inode had on the machine; some may lie outside the snapshot. */
   readonly linkCount?: number;

@@ -19,7 +19,6 @@ import {
   statDevice,
   statIsDirectory,
   statIsFile,
-  statLinkCount,
   statSizeBytes,
   statType,
   writeChangeSignature,
@@ -30,8 +29,8 @@ import { DirectoryStack } from "#agent/files/walk.ts";
 import { AgentDatabase, type DirectoryKey, childKey, rootKey } from "./agent-database.ts";
 import type { BackupProgress, Findings } from "./backup-report.ts";
 import { type BundleUse, isInBundle } from "./bundle-use.ts";
-import { captureOther, completeFile, draftFile, hasHoles, inodeKey, isRacy, linkKey } from "./capture-entry.ts";
-import type { ContentJobs, ContentResult, FileToRead } from "./content-jobs.ts";
+import { captureOther, completeFile, draftFile, hasHoles, inodeKey, isRacy } from "./capture-entry.ts";
+import type { ContentJobs, ContentResult } from "./content-jobs.ts";
 import type { DeferredWrites } from "./deferred-writes.ts";
 import { DirectoryFrame, type FrameEntry, type FrameResult } from "./directory-frame.ts";
 import { encodeHead } from "./directory-record.ts";
@@ -77,7 +76,7 @@ export class Scan {
   private readonly levels: ScanLevel[] = [];
   private readonly stat = Buffer.alloc(STAT_BYTES);
   private readonly signature = Buffer.alloc(CHANGE_SIGNATURE_BYTES);
-  private readonly linked = new LinkedInodes();
+  private readonly linked: LinkedInodes;
   private stack!: DirectoryStack;
   readFilesCount = 0;
   /** Roots that are there and could be opened. */
@@ -86,6 +85,7 @@ export class Scan {
   constructor(components: ScanComponents, init: ScanInit) {
     this.components = components;
     this.init = init;
+    this.linked = new LinkedInodes(components);
   }
 
   /** Walks everything; resolves with the snapshot's root once all of it is sealed. */
@@ -325,19 +325,8 @@ export class Scan {
       frame.pendingCount--;
       this.settle(frame);
     };
-    this.read({ name, descriptor, sparse }, complete);
-  }
-
-  /** Has the file read, once for all names of one inode. */
-  private read(
-    file: Pick<FileToRead, "name" | "descriptor" | "sparse">,
-    onDone: (result: ContentResult) => void,
-  ): void {
-    const { stat } = this;
-    const job = { ...file, sizeBytes: statSizeBytes(stat), signature: this.currentSignature() };
-    if (statLinkCount(stat) < 2) return this.components.jobs.submit(job, onDone);
-    const isReader = this.linked.readOnce(linkKey(stat), onDone, (onRead) => this.components.jobs.submit(job, onRead));
-    if (!isReader) closeDescriptor(file.descriptor);
+    const file = { name, descriptor, sparse, sizeBytes: statSizeBytes(stat), signature: this.currentSignature() };
+    this.linked.submit(file, stat, complete);
   }
 
   private currentSignature(): Uint8Array {

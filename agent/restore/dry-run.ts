@@ -1,5 +1,6 @@
 /** What a restore would do, without touching anything: the same decisions, on what is there now. */
 import type { ByteString } from "#protocol/byte-string.ts";
+import { linkKeyOf } from "#protocol/link-key.ts";
 import { type TreeReader, isTreeDamage } from "#protocol/tree-reader.ts";
 import type { NodePointer, TreeObject } from "#protocol/tree.ts";
 import { type PlacePolicy, wantedOwner } from "#agent/files/attributes.ts";
@@ -96,8 +97,7 @@ class Counting {
 
   add(object: TreeObject, decision: OverwriteDecision, existing: FileStat | undefined): void {
     const isKept = decision === "keep" || decision === "attributes";
-    const group =
-      object.linkGroup && decision !== "keep" ? Buffer.from(object.linkGroup).toString("latin1") : undefined;
+    const group = decision === "keep" ? undefined : linkKeyOf(object);
     const first = group === undefined ? undefined : this.firsts.get(group);
     if (first !== undefined) {
       const isLinked = first !== "new" && existing?.inode === first.inode && existing.device === first.device;

@@ -1,7 +1,8 @@
 /**
- * The names of one inode: the first one restored is placed, the others become links to it. A group is forgotten once all
- * names that the inode had were seen.
+ * The names of one inode: the first one restored is placed, the others become links to it (which: protocol/link-key.ts). A
+ * group is forgotten once all names that the inode had were seen.
  */
+import { linkKeyOf } from "#protocol/link-key.ts";
 import type { TreeObject } from "#protocol/tree.ts";
 import type { ObjectIdentity } from "#agent/files/new-file.ts";
 import type { RestorePath } from "./restore-path.ts";
@@ -26,7 +27,7 @@ export class LinkGroups {
    * undefined when the first name failed.
    */
   claim(object: TreeObject, onPlaced: (placed: PlacedLink | undefined) => void): "place" | "link" {
-    const key = Buffer.from(object.linkGroup!).toString("latin1");
+    const key = linkKeyOf(object)!;
     const group = this.groups.get(key) ?? { isPending: false, waiters: [], seenCount: 0 };
     this.groups.set(key, group);
     group.seenCount++;
@@ -45,7 +46,7 @@ export class LinkGroups {
 
   /** The first name of a group was placed, or failed: then the next name is on its own. */
   finish(object: TreeObject, placed: PlacedLink | undefined): void {
-    const key = Buffer.from(object.linkGroup!).toString("latin1");
+    const key = linkKeyOf(object)!;
     const group = this.groups.get(key)!;
     group.isPending = false;
     if (placed) group.placed = placed;

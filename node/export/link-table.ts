@@ -4,6 +4,7 @@
  * memory stays bounded and no data is lost.
  */
 import { limits } from "#protocol/limits.ts";
+import { linkKeyOf } from "#protocol/link-key.ts";
 import type { TreeObject } from "#protocol/tree.ts";
 import type { Place } from "./subtree-walk.ts";
 
@@ -17,8 +18,8 @@ export class LinkTable {
 
   /** The place of the inode's first name when there was one; else remembers this one. */
   firstPlaceOf(object: TreeObject, place: Place): Place | undefined {
-    if (!object.linkGroup || object.type === "directory") return undefined;
-    const key = Buffer.from(object.linkGroup).toString("latin1");
+    const key = linkKeyOf(object);
+    if (key === undefined) return undefined;
     const group = this.groups.get(key);
     if (!group) {
       const missingCount = (object.linkCount ?? Infinity) - 1;

@@ -6,6 +6,7 @@ import type { ExportStart } from "#node/export/export-source.ts";
 import { walkSubtree } from "#node/export/subtree-walk.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import type { PrimeId } from "#protocol/ids.ts";
+import { linkKeyOf } from "#protocol/link-key.ts";
 import { type TreeReader, isTreeDamage } from "#protocol/tree-reader.ts";
 import type { RescuedSite } from "./rescued-site.ts";
 
@@ -88,7 +89,7 @@ export class ReadAhead implements Disposable {
     const groups = new Set<string>();
     for await (const { object } of walkSubtree(tree, start, this.#end.signal)) {
       if (object.type !== "file") continue;
-      const group = object.linkGroup && Buffer.from(object.linkGroup).toString("latin1");
+      const group = linkKeyOf(object);
       if (group !== undefined && groups.has(group)) continue;
       if (group !== undefined) groups.add(group);
       try {

@@ -17,7 +17,10 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { join } from "node:path";
 import type { BackupReport } from "#agent/backup/backup-report.ts";
+import { Directory } from "#agent/files/directory.ts";
+import type { ByteString } from "#protocol/byte-string.ts";
 import { setRawXattr } from "#test/support/raw-files.ts";
 import { suite } from "#test/support/suite.ts";
 import { TestMachine, shell } from "./backup-fixture.ts";
@@ -158,6 +161,53 @@ test("a hard link that is added shows in both names, and the content is read onc
   await machine.backUp();
   assert.equal((await machine.site.object(machine.path("large")))!.linkGroup, undefined);
 });
+
+/** Calls `action` once, when the scan comes to the directory that holds `name`. */
+async function whenListed<T>(name: string, action: () => void, backUp: () => Promise<T>): Promise<T> {
+  const { names } = Directory.prototype;
+  let isDone = false;
+  Directory.prototype.names = function listing(this: Directory) {
+    const listed = names.call(this);
+    if (!isDone && listed.includes(name as ByteString)) {
+      isDone = true;
+      action();
+    }
+    return listed;
+  };
+  try {
+    return await backUp();
+  } finally {
+    Directory.prototype.names = names;
+  }
+}
+
+for (const lengthBytes of [300_000, 300_001])
+  test(`a file that is rewritten between the looks at its two names is read by each, with ${lengthBytes} bytes after 300000`, async () => {
+    const machine = await TestMachine.make("rewritten");
+    for (const name of ["a", "between", "z"]) mkdirSync(machine.path(name));
+    const [before, after] = [randomBytes(300_000), randomBytes(lengthBytes)];
+    writeFileSync(machine.path("a/x"), before);
+    linkSync(machine.path("a/x"), machine.path("z/x"));
+    writeFileSync(machine.path("z/last"), "");
+    // The scan waits for so many until the first one is read.
+    for (let i = 0; i < 8; i++) writeFileSync(machine.path("between", `${i}`), randomBytes(300_000));
+    const rewrite = (): void => {
+      writeFileSync(machine.path("a/x"), after);
+      utimesSync(machine.path("a/x"), 1_700_000_000, 1_700_000_000);
+    };
+    const report = await whenListed("last", rewrite, () => machine.backUp());
+    assert.equal(report.readFilesCount, 11);
+    for (const dryRun of [true, false]) {
+      const { report: restored, to } = await machine.restore({ dryRun });
+      assert.deepEqual([restored.failedCount, restored.restoredBytes], [0, 2_700_000 + lengthBytes]);
+      if (dryRun) continue;
+      assert.ok(readFileSync(join(to, machine.path("a/x"))).equals(before));
+      assert.ok(readFileSync(join(to, machine.path("z/x"))).equals(after));
+      assert.equal(statSync(join(to, machine.path("z/x"))).mtimeMs, 1_700_000_000_000);
+    }
+    assert.equal((await machine.backUp()).readFilesCount, 1);
+    assert.deepEqual(await machine.restoreDifferences(), []);
+  });
 
 test("what was changed within the tick of the clock of the last backup is read again", async () => {
   const machine = await backedUp();

@@ -103,6 +103,22 @@ test("a group leaves the table with its last name, and a full table remembers no
   assert.equal(table.firstPlaceOf(object("bbbbbbbb"), place("b4"))?.name, "b3");
 });
 
+test("names of a file that changed between the looks at them are no links of each other", () => {
+  const table = new LinkTable();
+  const place = (name: string) => ({ parent: undefined, name: name as ByteString });
+  const object = (content: string, mtimeNs: bigint): TreeObject => ({
+    ...primes.file("f", content, { linkGroup: Buffer.from("aaaaaaaa"), linkCount: 4 }),
+    mtimeNs,
+  });
+  for (const [name, content, mtimeNs, first] of [
+    ["a", "old", 1n, undefined],
+    ["b", "new", 2n, undefined],
+    ["c", "longer", 2n, undefined],
+    ["d", "new", 2n, "b"],
+  ] as const)
+    assert.equal(table.firstPlaceOf(object(content, mtimeNs), place(name))?.name, first);
+});
+
 test("files of one bundle open it once, and what is kept is bounded", async () => {
   const references = [1, 2, 3].map((value) => primes.seal(Buffer.alloc(1000, value), "content"));
   const fetched: string[] = [];
