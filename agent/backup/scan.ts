@@ -5,7 +5,7 @@
  *
  * The walk goes by directory descriptors (agent/files/walk.ts), so that no symlink put in its way leads it astray.
  */
-import type { ByteString } from "#protocol/byte-string.ts";
+import { type ByteString, displayName } from "#protocol/byte-string.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PrimeId } from "#protocol/ids.ts";
 import type { Scope } from "#protocol/scope.ts";
@@ -211,7 +211,7 @@ export class Scan {
       const isAboveRoot = level.isWayOnly && way!.root === undefined;
       if (isDirectory || isAboveRoot) this.visitDirectory(level, name, isSame ? recorded : undefined);
       else this.visitOther(level, name, recorded, isSame);
-      if (way?.root !== undefined) this.foundRootsCount++;
+      if (way?.root !== undefined) this.noteRoot(level, name);
     } catch (error) {
       const { code } = error as { code?: unknown };
       if (!isSystemCode(code) && !isCostorError(error, "file-unreadable")) throw error;
@@ -219,6 +219,15 @@ export class Scan {
       // Gone since the directory was listed: that is no failure, except of a root.
       if (code !== "ENOENT" || level.isWayOnly) findings.noteUnreadable(level.frame.pathOf(name), error);
     }
+  }
+
+  /** A root that is a symlink is kept as one, which is hardly what its person meant to save. */
+  private noteRoot(level: ScanLevel, name: ByteString): void {
+    this.foundRootsCount++;
+    if (statType(this.stat) !== "symlink") return;
+    const target = displayName(this.stack.current.readLink(name));
+    const message = `it is a symlink to ${target}, and nothing but the symlink is saved; name what it leads to as a root`;
+    this.components.findings.noteUnreadable(level.frame.pathOf(name), new CostorError("file-unreadable", message));
   }
 
   private isWanted(level: ScanLevel, name: ByteString, isDirectory: boolean): boolean {

@@ -82,7 +82,7 @@ export const fields = {
     fallback: "files",
   }),
   roots: field<ByteString[]>("roots", {
-    doc: "The directories and files to back up, by absolute path.",
+    doc: "The directories and files to back up, by absolute path. Of a symlink only the symlink is saved.",
     example: "[/home, /etc]",
     parse: listOf(absolutePath, 0, 256),
     fallback: [],

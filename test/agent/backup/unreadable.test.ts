@@ -122,12 +122,13 @@ test("a file that opens and then fails to be read is reported, and its neighbour
   assert.deepEqual(await machine.restoreDifferences(), []);
 });
 
-test("roots may be files and symlinks; what a symlink leads to is not taken", async () => {
+test("roots may be files and symlinks; what a symlink leads to is not taken, which is told each time", async () => {
   const machine = await machineWithTree();
   symlinkSync("open", machine.path("link"));
   const paths = ["a", "link"].map((name) => machine.path(name));
   const report = await machine.backUp({ paths });
-  assert.deepEqual([report.filesCount, report.unreadableCount], [1, 0]);
+  assert.deepEqual([report.filesCount, causes(report)], [1, [[paths[1], "file-unreadable"]]]);
+  assert.match(report.unreadable[0]!.message, /a symlink to open, .* name what it leads to as a root/);
   assert.deepEqual(
     machine.site.snapshots[0]!.roots.map((root) => Buffer.from(root, "base64").toString()),
     paths,
@@ -135,6 +136,12 @@ test("roots may be files and symlinks; what a symlink leads to is not taken", as
   const { to } = await machine.restore();
   for (const name of ["open", "z"]) assert.equal(existsSync(join(to, machine.path(name))), false);
   assert.equal((await machine.site.object(machine.path("link")))?.type, "symlink");
+  for (const again of [[paths[1]!], [`${paths[1]!}/`], [machine.source, paths[1]!]]) {
+    const { unreadable, snapshotId } = await machine.backUp({ paths: again });
+    assert.deepEqual([unreadable.map(({ path }) => path), snapshotId], [[paths[1]], machine.site.newestId]);
+  }
+  assert.equal((await machine.backUp({ paths: [paths[1]!], dryRun: true })).unreadableCount, 1);
+  assert.equal((await machine.backUp()).unreadableCount, 0);
 });
 
 test("a root that is missing is reported; when no root is there, the backup fails and keeps nothing", async () => {

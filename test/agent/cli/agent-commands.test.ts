@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmod, chown, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { limits } from "#protocol/limits.ts";
@@ -206,6 +206,16 @@ test("what cannot be read is named, makes the snapshot partial and the exit code
   const refused = await costor([...restore, "--delete"]);
   assert.deepEqual([refused.code, /restore-refused.*--delete-from-partial/.test(refused.stderr)], [1, true]);
   await succeeds(costor([...restore, "--delete-from-partial"]));
+});
+
+test("a root that is a symlink is named, with what to do, and makes the exit code 3", async () => {
+  const link = join(directory, "link");
+  await symlink(source, link);
+  const text = await agent("backup", link);
+  assert.deepEqual([text.code, text.stdout.includes(": 0 files")], [3, true], text.stderr);
+  assert.ok(text.stderr.includes(`not read: ${link}: it is a symlink to ${source}, and nothing but`), text.stderr);
+  const report = (await agent("backup", `${link}/`, "--json")).json();
+  assert.deepEqual([report.isPartial, report.unreadable[0].path], [true, link]);
 });
 
 test("Ctrl-C ends a backup with exit code 130, and the next one goes on from there", async () => {
