@@ -58,6 +58,8 @@ export interface BackupInit {
 /** Below the agent's directory, which also holds caches and locks: a damaged database is removed as a whole. */
 const INDEX_DIRECTORY = "index";
 const META = { generation: "generation", unfinished: "unfinished", totals: "totals" } as const;
+/** Of a database of which it is not known which store it is true of. */
+const UNKNOWN_GENERATION = Buffer.from("unknown");
 /** File systems' clocks tick up to this coarsely (FAT: 2 s). */
 const CLOCK_TICK_NS = 2_000_000_000n;
 const PROGRESS_EVERY_MS = 250;
@@ -79,7 +81,6 @@ export async function runBackup(init: BackupInit): Promise<BackupReport> {
 }
 
 async function backUpWith(directory: string, init: BackupInit): Promise<BackupReport> {
-  const { config, client } = init;
   await using database = await AgentDatabase.open(directory);
   try {
     return await backUpOnce(init, database);
@@ -91,14 +92,10 @@ async function backUpWith(directory: string, init: BackupInit): Promise<BackupRe
     }
     // The site lost something that this agent relied on: find out what, and send it again.
     if (!isCostorError(error, "commit-incomplete")) throw error;
-    const snapshotId = newSnapshotId();
-    const session = await client.openSession({ job: config.job, snapshotId }, init.signal);
-    await reconcile(database, client, parseSessionId(session.sessionId), init.signal);
+    await database.write([AgentDatabase.metaWrite(META.generation, UNKNOWN_GENERATION)]);
     return await backUpOnce(init, database);
   }
 }
-
-const newSnapshotId = (): SnapshotId => parseSnapshotId(makeUuidV7(Date.now()));
 
 async function backUpOnce(init: BackupInit, database: AgentDatabase): Promise<BackupReport> {
   const { config, nowMs = Date.now } = init;
@@ -201,7 +198,6 @@ async function sendSnapshot(
     let failure: Error | undefined;
     try {
       await writes.flush(uploader.acknowledged, [
-        AgentDatabase.metaWrite(META.generation, Buffer.from(session.storeGeneration)),
         AgentDatabase.metaWrite(META.totals, encodeCbor([totals.objectsCount, totals.bytes])),
         AgentDatabase.metaWrite(META.unfinished, undefined),
         AgentDatabase.rootWrite(root),
@@ -233,7 +229,6 @@ async function sendSnapshot(
 interface Session {
   readonly sessionId: SessionId;
   readonly snapshotId: SnapshotId;
-  readonly storeGeneration: string;
   /** Whether primes may be there already that the database does not know of. */
   readonly askFirst: boolean;
 }
@@ -245,16 +240,19 @@ async function openSession(
   signal: AbortSignal,
 ): Promise<Session> {
   const unfinished = unfinishedSnapshot(database);
-  const snapshotId = unfinished ?? newSnapshotId();
+  const snapshotId = unfinished ?? parseSnapshotId(makeUuidV7(Date.now()));
   const { sessionId, storeGeneration } = await client.openSession({ job: config.job, snapshotId }, signal);
   const generation = database.meta(META.generation)?.toString();
   const isSameStore = generation === storeGeneration;
   if (generation !== undefined && !isSameStore) await reconcile(database, client, parseSessionId(sessionId), signal);
-  await database.write([AgentDatabase.metaWrite(META.unfinished, Buffer.from(snapshotId))]);
+  // What the database holds from here on is true of this generation, whether or not the run comes to its end.
+  await database.write([
+    AgentDatabase.metaWrite(META.generation, Buffer.from(storeGeneration)),
+    AgentDatabase.metaWrite(META.unfinished, Buffer.from(snapshotId)),
+  ]);
   return {
     sessionId: parseSessionId(sessionId),
     snapshotId,
-    storeGeneration,
     askFirst: unfinished !== undefined || !isSameStore,
   };
 }

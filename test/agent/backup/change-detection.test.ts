@@ -292,14 +292,49 @@ test("what the site has lost is sent again, and no more than that", async () => 
   assert.deepEqual(await machine.restoreDifferences(), []);
 });
 
-test("a loss that the site did not announce shows at the commit, and is made good in the same run", async () => {
+test("a run that was cut short after the site had lost something need not be made again from its beginning", async () => {
+  const machine = await backedUp();
+  machine.site.lose(...machine.site.primes.keys());
+  const controller = new AbortController();
+  machine.site.onCall = (call) => {
+    if (call === "commit") controller.abort();
+  };
+  await assert.rejects(machine.backUp({ signal: controller.signal }), { code: "interrupted" });
+  machine.site.onCall = () => undefined;
+  assert.deepEqual(readCounts(await machine.backUp()), [0, 0]);
+  assert.deepEqual(machine.site.resentIds, []);
+  assert.deepEqual(await machine.restoreDifferences(), []);
+});
+
+test("a run that was cut short while it asked what the site has lost asks again", async () => {
+  const machine = await backedUp();
+  machine.site.lose(...machine.site.primes.keys());
+  const controller = new AbortController();
+  machine.site.onCall = (call) => {
+    if (call === "missing") controller.abort();
+  };
+  await assert.rejects(machine.backUp({ signal: controller.signal }));
+  machine.site.onCall = () => undefined;
+  await machine.backUp();
+  assert.deepEqual([machine.site.calls.commit, machine.site.resentIds], [1, []]);
+  assert.deepEqual(await machine.restoreDifferences(), []);
+});
+
+test("a loss that the site did not announce shows at the commit, and is made good in the same run and session", async () => {
   const machine = await backedUp();
   const { storeGeneration } = machine.site;
   machine.site.lose(...machine.site.primes.keys());
   machine.site.storeGeneration = storeGeneration;
   writeFileSync(machine.path("other/small"), "changed");
+  const openSession = machine.site.openSession.bind(machine.site);
+  const openedFor = new Set<string>();
+  machine.site.openSession = (request, signal) => {
+    openedFor.add(request.snapshotId);
+    return openSession(request, signal);
+  };
   await machine.backUp();
   assert.equal(machine.site.calls.commit, 2);
+  assert.deepEqual([...openedFor], [machine.site.newestId]);
   assert.deepEqual(await machine.restoreDifferences(), []);
 });
 
