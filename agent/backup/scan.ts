@@ -25,6 +25,7 @@ import {
 } from "#agent/files/stat.ts";
 import { E } from "#agent/files/libc.ts";
 import { OsError, isOsError, isSystemCode } from "#agent/files/os-error.ts";
+import { isOnVirtualFileSystem } from "#agent/files/virtual-file-system.ts";
 import { DirectoryStack } from "#agent/files/walk.ts";
 import { AgentDatabase, type DirectoryKey, childKey, rootKey } from "./agent-database.ts";
 import type { BackupProgress, Findings } from "./backup-report.ts";
@@ -297,10 +298,12 @@ export class Scan {
       else if (!hasNode(recorded!, node)) frame.replace(slot!, withNode(recorded!, node));
     };
     const child = this.newFrame({ parent: frame, name, key, onDone });
-    const device = way?.root !== undefined ? statDevice(this.stat) : level.device;
-    // Its mount point is kept, empty but for roots of their own.
-    const isOtherMount = this.init.oneFileSystem && !isAboveRoot && statDevice(this.stat) !== device;
-    this.enter(child, { way, isWayOnly: isAboveRoot || isOtherMount, device });
+    const isRoot = way?.root !== undefined;
+    const device = isRoot ? statDevice(this.stat) : level.device;
+    const isOtherMount = this.init.oneFileSystem && statDevice(this.stat) !== device;
+    const isVirtual = !isAboveRoot && !isRoot && this.stack.isMountPoint && isOnVirtualFileSystem(directory);
+    // Such a mount point is kept, empty but for roots of their own.
+    this.enter(child, { way, isWayOnly: isAboveRoot || isOtherMount || isVirtual, device });
   }
 
   private visitFile(level: ScanLevel, name: ByteString): void {

@@ -103,7 +103,7 @@ export const fields = {
     fallback: [],
   }),
   oneFileSystem: field("oneFileSystem", {
-    doc: "true: other file systems mounted below a root are left out.",
+    doc: "true: other file systems mounted below a root are left out. /proc, /sys and their like always are.",
     example: "true",
     parse: yesOrNo,
     fallback: false,

@@ -22,6 +22,7 @@ export const libc = {
   close: declare<[Fd]>("int close(int)"),
   openat: declare<[Fd, Address, number, number]>("int openat(int, size_t, int, unsigned int)"),
   statx: declare<[Fd, Address, number, number, Address]>("int statx(int, size_t, int, unsigned int, size_t)"),
+  fstatfs: declare<[Fd, Address]>("int fstatfs(int, size_t)"),
   readlinkat: declare<[Fd, Address, Address, number]>("long readlinkat(int, size_t, size_t, size_t)"),
   lseek: declare<[Fd, number, number]>("long lseek(int, long, int)"),
   pwrite: declare<[Fd, Address, number, number]>("long pwrite(int, size_t, size_t, long)"),

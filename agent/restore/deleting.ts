@@ -55,7 +55,7 @@ export class Deleting {
 
   /**
    * Removes from the current directory, which is at `path`, all but the names that the snapshot has there. A mount point of
-   * which it has none stays as it is: a backup that stays on one file system keeps mount points as empty directories.
+   * which it has none stays as it is: backups keep mount points that they do not pass as empty directories.
    */
   removeExtra(stack: DirectoryStack, path: RestorePath | undefined, names: ReadonlySet<ByteString>): void {
     if (names.size === 0 && stack.isMountPoint) return;
