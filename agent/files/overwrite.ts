@@ -24,7 +24,7 @@ export type OverwriteDecision =
   | "enter"
   /** Leave what is there. */
   | "keep"
-  /** Leave what is there, and report it: it is of another type, so what belongs here cannot be restored. */
+  /** Leave what is there, and report it: it is of another type, so what belongs here, or below, cannot be restored. */
   | "conflict";
 
 export interface OverwriteOptions {
@@ -37,6 +37,11 @@ export interface OverwriteOptions {
    * put another's file here, by a link or a rename, and have it given to himself.
    */
   readonly owner?: Owner;
+  /**
+   * The object is a directory that lies above what is to be restored: one that is there keeps its attributes, and nothing
+   * else makes room for it.
+   */
+  readonly isPassage?: boolean;
 }
 
 export function decideOverwrite(
@@ -44,16 +49,16 @@ export function decideOverwrite(
   object: TreeObject,
   options: OverwriteOptions,
 ): OverwriteDecision {
-  const { mode, deletes, owner } = options;
+  const { mode, deletes, owner, isPassage } = options;
   if (existing === undefined) return "create";
   const isNewer = object.mtimeNs > existing.mtimeNs;
   if (existing.type === "directory" && object.type === "directory") {
-    return mode === "never" || (mode === "if-newer" && !isNewer) ? "enter" : "merge";
+    return isPassage || mode === "never" || (mode === "if-newer" && !isNewer) ? "enter" : "merge";
   }
   if (existing.type === "directory")
     return mode === "never" || !deletes || (mode === "if-newer" && !isNewer) ? "conflict" : "replace-tree";
   if (object.type === "directory")
-    return mode === "never" || (mode === "if-newer" && !isNewer) ? "conflict" : "replace-by-directory";
+    return isPassage || mode === "never" || (mode === "if-newer" && !isNewer) ? "conflict" : "replace-by-directory";
   if (mode === "never") return "keep";
   if (mode === "always") return "replace";
   if (mode === "if-newer") return isNewer ? "replace" : "keep";

@@ -3,16 +3,16 @@ import type { ByteString } from "#protocol/byte-string.ts";
 import { linkKeyOf } from "#protocol/link-key.ts";
 import { type TreeReader, isTreeDamage } from "#protocol/tree-reader.ts";
 import type { NodePointer, TreeObject } from "#protocol/tree.ts";
-import { type PlacePolicy, wantedOwner } from "#agent/files/attributes.ts";
 import type { Directory } from "#agent/files/directory.ts";
 import { isOsError } from "#agent/files/os-error.ts";
-import { type OverwriteDecision, type OverwriteMode, decideOverwrite } from "#agent/files/overwrite.ts";
+import type { OverwriteDecision } from "#agent/files/overwrite.ts";
 import type { FileStat } from "#agent/files/stat.ts";
 import { DirectoryStack } from "#agent/files/walk.ts";
+import { type DecisionInit, decideObject, describeConflict, isAsked } from "./decision.ts";
 import type { Deleting } from "./deleting.ts";
 import { describeFailure } from "./place-messages.ts";
 import type { RestoreTally } from "./restore-report.ts";
-import { type RestorePath, absolutePath, isInRoots } from "./restore-path.ts";
+import { type RestorePath, absolutePath } from "./restore-path.ts";
 import { type Selection, selectChild } from "./selection.ts";
 
 interface Level {
@@ -28,14 +28,10 @@ interface Level {
 
 export async function rehearseRestore(
   components: { reader: TreeReader; tally: RestoreTally; deleting: Deleting },
-  init: {
+  init: DecisionInit & {
     readonly root: Directory | undefined;
     readonly node: NodePointer;
     readonly selection: Selection;
-    readonly overwrite: OverwriteMode;
-    readonly deletes: boolean;
-    readonly policy: PlacePolicy;
-    readonly roots: readonly (readonly ByteString[])[];
     readonly signal?: AbortSignal;
   },
 ): Promise<void> {
@@ -43,7 +39,7 @@ export async function rehearseRestore(
   using stack = init.root && new DirectoryStack(init.root);
   const levels: Level[] = [];
   const enter = (path: RestorePath | undefined, node: NodePointer, selection: Selection, exists: boolean): void => {
-    const deletesHere = init.deletes && exists && selection.children.size === 0 && isInRoots(path, init.roots);
+    const deletesHere = init.deletes && exists && isAsked(path, selection, init);
     levels.push({ objects: reader.objects(node), selection, path, exists, kept: deletesHere ? new Set() : undefined });
   };
   const counting = new Counting(tally);
@@ -69,13 +65,12 @@ export async function rehearseRestore(
     const path: RestorePath = { parent: level.path, name: object.name };
     try {
       const existing = level.exists ? stack!.current.statIfExists(object.name) : undefined;
-      const owner = process.geteuid!() === 0 ? wantedOwner(object, init.policy) : undefined;
-      const decision = decideOverwrite(existing, object, { mode: init.overwrite, deletes: init.deletes, owner });
+      const decision = decideObject(existing, object, { path, selection }, init);
       const goesIn = object.type === "directory" && (decision === "merge" || decision === "enter");
       if (goesIn) stack!.push(object.name);
       if (decision === "replace-tree") deleting.removeTree(stack!.current, path);
       if (decision === "conflict")
-        tally.fail(absolutePath(path), { code: "restore-refused", message: "something of another type is there" });
+        tally.fail(absolutePath(path), describeConflict(existing!, { path, selection }, init));
       else if (!goesIn) counting.add(object, decision, existing);
       if (object.type === "directory" && decision !== "conflict") enter(path, object.node, selection, goesIn);
     } catch (error) {

@@ -6,10 +6,9 @@ import type { ByteString } from "#protocol/byte-string.ts";
 import type { DirectoryObject, NodePointer, TreeObject } from "#protocol/tree.ts";
 import { isTreeDamage } from "#protocol/tree-reader.ts";
 import { assertInvariant } from "#protocol/errors.ts";
-import { type PlacePolicy, wantedOwner } from "#agent/files/attributes.ts";
 import type { Directory } from "#agent/files/directory.ts";
 import { isOsError } from "#agent/files/os-error.ts";
-import { type OverwriteDecision, type OverwriteMode, decideOverwrite } from "#agent/files/overwrite.ts";
+import type { OverwriteDecision } from "#agent/files/overwrite.ts";
 import {
   type EnteredDirectory,
   enterDirectory,
@@ -17,29 +16,24 @@ import {
   giveBackMode,
   placeDirectory,
 } from "#agent/files/place.ts";
-import type { FileStat } from "#agent/files/stat.ts";
 import { removeLeftovers } from "#agent/files/temporary-name.ts";
 import { DirectoryStack } from "#agent/files/walk.ts";
+import { type DecisionInit, decideObject, describeConflict, isAsked } from "./decision.ts";
 import type { Deleting } from "./deleting.ts";
 import { HeldDirectory } from "./held-directory.ts";
 import { ObjectPlacing, type ObjectPlacingComponents, type Spot, noterOf } from "./object-placing.ts";
 import { describeFailure } from "./place-messages.ts";
-import { type RestorePath, absolutePath, isInRoots } from "./restore-path.ts";
+import { type RestorePath, absolutePath } from "./restore-path.ts";
 import { type Selection, selectChild } from "./selection.ts";
 
 export interface RestoreWalkComponents extends ObjectPlacingComponents {
   readonly deleting: Deleting;
 }
 
-export interface RestoreWalkInit {
+export interface RestoreWalkInit extends DecisionInit {
   readonly selection: Selection;
-  readonly overwrite: OverwriteMode;
-  readonly deletes: boolean;
-  readonly policy: PlacePolicy;
   /** Compare files that are left because they look like the snapshot's. */
   readonly verifies: boolean;
-  /** Names from `/` to each root of the snapshot: nothing is deleted outside of them. */
-  readonly roots: readonly (readonly ByteString[])[];
   readonly signal?: AbortSignal;
 }
 
@@ -60,7 +54,6 @@ interface Level {
 export class RestoreWalk {
   private readonly components: RestoreWalkComponents;
   private readonly init: RestoreWalkInit;
-  private readonly isRoot = process.geteuid!() === 0;
   private readonly levels: Level[] = [];
   private readonly root: Directory;
   private readonly stack: DirectoryStack;
@@ -121,14 +114,9 @@ export class RestoreWalk {
     held: HeldDirectory,
     isNew: boolean,
   ): void {
-    const deletesHere = this.init.deletes && !isNew && this.isAsked(path, selection);
+    const deletesHere = this.init.deletes && !isNew && isAsked(path, selection, this.init);
     const objects = this.components.reader.objects(node)[Symbol.asyncIterator]();
     this.levels.push({ path, objects, selection, held, isNew, kept: deletesHere ? new Set() : undefined });
-  }
-
-  /** Whether all of a directory is to be restored, and not only something below it. */
-  private isAsked(path: RestorePath | undefined, selection: Selection): boolean {
-    return selection.children.size === 0 && isInRoots(path, this.init.roots);
   }
 
   private leave(level: Level): void {
@@ -167,9 +155,9 @@ export class RestoreWalk {
     const path: RestorePath = { parent: level.path, name: object.name };
     try {
       const existing = level.isNew ? undefined : this.stack.current.statIfExists(object.name);
-      const decision = this.decide(existing, object);
+      const decision = decideObject(existing, object, { path, selection }, this.init);
       if (decision === "conflict") {
-        tally.fail(absolutePath(path), { code: "restore-refused", message: "something of another type is there" });
+        tally.fail(absolutePath(path), describeConflict(existing!, { path, selection }, this.init));
       } else if (object.type === "directory") {
         this.visitDirectory(path, object, selection, decision);
       } else if (decision === "keep") {
@@ -190,11 +178,6 @@ export class RestoreWalk {
     return { path, held, directory: this.stack.current };
   }
 
-  private decide(existing: FileStat | undefined, object: TreeObject): OverwriteDecision {
-    const owner = this.isRoot ? wantedOwner(object, this.init.policy) : undefined;
-    return decideOverwrite(existing, object, { mode: this.init.overwrite, deletes: this.init.deletes, owner });
-  }
-
   private visitDirectory(
     path: RestorePath,
     object: DirectoryObject,
@@ -210,11 +193,11 @@ export class RestoreWalk {
       : enterDirectory(current, object.name);
     const { directory, previousMode } = entered;
     const { policy } = this.init;
-    const isAsked = this.isAsked(path, selection);
     try {
       if (!isNew) removeLeftovers(directory);
       // Should this run be cut short, the next one passes through it as through any other and leaves its attributes.
-      else if (!isAsked) finishDirectory(directory, { ...object, mode: object.mode | 0o700 }, policy, () => undefined);
+      else if (!isAsked(path, selection, this.init))
+        finishDirectory(directory, { ...object, mode: object.mode | 0o700 }, policy, () => undefined);
       this.stack.enter(object.name, directory);
     } catch (error) {
       directory.close();
@@ -222,7 +205,7 @@ export class RestoreWalk {
     }
     const held = new HeldDirectory((directory) => {
       try {
-        if (isNew || (decision === "merge" && isAsked)) {
+        if (isNew || decision === "merge") {
           finishDirectory(directory, object, policy, noterOf(tally, path));
         } else if (previousMode !== undefined) giveBackMode(directory, previousMode);
       } catch (error) {

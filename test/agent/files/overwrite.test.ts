@@ -36,10 +36,9 @@ function assertDecisions(
   stat: FileStat | undefined,
   object: TreeObject,
   expected: readonly OverwriteDecision[],
-  options: { deletes?: boolean; owner?: { uid: number; gid: number } } = {},
+  options: { deletes?: boolean; isPassage?: boolean } = {},
 ): void {
-  const decide = (mode: OverwriteMode) =>
-    decideOverwrite(stat, object, { mode, deletes: options.deletes ?? false, owner: options.owner });
+  const decide = (mode: OverwriteMode) => decideOverwrite(stat, object, { mode, deletes: false, ...options });
   assert.deepEqual(overwriteModes.map(decide), expected);
 }
 
@@ -108,6 +107,26 @@ test("something else gives way to a directory as a file would", () => {
     "replace-by-directory",
     "replace-by-directory",
   ]);
+});
+
+test("a directory that is only passed through is entered or made, and nothing makes room for it", () => {
+  for (const deletes of [false, true]) {
+    const options = { isPassage: true, deletes };
+    assertDecisions(
+      existing({ type: "directory", mtimeNs: 1n }),
+      directory,
+      ["enter", "enter", "enter", "enter"],
+      options,
+    );
+    for (const type of ["symlink", "file", "socket"] as const)
+      assertDecisions(
+        existing({ type, mtimeNs: 1n }),
+        directory,
+        ["conflict", "conflict", "conflict", "conflict"],
+        options,
+      );
+    assertDecisions(undefined, directory, ["create", "create", "create", "create"], options);
+  }
 });
 
 test("who may give files away changes none in place that could be somebody else's", () => {
