@@ -210,7 +210,11 @@ export const errorRegistry = {
     "Take kit and data of one site: the page of the kit names it, and a site that keeps its copies has its data too.",
   ),
   "path-unknown": spec(404, false, "List the snapshot with `costor agent ls`."),
-  interrupted: spec(499, true, "Start the command again; it goes on where it stopped."),
+  interrupted: spec(
+    499,
+    true,
+    "Start the command again; it goes on where it stopped. A restore does with `--overwrite if-changed`.",
+  ),
   internal: spec(500, false, "This is a fault in CoStor; please report it with the log."),
 } as const satisfies Record<string, ErrorSpec>;
 

@@ -62,10 +62,15 @@ export function decideOverwrite(
   if (mode === "never") return "keep";
   if (mode === "always") return "replace";
   if (mode === "if-newer") return isNewer ? "replace" : "keep";
-  return looksUnchanged(existing, object) && (owner === undefined || isRightfullyOwned(existing, object, owner))
-    ? "attributes"
-    : "replace";
+  return isTakenToBe(existing, object, owner) ? "attributes" : "replace";
 }
+
+/**
+ * Whether what is there is taken to be the object, so that it need not be replaced, and other names of one inode may become
+ * links to it. `owner` as in {@link OverwriteOptions}.
+ */
+export const isTakenToBe = (existing: FileStat, object: TreeObject, owner: Owner | undefined): boolean =>
+  looksUnchanged(existing, object) && (owner === undefined || isRightfullyOwned(existing, object, owner));
 
 function isRightfullyOwned(existing: FileStat, object: TreeObject, owner: Owner): boolean {
   const linkCount = object.linkGroup === undefined ? 1 : (object.linkCount ?? 1);

@@ -1,7 +1,7 @@
 /** What a restore does with one object, and what a rehearsal says of it: the same for both. */
 import type { ByteString } from "#protocol/byte-string.ts";
 import type { TreeObject } from "#protocol/tree.ts";
-import { type PlacePolicy, wantedOwner } from "#agent/files/attributes.ts";
+import { type Owner, type PlacePolicy, wantedOwner } from "#agent/files/attributes.ts";
 import { type OverwriteDecision, type OverwriteMode, decideOverwrite } from "#agent/files/overwrite.ts";
 import type { FileStat } from "#agent/files/stat.ts";
 import type { Failure } from "./place-messages.ts";
@@ -20,6 +20,10 @@ export interface DecisionInit {
 export const isAsked = (path: RestorePath | undefined, selection: Selection, { roots }: DecisionInit): boolean =>
   selection.children.size === 0 && isInRoots(path, roots);
 
+/** Undefined when this process may not give files away. */
+export const ownerToGive = (object: TreeObject, policy: PlacePolicy): Owner | undefined =>
+  process.geteuid!() === 0 ? wantedOwner(object, policy) : undefined;
+
 export function decideObject(
   existing: FileStat | undefined,
   object: TreeObject,
@@ -29,7 +33,7 @@ export function decideObject(
   return decideOverwrite(existing, object, {
     mode: init.overwrite,
     deletes: init.deletes,
-    owner: process.geteuid!() === 0 ? wantedOwner(object, init.policy) : undefined,
+    owner: ownerToGive(object, init.policy),
     isPassage: object.type === "directory" && !isAsked(at.path, at.selection, init),
   });
 }

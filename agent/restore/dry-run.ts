@@ -3,12 +3,13 @@ import type { ByteString } from "#protocol/byte-string.ts";
 import { linkKeyOf } from "#protocol/link-key.ts";
 import { type TreeReader, isTreeDamage } from "#protocol/tree-reader.ts";
 import type { NodePointer, TreeObject } from "#protocol/tree.ts";
+import type { PlacePolicy } from "#agent/files/attributes.ts";
 import type { Directory } from "#agent/files/directory.ts";
 import { isOsError } from "#agent/files/os-error.ts";
-import type { OverwriteDecision } from "#agent/files/overwrite.ts";
+import { type OverwriteDecision, isTakenToBe } from "#agent/files/overwrite.ts";
 import type { FileStat } from "#agent/files/stat.ts";
 import { DirectoryStack } from "#agent/files/walk.ts";
-import { type DecisionInit, decideObject, describeConflict, isAsked } from "./decision.ts";
+import { type DecisionInit, decideObject, describeConflict, isAsked, ownerToGive } from "./decision.ts";
 import type { Deleting } from "./deleting.ts";
 import { describeFailure } from "./place-messages.ts";
 import type { RestoreTally } from "./restore-report.ts";
@@ -42,7 +43,7 @@ export async function rehearseRestore(
     const deletesHere = init.deletes && exists && isAsked(path, selection, init);
     levels.push({ objects: reader.objects(node), selection, path, exists, kept: deletesHere ? new Set() : undefined });
   };
-  const counting = new Counting(tally);
+  const counting = new Counting(tally, init.policy);
   enter(undefined, init.node, init.selection, stack !== undefined);
   for (let level = levels.at(-1); level; level = levels.at(-1)) {
     init.signal?.throwIfAborted();
@@ -83,17 +84,25 @@ export async function rehearseRestore(
 /** Counts as the restore would: of the names of one inode the first stands for its bytes, the others become links to it. */
 class Counting {
   private readonly tally: RestoreTally;
+  private readonly policy: PlacePolicy;
   /** What each inode's first name stands for: an object that is there, or a new one. */
   private readonly firsts = new Map<string, FileStat | "new">();
 
-  constructor(tally: RestoreTally) {
+  constructor(tally: RestoreTally, policy: PlacePolicy) {
     this.tally = tally;
+    this.policy = policy;
   }
 
   add(object: TreeObject, decision: OverwriteDecision, existing: FileStat | undefined): void {
-    const isKept = decision === "keep" || decision === "attributes";
-    const group = decision === "keep" ? undefined : linkKeyOf(object);
+    const group = linkKeyOf(object);
     const first = group === undefined ? undefined : this.firsts.get(group);
+    if (decision === "keep") {
+      this.tally.keptCount++;
+      if (group === undefined || first !== undefined) return;
+      if (isTakenToBe(existing!, object, ownerToGive(object, this.policy))) this.firsts.set(group, existing!);
+      return;
+    }
+    const isKept = decision === "attributes";
     if (first !== undefined) {
       const isLinked = first !== "new" && existing?.inode === first.inode && existing.device === first.device;
       if (isLinked) this.tally.keptCount++;

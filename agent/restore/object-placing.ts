@@ -7,7 +7,7 @@ import type { TreeReader } from "#protocol/tree-reader.ts";
 import type { PlacePolicy } from "#agent/files/attributes.ts";
 import { type Directory, closeDescriptor } from "#agent/files/directory.ts";
 import type { ObjectIdentity, Replacing } from "#agent/files/new-file.ts";
-import { looksUnchanged } from "#agent/files/overwrite.ts";
+import { isTakenToBe, looksUnchanged } from "#agent/files/overwrite.ts";
 import { isOsError } from "#agent/files/os-error.ts";
 import {
   isLinkRefused,
@@ -18,10 +18,11 @@ import {
   placeSymlink,
 } from "#agent/files/place.ts";
 import type { FileStat } from "#agent/files/stat.ts";
+import { ownerToGive } from "./decision.ts";
 import { checkFile, placeFile } from "./file-placing.ts";
 import type { HeldDirectory } from "./held-directory.ts";
 import { LinkGroups, type PlacedLink } from "./link-groups.ts";
-import { type FileOutcome, describeFailure } from "./place-messages.ts";
+import { type Failure, type FileOutcome, describeFailure } from "./place-messages.ts";
 import type { PrimeGroups } from "./prime-groups.ts";
 import { type RestorePath, absolutePath, namesOf } from "./restore-path.ts";
 import type { RestoreProgress, RestoreTally } from "./restore-report.ts";
@@ -59,7 +60,7 @@ export class ObjectPlacing {
   private readonly links = new LinkGroups();
   private waitingLinksCount = 0;
   /** Names that could not become links. */
-  private unlinked: (() => Promise<void>)[] = [];
+  private readonly unlinked: { place: () => Promise<void>; release: () => void }[] = [];
 
   constructor(components: ObjectPlacingComponents, init: { policy: PlacePolicy; root: Directory; verifies: boolean }) {
     this.components = components;
@@ -82,8 +83,20 @@ export class ObjectPlacing {
     } while (this.unlinked.length > 0);
   }
 
+  /** After a failure: ends what is under way, so that nothing half-made stays. Throws when a worker has failed. */
+  async abandon(failure: Failure): Promise<void> {
+    await this.components.groups.abandon(failure);
+    for (const { release } of this.unlinked.splice(0)) release();
+  }
+
   private async placeUnlinked(): Promise<void> {
-    for (const place of this.unlinked.splice(0)) await place();
+    for (let next = this.unlinked.shift(); next; next = this.unlinked.shift()) {
+      try {
+        await next.place();
+      } finally {
+        next.release();
+      }
+    }
   }
 
   /** Makes the object, over what is there with `replace`. Waits for room. */
@@ -95,19 +108,45 @@ export class ObjectPlacing {
     );
   }
 
-  /** Leaves what is there as it is; to be verified, a file that looks like the snapshot's is compared. Waits for room. */
-  async keep({ directory, path }: Spot, object: PlacedObject, existing: FileStat): Promise<void> {
+  /**
+   * Leaves what is there as it is; further names of it become links to it where it is taken to be the snapshot's. To be
+   * verified, a file that looks like the snapshot's is compared. Waits for room.
+   */
+  async keep(spot: Spot, object: PlacedObject, existing: FileStat): Promise<void> {
+    const isTaken = object.linkGroup && isTakenToBe(existing, object, ownerToGive(object, this.policy));
+    if (!isTaken || this.links.claim(object, () => undefined) === "link")
+      return this.leave(spot, object, existing, () => undefined);
+    await this.leave(spot, object, existing, (isRight) =>
+      this.links.finish(object, isRight ? { path: spot.path, identity: existing } : undefined),
+    );
+  }
+
+  /** `onLeft` is called once. */
+  private async leave(
+    { directory, path }: Spot,
+    object: PlacedObject,
+    existing: FileStat,
+    onLeft: (isRight: boolean) => void,
+  ): Promise<void> {
     const { tally } = this.components;
     const counted = this.counter(object);
     if (!this.verifies || object.type !== "file" || !looksUnchanged(existing, object)) {
       tally.keptCount++;
+      onLeft(true);
       return counted.done();
     }
-    const fd = openExisting(directory, object.name, existing);
+    let fd: number;
+    try {
+      fd = openExisting(directory, object.name, existing);
+    } catch (error) {
+      onLeft(false);
+      throw error;
+    }
     await checkFile(this.components, { object, fd, onBytes: counted.onBytes }, (failure) => {
       closeDescriptor(fd);
       if (failure) tally.fail(absolutePath(path), failure);
       else tally.keptCount++;
+      onLeft(!failure);
       counted.done();
     });
   }
@@ -123,7 +162,7 @@ export class ObjectPlacing {
     } finally {
       if (object.linkGroup) this.links.finish(object, placed);
     }
-    await this.keep(spot, object, existing);
+    await this.leave(spot, object, existing, () => undefined);
   }
 
   /** Whether a name is the first of its inode, to be placed; any other becomes a link to that one, now or later. */
@@ -139,13 +178,8 @@ export class ObjectPlacing {
         this.counter(object).done();
         return release();
       }
-      this.unlinked.push(async () => {
-        try {
-          await this.placeFirst({ ...spot, directory }, object, replacing, () => undefined);
-        } finally {
-          release();
-        }
-      });
+      const place = () => this.placeFirst({ ...spot, directory }, object, replacing, () => undefined);
+      this.unlinked.push({ place, release });
     });
     if (role === "place") release();
     return role === "place";

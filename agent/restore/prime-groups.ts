@@ -43,6 +43,8 @@ export class PrimeGroups {
   private readonly pool: PlacePool;
   private readonly signal: AbortSignal | undefined;
   private groups = new Map<PrimeId, Group>();
+  /** Those that no worker has. */
+  private readonly unplaced = new Set<Group>();
   private gatheredBytes = 0;
   private gatheredItems = 0;
   private readonly itemsMaxCount = Math.min(ITEMS_MAX_COUNT, Math.floor(openFilesLimit() / DESCRIPTORS_PER_ITEM_COUNT));
@@ -79,6 +81,7 @@ export class PrimeGroups {
     if (!group) {
       group = { reference, files: [], writes: [] };
       this.groups.set(reference.id, group);
+      this.unplaced.add(group);
       this.gatheredBytes += reference.lengthBytes;
     }
     this.gatheredItems++;
@@ -102,6 +105,16 @@ export class PrimeGroups {
     await Promise.all(this.fetches);
     this.check();
     await this.pool.drain();
+  }
+
+  /**
+   * After a failure: waits until no worker has anything of this restore, and ends the rest as failed. Throws when a worker
+   * has failed: then others may still write.
+   */
+  async abandon(failure: Failure): Promise<void> {
+    await Promise.all(this.fetches);
+    await this.pool.drain();
+    for (const group of this.unplaced) this.failGroup(group, failure);
   }
 
   private check(): void {
@@ -137,7 +150,7 @@ export class PrimeGroups {
     } catch (error) {
       if (!isCostorError(error, "prime-missing") && !isCostorError(error, "prime-corrupt")) throw error;
       // One of them cannot be had: the others are asked for alone.
-      if (groups.length === 1) failGroup(groups[0]!, describeFailure(error));
+      if (groups.length === 1) this.failGroup(groups[0]!, describeFailure(error));
       else for (const group of groups.slice(next)) await this.fetch([group]);
     }
   }
@@ -153,15 +166,17 @@ export class PrimeGroups {
       files: group.files.map((file) => file.item),
       writes: group.writes.map((write) => write.item),
     };
+    this.unplaced.delete(group);
     this.pool.submit(task, (answer) => {
-      if (answer.failure) return failGroup(group, answer.failure);
+      if (answer.failure) return this.failGroup(group, answer.failure);
       group.files.forEach((file, index) => file.onDone(answer.files[index]!));
       group.writes.forEach((write, index) => write.onDone(answer.writes[index]!));
     });
   }
-}
 
-function failGroup(group: Group, failure: Failure): void {
-  for (const file of group.files) file.onDone({ failure, notes: [] });
-  for (const write of group.writes) write.onDone({ failure });
+  private failGroup(group: Group, failure: Failure): void {
+    this.unplaced.delete(group);
+    for (const file of group.files) file.onDone({ failure, notes: [] });
+    for (const write of group.writes) write.onDone({ failure });
+  }
 }

@@ -22,7 +22,7 @@ import { type DecisionInit, decideObject, describeConflict, isAsked } from "./de
 import type { Deleting } from "./deleting.ts";
 import { HeldDirectory } from "./held-directory.ts";
 import { ObjectPlacing, type ObjectPlacingComponents, type Spot, noterOf } from "./object-placing.ts";
-import { describeFailure } from "./place-messages.ts";
+import { type Failure, describeFailure } from "./place-messages.ts";
 import { type RestorePath, absolutePath } from "./restore-path.ts";
 import { type Selection, selectChild } from "./selection.ts";
 
@@ -69,16 +69,22 @@ export class RestoreWalk {
   }
 
   async run(node: NodePointer): Promise<void> {
+    try {
+      await this.walk(node);
+    } catch (error) {
+      await this.abandon(describeFailure(error));
+      throw error;
+    }
+  }
+
+  private async walk(node: NodePointer): Promise<void> {
     this.enter(undefined, node, this.init.selection, new HeldDirectory(() => undefined), false);
     for (let level = this.levels.at(-1); level; level = this.levels.at(-1)) {
       this.init.signal?.throwIfAborted();
       const { depthCount } = this.stack;
       assertInvariant(depthCount === this.levels.length - 1, "the walk is where it believes to be", { depthCount });
       if (level.isLost) {
-        this.levels.pop();
-        level.held.abandon();
-        const above = this.levels.at(-1);
-        if (above) this.reopen(above);
+        this.giveUp(level);
         continue;
       }
       const next = await this.next(level);
@@ -87,6 +93,21 @@ export class RestoreWalk {
       await this.placing.room();
     }
     await this.placing.drain();
+  }
+
+  /** Cut short: nothing half-made stays, and directories that were under way get their attributes as far as they are. */
+  private async abandon(failure: Failure): Promise<void> {
+    try {
+      await this.placing.abandon(failure);
+    } catch {
+      // Of a worker that has failed nothing is known; what cut this short is told.
+      return;
+    }
+    for (let level = this.levels.at(-1); level; level = this.levels.at(-1)) {
+      level.kept = undefined;
+      if (level.isLost) this.giveUp(level);
+      else this.leave(level);
+    }
   }
 
   /** A directory that cannot be read any further ends there, and nothing is deleted in it. */
@@ -133,6 +154,13 @@ export class RestoreWalk {
       this.components.tally.fail(absolutePath(above.path), describeFailure(error));
       above.isLost = true;
     }
+  }
+
+  private giveUp(level: Level): void {
+    this.levels.pop();
+    level.held.abandon();
+    const above = this.levels.at(-1);
+    if (above) this.reopen(above);
   }
 
   /** Goes on above a directory that was lost. */
