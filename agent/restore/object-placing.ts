@@ -159,6 +159,7 @@ export class ObjectPlacing {
     try {
       placeAttributes(directory, object.name, existing, object, this.policy, noterOf(this.components.tally, path));
       placed = { path, identity: existing };
+      this.noteTorn(object, path);
     } finally {
       if (object.linkGroup) this.links.finish(object, placed);
     }
@@ -256,8 +257,14 @@ export class ObjectPlacing {
     const { tally } = this.components;
     for (const note of outcome.notes) tally.note(absolutePath(path), note.kind, note.message);
     if (outcome.failure) return tally.fail(absolutePath(path), outcome.failure);
+    this.noteTorn(object, path);
     tally.restoredCount++;
     tally.restoredBytes += object.sizeBytes;
+  }
+
+  private noteTorn(object: PlacedObject, path: RestorePath): void {
+    if (object.type === "file" && object.changed)
+      this.components.tally.note(absolutePath(path), "torn", "changed while it was backed up");
   }
 
   /** Counts an object as done, whatever came of it, and its bytes before, as far as they are known. */

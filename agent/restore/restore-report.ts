@@ -25,7 +25,7 @@ export interface RestoreReport {
   readonly deletedCount: number;
   readonly failedCount: number;
   readonly failed: readonly (Failure & { readonly path: ByteString })[];
-  /** Attributes that could not be put on, such as another owner without root. */
+  /** What was restored otherwise than it was: attributes that could not be put on, files that changed while they were read. */
   readonly notesCount: number;
   readonly notes: readonly { readonly path: ByteString; readonly kind: string; readonly message: string }[];
   readonly fetchedBytes: number;
