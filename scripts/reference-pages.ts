@@ -5,7 +5,7 @@ import { limits } from "#protocol/limits.ts";
 
 const generatedNote = "<!-- Written by `npm run docs`; change the code, not this page. -->";
 
-const limitFiles = ["limits.ts", "replication-limits.ts"];
+const limitFiles = ["limits.ts", "ledger-limits.ts", "replication-limits.ts"];
 const textOf = (name: string): string => readFileSync(new URL(`../protocol/${name}`, import.meta.url), "utf8");
 
 /** The pages by their path in the project. Throws when a limit has no doc comment. */

@@ -75,7 +75,7 @@ function addEnrolCommands(site: Command): void {
     ]);
   });
   onData(agents, "revoke", "end a machine's access for good; its snapshots stay")
-    .argument("<agent>", "its id")
+    .argument("<agent>", "its id or name")
     .action(async (agent: string, { data, json }: DataOptions) => {
       const done = await callOn(data, "revoke", { agent });
       if (json) return printJson(done);

@@ -16,6 +16,7 @@ import { keepTakeoverMark } from "#node/site/takeover-mark.ts";
 import { openServedStore } from "#node/site/site-store.ts";
 import { openSite } from "#node/site/site.ts";
 import { WayBackFile } from "#node/site/way-back.ts";
+import { CostorError } from "#protocol/errors.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import { kitReminderOnce } from "./kit-text.ts";
@@ -52,9 +53,15 @@ export async function runSite(options: StartOptions): Promise<void> {
   const listen = parseListenAddress(options.listen);
   const dataDirectory = resolve(options.data);
   process.umask(0o077);
+  const isFirstStart = !existsSync(siteDirectoryOf(dataDirectory));
+  // A service would start on a directory whose disk is not mounted, and the kit would be in its journal.
+  if (isFirstStart && !options.kit && !options.json && !process.stdout.isTTY)
+    throw new CostorError(
+      "bad-usage",
+      `${dataDirectory} holds no site, and nobody is there to be shown a new one's recovery kit: was there one, look whether its disk is mounted; else make the first start at a terminal, or name a new file with --kit`,
+    );
   await mkdir(dataDirectory, { recursive: true, mode: 0o700 });
   const log = createLog(options.logLevel);
-  const isFirstStart = !existsSync(siteDirectoryOf(dataDirectory));
 
   await using stack = new AsyncDisposableStack();
   const failed = Promise.withResolvers<never>();

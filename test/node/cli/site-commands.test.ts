@@ -247,8 +247,10 @@ test("a second start is small when idle", async () => {
 });
 
 test("a start for people reminds of the kit, and a closed standard output does not end the site", async () => {
-  const data = join(await scratchDirectory("pipe"), "data");
-  const child = startCommand(["site", "start", "--data", data, "--listen", "127.0.0.1:0"]);
+  const scratch = await scratchDirectory("pipe");
+  const data = join(scratch, "data");
+  const kit = ["--kit", join(scratch, "kit.txt")];
+  const child = startCommand(["site", "start", "--data", data, "--listen", "127.0.0.1:0", ...kit]);
   const reminded = new Promise<void>((resolve) =>
     child.stderr!.on("data", (piece: Buffer) => void (piece.includes("not confirmed") && resolve())),
   );

@@ -1,6 +1,6 @@
 /** Goal: what people do wrong at a terminal is told with a code and what to do next, and nothing is half done. Method: real commands, some on a terminal. */
 import assert from "node:assert/strict";
-import { chown, mkdir, writeFile } from "node:fs/promises";
+import { access, chown, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { runCommand, startSiteProcess } from "#test/support/site-process.ts";
@@ -26,6 +26,14 @@ test("a kit that cannot be written, and data where none can be, are told as such
   assert.equal(codeOf((await start("--data", join(scratch, "file"))).stderr), "path-unusable");
   const site = await startSiteProcess(data, "--kit", join(scratch, "kit.txt"));
   await site.stop();
+});
+
+test("a first start that nobody sees makes no site: its kit would be in a journal, and its disk may not be mounted", async () => {
+  const data = join(await scratchDirectory("unseen"), "data");
+  const { code, stderr } = await runCommand("site", "start", "--data", data, "--listen", "127.0.0.1:0");
+  assert.equal(code, 2);
+  assert.match(stderr, /holds no site.*mounted.*--kit/);
+  await assert.rejects(access(data));
 });
 
 test("Ctrl-C at a question ends the command as anywhere else, and so does the end of what is typed", async () => {

@@ -24,7 +24,8 @@ test("there is room for so many bytes that wait, and again when some are written
   assert.ok(!heard.add(message, signal));
   assert.ok(heard.add(Buffer.alloc(10), signal), "a small one fits");
   write.resolve();
-  while (admittedCount < takenCount + 1) await new Promise(setImmediate);
+  const isWritten = (): boolean => admittedCount === takenCount + 1;
+  while (!isWritten()) await new Promise(setImmediate);
   write = Promise.withResolvers();
   assert.ok(heard.add(message, signal));
   write.resolve();
