@@ -1,5 +1,6 @@
 /** What people should look at now: one code and one sentence each. */
 import type { Suspicion } from "#ledger/own-log.ts";
+import { COPIES_COUNT } from "#node/replication/replication.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { type Alarm, fullLedgerAlarms } from "./alarms.ts";
 import type { FederationStatus } from "./federation-status.ts";
@@ -57,6 +58,7 @@ export async function holdingAlarms(federation: Federation, nowMs: number): Prom
   const full = fullLedgerAlarms(ledger.usedRatio(siteId));
   return [
     ...takenOutAlarms(membership.roleOf(siteId).role),
+    ...tooFewAlarms(membership.sites().length - 1, membership.roleOf(siteId).role),
     ...own,
     ...damaged,
     ...full,
@@ -68,6 +70,17 @@ export async function holdingAlarms(federation: Federation, nowMs: number): Prom
     ...helped,
   ];
 }
+
+/** For members, who can invite. */
+const tooFewAlarms = (othersCount: number, role: FederationStatus["role"]): HoldingAlarm[] =>
+  role === "member" && othersCount < COPIES_COUNT
+    ? [
+        {
+          code: "too-few-sites",
+          text: `${othersCount === 0 ? "no other site is" : "only one other site is"} in the federation, and a backup is safe when two have it: invite another one`,
+        },
+      ]
+    : [];
 
 const takenOutAlarms = (role: FederationStatus["role"]): HoldingAlarm[] =>
   role === "expelled"

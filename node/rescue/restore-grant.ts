@@ -21,7 +21,7 @@ export interface GrantedTo {
 
 const TICKET_ID_BYTES = 16;
 
-/** Disposing of it overwrites the keys. Throws `signature-invalid` when the owner's read key is not the kit's. */
+/** Disposing of it overwrites the keys. Throws `kit-of-another-site` when the owner's read key is not the kit's. */
 export function makeGrant(
   { siteId, kitRoot }: { readonly siteId: SiteId; readonly kitRoot: Uint8Array },
   { helper, readKey }: GrantedTo,
@@ -45,5 +45,8 @@ function generationsOf(kitRoot: Uint8Array, told: GrantedTo["readKey"]): number 
   if (told === undefined) return 1;
   const { publicKey } = deriveReadKey(kitRoot, told.generation);
   if (publicKey.toString("hex") === told.publicKey) return told.generation;
-  throw new CostorError("signature-invalid", "this site names a read key that does not come from the kit");
+  throw new CostorError(
+    "kit-of-another-site",
+    "the site has a read key that does not come from this kit: it was replaced by a newer one, whose page is needed",
+  );
 }

@@ -74,6 +74,21 @@ test("a site that was ended while it joined knows its inviter from the next star
   assert.ok(again.federation.parts.ownLog.isReady, "they meet");
 });
 
+test("a member of a federation that is too small for two copies is told so", async () => {
+  for (const [count, codes] of [
+    [2, ["too-few-sites"]],
+    [3, []],
+  ] as const) {
+    const world = await FederationWorld.of(count);
+    await world.run(HOUR_MS);
+    for (const { federation } of world.sites)
+      assert.deepEqual(
+        (await federation.alarms()).map(({ code }) => code),
+        codes,
+      );
+  }
+});
+
 test("what was withdrawn is forgotten after the lock", async () => {
   const world = await FederationWorld.of(1);
   const [site] = world.sites as [FederationSite];
