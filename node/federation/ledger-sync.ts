@@ -66,6 +66,8 @@ export class LedgerSync {
   readonly #heard: HeardMessages;
   /** What is to be done after a pause, once however often there is reason for it meanwhile. */
   readonly #due = new Set<Due>();
+  /** Sites that have said more than is known here; the last of them was named last. */
+  readonly #ahead = new Set<SiteId>();
   #isPatienceOver = false;
   #isAnswered = false;
   /** A peer has asked since this site was to ask last, and both had the same. */
@@ -222,9 +224,34 @@ export class LedgerSync {
   async #admit(messages: readonly Uint8Array[]): Promise<void> {
     const { syncSoon, ahead } = await admitGossip(this.#components, ...messages);
     if (syncSoon) this.#soon();
-    // Anybody may say it, of any site: what is not there is asked for once a minute at most.
-    const [site] = ahead;
-    if (site !== undefined) void this.#once("site", SITE_SOON_MS, () => this.#withSite(site), SOON_MS);
+    for (const site of ahead) this.#foundAhead(site);
+  }
+
+  /** Anybody may say it, of any site: one is asked in a minute, first of whom it was said last. */
+  #foundAhead(site: SiteId): void {
+    if (this.#components.membership.peerOf(site) === undefined) return;
+    this.#ahead.delete(site);
+    this.#ahead.add(site);
+    if (!this.#due.has("site")) void this.#askAhead();
+  }
+
+  async #askAhead(): Promise<void> {
+    const { clock, rng } = this.#components;
+    const signal = this.#signal;
+    if (signal === undefined) return;
+    this.#due.add("site");
+    try {
+      while (this.#ahead.size > 0) {
+        await clock.sleep(SITE_SOON_MS * (0.5 + rng.fraction()), signal);
+        const [site] = [...this.#ahead].slice(-1);
+        this.#ahead.delete(site!);
+        await this.#withSite(site!);
+        await clock.sleep(SOON_MS, signal);
+      }
+      this.#due.delete("site");
+    } catch {
+      // The signal ends it.
+    }
   }
 
   /** Whoever passed it on is not known; what is wrong in it harms nobody. */
@@ -237,19 +264,16 @@ export class LedgerSync {
     void this.#once("anybody", 1.5 * SOON_MS, () => this.#withSomebody());
   }
 
-  /** After a pause of so long on average. Whoever has reason for it meanwhile, or in the `restMs` after it, gives no other. */
-  async #once(what: Due, pauseMs: number, work: () => Promise<unknown>, restMs = 0): Promise<void> {
+  /** After a pause of so long on average. Whoever has reason for it meanwhile gives no other. */
+  async #once(what: Due, pauseMs: number, work: () => Promise<unknown>): Promise<void> {
     const { clock, rng } = this.#components;
     const signal = this.#signal;
     if (signal === undefined || this.#due.has(what)) return;
     this.#due.add(what);
     try {
       await clock.sleep(pauseMs * (0.5 + rng.fraction()), signal);
-      if (restMs === 0) this.#due.delete(what);
-      await work();
-      if (restMs === 0) return;
-      await clock.sleep(restMs, signal);
       this.#due.delete(what);
+      await work();
     } catch {
       // The signal ends it.
     }

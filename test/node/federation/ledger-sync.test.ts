@@ -12,6 +12,7 @@ import { makeUuidV7, parseEntryId } from "#protocol/ids.ts";
 import { majorityLink, parseMajorityLink } from "#protocol/recovery-chain.ts";
 import { newKit } from "#test/support/lost-kit.ts";
 import { suite } from "#test/support/suite.ts";
+import type { FederationSite } from "./federation-site.ts";
 import { FederationWorld } from "./federation-world.ts";
 
 const test = suite("ledger sync");
@@ -173,6 +174,26 @@ test("a run waits half a minute for a site that takes the question and never ans
   const failed = sync.catchUp(third!.identity.siteId, signal);
   await world.run(1_000);
   await failed;
+});
+
+test("who says that he goes on while another was just asked is asked a minute later", async () => {
+  const world = await FederationWorld.of(3);
+  await world.run(90_000);
+  const [reader, first, second] = world.sites as [FederationSite, FederationSite, FederationSite];
+  const say = async ({ federation }: FederationSite): Promise<void> => {
+    const { transport, entries } = federation.parts;
+    const publish = transport.publish.bind(transport);
+    transport.publish = () => undefined;
+    await entries.write({ kind: "placement", slice: 1, holders: [] });
+    transport.publish = publish;
+  };
+  const hasHeard = ({ identity }: FederationSite): boolean =>
+    reader.federation.parts.ledger.statement(identity.siteId, "placement", "1") !== undefined;
+  await say(first);
+  while (!hasHeard(first)) await world.run(1000);
+  await say(second);
+  await world.run(90_000);
+  assert.ok(hasHeard(second));
 });
 
 test("an entry that nobody has heard is asked for within half a minute, and what is said of a log that goes on once a minute", async () => {
