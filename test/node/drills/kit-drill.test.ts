@@ -119,7 +119,7 @@ test("a grant has the read keys that the owner has told, and no key once it is d
   grant[Symbol.dispose]();
   assert.ok(grant.readKeys.every((key) => key.every((byte) => byte === 0)));
   assert.throws(() => makeGrant({ siteId, kitRoot }, { helper, readKey: told(1, noise("another", 32)) }), {
-    code: "signature-invalid",
+    code: "kit-of-another-site",
   });
 });
 
