@@ -74,6 +74,10 @@ function printStatus(status: FederationStatus): void {
     printLine(
       `Not safe yet: since ${formatMinute(snapshots.unsafeSinceMs)} (UTC); ${formatBytes(status.behindBytes)} are to be sent${status.doneAtMs === undefined ? "" : `, until about ${formatMinute(status.doneAtMs)}`}`,
     );
+  if (status.refusedBy.length > 0)
+    printLine(
+      `Takes no more for this site: ${status.refusedBy.join(", ")}; there, costor federation settings has --offer and --quota, and other sites can be invited`,
+    );
   for (const { slice, holder, sentBytes } of status.sending)
     printLine(`Sending: slice ${slice.toString(16)} to ${holder.slice(0, 16)}, ${formatBytes(sentBytes)} so far`);
   if (status.waiting !== undefined) printLine(`Nothing is sent now: ${status.waiting}`);

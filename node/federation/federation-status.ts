@@ -56,6 +56,8 @@ export interface FederationStatus {
   /** About how many bytes holders lack of what is here, and when they will have them at the rate of now; undefined while nothing is sent. */
   readonly behindBytes: number;
   readonly doneAtMs?: number;
+  /** While not all is safe, the names of those that took nothing more within the last day: no room, or a quota. */
+  readonly refusedBy: readonly string[];
   /** Why nothing is sent now: paused, outside of the window, nobody there. */
   readonly waiting?: string;
   /** Of this site's own primes, while not all of them are here. */

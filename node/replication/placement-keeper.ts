@@ -71,6 +71,12 @@ export class PlacementKeeper {
     return plan;
   }
 
+  /** Sites that have refused a reservation within the last day. */
+  refusing(): SiteId[] {
+    const { sites, refuses } = this.#components;
+    return sites.sites().filter(refuses);
+  }
+
   /** Whatever a plan rests on comes from there. Nothing that costs much. */
   #see(): Seen {
     const { ledger, sites, silence, refuses } = this.#components;

@@ -42,4 +42,23 @@ test("what is to be sent is what has come since the holders' receipts, also befo
   assert.deepEqual([last.behindBytes, last.snapshots.unsafeSinceMs], [0, undefined]);
 });
 
+test("while not all is safe it is told who takes nothing more", async () => {
+  const world = await FederationWorld.of(3);
+  await world.run(90_000);
+  const [site, full] = world.sites;
+  await full!.federation.parts.settings.change({ quotaBytes: 500 });
+  const { federation, store } = site!;
+  const status = () =>
+    reportStatus({ federation, store, receivedTimes: async () => [1], drills: () => [], nowMs: () => 1000 });
+  await site!.backUp("first", 200);
+  await world.run(HOUR_MS);
+  const refused = await status();
+  assert.notEqual(refused.snapshots.unsafeSinceMs, undefined);
+  assert.deepEqual(refused.refusedBy, [full!.identity.siteId.slice(0, 8)]);
+  await full!.federation.parts.settings.change({ quotaBytes: null });
+  await world.run(25 * HOUR_MS);
+  const safe = await status();
+  assert.deepEqual([safe.snapshots.unsafeSinceMs, safe.refusedBy], [undefined, []]);
+});
+
 test.run();
