@@ -7,13 +7,18 @@ import { formatBytes, formatDuration, formatMinute, formatRate } from "#terminal
 import { type DataOptions, onData } from "./data-command.ts";
 import { callOn } from "./site-access.ts";
 
+const TELL_EVERY_MS = 10_000;
+
 export function addFederationCheckpoint(federation: Command): void {
   onData(federation, "checkpoint", "mark now, and tell when everything of before is verified at other sites")
     .option("--wait", "end only when it is")
     .action(async ({ data, json, wait = false }: DataOptions & { wait?: boolean }) => {
+      let toldMs = Number.NEGATIVE_INFINITY;
       const made = await callOn(data, "federationCheckpoint", { wait }, (progress) => {
         const { behindBytes } = progress as { behindBytes: number };
-        if (!json) process.stderr.write(`Waiting: ${formatBytes(behindBytes)} are to be sent\n`);
+        if (json || performance.now() - toldMs < TELL_EVERY_MS) return;
+        toldMs = performance.now();
+        process.stderr.write(`Waiting: ${formatBytes(behindBytes)} are to be sent\n`);
       });
       if (json) return printJson(made);
       printLine(
