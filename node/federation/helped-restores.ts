@@ -31,7 +31,7 @@ export interface HelpedRestoreComponents {
   readonly store: Pick<PrimeStore, "facts" | "appendFacts">;
   readonly ledger: Pick<Ledger, "statements">;
   readonly membership: Pick<Membership, "sites">;
-  readonly profiles: Pick<SiteProfiles, "of">;
+  readonly profiles: Pick<SiteProfiles, "nameOf">;
 }
 
 const KIND = "known-restore";
@@ -74,7 +74,7 @@ export class HelpedRestores {
           const ticket = statement.ticket.toString("hex");
           return [
             {
-              ...{ helper, name: profiles.of(helper)?.name || helper.slice(0, 16), ticket },
+              ...{ helper, name: profiles.nameOf(helper), ticket },
               ...{ sinceMs, untilMs, primesCount, bytes },
               isKnown: this.#known.has(keyOf({ helper, ticket })),
               hasPresentKey: statement.readGeneration >= readGeneration,

@@ -12,7 +12,7 @@ type HoldingAlarm = Pick<Alarm, "code" | "text">;
 export async function holdingAlarms(federation: Federation, nowMs: number): Promise<HoldingAlarm[]> {
   const { parts, siteId } = federation;
   const { ledger, membership, ownLog, profiles, copies, kitRequests } = parts;
-  const nameOf = (site: SiteId): string => profiles.of(site)?.name || site.slice(0, 16);
+  const nameOf = (site: SiteId): string => profiles.nameOf(site);
   const suspicion = ownLog.suspicion;
   const forks = membership
     .sites()

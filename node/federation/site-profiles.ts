@@ -23,6 +23,11 @@ export class SiteProfiles {
     return this.#components.ledger.statement(site, "profile", "")?.statement;
   }
 
+  /** For people: the beginning of its id while it has said no name. */
+  nameOf(site: SiteId): string {
+    return this.of(site)?.name || site.slice(0, 16);
+  }
+
   /** Whether a site's addresses are others than when this was asked last. */
   hasMoved(site: SiteId): boolean {
     const addresses = this.of(site)?.addresses.join("\n") ?? "";

@@ -3,7 +3,6 @@ import { type DrillResult, drillKinds } from "#node/drills/drill-record.ts";
 import { drillStandings } from "#node/drills/drill-standing.ts";
 import type { Site } from "#node/site/site.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
-import type { SiteId } from "#protocol/ids.ts";
 import type { FederationStatus, SendingStatus } from "./federation-status.ts";
 import type { Federation } from "./federation.ts";
 
@@ -19,7 +18,6 @@ export interface StatusComponents {
 export async function reportStatus(components: StatusComponents): Promise<FederationStatus> {
   const { federation, store, receivedTimes } = components;
   const { membership, transport, copies, sending, checkpoints, profiles, replication } = federation.parts;
-  const nameOf = (site: SiteId): string => profiles.of(site)?.name || site.slice(0, 16);
   const leaving = federation.leaving.status();
   const [checkpoint] = checkpoints.list();
   const sites = membership.sites();
@@ -52,7 +50,7 @@ export async function reportStatus(components: StatusComponents): Promise<Federa
     slices,
     sending: sending.list(),
     behindBytes,
-    refusedBy: unsafeSinceMs === undefined ? [] : replication.placement.refusing().map(nameOf),
+    refusedBy: unsafeSinceMs === undefined ? [] : replication.placement.refusing().map((site) => profiles.nameOf(site)),
     ...doneAt(sending.list(), behindBytes, components.nowMs()),
     ...(waiting === undefined ? {} : { waiting }),
     ...(comesBack === undefined ? {} : { comesBack }),

@@ -14,6 +14,7 @@ import { makeUuidV7, parseSessionId, parseSnapshotId, type SnapshotId } from "#p
 import { limits } from "#protocol/limits.ts";
 import { nodePointerToWire } from "#protocol/node-pointer.ts";
 import { encodeLeaf, type NodePointer, type TreeObject } from "#protocol/tree.ts";
+import { shellWord } from "#terminal/shell-word.ts";
 import { hasCode } from "#test/conformance/prime-store.ts";
 import { runtimeFlags } from "#test/support/runtime-flags.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
@@ -305,9 +306,7 @@ test("no text of a snapshot comes raw to a terminal", async () => {
 });
 
 const shellOf = (words: readonly string[]): string =>
-  [process.execPath, ...runtimeFlags, join(import.meta.dirname, "../../costor.ts"), ...words]
-    .map((word) => `'${word.replaceAll("'", "'\\''")}'`)
-    .join(" ");
+  [process.execPath, ...runtimeFlags, join(import.meta.dirname, "../../costor.ts"), ...words].map(shellWord).join(" ");
 
 function assertHarmless(text: string, words: readonly string[]): void {
   const what = words.slice(0, 2).join(" ");

@@ -1,6 +1,7 @@
 /** `costor …` on a terminal of its own (util-linux `script`), as a person gives it who answers what is asked. */
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { shellWord } from "#terminal/shell-word.ts";
 
 const LAUNCHER = fileURLToPath(new URL("../../costor", import.meta.url));
 /** Until a question is there: recovering reaches other machines before it asks again. */
@@ -18,7 +19,7 @@ export interface TypedCommand {
 }
 
 export function typeCommand(words: readonly string[]): TypedCommand {
-  const command = [LAUNCHER, ...words].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
+  const command = [LAUNCHER, ...words].map(shellWord).join(" ");
   // A shell between would die of the Ctrl-C itself.
   const child = spawn("script", ["--quiet", "--return", "--flush", "--command", `exec ${command}`, "/dev/null"], {
     stdio: ["pipe", "pipe", "inherit"],
