@@ -73,7 +73,7 @@ export class LiveSets {
       // Another machine that writes as this site may come between.
       if (entry === undefined || statement.hash !== set.hash)
         throw new CostorError("too-many-requests", "the slice is signed otherwise than it was read");
-      return { ...set, generation: statement.generation, entry };
+      return { ...set, generation: statement.generation, snapshots: statement.snapshots, entry };
     });
   }
 

@@ -30,6 +30,8 @@ export interface SignedSlice {
   /** 64 hex digits. */
   readonly hash: string;
   readonly generation: number;
+  /** The number of the newest snapshot that it covers. */
+  readonly snapshots: number;
   /** The `live-set` entry; a steward's own `receipt`. */
   readonly entry: Uint8Array;
 }
@@ -210,13 +212,14 @@ export class OwnerRun {
     await ledger.offer({ entries });
     passFailpoint("replicate.taken");
     const said = entries.flatMap((bytes) => readStatements(parseEntry(bytes)));
-    for (const { slice, hash, generation } of received) {
+    for (const { slice, hash, generation, snapshots } of received) {
       const isFor = (receipt: (typeof said)[number] | HeldStatement | undefined): boolean =>
         receipt?.kind === "receipt" &&
         receipt.owner === owner &&
         receipt.slice === slice &&
         receipt.hash === hash &&
-        receipt.generation === generation;
+        receipt.generation === generation &&
+        receipt.snapshots === snapshots;
       const newest = ledger.statement(holder, "receipt", `${owner}/${slice}`)?.statement;
       if (!said.some(isFor) || !isFor(newest))
         throw new CostorError("peer-misbehaved", `it gives no receipt for what was sent of slice ${slice}`);
@@ -234,7 +237,12 @@ export class OwnerRun {
 }
 
 /** What a receipt is for. */
-type Receivable = Pick<SignedSlice, "slice" | "hash" | "generation">;
+type Receivable = Pick<SignedSlice, "slice" | "hash" | "generation" | "snapshots">;
 
 /** Without the ids, which are many. */
-const receivableOf = ({ slice, hash, generation }: SignedSlice): Receivable => ({ slice, hash, generation });
+const receivableOf = ({ slice, hash, generation, snapshots }: SignedSlice): Receivable => ({
+  slice,
+  hash,
+  generation,
+  snapshots,
+});

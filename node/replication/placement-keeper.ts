@@ -121,6 +121,8 @@ export class PlacementKeeper {
     const receipt = ledger.statement(holder, "receipt", `${owner}/${slice}`)?.statement;
     // Mostly that settles it.
     if (liveSet === undefined || receipt?.generation !== liveSet.generation) return false;
+    // An owner whose disk came back older signs a generation for the second time: maybe with the same primes, after more snapshots.
+    if (receipt.snapshots < liveSet.snapshots) return false;
     return copiesOf(this.stateOf(owner, slice, [holder])).length > 0;
   }
 

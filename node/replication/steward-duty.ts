@@ -156,11 +156,11 @@ export class StewardDuty {
     const receipt = ledger.statement(self, "receipt", `${owner}/${slice}`);
     const entry = receipt && (await ledger.entry(receipt.logId, receipt.seq));
     if (receipt === undefined || entry === undefined) return undefined;
-    const { bytes, hash, generation }: StatementOf<"receipt"> = receipt.statement;
+    const { bytes, hash, generation, snapshots }: StatementOf<"receipt"> = receipt.statement;
     const omitted = new Set<PrimeId>();
     for await (const note of omissions.notes(owner, slice)) for (const id of note.ids ?? []) omitted.add(id);
     const ids = (await kept.slice(owner, slice)).filter((id) => !omitted.has(id));
-    return hashOfSet(ids) === hash ? { slice, ids, bytes, hash, generation, entry } : undefined;
+    return hashOfSet(ids) === hash ? { slice, ids, bytes, hash, generation, snapshots, entry } : undefined;
   }
 
   /** Once a day, on the slices for which both have given the same receipt. */

@@ -191,6 +191,11 @@ export const failedSeeds: readonly FailedSeed[] = [
     reason: "a holder that may not write what it has lost was not told against, and never replaced",
   },
   {
+    ...{ seed: 18002846, sitesCount: 6, hoursCount: 12, intensity: 3, backupEveryHours: 8 },
+    program: "federation",
+    reason: "a generation that was signed again after a lost disk kept its receipts of fewer snapshots",
+  },
+  {
     ...{ seed: 6001614, sitesCount: 4, hoursCount: 9, intensity: 3, backupEveryHours: 8 },
     program: "federation",
     reason: "people waited for ever for the invitation of a site that had crashed",

@@ -150,8 +150,8 @@ export class Siege implements AsyncDisposable {
       (placed && (await ledger.entry(placed.logId, placed.seq))) ??
       (await entries.write({ kind: "placement", slice, holders }));
     const ids = (await Array.fromAsync(honest.store.kept(honest.siteId, slice.toString(16)))).flat();
-    const set = { slice, bytes: 500 * ids.length, hash: hashOfSet(ids), generation: this.#honestCount };
-    const entry = await entries.write({ kind: "live-set", ...set, count: ids.length, snapshots: 1 });
+    const set = { slice, bytes: 500 * ids.length, hash: hashOfSet(ids), generation: this.#honestCount, snapshots: 1 };
+    const entry = await entries.write({ kind: "live-set", ...set, count: ids.length });
     const channel = await transport.open(victim.key, replicateProtocol);
     const limit = new BandwidthLimit({ clock: honest.clock }, { bytesPerSecond: () => undefined });
     const run = new OwnerRun(

@@ -119,7 +119,7 @@ test("what a steward brings as live is dropped by no older note", async () => {
       ...{ kind: "steward", owner: owner.siteId, slice, holders: [holder.siteId] },
     });
     const { logId, seq, statement } = steward.receiptFor(owner.siteId, slice)!;
-    const { hash, bytes, generation } = statement;
+    const { hash, bytes, generation, snapshots } = statement;
     const entry = (await steward.ledger.entry(logId, seq))!;
     await all.spread();
     const toSend = {
@@ -128,6 +128,7 @@ test("what a steward brings as live is dropped by no older note", async () => {
       hash,
       bytes,
       generation,
+      snapshots,
       entry,
       namingEntry,
     };

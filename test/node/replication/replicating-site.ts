@@ -287,7 +287,7 @@ export class ReplicatingSite {
     const bytes = stored.reduce((sum, { length }) => sum + length, 0);
     const set = { slice, generation, count: ids.length, bytes, hash, snapshots: generation };
     const entry = await this.say({ kind: "live-set", ...set });
-    return { slice, ids, bytes, hash, generation, entry, namingEntry };
+    return { slice, ids, bytes, hash, generation, snapshots: generation, entry, namingEntry };
   }
 
   /** One run with a holder. */

@@ -86,6 +86,21 @@ test("a further backup takes a new generation of what has changed, and is safe a
   assert.equal(safeSnapshotsOf(statesOf(program), safety), 2);
 });
 
+test("a generation that is signed again, of the same primes after one more snapshot, gets new receipts", async () => {
+  const { owner, program } = await federationOf("a", "b", "c");
+  await owner.backUp("first", 50);
+  await program.turn();
+  // As by a machine whose disk came back without the live sets that its holders have seen.
+  const signed = owner.ledger.statements(owner.siteId, "live-set").map(({ statement }) => statement);
+  owner.snapshotsCount++;
+  await owner.say(...signed.map((liveSet) => ({ ...liveSet, snapshots: owner.snapshotsCount })));
+  const again = await ownerProgram(owner);
+  await again.turn();
+  assert.equal(safeSnapshotsOf(statesOf(again), safety), 2);
+  const hasSent = again.events.some((event) => event.event === "run-progress" && event.progress.keptCount > 0);
+  assert.equal(hasSent, false, "no prime is sent twice");
+});
+
 test("under suspicion nothing is signed, placed or sent", async () => {
   const { owner, program } = await federationOf("a", "b");
   await owner.backUp("first", 50);
