@@ -26,6 +26,8 @@ export const libc = {
   readlinkat: declare<[Fd, Address, Address, number]>("long readlinkat(int, size_t, size_t, size_t)"),
   lseek: declare<[Fd, number, number]>("long lseek(int, long, int)"),
   pwrite: declare<[Fd, Address, number, number]>("long pwrite(int, size_t, size_t, long)"),
+  /** Gives 0 or an error number. */
+  posix_fadvise: declare<[Fd, number, number, number]>("int posix_fadvise(int, long, long, int)"),
   ftruncate: declare<[Fd, number]>("int ftruncate(int, long)"),
   mkdirat: declare<[Fd, Address, number]>("int mkdirat(int, size_t, unsigned int)"),
   linkat: declare<[Fd, Address, Fd, Address, number]>("int linkat(int, size_t, int, size_t, int)"),

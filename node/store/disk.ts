@@ -11,6 +11,8 @@ export interface DiskFile {
   write(pieces: readonly Uint8Array[], offsetBytes: number): Promise<void>;
   /** After it returns, what was written before the call survives a crash of the machine (fdatasync). */
   sync(): Promise<void>;
+  /** Says of a stretch that was synced that nobody reads it soon: the system need not keep it in memory. Never throws. */
+  leaveCache(offsetBytes: number, lengthBytes: number): Promise<void>;
   truncate(lengthBytes: number): Promise<void>;
   sizeBytes(): Promise<number>;
   /** Whether it still has a name: what is written to a file that was removed is lost with the process. */

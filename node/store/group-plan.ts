@@ -56,6 +56,9 @@ const idBytes = 32;
 export const isOfSite = (request: StoreRequest): boolean =>
   request.type === "release" || (request.type === "records" && request.cause === "site");
 
+/** Whether it brings what is kept for a site: unlike what agents send, of which a commit follows the trees, nobody reads it soon. */
+export const isCold = (request: StoreRequest): boolean => request.type === "claim" && "site" in request.by;
+
 export async function planGroup(
   index: StoreIndex,
   requests: readonly StoreRequest[],

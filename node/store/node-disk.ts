@@ -109,6 +109,16 @@ class NodeFile implements DiskFile {
     return fdatasync(this.#descriptor);
   }
 
+  async leaveCache(offsetBytes: number, lengthBytes: number): Promise<void> {
+    if (process.platform !== "linux") return;
+    try {
+      const { leavePageCache } = await import("#agent/files/page-cache.ts");
+      leavePageCache(this.#descriptor, offsetBytes, lengthBytes);
+    } catch {
+      // A C library that cannot be called costs memory, and no data.
+    }
+  }
+
   truncate(lengthBytes: number): Promise<void> {
     return ftruncate(this.#descriptor, lengthBytes);
   }

@@ -7,7 +7,7 @@ import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import type { Disk } from "./disk.ts";
-import { type GroupRoom, isOfSite, planGroup, requestBytes, type StoreRequest } from "./group-plan.ts";
+import { type GroupRoom, isCold, isOfSite, planGroup, requestBytes, type StoreRequest } from "./group-plan.ts";
 import { LiveIndex } from "./live-index.ts";
 import { type DamagedStretch, generationRecord, quarantineRecord } from "./record-body.ts";
 import type { NewRecord } from "./record.ts";
@@ -148,7 +148,7 @@ export class RecordLog {
         await this.#saveUnsaved();
         const room = attempt === 1 ? await this.#reserve.room(await this.#currentIndexBytes()) : noRoom;
         const plan = await this.live.readInTurn((index) => planGroup(index, requests, room));
-        if (plan.records.length > 0) await this.writeInTurn(plan.records);
+        if (plan.records.length > 0) await this.writeInTurn(plan.records, { isCold: requests.every(isCold) });
         if (attempt === 1) await this.#reserve.fill();
         return plan.refusals;
       } catch (error) {
@@ -161,12 +161,12 @@ export class RecordLog {
 
   /**
    * Makes records durable and enters them. Throws `store-full`, `store-failed`. Nothing is appended while the index is behind: it may
-   * be closed, and another process may have its lock.
+   * be closed, and another process may have its lock. `isCold`: nobody reads them soon.
    */
-  async writeInTurn(records: readonly NewRecord[]): Promise<void> {
+  async writeInTurn(records: readonly NewRecord[], { isCold = false } = {}): Promise<void> {
     await this.live.mendInTurn();
     try {
-      const placed = await this.#writer.append(records, this.#receivedMs());
+      const placed = await this.#writer.append(records, { receivedMs: this.#receivedMs(), isCold });
       passFailpoint("index.durable");
       await this.live.applyInTurn(this.#writer.takeClosings(), placed);
       passFailpoint("index.entered");

@@ -38,6 +38,11 @@ export interface SegmentClosing {
   readonly next: RecordPlace;
 }
 
+export interface AppendInit {
+  readonly receivedMs: number;
+  readonly isCold: boolean;
+}
+
 export interface SegmentWriterInit {
   readonly salt: StoreSalt;
   readonly segmentBytes: number;
@@ -89,15 +94,18 @@ export class SegmentWriter {
   }
 
   /**
-   * Writes the records as one group; durable when it resolves. Throws `store-full` when there was no room: nothing is
-   * left of the group then. Throws `store-failed`.
+   * Writes the records as one group; durable when it resolves. `isCold`: nobody reads them soon. Throws `store-full` when there was
+   * no room: nothing is left of the group then. Throws `store-failed`.
    */
-  async append(records: readonly NewRecord[], receivedMs: number): Promise<PlacedRecord[]> {
+  async append(records: readonly NewRecord[], { receivedMs, isCold }: AppendInit): Promise<PlacedRecord[]> {
     if (this.#failure !== undefined) throw this.#failure;
     const groupBytes = records.reduce((sum, { body }) => sum + recordBytes(body.length), 0);
     await this.#makeRoom(groupBytes, receivedMs);
     const head = batchRecord({ durableBytes: this.#end.endBytes, receivedMs });
-    return this.#write([head, ...records], false);
+    const from = this.#end.endBytes;
+    const placed = await this.#write([head, ...records], false);
+    if (isCold) await this.#file!.leaveCache(from, this.#end.endBytes - from);
+    return placed;
   }
 
   /** The next append begins another segment. */

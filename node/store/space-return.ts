@@ -89,7 +89,7 @@ export class SpaceReturn {
         { disk, live: log.live, reader, runAlone: (action) => log.runAlone(action) },
         {
           logEnd: () => log.end,
-          append: (records) => log.writeInTurn(records),
+          append: (records) => log.writeInTurn(records, { isCold: true }),
           endSegment: () => log.endSegmentInTurn(),
           quarantine: (damage) => log.recordFoundDamageInTurn(damage),
           signal: AbortSignal.any([this.#end.signal, ...(signal ? [signal] : [])]),

@@ -87,7 +87,7 @@ async function saveFromIndex(
   const writer = new SegmentWriter({ disk }, { salt, segmentBytes, end: salvage.end, nextSegment });
   const savedMs = Math.max(nowMs(), receivedMs);
   try {
-    await writer.append(salvage.records, savedMs);
+    await writer.append(salvage.records, { receivedMs: savedMs, isCold: false });
   } finally {
     await writer.close(savedMs);
   }

@@ -121,6 +121,8 @@ class RecordingFile implements DiskFile {
     this.#disk.run({ type: "sync", path: this.#path });
   }
 
+  async leaveCache(): Promise<void> {}
+
   async truncate(lengthBytes: number): Promise<void> {
     this.#disk.run({ type: "truncate", path: this.#path, lengthBytes });
   }
