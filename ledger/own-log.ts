@@ -20,6 +20,7 @@ import { SeqRanges } from "./seq-ranges.ts";
 import {
   type HeldStatement,
   type PlainStatement,
+  SEVERAL_KIND,
   type Statement,
   type StatementKind,
   entryOf,
@@ -155,12 +156,13 @@ export class OwnLog {
    * Withdraws this site's entries that newer ones have made idle, and `also`, when there are at least so many. The newest
    * retire for a log contains all earlier ones, which go with it. Resolves with the entries written.
    */
-  async withdrawIdle({ also = [], leastCount = limits.supersededEntriesCount }: WithdrawInit = {}): Promise<
+  async withdrawIdle({ also: given = [], leastCount = limits.supersededEntriesCount }: WithdrawInit = {}): Promise<
     Uint8Array[]
   > {
     const { ledger } = this.#components;
     const { siteId } = this.log.certificate;
-    if (ledger.superseded(siteId).length + also.length < leastCount) return [];
+    if (ledger.superseded(siteId).length + given.length < leastCount) return [];
+    const also = [...given, ...this.#olderAbout(given)];
     const written = await this.#sayRestOf(also);
     // Its own last: retires for older logs are in it, and may be idle by then.
     const logIds = ledger.logsOf(siteId).map(({ log }) => log.id);
@@ -177,16 +179,33 @@ export class OwnLog {
     return written;
   }
 
+  /** Entries that say something else that is in force, and something older of the same: it would be the newest again. */
+  #olderAbout(also: readonly AnyStated[]): AnyStated[] {
+    const { ledger } = this.#components;
+    const going = new Set(also.map(({ statement }) => nameOf(statement)));
+    if (going.size === 0) return [];
+    return ledger.logsOf(this.log.certificate.siteId).flatMap((state) =>
+      state.seqs(SEVERAL_KIND).flatMap((seq) => {
+        const held = state.held(seq)!;
+        const statement = held.statements.find((said) => going.has(nameOf(said)));
+        return statement === undefined ? [] : [{ ...held, statement }];
+      }),
+    );
+  }
+
   /** What else the entries say that are withdrawn for one thing, and no newer one says, is said again. */
   async #sayRestOf(also: readonly AnyStated[]): Promise<Uint8Array[]> {
-    const nameOf = (statement: HeldStatement): string => `${statement.kind} ${subjectOf(statement)}`;
     const going = new Set(also.map(({ statement }) => nameOf(statement)));
     const rest = new Map<string, PlainStatement>();
     for (const entry of also)
       for (const statement of entry.statements)
         if (this.#isInForce(statement, entry) && !going.has(nameOf(statement)))
           rest.set(nameOf(statement), statement as PlainStatement);
-    return rest.size === 0 ? [] : [await this.writeAll([...rest.values()])];
+    const written: Uint8Array[] = [];
+    const statements = [...rest.values()];
+    for (let at = 0; at < statements.length; at += limits.statementsPerEntryCount)
+      written.push(await this.writeAll(statements.slice(at, at + limits.statementsPerEntryCount)));
+    return written;
   }
 
   /** While there are too many, says again at the end what is in force between them, the oldest first. */
@@ -232,6 +251,8 @@ export class OwnLog {
     this.#components.store.write([{ key, value: encodeCbor(this.log.id) }]).catch(() => undefined);
   }
 }
+
+const nameOf = (statement: HeldStatement): string => `${statement.kind} ${subjectOf(statement)}`;
 
 /** That the machine of `log` has lost what it had: from the next start on as {@link OwnLog.wasLedBack} says. */
 export const noteLoss = (store: Pick<LedgerStore, "write">, log: Log): Promise<void> =>

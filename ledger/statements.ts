@@ -168,7 +168,7 @@ export type StatementOf<Name extends StatementKind> = Extract<Statement, { reado
 const isKind = (name: string): name is keyof Kinds => Object.hasOwn(kinds, name);
 
 /** An entry that says several things at once: what they cost the ledger is mostly the entry. */
-const SEVERAL_KIND = "several";
+export const SEVERAL_KIND = "several";
 const severalKinds = ["placement", "live-set", "receipt", "loss", "audit", "steward", "link"] as const;
 type SeveralKind = (typeof severalKinds)[number];
 /** What may stand with others in one entry. */

@@ -191,6 +191,43 @@ test("what is said again so is in force still: what a newer entry has made idle 
   assert.deepEqual(holders, [[site(2)], [site(2)], [site(1)]]);
 });
 
+test("what is taken back is not said again by an older entry that says something else too", async () => {
+  const { own, ledger, siteId } = await Replica.found("founder");
+  const owner = parseSiteId("7".repeat(64));
+  const receipts = (slices: readonly number[], generation: number) => {
+    const said = {
+      kind: "receipt",
+      owner,
+      generation,
+      count: 1,
+      bytes: 1,
+      hash: "ab".repeat(32),
+      snapshots: 1,
+    } as const;
+    return own.writeAll(slices.map((slice) => ({ ...said, slice })));
+  };
+  const of = (slice: number) => ledger.statement(siteId, "receipt", `${owner}/${slice}`);
+  await receipts([0, 1, 2], 1);
+  await receipts([0, 2], 2);
+  await own.withdrawIdle({ also: [of(0)!], leastCount: 1 });
+  assert.equal(of(0), undefined);
+  assert.deepEqual(ledger.receivers(owner, 0), []);
+  assert.deepEqual([of(1)?.statement.generation, of(2)?.statement.generation], [1, 2]);
+  await own.withdrawIdle({ also: [of(1)!], leastCount: 1 });
+  assert.deepEqual([of(0), of(1), of(2)?.statement.generation], [undefined, undefined, 2]);
+});
+
+test("what else withdrawn entries say is said again in as many entries as it needs", async () => {
+  const { own, ledger, siteId } = await Replica.found("founder");
+  const siteOf = (number: number) => parseSiteId(number.toString(16).padStart(64, "0"));
+  const losses = (owner: number) =>
+    own.writeAll(Array.from({ length: 16 }, (_, slice) => ({ kind: "loss", owner: siteOf(owner), slice, count: 1 })));
+  for (let owner = 0; owner < 6; owner++) await losses(owner);
+  const also = Array.from({ length: 6 }, (_, owner) => ledger.statement(siteId, "loss", `${siteOf(owner)}/3`)!);
+  await own.withdrawIdle({ also, leastCount: 1 });
+  assert.equal(ledger.statements(siteId, "loss").length, 6 * 15);
+});
+
 test("a recovered site withdraws what it says anew in the former machine's log", async () => {
   const [founder, site] = await two();
   const recovered = await Replica.open(new LedgerAuthor("site", 2, "new machine"));
