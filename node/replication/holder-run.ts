@@ -145,7 +145,8 @@ export class HolderRun implements AsyncDisposable {
   /** Whether the owner, or one of its holders as its steward, wants this site to keep the slice, and not to erase it. */
   #isNamed(owner: SiteId, slice: number): boolean {
     const { ledger, self } = this.#components;
-    if (eraseOrderOf({ ledger }, owner) !== undefined) return false;
+    // What is here of its own others add nothing to: no quota bounds it.
+    if (owner === self || eraseOrderOf({ ledger }, owner) !== undefined) return false;
     const holders = ledger.statement(owner, "placement", `${slice}`)?.statement.holders ?? [];
     if (this.#sender === owner) return holders.includes(self);
     const further = ledger.statement(this.#sender, "steward", `${owner}/${slice}`)?.statement.holders ?? [];

@@ -166,6 +166,21 @@ const cases: HostileCase[] = [
       entry: hostile.author.say({ kind: "steward", owner: honest.siteId, slice: 0, holders: [victim.siteId] }),
     }),
   ),
+  {
+    title: "a holder adds nothing to the own set of the site whose slice it holds",
+    told: /names this site/,
+    attack: async (siege, hostile) => {
+      const { victim } = siege;
+      await victim.parts.entries.write({ kind: "placement", slice: 0, holders: [hostile.siteId] });
+      const before = await keptOf(siege, victim.siteId);
+      const channel = await hostile.open(replicateProtocol);
+      const owner = hex(victim.siteId);
+      const entry = hostile.author.say({ kind: "steward", owner: victim.siteId, slice: 0, holders: [victim.siteId] });
+      assert.equal(await hostile.codeOf(channel, reserve(siege, hostile, { owner, entry })), "peer-refused");
+      await channel.close();
+      assert.equal(await keptOf(siege, victim.siteId), before);
+    },
+  },
   reserved(
     "a placement that is not signed by its owner ends the run",
     "ended",
