@@ -74,7 +74,8 @@ export class HolderRun implements AsyncDisposable {
   #open: OpenSlice | undefined;
   /** The answers to batches that were taken up and are not durable, one that failed among them. */
   readonly #keeping = new Set<Promise<Uint8Array>>();
-  #due: DueReceipt[] = [];
+  /** By their subjects: whoever finishes one slice again and again owes no more. */
+  readonly #due = new Map<string, DueReceipt>();
   /** Entries with receipts of this run. */
   readonly #given = new Map<number, Uint8Array>();
 
@@ -234,7 +235,7 @@ export class HolderRun implements AsyncDisposable {
     const { ledger, self } = this.#components;
     const loss = ledger.statement(self, "loss", `${owner}/${slice}`);
     const statement = { kind: "receipt", owner, slice, generation, count, bytes, hash, snapshots } as const;
-    this.#due.push({ statement, lossSeq: loss?.seq });
+    this.#due.set(subjectOf(statement), { statement, lossSeq: loss?.seq });
   }
 
   /**
@@ -243,11 +244,11 @@ export class HolderRun implements AsyncDisposable {
    */
   async #writeReceipts(): Promise<Uint8Array[]> {
     const { ledger, entries, self } = this.#components;
-    const due = this.#due.filter(({ statement, lossSeq }) => {
+    const due = [...this.#due.values()].filter(({ statement, lossSeq }) => {
       const loss = ledger.statement(self, "loss", subjectOf(statement));
       return loss?.seq === lossSeq && this.#isNamed(statement.owner, statement.slice);
     });
-    this.#due = [];
+    this.#due.clear();
     const fresh = due.filter(({ statement }) => !this.#isSaid(statement)).map(({ statement }) => statement);
     if (fresh.length > 0) {
       await entries.writeAll(fresh);

@@ -55,6 +55,18 @@ test("primes without a reservation are refused", async () => {
   assert.deepEqual(await holder.keptFor(owner.siteId), []);
 });
 
+test("a slice that is finished again and again is receipted once", async () => {
+  const { owner, holder, primes, first } = await ownerWithSlice();
+  const { ask, reserve } = await conversation(owner, holder);
+  await reserve(first);
+  await ask(encodeBatch(primes));
+  const finish = encodeMessage({ kind: "finish", entry: first.entry, extras: Buffer.alloc(0) });
+  for (let at = 0; at <= limits.statementsPerEntryCount; at++) assert.equal(codeOf(await ask(finish)), "received");
+  const answer = await ask(encodeMessage({ kind: "end" }));
+  assert.equal(answer.kind === "receipts" && answer.entries.length, 1);
+  assert.equal(holder.receiptFor(owner.siteId, first.slice)?.statements.length, 1);
+});
+
 test("primes of a slice that was not reserved are refused, with all of their batch", async () => {
   const { owner, holder, primes, slices, first } = await ownerWithSlice();
   const { ask, reserve } = await conversation(owner, holder);
