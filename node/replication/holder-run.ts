@@ -184,8 +184,8 @@ export class HolderRun implements AsyncDisposable {
     const { owner, slice } = this.#required();
     const { kept, omissions, ownerTurns } = this.#components;
     const signed = this.#signedSet(await this.#offered.offer(entry), owner, slice);
-    if (this.#sender !== owner && extras.length > 0)
-      throw new CostorError("peer-misbehaved", "a steward leaves out what only the owner may");
+    const isOwner = this.#sender === owner;
+    if (!isOwner) this.#requireNoLater(owner, slice, signed.generation);
     return ownerTurns.run(owner, async () => {
       const ids = await kept.slice(owner, slice);
       const leftOut = new Set(extras);
@@ -197,7 +197,8 @@ export class HolderRun implements AsyncDisposable {
       const noted = leftOut.intersection(new Set(ids));
       // Nothing is dropped by a note while a receipt says that it is here: old notes go before the receipt, new ones come after it.
       await omissions.narrow(owner, slice, noted);
-      if (noted.size > 0) {
+      // What a steward has not stays as it is: only the owner leaves out.
+      if (isOwner && noted.size > 0) {
         await this.#writeReceipts();
         await omissions.note(owner, slice, signed.logId, noted);
       }
@@ -229,6 +230,15 @@ export class HolderRun implements AsyncDisposable {
       ledger.currentLog(this.#sender)?.log.id === entry.logId;
     if (!isNewest) throw new CostorError("peer-refused", `this is not the sender's newest ${kind} of the slice`);
     return { ...statement, logId: entry.logId };
+  }
+
+  /** Whoever has had more of the owner itself may be asked for it. */
+  #requireNoLater(owner: SiteId, slice: number, generation: number): void {
+    const { ledger, self } = this.#components;
+    const said = ledger.statement(self, "receipt", `${owner}/${slice}`)?.statement.generation ?? 0;
+    const newest = ledger.statement(owner, "live-set", `${slice}`)?.statement.generation ?? 0;
+    if (said > generation && said <= newest)
+      throw new CostorError("peer-refused", "this site has given a receipt for a later generation");
   }
 
   #oweReceipt(owner: SiteId, slice: number, { generation, count, bytes, hash, snapshots }: SignedSet): void {

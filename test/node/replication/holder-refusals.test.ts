@@ -178,23 +178,42 @@ test("nobody sends in an owner's name but a steward whom the owner's own holders
   assert.equal(codeOf(await asHolder.reserve({ ...first, namingEntry: byHolder }, owner.siteId)), "granted");
 });
 
-test("a steward leaves nothing out", async () => {
-  const { all, owner, holder, first, slices } = await ownerWithSlice();
+test("what a steward has not stays at a holder, and is not noted as left out", async () => {
+  const { all, owner, holder, first, primes } = await ownerWithSlice();
   const further = await all.add("further");
-  await owner.replicate(holder, slices);
-  const namingEntry = await holder.say({
-    kind: "steward",
-    owner: owner.siteId,
-    slice: first.slice,
-    holders: [further.siteId],
-  });
+  await owner.replicate(further, await owner.slicesFor([further]));
+  await owner.expire(first.ids.slice(0, 1));
+  await owner.replicate(holder, await owner.slicesFor([holder]));
+  const { slice } = first;
+  const namingEntry = await holder.say({ kind: "steward", owner: owner.siteId, slice, holders: [further.siteId] });
   await all.spread();
-  const receipt = holder.receiptFor(owner.siteId, first.slice)!;
+  const receipt = holder.receiptFor(owner.siteId, slice)!;
   const entry = (await holder.ledger.entry(receipt.logId, receipt.seq))!;
   const { ask, reserve } = await conversation(holder, further);
   await reserve({ ...first, namingEntry }, owner.siteId);
-  const extras = Buffer.from(first.ids[0]!, "hex");
-  assert.equal(codeOf(await ask(encodeMessage({ kind: "finish", entry, extras }))), "peer-misbehaved");
+  const finish = (ids: readonly string[]) =>
+    ask(encodeMessage({ kind: "finish", entry, extras: Buffer.from(ids.join(""), "hex") }));
+  assert.equal(codeOf(await finish([])), "differs");
+  assert.equal(codeOf(await finish(first.ids.slice(0, 1))), "received");
+  await ask(encodeMessage({ kind: "end" }));
+  assert.equal(further.receiptFor(owner.siteId, slice)!.statement.hash, receipt.statement.hash);
+  assert.deepEqual(await Array.fromAsync(further.omissions.notes()), []);
+  assert.deepEqual(await further.kept.slice(owner.siteId, slice), primes.map(({ id }) => id).toSorted());
+});
+
+test("who has had a later generation of the owner gives a steward no receipt for an earlier one", async () => {
+  const { all, owner, holder, first, slices } = await ownerWithSlice();
+  const further = await all.add("further");
+  await owner.replicate(holder, slices);
+  await owner.replicate(further, await owner.slicesFor([further, holder]));
+  const { slice } = first;
+  const namingEntry = await holder.say({ kind: "steward", owner: owner.siteId, slice, holders: [further.siteId] });
+  await all.spread();
+  const receipt = holder.receiptFor(owner.siteId, slice)!;
+  const entry = (await holder.ledger.entry(receipt.logId, receipt.seq))!;
+  const { ask, reserve } = await conversation(holder, further);
+  await reserve({ ...first, namingEntry }, owner.siteId);
+  assert.equal(codeOf(await ask(encodeMessage({ kind: "finish", entry, extras: Buffer.alloc(0) }))), "peer-refused");
 });
 
 test("an expelled site is refused", async () => {
