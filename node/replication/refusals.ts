@@ -1,5 +1,6 @@
 /** Sites that have refused a reservation, for a day: nothing is placed there meanwhile. */
 import type { Clock } from "#ledger/clock.ts";
+import { isCostorError } from "#protocol/errors.ts";
 import type { SiteId } from "#protocol/ids.ts";
 
 const REFUSED_MS = 24 * 3_600_000;
@@ -20,3 +21,9 @@ export class Refusals {
     return (this.#untilMs.get(site) ?? Number.NEGATIVE_INFINITY) > this.#clock.elapsedMs();
   }
 }
+
+/** It has no room, whatever it has offered, may give no receipts, or spoils its runs: another one takes its place. */
+export const cannotHold = (error: unknown): boolean =>
+  (["quota-exceeded", "store-full", "ledger-refused", "peer-misbehaved"] as const).some((code) =>
+    isCostorError(error, code),
+  );

@@ -22,7 +22,7 @@ import { HolderSlices } from "./holder-slices.ts";
 import { type KeptTotal, OwnerRun, type RunProgress, type SliceReport } from "./owner-run.ts";
 import { allSlices } from "./all-slices.ts";
 import type { PlacementKeeper } from "./placement-keeper.ts";
-import type { Refusals } from "./refusals.ts";
+import { type Refusals, cannotHold } from "./refusals.ts";
 import { hashOfSet } from "./prime-set-hash.ts";
 import { replicateProtocol } from "./replicate-messages.ts";
 import type { LedgerReader, Sites } from "./replication-ports.ts";
@@ -317,9 +317,3 @@ export class Replicator {
     return { count, ids };
   }
 }
-
-/** It has no room, whatever it has offered, may give no receipts, or spoils its runs: another one takes its place. */
-const cannotHold = (error: unknown): boolean =>
-  (["quota-exceeded", "store-full", "ledger-refused", "peer-misbehaved"] as const).some((code) =>
-    isCostorError(error, code),
-  );

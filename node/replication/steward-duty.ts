@@ -3,6 +3,7 @@
  * sends them what it has. It removes nobody. docs/specs/replication.md, Stewards
  */
 import type { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
+import { copiesOf } from "#ledger/copies.ts";
 import type { Clock } from "#ledger/clock.ts";
 import type { Peers } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
@@ -17,6 +18,7 @@ import { OwnerRun, type SignedSlice, type SliceToSend } from "./owner-run.ts";
 import { allSlices } from "./all-slices.ts";
 import type { PlacementKeeper } from "./placement-keeper.ts";
 import { hashOfSet } from "./prime-set-hash.ts";
+import { type Refusals, cannotHold } from "./refusals.ts";
 import { replicateProtocol } from "./replicate-messages.ts";
 import type { KeptPrimes, LedgerReader, OwnEntries, Sites } from "./replication-ports.ts";
 import type { Silence } from "./silence.ts";
@@ -35,6 +37,7 @@ export interface StewardComponents {
   readonly silence: Pick<Silence, "of">;
   readonly placement: PlacementKeeper;
   readonly auditor: Auditor;
+  readonly refusals: Pick<Refusals, "refused">;
   readonly limit: BandwidthLimit;
   readonly suspicion: () => string | undefined;
   readonly mayMove: () => boolean;
@@ -86,20 +89,27 @@ export class StewardDuty {
     await this.#auditCoHolders(silent, signal);
     const here = new Set(sites.sites());
     const isLive = (site: SiteId): boolean => site === self || (here.has(site) && silence.of(site) < LIVE_SILENT_MS);
-    const hasReceipt = (site: SiteId, slice: number): boolean =>
-      ledger.statement(site, "receipt", `${owner}/${slice}`) !== undefined;
-    const slices = stewardedSlices(silent, self, (site, slice) => isLive(site) && hasReceipt(site, slice));
+    const whole = allSlices.map((slice) => this.#newestCopies(silent, slice, isLive));
+    const slices = stewardedSlices(silent, self, (site, slice) => whole[slice]!.has(site));
     if (slices.length === 0) return;
     const added = placement.planFor(owner);
     for (const slice of slices) {
       const before = ledger.statement(self, "steward", `${owner}/${slice}`)?.statement.holders ?? [];
-      // Also those that the owner has named and did not come to fill.
-      const empty = silent.table[slice]!.filter((site) => isLive(site) && !hasReceipt(site, slice));
+      // Also those that the owner has named and did not come to fill, or to mend.
+      const empty = silent.table[slice]!.filter((site) => isLive(site) && !whole[slice]!.has(site));
       const further = [...added[slice]!, ...empty].filter((site) => site !== self && !before.includes(site));
       if (further.length > 0)
         await entries.write({ kind: "steward", owner, slice, holders: [...before, ...further].sort() });
     }
     await this.#sendTo(owner, slices, signal);
+  }
+
+  /** Of the live ones that the owner has named, those whose copies count for the newest generation of all that do. */
+  #newestCopies({ owner, table }: SilentOwner, slice: number, isLive: (site: SiteId) => boolean): Set<SiteId> {
+    const named = table[slice]!.filter(isLive);
+    const copies = copiesOf(this.#components.placement.stateOf(owner, slice, named));
+    const newest = Math.max(0, ...copies.map(({ generation }) => generation));
+    return new Set(copies.flatMap(({ generation, holder }) => (generation === newest ? holder.siteId : [])));
   }
 
   /** Runs with each of the further holders that does not have what this site has. */
@@ -111,7 +121,8 @@ export class StewardDuty {
       const own = ledger.statement(self, "receipt", subject)?.statement;
       for (const holder of ledger.statement(self, "steward", subject)?.statement.holders ?? []) {
         const receipt = ledger.statement(holder, "receipt", subject)?.statement;
-        if (own === undefined || receipt?.hash === own.hash) continue;
+        const hasLoss = ledger.statement(holder, "loss", subject) !== undefined;
+        if (own === undefined || (receipt !== undefined && !isBehind(receipt, own, hasLoss))) continue;
         lacking.set(holder, [...(lacking.get(holder) ?? []), slice]);
       }
     }
@@ -120,7 +131,7 @@ export class StewardDuty {
   }
 
   async #runWith(holder: SiteId, owner: SiteId, slices: readonly number[], signal: AbortSignal): Promise<void> {
-    const { peers, sites, catchUp, suspicion, mayMove } = this.#components;
+    const { peers, sites, catchUp, suspicion, mayMove, refusals } = this.#components;
     const peer = sites.peerOf(holder);
     if (peer === undefined) return;
     try {
@@ -133,9 +144,11 @@ export class StewardDuty {
       }
       const run = new OwnerRun({ ...this.#components, channel }, { owner, holder, mayGoOn: mayMove, signal });
       const reports = await run.run(this.#toSend(owner, slices));
+      if (reports.some(({ refusal }) => cannotHold(refusal))) refusals.refused(holder);
       if (reports.some(({ end }) => end === "refused")) this.#backOff.failed(holder);
       else this.#backOff.succeeded(holder);
     } catch (error) {
+      if (cannotHold(error)) refusals.refused(holder);
       this.#failed(holder, error, signal);
     }
   }
@@ -203,3 +216,11 @@ export class StewardDuty {
     this.#components.onFailure?.(site, error);
   }
 }
+
+type Received = Pick<StatementOf<"receipt">, "generation" | "hash" | "snapshots">;
+
+/** Who has given a receipt for a later generation goes back to none. */
+const isBehind = (receipt: Received, own: Received, hasLoss: boolean): boolean =>
+  receipt.generation < own.generation ||
+  (receipt.generation === own.generation &&
+    (hasLoss || receipt.hash !== own.hash || receipt.snapshots < own.snapshots));

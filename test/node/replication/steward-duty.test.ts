@@ -1,7 +1,9 @@
 /** Goal: a silent owner's copies are looked after by its holders, and by nobody too early or too long. Method: whole sites whose turns are taken by hand, in virtual time. */
 import assert from "node:assert/strict";
 import { safeSnapshotsOf } from "#ledger/copies.ts";
+import { sliceOf } from "#ledger/slice.ts";
 import { allSlices } from "#node/replication/all-slices.ts";
+import { reportLosses } from "#node/replication/losses.ts";
 import { suite } from "#test/support/suite.ts";
 import { DAY_MS } from "./test-clock.ts";
 import { federationOf, safety, statesOf, stewardDutyOf, tableOf } from "./site-program.ts";
@@ -121,6 +123,70 @@ test("a steward fills also those that the owner has named and did not come to fi
     }
   for (const slice of allSlices)
     for (const holder of live) assert.ok(holder.receiptFor(owner.siteId, slice) !== undefined, `slice ${slice}`);
+});
+
+test("a holder that has lost some of a slice is no steward of it, and gets it back from a whole one", async () => {
+  const { all, owner, holders, program } = await federationOf("a", "b");
+  const ids = await owner.backUp("first", 120);
+  await program.turn();
+  await all.spread();
+  owner.peers.stop();
+  const [lowest] = holders.toSorted((one, other) => (one.siteId < other.siteId ? -1 : 1));
+  for (const slice of allSlices) lowest!.store.lose(ids.find((id) => sliceOf(id) === slice)!);
+  await reportLosses({ ...lowest!.holderComponents(), store: lowest!.store });
+  await all.spread();
+  assert.equal(safeSnapshotsOf(statesOf(program), safety), 0);
+  const duties = holders.map((holder) => stewardDutyOf(holder, new Map([[owner.siteId, 8 * DAY_MS]])));
+  for (let turn = 0; turn < 2; turn++)
+    for (const duty of duties) {
+      await duty.turn(new AbortController().signal);
+      await all.spread();
+    }
+  assert.deepEqual(await lowest!.keptFor(owner.siteId), ids);
+  assert.equal(safeSnapshotsOf(statesOf(program), safety), 1);
+});
+
+test("a holder that is behind is no steward, and gets what is newer, whatever else it keeps", async () => {
+  const { all, owner, holders, program } = await federationOf("a", "b");
+  const ids = await owner.backUp("first", 120);
+  await program.turn();
+  const [lowest] = holders.toSorted((one, other) => (one.siteId < other.siteId ? -1 : 1));
+  await owner.expire(ids.slice(0, 20));
+  await owner.backUp("second", 20);
+  owner.clock.pass(DAY_MS);
+  all.network.cut(owner.peerKey, lowest!.peerKey);
+  await program.turn();
+  await all.spread();
+  owner.peers.stop();
+  assert.equal(safeSnapshotsOf(statesOf(program), safety), 1);
+  const duties = holders.map((holder) => stewardDutyOf(holder, new Map([[owner.siteId, 8 * DAY_MS]])));
+  for (let turn = 0; turn < 2; turn++)
+    for (const duty of duties) {
+      await duty.turn(new AbortController().signal);
+      await all.spread();
+    }
+  assert.equal(safeSnapshotsOf(statesOf(program), safety), 2);
+});
+
+test("a further holder that has no room after all is followed by another one", async () => {
+  const { all, owner, holders, program } = await federationOf("a", "b", "c", "d");
+  await owner.backUp("first", 120);
+  await program.turn();
+  await all.spread();
+  owner.peers.stop();
+  const gone = holders[0]!;
+  gone.role = "none";
+  gone.peers.stop();
+  const full = holders[1]!;
+  full.offeredBytes = 0;
+  const live = holders.slice(1);
+  const duties = live.map((holder) => stewardDutyOf(holder, new Map([[owner.siteId, 8 * DAY_MS]])));
+  for (let turn = 0; turn < 3; turn++)
+    for (const duty of duties) {
+      await duty.turn(new AbortController().signal);
+      await all.spread();
+    }
+  assert.equal(safeSnapshotsOf(statesOf(program), safety), 1);
 });
 
 test("co-holders of a silent owner find out one that has lost its primes, and replace it", async () => {
