@@ -82,7 +82,7 @@ export class Regaining {
     });
   }
 
-  /** Those that say to have the newest live set; when nobody does, all that the placement names. */
+  /** Those that say to have all of the newest live set; when nobody does, all that the placement names. */
   #holdersOf(slice: number): SiteId[] {
     const { self, ledger, sites } = this.#components;
     const named = ledger.statement(self, "placement", `${slice}`)?.statement.holders ?? [];
@@ -93,7 +93,10 @@ export class Regaining {
 
   #hasReceipt(holder: SiteId, slice: number): boolean {
     const { self, ledger } = this.#components;
-    return ledger.statement(holder, "receipt", `${self}/${slice}`)?.statement.hash === this.#liveSet(slice)?.hash;
+    const subject = `${self}/${slice}`;
+    // Who says that it has lost some of it waits for this site to send that again.
+    if (ledger.statement(holder, "loss", subject) !== undefined) return false;
+    return ledger.statement(holder, "receipt", subject)?.statement.hash === this.#liveSet(slice)?.hash;
   }
 
   /** `waiting`: of each slice the holders that were not asked yet; a slice that was never whole elsewhere is here when all were. */

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { healOwn } from "#node/replication/healing.ts";
+import { reportLosses } from "#node/replication/losses.ts";
 import { HolderService } from "#node/replication/holder-service.ts";
 import { Regaining } from "#node/replication/regaining.ts";
 import type { KeptPrimes } from "#node/replication/replication-ports.ts";
@@ -206,6 +207,22 @@ test("what no holder has whole is fetched from all of them, and only what comes 
   assert.deepEqual(await owner.ids(), sorted(old, fresh));
   await owner.heal();
   assert.equal((await owner.site.store.getMany(fresh)).length, fresh.length);
+});
+
+test("of what holders say to have lost some, all that is left comes back, and the rest is not waited for", async () => {
+  const { owner, holders, old, fresh, expired, federation } = await ledBack();
+  const lost = fresh.slice(0, 1);
+  for (const holder of holders) {
+    for (const id of lost) holder.store.lose(id);
+    await reportLosses({ ...holder.holderComponents(), store: holder.store });
+  }
+  await federation.spread();
+  assert.equal(await owner.turn(), true);
+  const ids = await owner.ids();
+  assert.deepEqual(
+    sorted(ids, expired),
+    sorted(old, fresh).filter((id) => !lost.includes(id)),
+  );
 });
 
 test("of what no holder has whole none is believed that names more than was ever signed", async () => {
