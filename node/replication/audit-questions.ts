@@ -79,10 +79,12 @@ export class AuditQuestions {
     if (samples.length > 0) await this.#components.store.appendFacts(samples.map((sample) => factOf(holder, sample)));
   }
 
-  /** What a receipt for this generation binds the holder to have, as long as this site still has it in its set. */
-  async of(holder: SiteId, slice: number, generation: number): Promise<readonly PrimeId[]> {
-    const sample = await this.#read(holder, slice);
-    return sample === undefined || sample.generation > generation ? [] : sample.ids;
+  /**
+   * What the holder is bound to have, as long as this site still has it in its set, by whatever receipt of its own counts now: it has given one
+   * for all of this, and has not heard since that any of it is left out.
+   */
+  async of(holder: SiteId, slice: number): Promise<readonly PrimeId[]> {
+    return (await this.#read(holder, slice))?.ids ?? [];
   }
 
   /** Forgets those of others than a table of placements names; of all, on a disk that is older than what was told. */

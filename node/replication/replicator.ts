@@ -303,17 +303,20 @@ export class Replicator {
       copiesOf({ liveSet, holders: holders.map((state) => ({ ...state, failsAudits: false })) }).length > 0;
     const receipt = ledger.statement(holder, "receipt", `${self}/${slice}`)?.statement;
     if (!counts || receipt === undefined) return undefined;
-    const { count, generation, hash } = receipt;
+    const { hash } = receipt;
     const ids = async (): Promise<readonly PrimeId[]> => {
-      const [set, asked] = [await own.slice(slice), await questions.of(holder, slice, generation)];
+      const [set, asked] = [await own.slice(slice), await questions.of(holder, slice)];
       const here = new Set(set.ids);
       if (hashOfSet(set.ids) !== hash) return asked.filter((id) => here.has(id));
       // Of a receipt that came when this site had another disk there are no questions yet.
       const sample =
-        asked.length > 0 ? undefined : await questions.prepare(holder, { slice, generation, ids: set.ids });
+        asked.length > 0
+          ? undefined
+          : await questions.prepare(holder, { slice, generation: receipt.generation, ids: set.ids });
       if (sample !== undefined) await questions.note(holder, [sample]);
       return set.ids;
     };
-    return { count, ids };
+    // By what this site has signed: what the holder says of it would choose what it is asked for.
+    return { count: liveSet!.count, ids };
   }
 }
