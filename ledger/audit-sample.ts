@@ -54,8 +54,12 @@ const COUNTED_MS = 30 * 24 * 3_600_000;
 /** Three nights' primes without an answer, though the holder was reached, tell against it too. */
 const SILENT_PRIMES_COUNT = 3 * 64;
 
+/** The next audit begins anew. */
+export const isOver = ({ sinceMs }: Pick<AuditRecord, "sinceMs">, nowMs: number): boolean =>
+  Math.abs(nowMs - sinceMs) >= COUNTED_MS;
+
 export function addAudit(record: AuditRecord | undefined, counts: AuditCounts, nowMs: number): AuditRecord {
-  if (record === undefined || Math.abs(nowMs - record.sinceMs) >= COUNTED_MS) return { ...counts, sinceMs: nowMs };
+  if (record === undefined || isOver(record, nowMs)) return { ...counts, sinceMs: nowMs };
   return { ...addCounts(record, counts), sinceMs: record.sinceMs };
 }
 

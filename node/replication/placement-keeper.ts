@@ -1,5 +1,6 @@
 /** Keeps this site's placement as it should be: what is known of sites goes into a plan, and its changes into the ledger. */
-import { failsAudit } from "#ledger/audit-sample.ts";
+import { failsAudit, isOver } from "#ledger/audit-sample.ts";
+import type { Clock } from "#ledger/clock.ts";
 import { type HolderState, type SliceState, copiesOf } from "#ledger/copies.ts";
 import type { HoldingSite } from "#ledger/holding-site.ts";
 import type { Role } from "#ledger/membership.ts";
@@ -11,12 +12,14 @@ import {
   planPlacement,
 } from "#ledger/plan-placement.ts";
 import type { Rng } from "#ledger/rng.ts";
+import type { StatementOf } from "#ledger/statements.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { allSlices } from "./all-slices.ts";
 import type { LedgerReader, OwnEntries, Sites } from "./replication-ports.ts";
 import type { Silence } from "./silence.ts";
 
 export interface PlacementComponents {
+  readonly clock: Pick<Clock, "now">;
   readonly self: SiteId;
   readonly sites: Sites;
   readonly ledger: LedgerReader;
@@ -79,11 +82,12 @@ export class PlacementKeeper {
 
   /** Whatever a plan rests on comes from there. Nothing that costs much. */
   #see(): Seen {
-    const { ledger, sites, silence, refuses } = this.#components;
+    const { ledger, self, sites, silence, refuses } = this.#components;
     const known = sites.sites();
     const apart = known.flatMap((site) => {
       const silentHours = Math.floor(silence.of(site) / HOUR_MS);
-      return silentHours > 0 || refuses(site) ? `${site} ${silentHours} ${refuses(site)}` : [];
+      const [isRefusing, isFailing] = [refuses(site), this.#hasFailedLately(site, self)];
+      return silentHours > 0 || isRefusing || isFailing ? `${site} ${silentHours} ${isRefusing} ${isFailing}` : [];
     });
     return { ledger: ledger.states.copiesState, sites: known, apart: apart.join() };
   }
@@ -161,6 +165,7 @@ export class PlacementKeeper {
         const profile = ledger.statement(siteId, "profile", "")?.statement;
         return {
           ...this.#standingOf(siteId, owner),
+          failsAudits: this.#hasFailedLately(siteId, owner),
           freeBytes: Math.max(0, (profile?.offeredBytes ?? 0) - (profile?.keptBytes ?? 0)),
           silentMs: siteId === self ? 0 : silence.of(siteId),
           refuses: refuses(siteId),
@@ -179,19 +184,25 @@ export class PlacementKeeper {
     let standing = bySite.get(siteId);
     if (standing === undefined) {
       const isGuest = sites.roleOf(siteId).role === "guest";
-      const [domain, failsAudits] = [sites.failureDomainOf(siteId), this.#failsAudits(siteId, owner)];
+      const [domain, failsAudits] = [sites.failureDomainOf(siteId), this.#failedAudits(siteId, owner).length > 0];
       bySite.set(siteId, (standing = { siteId, isGuest, domain, failsAudits }));
     }
     return standing;
   }
 
   /** By the owner's audits, and by one's own as a co-holder. */
-  #failsAudits(holder: SiteId, owner: SiteId): boolean {
+  #failedAudits(holder: SiteId, owner: SiteId): StatementOf<"audit">[] {
     const { ledger, self } = this.#components;
-    return [owner, self].some((auditor) => {
+    return [owner, self].flatMap((auditor) => {
       const audit = ledger.statement(auditor, "audit", `${holder}/${owner}`)?.statement;
-      return audit !== undefined && failsAudit(audit);
+      return audit !== undefined && failsAudit(audit) ? [audit] : [];
     });
+  }
+
+  /** Who has failed is drawn again when its record is over, though its copies count for nothing before a new audit: nobody audits who has no place. */
+  #hasFailedLately(holder: SiteId, owner: SiteId): boolean {
+    const nowMs = this.#components.clock.now();
+    return this.#failedAudits(holder, owner).some((audit) => !isOver(audit, nowMs));
   }
 
   #stewarded(owner: SiteId, slice: number, holders: readonly SiteId[]): SiteId[] {

@@ -16,7 +16,7 @@ import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
 import { suite } from "#test/support/suite.ts";
 import type { ReplicatingSite } from "./replicating-site.ts";
-import { type OwnerProgram, federationOf, ownerProgram, safety, statesOf } from "./site-program.ts";
+import { type OwnerProgram, federationOf, ownerProgram, safety, statesOf, tableOf } from "./site-program.ts";
 import { TestClock } from "./test-clock.ts";
 
 const test = suite("audits of receipts");
@@ -140,6 +140,28 @@ test("a holder is asked for what it had, whichever earlier generation and count 
   await program.audit();
   assert.ok(auditOf(owner, liar!)!.wrongCount > 30);
   assert.equal(safeSnapshotsOf(statesOf(program), safety), 0);
+});
+
+test("a holder that has failed an audit is drawn again after thirty days, and counts when a new audit has found it right", async () => {
+  const { owner, holders, program } = await federationOf("a", "b", "c");
+  await owner.backUp("first", 60);
+  await program.turn();
+  const [mended, other] = holders;
+  const { siteId: holder } = mended!;
+  const counts = { askedCount: 64, rightCount: 63, wrongCount: 1, silentCount: 0, sinceMs: owner.clock.now() };
+  await owner.say({ kind: "audit", holder, owner: owner.siteId, ...counts });
+  for (let turn = 0; turn < 2; turn++) await program.turn();
+  assert.ok(!tableOf(program).flat().includes(holder));
+  other!.role = "none";
+  other!.peers.stop();
+  owner.clock.pass(29 * 24 * HOUR_MS);
+  await program.turn();
+  assert.ok(!tableOf(program).flat().includes(holder));
+  owner.clock.pass(24 * HOUR_MS);
+  await program.turn();
+  assert.ok(tableOf(program).every((named) => named.includes(holder)));
+  await program.audit();
+  assert.equal(safeSnapshotsOf(statesOf(program), safety), 1);
 });
 
 test("under suspicion nobody is asked", async () => {
