@@ -189,7 +189,9 @@ export class Replication implements AsyncDisposable {
       };
     this.#owner = this.#work(
       "sending",
-      inFederation((signal) => this.#replicator.turn(signal)),
+      inFederation(async (signal) => {
+        if (await this.#replicator.turn(signal)) this.soon();
+      }),
     );
     const heal = async (signal: AbortSignal): Promise<void> => {
       const onFailure = (holder: SiteId, error: unknown): void =>

@@ -8,6 +8,7 @@ import { type AuditCounts, failsAudit } from "#ledger/audit-sample.ts";
 import type { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
 import { eraseOrderOf } from "#ledger/erasing.ts";
 import type { Clock } from "#ledger/clock.ts";
+import { Deadline } from "#ledger/deadline.ts";
 import type { Peers } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
@@ -73,6 +74,8 @@ const SECOND_RUN_BYTES = 64 * 1024 * 1024;
 /** What goes to one holder in a turn, by one run or by two at once. */
 interface Sending {
   readonly holder: SiteId;
+  /** Asked before each batch. */
+  readonly mayGoOn: () => boolean;
   readonly kept: KeptTotal;
   readonly reports: SliceReport[];
   /** Something was kept, or the run has ended. */
@@ -84,6 +87,10 @@ interface Sending {
 }
 
 const HOUR_MS = 3_600_000;
+/** What is sent in one turn: then it is looked at what is new, who is to be audited or replaced, and those that wait have their turn. */
+const TURN_MS = HOUR_MS;
+/** For what is under way then. */
+const LONGEST_RUN_MS = 2 * TURN_MS;
 /** Audits of one holder come once a day at least, not all at one moment. */
 const AUDIT_EVERY_MS = 23 * HOUR_MS;
 const AUDIT_JITTER_MS = 2 * HOUR_MS;
@@ -104,14 +111,17 @@ export class Replicator {
     this.#backOff = new BackOff(components);
   }
 
-  /** One turn. Throws what the ledger or the store throws; a holder's faults are told as events. */
-  async turn(signal: AbortSignal): Promise<void> {
-    const { suspicion, mayMove, placement } = this.#components;
-    if (suspicion() !== undefined || this.#hasEnded()) return;
+  /** One turn; whether its time was over before all was sent. Throws what the ledger or the store throws; a holder's faults are told as events. */
+  async turn(signal: AbortSignal): Promise<boolean> {
+    const { clock, suspicion, mayMove, placement } = this.#components;
+    if (suspicion() !== undefined || this.#hasEnded()) return false;
+    const untilMs = clock.elapsedMs() + TURN_MS;
+    const hasTime = (): boolean => clock.elapsedMs() < untilMs;
     let { table } = await placement.keep();
     if (mayMove() && !this.#isAllStored(table)) {
       const turns = new Turns({ atOnceCount: RUNS_AT_ONCE_COUNT });
-      const sendings = this.#inTurn(new Set(table.flat())).map((holder) => this.#sendingTo(holder));
+      const mayGoOn = (): boolean => mayMove() && hasTime();
+      const sendings = this.#inTurn(new Set(table.flat())).map((holder) => this.#sendingTo(holder, mayGoOn));
       await Promise.all([
         ...sendings.map((sending) => turns.run(() => this.#begin(sending, table, signal))),
         // While one slice becomes durable there, another one is on its way: where no other holder waits.
@@ -124,6 +134,7 @@ export class Replicator {
     for (const holder of new Set(table.flat())) await this.#auditWhenDue(holder, table, signal);
     if (this.#askedTable !== table) await this.#components.questions.retain(table);
     this.#askedTable = table;
+    return !hasTime() && mayMove();
   }
 
   /** Audits each holder now, one after the other. Throws what the ledger throws, and the signal's reason. */
@@ -163,10 +174,10 @@ export class Replicator {
       .sort((one, other) => servedMs(one) - servedMs(other) || (one < other ? -1 : 1));
   }
 
-  #sendingTo(holder: SiteId): Sending {
+  #sendingTo(holder: SiteId, mayGoOn: () => boolean): Sending {
     const begun = Promise.withResolvers<void>();
     return {
-      holder,
+      ...{ holder, mayGoOn },
       kept: { count: 0, bytes: 0 },
       reports: [],
       begun,
@@ -177,10 +188,10 @@ export class Replicator {
   }
 
   async #begin(sending: Sending, table: readonly (readonly SiteId[])[], signal: AbortSignal): Promise<void> {
-    const { holder } = sending;
-    const { clock, mayMove } = this.#components;
+    const { holder, mayGoOn } = sending;
+    const { clock } = this.#components;
     const slices = allSlices.filter((slice) => table[slice]!.includes(holder) && !this.#isStored(holder, slice));
-    if (slices.length === 0 || signal.aborted || !mayMove()) return;
+    if (slices.length === 0 || signal.aborted || !mayGoOn()) return;
     this.#servedMs.set(holder, clock.elapsedMs());
     const isStored = (...where: [SiteId, number]): boolean => this.#isStored(...where);
     sending.slices = new HolderSlices({ ...this.#components, isStored }, { holder, slices });
@@ -192,13 +203,16 @@ export class Replicator {
     const { slices } = sending;
     if (slices === undefined || sending.runsCount === 0) return;
     await sending.begun.promise;
-    if (sending.runsCount > 0 && slices.leftBytes() >= SECOND_RUN_BYTES) await this.#runWith(sending, slices, signal);
+    if (sending.runsCount > 0 && sending.mayGoOn() && slices.leftBytes() >= SECOND_RUN_BYTES)
+      await this.#runWith(sending, slices, signal);
   }
 
   async #runWith(sending: Sending, slices: HolderSlices, signal: AbortSignal): Promise<void> {
-    const { self, sites, peers, questions, catchUp, suspicion, onEvent, mayMove } = this.#components;
-    const { holder, kept, reports, begun } = sending;
+    const { self, clock, sites, peers, questions, catchUp, suspicion, onEvent } = this.#components;
+    const { holder, mayGoOn, kept, reports, begun } = sending;
     sending.runsCount++;
+    const reason = (): Error => new CostorError("peer-unreachable", "the run does not come to an end");
+    using deadline = new Deadline({ clock }, { afterMs: LONGEST_RUN_MS, signal, reason });
     try {
       const peer = sites.peerOf(holder);
       if (peer === undefined) throw new CostorError("peer-unreachable", "its machine is not known yet");
@@ -215,7 +229,7 @@ export class Replicator {
       };
       const run = new OwnerRun(
         { ...this.#components, channel },
-        { owner: self, holder, questions, mayGoOn: mayMove, signal, kept, onProgress },
+        { owner: self, holder, questions, mayGoOn, signal: deadline.signal, kept, onProgress },
       );
       reports.push(...(await run.run(slices)));
       if (sending.runsCount > 1) return;

@@ -28,7 +28,8 @@ export interface OwnerProgram {
   audit(): ReturnType<Replicator["audit"]>;
   /** As when people say `send`. */
   hurry(): void;
-  turn(signal?: AbortSignal): Promise<void>;
+  /** Whether its time was over before all was sent. */
+  turn(signal?: AbortSignal): Promise<boolean>;
 }
 
 /** `silentMs`: as the site counts it. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
 import { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
+import { safeSnapshotsOf } from "#ledger/copies.ts";
 import { OwnerRun } from "#node/replication/owner-run.ts";
 import { replicateProtocol } from "#node/replication/replicate-messages.ts";
 import { isCostorError } from "#protocol/errors.ts";
@@ -10,6 +11,7 @@ import { ManualClock } from "#test/support/manual-clock.ts";
 import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { suite } from "#test/support/suite.ts";
 import { ReplicatingFederation } from "./replicating-site.ts";
+import { federationOf, safety, statesOf } from "./site-program.ts";
 
 const test = suite("stalled run");
 const MINUTE_MS = 60_000;
@@ -40,6 +42,36 @@ test("a run in which nothing moves for half an hour has ended, and one that goes
   assert.equal(ended, false);
   await pass(31);
   await assert.rejects(ending, (error) => isCostorError(error, "peer-unreachable"));
+});
+
+test("a turn with a holder that is slow ends within hours, and goes on where it was in the next one", async () => {
+  const { owner, holders, program } = await federationOf("slow", "fast");
+  const ids = await owner.backUp("first", 200);
+  const open = owner.peers.open.bind(owner.peers);
+  owner.peers.open = async (peer, protocol, signal) => {
+    const channel = await open(peer, protocol, signal);
+    if (peer !== holders[0]!.peerKey || protocol !== replicateProtocol) return channel;
+    return {
+      peer: channel.peer,
+      send: (frame) => channel.send(frame),
+      receive: (until) => {
+        owner.clock.pass(20 * MINUTE_MS);
+        return channel.receive(until);
+      },
+      close: () => channel.close(),
+      abort: () => channel.abort(),
+    };
+  };
+  let longestMinutes = 0;
+  let turnsCount = 0;
+  for (let goesOn = true; goesOn && turnsCount < 100; turnsCount++) {
+    const beganMs = owner.clock.elapsedMs();
+    goesOn = await program.turn();
+    longestMinutes = Math.max(longestMinutes, (owner.clock.elapsedMs() - beganMs) / MINUTE_MS);
+  }
+  assert.ok(turnsCount > 3 && longestMinutes <= 3 * 60, `${turnsCount} turns, ${longestMinutes} minutes`);
+  assert.equal(safeSnapshotsOf(statesOf(program), safety), 1);
+  assert.deepEqual(await holders[0]!.keptFor(owner.siteId), ids);
 });
 
 test.run();
