@@ -6,6 +6,7 @@
  */
 import { eraseOrderOf } from "#ledger/erasing.ts";
 import { sliceOf } from "#ledger/slice.ts";
+import { isUnheardOwner } from "#ledger/steward.ts";
 import { type StatementOf, subjectOf } from "#ledger/statements.ts";
 import { parseBatch } from "#protocol/batch.ts";
 import type { CborMap } from "#protocol/cbor.ts";
@@ -28,6 +29,7 @@ import {
   refusalOf,
   replicateRequest,
 } from "./replicate-messages.ts";
+import type { Silence } from "./silence.ts";
 
 export interface HolderComponents {
   readonly self: SiteId;
@@ -38,6 +40,7 @@ export interface HolderComponents {
   readonly omissions: Omissions;
   readonly ownerTurns: OwnerTurns;
   readonly keepingRoom: KeepingRoom;
+  readonly silence: Pick<Silence, "of">;
 }
 
 interface HolderRunInit {
@@ -132,13 +135,15 @@ export class HolderRun implements AsyncDisposable {
   }
 
   async #reserve({ owner, slice, bytes, entry }: ReserveRequest): Promise<CborMap> {
-    const { quota } = this.#components;
+    const { quota, silence } = this.#components;
     this.#leave();
     if (entry !== undefined) await this.#offered.offer(entry);
     // What is here of the owner's it may look at, whatever its placement says: that may be a thief's.
     const looksOnly = entry === undefined && bytes === 0 && this.#sender === owner;
     if (!looksOnly && !this.#isNamed(owner, slice))
       throw new CostorError("peer-refused", "neither the owner nor a steward names this site for the slice");
+    if (this.#sender !== owner && !isUnheardOwner({ silentMs: silence.of(owner) }))
+      throw new CostorError("peer-refused", "this site has heard of the owner lately, who needs no steward");
     this.#open = { owner, slice, reservation: await quota.reserve(owner, slice, bytes) };
     return { kind: "granted" };
   }

@@ -8,6 +8,7 @@ import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
 import { suite } from "#test/support/suite.ts";
 import { ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
+import { DAY_MS } from "./test-clock.ts";
 
 /** When everything that follows in memory has followed. */
 const settled = () => new Promise((resolve) => void setImmediate(resolve));
@@ -175,7 +176,15 @@ test("nobody sends in an owner's name but a steward whom the owner's own holders
   await all.spread();
   const asHolder = await conversation(holder, further);
   const byHolder = await holder.say(steward);
-  assert.equal(codeOf(await asHolder.reserve({ ...first, namingEntry: byHolder }, owner.siteId)), "granted");
+  const toSend = { ...first, namingEntry: byHolder };
+  further.silentMs = 3 * DAY_MS - 1;
+  assert.equal(
+    codeOf(await asHolder.reserve(toSend, owner.siteId)),
+    "peer-refused",
+    "of an owner that it hears itself",
+  );
+  further.silentMs = 3 * DAY_MS;
+  assert.equal(codeOf(await asHolder.reserve(toSend, owner.siteId)), "granted");
 });
 
 test("what a steward has not stays at a holder, and is not noted as left out", async () => {

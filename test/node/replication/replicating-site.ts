@@ -97,6 +97,8 @@ export class ReplicatingSite {
   /** Backups so far. */
   snapshotsCount = 0;
   hasWriteFailure = false;
+  /** How long it has heard nothing of any owner, as it counts it. */
+  silentMs = Infinity;
   #generation = 0;
   #revision = 0;
 
@@ -161,7 +163,8 @@ export class ReplicatingSite {
 
   holderComponents() {
     const { siteId: self, ledger, kept, quota, omissions, ownerTurns, keepingRoom, entries } = this;
-    return { self, ledger, kept, quota, omissions, ownerTurns, keepingRoom, entries };
+    const silence = { of: () => this.silentMs };
+    return { self, ledger, kept, quota, omissions, ownerTurns, keepingRoom, entries, silence };
   }
 
   /** As its membership would say it. */
