@@ -66,12 +66,24 @@ export class PlacementKeeper {
       return this.#planned.plan;
     }
     const plan = planPlacement(input, rng);
-    const changed = [...new Set(plan.changes.map((change) => change.slice))];
-    if (changed.length > 0)
-      await entries.writeAll(changed.map((slice) => ({ kind: "placement", slice, holders: [...plan.table[slice]!] })));
+    const changed = new Set([...plan.changes.map((change) => change.slice), ...this.#formerSlices()]);
+    if (changed.size > 0)
+      await entries.writeAll(
+        [...changed].map((slice) => ({ kind: "placement", slice, holders: [...plan.table[slice]!] })),
+      );
     // One that changed something rests on other grounds by now.
-    this.#planned = plan.changes.length === 0 ? { seen, grounds, plan } : undefined;
+    this.#planned = changed.size === 0 ? { seen, grounds, plan } : undefined;
     return plan;
+  }
+
+  /** Those of which only a former machine has said who holds them: by that nobody drops what he is to keep no more. */
+  #formerSlices(): number[] {
+    const { self, ledger } = this.#components;
+    const current = ledger.currentLog(self)?.log.id;
+    return allSlices.filter((slice) => {
+      const placement = ledger.statement(self, "placement", `${slice}`);
+      return placement !== undefined && placement.logId !== current;
+    });
   }
 
   /** Sites that have refused a reservation within the last day. */

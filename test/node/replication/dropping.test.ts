@@ -13,6 +13,7 @@ import type { PrimeId } from "#protocol/ids.ts";
 import { LedgerAuthor } from "#test/support/ledger-author.ts";
 import { suite } from "#test/support/suite.ts";
 import { ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
+import { federationOf, ownerProgram } from "./site-program.ts";
 import { DAY_MS } from "./test-clock.ts";
 
 const test = suite("dropping");
@@ -189,6 +190,32 @@ test("what an owner left out before it was recovered is kept, until its new mach
   holder.clock.pass(1);
   await dropping.drop();
   await keeps(holder, owner, rest);
+});
+
+test("a holder that was replaced drops the slices after the lock, though the owner has a new machine since", async () => {
+  const { all, owner, holders, program } = await federationOf("a", "b");
+  const ids = await owner.backUp("first", 60);
+  await program.turn();
+  await (await all.add("c")).sayProfile();
+  await all.spread();
+  const [replaced] = holders;
+  program.silentMs.set(replaced!.siteId, 5 * DAY_MS);
+  for (let turn = 0; turn < 2; turn++) await program.turn();
+  await all.spread();
+  const dropping = droppingOf(replaced!);
+  assert.equal((await dropping.drop()).lock, allSlices.length);
+  owner.author = new LedgerAuthor("owner", 2);
+  for (const { ledger } of all.sites) await ledger.offer({ certificates: [owner.author.log.bytes] });
+  owner.moveTo(all.network);
+  await (await ownerProgram(owner)).turn();
+  await all.spread();
+  await dropping.drop();
+  replaced!.clock.pass(LOCK_MS - 1);
+  await dropping.drop();
+  await keeps(replaced!, owner, ids);
+  replaced!.clock.pass(1);
+  await dropping.drop();
+  await keeps(replaced!, owner, []);
 });
 
 test("while the owner's site has a fork nothing is dropped", async () => {
