@@ -40,13 +40,15 @@ export class Silence {
   readonly #components: SilenceComponents;
   /** When each site was looked for last, on the clock that never jumps; and those that were not there. */
   readonly #lookedFor = new Map<SiteId, number>();
-  readonly #missed = new Set<SiteId>();
+  readonly #missed: Set<SiteId>;
   readonly #silentMs: Map<SiteId, number>;
   #countedMs: number;
 
   private constructor(components: SilenceComponents, silentMs: Map<SiteId, number>) {
     this.#components = components;
     this.#silentMs = silentMs;
+    // Those that were not there before this start are not there until they are heard.
+    this.#missed = new Set([...silentMs].flatMap(([site, ms]) => (ms > 0 ? site : [])));
     this.#countedMs = components.clock.elapsedMs();
   }
 

@@ -106,6 +106,30 @@ test("of many sites only those that were looked for in vain are silent, until th
   assert.equal(silence.of(dead), 0);
 });
 
+test("of many sites, too, it goes on after a restart, and ends when the site is found", async () => {
+  const { clock, state, silence, open } = await setUp();
+  state.known = Array.from({ length: 60 }, (_, at) => sampleSiteId(`${at}`));
+  state.connected = state.known.slice(0, 12);
+  const dead = state.known[30]!;
+  state.dead = state.partners = [dead];
+  const HOUR_MS = 3_600_000;
+  const turns = async (each: Silence, count: number): Promise<void> => {
+    for (let turn = 0; turn < count; turn++) {
+      clock.pass(HOUR_MS / 4);
+      each.count();
+      await each.lookFor(new AbortController().signal);
+      await each.keep();
+    }
+  };
+  await turns(silence, 10 * 4);
+  for (let start = 0; start < 8; start++) await turns(await open(), 10 * 4);
+  const again = await open();
+  assert.ok(again.of(dead) > 85 * HOUR_MS, `${again.of(dead) / HOUR_MS} h`);
+  state.dead = [];
+  await turns(again, 2);
+  assert.equal(again.of(dead), 0);
+});
+
 test("of hundreds of sites partners are looked for each hour, and others once a day", async () => {
   const { clock, state, silence } = await setUp();
   state.known = Array.from({ length: 500 }, (_, at) => sampleSiteId(`${at}`));
