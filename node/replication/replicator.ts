@@ -208,15 +208,17 @@ export class Replicator {
   }
 
   async #runWith(sending: Sending, slices: HolderSlices, signal: AbortSignal): Promise<void> {
-    const { self, clock, sites, peers, questions, catchUp, suspicion, onEvent } = this.#components;
+    const { self, clock, sites, peers, questions, refusals, catchUp, suspicion, onEvent } = this.#components;
     const { holder, mayGoOn, kept, reports, begun } = sending;
     sending.runsCount++;
     const reason = (): Error => new CostorError("peer-unreachable", "the run does not come to an end");
     using deadline = new Deadline({ clock }, { afterMs: LONGEST_RUN_MS, signal, reason });
+    let isReached = false;
     try {
       const peer = sites.peerOf(holder);
       if (peer === undefined) throw new CostorError("peer-unreachable", "its machine is not known yet");
       const channel = await peers.open(peer, replicateProtocol, signal);
+      isReached = true;
       if (sending.runsCount === 1) await catchUp(holder, signal);
       // What it knows may tell that this site must sign nothing now.
       if (suspicion() !== undefined) {
@@ -233,12 +235,14 @@ export class Replicator {
       );
       reports.push(...(await run.run(slices)));
       if (sending.runsCount > 1) return;
-      if (!sending.hasFailed) this.#note(holder, reports);
+      if (!sending.hasFailed) this.#note(sending);
       onEvent?.({ event: "run-ended", holder, reports });
     } catch (error) {
       if (signal.aborted) return;
       sending.hasFailed = true;
-      if (cannotHold(error)) this.#components.refusals.refused(holder);
+      if (cannotHold(error)) refusals.refused(holder);
+      if (kept.count > 0) refusals.cameToSomething(holder);
+      else if (isReached) refusals.cameToNothing(holder);
       this.#backOff.failed(holder);
       onEvent?.({ event: "run-failed", holder, error });
     } finally {
@@ -247,10 +251,13 @@ export class Replicator {
     }
   }
 
-  #note(holder: SiteId, reports: readonly SliceReport[]): void {
-    const refusals = reports.flatMap(({ refusal }) => refusal ?? []);
-    if (refusals.some(cannotHold)) this.#components.refusals.refused(holder);
-    if (refusals.length > 0) this.#backOff.failed(holder);
+  #note({ holder, reports, kept }: Sending): void {
+    const { refusals } = this.#components;
+    const refused = reports.flatMap(({ refusal }) => refusal ?? []);
+    if (refused.some(cannotHold)) refusals.refused(holder);
+    if (kept.count > 0 || reports.some(({ end }) => end === "received")) refusals.cameToSomething(holder);
+    else if (refused.length > 0) refusals.cameToNothing(holder);
+    if (refused.length > 0) this.#backOff.failed(holder);
     else this.#backOff.succeeded(holder);
   }
 

@@ -5,13 +5,13 @@ import { BandwidthLimit } from "#ledger/bandwidth-limit.ts";
 import { safeSnapshotsOf } from "#ledger/copies.ts";
 import { OwnerRun } from "#node/replication/owner-run.ts";
 import { replicateProtocol } from "#node/replication/replicate-messages.ts";
-import { isCostorError } from "#protocol/errors.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { channelPair } from "#test/support/channel-pair.ts";
 import { ManualClock } from "#test/support/manual-clock.ts";
 import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { suite } from "#test/support/suite.ts";
 import { ReplicatingFederation } from "./replicating-site.ts";
-import { federationOf, safety, statesOf } from "./site-program.ts";
+import { federationOf, safety, statesOf, tableOf } from "./site-program.ts";
 
 const test = suite("stalled run");
 const MINUTE_MS = 60_000;
@@ -72,6 +72,27 @@ test("a turn with a holder that is slow ends within hours, and goes on where it 
   assert.ok(turnsCount > 3 && longestMinutes <= 3 * 60, `${turnsCount} turns, ${longestMinutes} minutes`);
   assert.equal(safeSnapshotsOf(statesOf(program), safety), 1);
   assert.deepEqual(await holders[0]!.keptFor(owner.siteId), ids);
+});
+
+test("a holder that is reached and of whose runs nothing comes for three days is replaced", async () => {
+  const { owner, holders, program } = await federationOf("ill", "b", "c");
+  await owner.backUp("first", 100);
+  const [ill] = holders;
+  ill!.kept.put = async () => {
+    throw new CostorError("store-failed", "for a test");
+  };
+  const isPlaced = (): boolean => tableOf(program).flat().includes(ill!.siteId);
+  const pass = async (hours: number): Promise<void> => {
+    for (let hour = 0; hour < hours; hour++) {
+      await program.turn();
+      owner.clock.pass(60 * MINUTE_MS);
+    }
+  };
+  await pass(3 * 24 - 1);
+  assert.ok(isPlaced());
+  await pass(4);
+  assert.ok(!isPlaced());
+  assert.equal(safeSnapshotsOf(statesOf(program), safety), 1);
 });
 
 test.run();
