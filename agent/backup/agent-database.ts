@@ -12,17 +12,18 @@ import { ClassicLevel } from "classic-level";
 import type { ByteString } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
+import { freeBuffer } from "#protocol/freed-buffer.ts";
 import { type PrimeId, primeIdFromBytes, primeIdToBytes } from "#protocol/ids.ts";
 import type { NodePointer } from "#protocol/tree.ts";
 import { CONTENT_KEY_BYTES } from "./content-hash.ts";
 import { type BundleHolding, decodeHolding, encodeHolding } from "./bundle-holding.ts";
-import { RecordPage, type RecordHead, decodeHead } from "./directory-record.ts";
+import { RecordPage, type RecordHead, addToCheck, decodeHead } from "./directory-record.ts";
 
 /** Key spaces: one letter, then a fixed layout. */
 const SPACE = { bundle: 0x62, head: 0x64, page: 0x70, content: 0x63, meta: 0x6d, root: 0x72 } as const;
 /** Of the records; to be changed with them. */
 const FORMAT_NAME = "format";
-const FORMAT = Buffer.from("4");
+const FORMAT = Buffer.from("5");
 const CONTENT_KEY_NAME = "content-key";
 const DIRECTORY_KEY_BYTES = 16;
 const BLOCK_CACHE_BYTES = 8 * 1024 * 1024;
@@ -56,9 +57,9 @@ const ROOT_KEY = Buffer.of(SPACE.root);
 
 const bundleKey = (id: PrimeId): Buffer => spaced(SPACE.bundle, primeIdToBytes(id));
 
-function pageKey(directory: DirectoryKey, page: number): Buffer {
+function pageKey(directory: DirectoryKey, number: number): Buffer {
   const key = spaced(SPACE.page, directory, 4);
-  key.writeUInt32BE(page, 1 + DIRECTORY_KEY_BYTES);
+  key.writeUInt32BE(number, 1 + DIRECTORY_KEY_BYTES);
   return key;
 }
 
@@ -88,6 +89,7 @@ export type DatabaseWrite =
 /** The pages of a directory's record, in order, one in memory. */
 export interface DirectoryRecord {
   readonly head: RecordHead;
+  readonly pagesCount: number;
   page(index: number): RecordPage;
 }
 
@@ -163,38 +165,51 @@ export class AgentDatabase {
     return isDatabaseDamage(error) ? error : databaseFailure(this.level.location, error);
   }
 
-  /** The record of a directory; undefined when any part of it is missing or damaged. */
+  /** The record of a directory; undefined when any part of it is missing, damaged, or of another record. */
   directory(key: DirectoryKey): DirectoryRecord | undefined {
     const bytes = this.get(headKey(key));
     if (!bytes) return undefined;
     const headBytes = bytes.readUInt32LE(0);
     const first = new RecordPage(bytes.subarray(4 + headBytes));
     const head = decodeHead(bytes.subarray(4, 4 + headBytes), first);
-    for (let i = 1; i < head.pagesCount; i++) if (!this.get(pageKey(key, i))) return undefined;
-    const page = (index: number): RecordPage => (index === 0 ? first : new RecordPage(this.get(pageKey(key, index))!));
-    return { head, page };
+    const { pageNumbers } = head;
+    let check = 0;
+    for (const number of pageNumbers) {
+      const page = this.get(pageKey(key, number));
+      if (!page) return undefined;
+      check = addToCheck(check, page);
+      freeBuffer(page);
+    }
+    if (check !== head.pagesCheck) return undefined;
+    const page = (index: number): RecordPage =>
+      index === 0 ? first : new RecordPage(this.get(pageKey(key, pageNumbers[index - 1]!))!);
+    return { head, pagesCount: 1 + pageNumbers.length, page };
   }
 
-  /** The writes that replace a directory's record; `formerPagesCount` pages were there before. */
-  static directoryWrites(
+  /** The write of a page that no head names yet: the record in force stays whole until {@link headWrites} replace it. */
+  static pageWrite(key: DirectoryKey, number: number, page: Buffer): DatabaseWrite {
+    return put(pageKey(key, number), page);
+  }
+
+  /** The writes that put a record in force, all its pages being written, and remove the pages that only the former one has. */
+  static headWrites(
     key: DirectoryKey,
-    head: Buffer,
-    pages: readonly Buffer[],
-    formerPagesCount: number,
+    record: { head: Buffer; firstPage: Buffer; droppedPageNumbers: readonly number[] },
   ): DatabaseWrite[] {
+    const { head, firstPage } = record;
     const length = Buffer.allocUnsafe(4);
     length.writeUInt32LE(head.length, 0);
-    const writes: DatabaseWrite[] = [put(headKey(key), Buffer.concat([length, head, pages[0]!]))];
-    for (let i = 1; i < pages.length; i++) writes.push(put(pageKey(key, i), pages[i]!));
-    for (let i = pages.length; i < formerPagesCount; i++) writes.push({ type: "del", key: pageKey(key, i) });
-    return writes;
+    const write = put(headKey(key), Buffer.concat([length, head, firstPage]));
+    return [write, ...AgentDatabase.pageRemovals(key, record.droppedPageNumbers)];
+  }
+
+  private static pageRemovals(key: DirectoryKey, numbers: readonly number[]): DatabaseWrite[] {
+    return numbers.map((number) => ({ type: "del", key: pageKey(key, number) }));
   }
 
   /** The writes that forget a directory's record, without what lies below it. */
-  static forgetWrites(key: DirectoryKey, pagesCount: number): DatabaseWrite[] {
-    const writes: DatabaseWrite[] = [{ type: "del", key: headKey(key) }];
-    for (let i = 1; i < pagesCount; i++) writes.push({ type: "del", key: pageKey(key, i) });
-    return writes;
+  static forgetWrites(key: DirectoryKey, { pageNumbers }: RecordHead): DatabaseWrite[] {
+    return [{ type: "del", key: headKey(key) }, ...AgentDatabase.pageRemovals(key, pageNumbers)];
   }
 
   static contentWrite(contentHash: Uint8Array, slice: Buffer): DatabaseWrite {

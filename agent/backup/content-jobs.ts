@@ -71,6 +71,8 @@ export class ContentJobs {
   private run: RunFile[] = [];
   private runBytes = 0;
   private waiters: (() => void)[] = [];
+  /** Files that were submitted and are not done. */
+  private pendingCount = 0;
   readBytes = 0;
 
   constructor(components: ContentJobsComponents, init: { signal: AbortSignal }) {
@@ -82,8 +84,13 @@ export class ContentJobs {
     this.signal.addEventListener("abort", () => this.wake(), { once: true });
   }
 
-  /** Takes over the descriptor. `onDone` is called once, later. */
-  submit(file: FileToRead, onDone: (result: ContentResult) => void): void {
+  /** Takes over the descriptor. `deliver` is called once, later. */
+  submit(file: FileToRead, deliver: (result: ContentResult) => void): void {
+    this.pendingCount++;
+    const onDone = (result: ContentResult): void => {
+      this.pendingCount--;
+      deliver(result);
+    };
     if (file.sparse || file.sizeBytes > limits.smallFileBytes) return this.submitLarge(file, onDone);
     if (this.runBytes + file.sizeBytes > runMaxBytes) this.flush();
     this.run.push({ ...file, onDone });
@@ -94,6 +101,17 @@ export class ContentJobs {
   /** Resolves when the scan may go on. */
   async room(): Promise<void> {
     while (this.isBusy && !this.signal.aborted) await new Promise<void>((resolve) => this.waiters.push(resolve));
+  }
+
+  /**
+   * Resolves when more may be done than before; with false when nothing is left to wait for. A run that is being gathered is
+   * sent only when it alone is left: where runs end should not hang on how fast things go.
+   */
+  async progress(): Promise<boolean> {
+    if (this.pendingCount === 0 || this.signal.aborted) return false;
+    if (this.pendingCount === this.run.length) this.flush();
+    await new Promise<void>((resolve) => this.waiters.push(resolve));
+    return true;
   }
 
   get isBusy(): boolean {

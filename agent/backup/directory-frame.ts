@@ -2,48 +2,43 @@
  * A directory under way: what its entries became, until all are known and it can be encoded.
  *
  * Entries arrive in byte order of names. An unchanged one is only a number, its place in the directory's record of the last
- * snapshot; nothing is decoded or encoded while nothing changed. Pages of a wide directory are encoded and sealed as soon
- * as their entries are complete, so that it never is in memory whole.
+ * snapshot; nothing is decoded or encoded while nothing changed.
+ *
+ * Invariant: however wide a directory is, little of it waits. Once it has changed, what comes before its first open slot
+ * goes into pages as soon as there is enough of it, and a page that ended is not kept (directory-pages.ts). What waits
+ * behind an open slot is counted in {@link WaitingEntries}, for the scan to wait.
  */
 import type { ByteString } from "#protocol/byte-string.ts";
 import type { Scope } from "#protocol/scope.ts";
-import { endsPage } from "#protocol/tree-building.ts";
-import {
-  type ContentSlice,
-  type DirectoryPage,
-  type NodePointer,
-  type TreeObject,
-  objectWeightBytes,
-} from "#protocol/tree.ts";
-import { type BundleChanges, noteBundle } from "./bundle-use.ts";
+import { type TreeObject, objectWeightBytes } from "#protocol/tree.ts";
 import type { DirectoryKey, DirectoryRecord } from "./agent-database.ts";
-import { type RecordEntry, type RecordPage, type SubtreeTotals, encodePage } from "./directory-record.ts";
+import { type BundleChanges, noteBundle } from "./bundle-use.ts";
+import { DirectoryPages, type OnPage, type PagesResult } from "./directory-pages.ts";
+import type { RecordEntry, RecordHead, RecordPage, SubtreeTotals } from "./directory-record.ts";
 import type { TreeSealer } from "./tree-sealer.ts";
 
-/** Complete entries that may wait before pages are encoded ahead of the directory's end. */
-const WAITING_ENTRIES_COUNT = 4096;
+/** Slots or bytes of entries that wait before they go into pages: one that never has so many stays numbers. */
+const EMIT_SLOTS_COUNT = 4096;
+const EMIT_BYTES = 256 * 1024;
+/** What an entry takes in memory, beside its weight in a page. */
+const ENTRY_BYTES = 512;
 
-/** An entry that is new, changed or not yet complete. */
-export interface FrameEntry {
-  readonly name: ByteString;
-  /** Undefined while it is being read; `removed` when it does not become part of the snapshot. */
-  object: TreeObject | "removed" | undefined;
-  signature: Uint8Array;
+/** Of complete entries in all directories under way, about the bytes that they take in memory. */
+export interface WaitingEntries {
+  bytes: number;
 }
 
-export interface FrameResult {
-  readonly node: NodePointer;
-  readonly totals: SubtreeTotals;
-  /** Levels of directories that are inlined in the node, one in the other. */
-  readonly inlinedLevelsCount: number;
-  /** The record's pages, when it has to be written: when anything in it, at any depth, differs from the record. */
-  readonly pages?: readonly Buffer[];
-  /** Whether the node is the leaf of the first page. */
-  readonly isFirstLeaf?: boolean;
-  /** Where the pages of a wide directory are in the tree. */
-  readonly pageSlices: readonly ContentSlice[];
-  /** What its own files, compared with the record, hold more or less of bundles. */
-  readonly bundles?: BundleChanges;
+/** What an entry that was not complete has become; a number is that of the record's entry, as it was. */
+export type Completion = RecordEntry | "removed" | number;
+
+/** The place of an entry that is not complete. */
+export class OpenSlot {
+  completion: Completion | undefined;
+}
+
+export interface FrameResult extends Pick<RecordHead, "node" | "totals" | "inlinedLevelsCount"> {
+  /** What has to be written of the record: when anything in it, at any depth, differs from the record in force. */
+  readonly written?: PagesResult & { readonly bundles: BundleChanges };
 }
 
 /** Reads a record's entries in order. */
@@ -67,7 +62,7 @@ export class RecordCursor {
       this.page = this.record.page(0);
     }
     while (index >= this.start + this.page.count) {
-      if (this.pageIndex + 1 >= this.record.head.pagesCount) return undefined;
+      if (this.pageIndex + 1 >= this.record.pagesCount) return undefined;
       this.start += this.page.count;
       this.page = this.record.page(++this.pageIndex);
     }
@@ -75,30 +70,8 @@ export class RecordCursor {
   }
 }
 
-/** Finds pages that are as the record has them, so that they are neither sealed nor sent again. */
-class FormerPages {
-  private readonly record: DirectoryRecord;
-  private next = 0;
-
-  constructor(record: DirectoryRecord) {
-    this.record = record;
-  }
-
-  /** Where the tree has the page that starts with `firstName` and is `leaf`. To be asked in order of names. */
-  find(firstName: ByteString, leaf: Buffer): ContentSlice | undefined {
-    const { pagesCount, pageSlices, node } = this.record.head;
-    for (; this.next < pagesCount; this.next++) {
-      const page = this.record.page(this.next);
-      const [first] = page.names;
-      if (first !== undefined && first < firstName) continue;
-      if (first !== firstName || !page.leaf.equals(leaf)) return undefined;
-      return pageSlices[this.next] ?? ("slice" in node ? node.slice : undefined);
-    }
-    return undefined;
-  }
-}
-
 export class DirectoryFrame {
+  private readonly components: { scope: Scope; trees: TreeSealer; waiting: WaitingEntries };
   readonly parent: DirectoryFrame | undefined;
   /** Absent for `/`. */
   readonly name: ByteString | undefined;
@@ -106,38 +79,43 @@ export class DirectoryFrame {
   readonly record: DirectoryRecord | undefined;
   /** Called once with the directory's node. */
   readonly onDone: (result: FrameResult) => void;
+  private readonly onPage: OnPage;
   /** Entries and subdirectories that are not complete. */
   pendingCount = 0;
   scanned = false;
   private changed = false;
-  private readonly slots: (number | FrameEntry)[] = [];
+  /** What is not in pages yet, behind the {@link emitted} that are and were not dropped yet. */
+  private readonly slots: (number | RecordEntry | OpenSlot)[] = [];
   private emitted = 0;
+  private waitingBytes = 0;
+  private pages: DirectoryPages | undefined;
   private readonly emitCursor: RecordCursor | undefined;
-  private readonly formerPages: FormerPages | undefined;
-  private pageEntries: RecordEntry[] = [];
-  private pageBytes = 0;
-  private readonly pages: Buffer[] = [];
-  private readonly sealedPages: DirectoryPage[] = [];
   private inlinedLevelsCount = 0;
+  /** What its own files, compared with the record, hold more or less of bundles. */
   private readonly bundles: BundleChanges = new Map();
   /** The record's first entry that is neither kept nor known to be gone. */
   private nextKept = 0;
   private own: SubtreeTotals = { objectsCount: 0, filesCount: 0, bytes: 0 };
 
-  constructor(init: {
-    parent: DirectoryFrame | undefined;
-    name: ByteString | undefined;
-    key: DirectoryKey | undefined;
-    record: DirectoryRecord | undefined;
-    onDone: (result: FrameResult) => void;
-  }) {
+  constructor(
+    components: { scope: Scope; trees: TreeSealer; waiting: WaitingEntries },
+    init: {
+      parent: DirectoryFrame | undefined;
+      name: ByteString | undefined;
+      key: DirectoryKey | undefined;
+      record: DirectoryRecord | undefined;
+      onDone: (result: FrameResult) => void;
+      onPage: OnPage;
+    },
+  ) {
+    this.components = components;
     this.parent = init.parent;
     this.name = init.name;
     this.key = init.key;
     this.record = init.record;
     this.onDone = init.onDone;
+    this.onPage = init.onPage;
     this.emitCursor = init.record && new RecordCursor(init.record);
-    this.formerPages = init.record && new FormerPages(init.record);
     if (!init.record) this.changed = true;
   }
 
@@ -146,19 +124,38 @@ export class DirectoryFrame {
     this.changed = true;
   }
 
-  /** Adds an unchanged entry; gives its slot, which {@link replace} may change until the directory is complete. */
-  addUnchanged(recordIndex: number): number {
-    return this.slots.push(recordIndex) - 1;
+  /** Entries that are not in pages yet. */
+  get waitingCount(): number {
+    return this.slots.length - this.emitted;
   }
 
-  addEntry(entry: FrameEntry): void {
+  /** Adds the record's entry `index`, as it was. */
+  addUnchanged(index: number): void {
+    this.slots.push(index);
+    this.emitAhead();
+  }
+
+  addEntry(entry: RecordEntry): void {
     this.changed = true;
     this.slots.push(entry);
+    this.hold(entry, 1);
+    this.emitAhead();
   }
 
-  replace(slot: number, entry: FrameEntry): void {
-    this.changed = true;
-    this.slots[slot] = entry;
+  /** Adds an entry that is not complete; {@link complete} is to be called with its slot, once. */
+  addOpen(): OpenSlot {
+    const slot = new OpenSlot();
+    this.slots.push(slot);
+    this.pendingCount++;
+    return slot;
+  }
+
+  complete(slot: OpenSlot, completion: Completion): void {
+    slot.completion = completion;
+    this.pendingCount--;
+    if (typeof completion !== "number") this.changed = true;
+    if (typeof completion === "object") this.hold(completion, 1);
+    this.emitAhead();
   }
 
   /** A subdirectory is complete. */
@@ -176,33 +173,48 @@ export class DirectoryFrame {
     };
   }
 
-  /** Encodes ahead what is complete, when much waits. Never past a subdirectory that is still open. */
-  emitAhead(scope: Scope, trees: TreeSealer): void {
-    if (!this.changed || this.pendingDirectories > 0 || this.slots.length - this.emitted < WAITING_ENTRIES_COUNT)
-      return;
-    this.emitComplete(scope, trees);
+  private hold({ object }: RecordEntry, sign: 1 | -1): void {
+    const bytes = sign * (ENTRY_BYTES + objectWeightBytes(object));
+    this.waitingBytes += bytes;
+    this.components.waiting.bytes += bytes;
   }
 
-  /** Subdirectories that are open; their slots may still be replaced. */
-  pendingDirectories = 0;
+  private emitAhead(): void {
+    if (this.changed && (this.waitingCount >= EMIT_SLOTS_COUNT || this.waitingBytes >= EMIT_BYTES)) this.emit();
+  }
 
-  private emitComplete(scope: Scope, trees: TreeSealer): void {
+  /** Puts into pages what comes before the first open slot. */
+  private emit(): void {
+    this.pages ??= new DirectoryPages(this.components, { record: this.record, onPage: this.onPage });
     for (; this.emitted < this.slots.length; this.emitted++) {
       const slot = this.slots[this.emitted]!;
-      if (typeof slot === "number") {
-        this.dropUpTo(slot);
-        this.nextKept = slot + 1;
-        const { page, place } = this.emitCursor!.at(slot)!;
-        this.append({ object: page.object(place), signature: page.signature(place) }, scope, trees);
-        continue;
-      }
-      if (slot.object === undefined) return;
-      if (slot.object !== "removed") {
-        noteBundle(this.bundles, slot.object, 1);
-        this.append({ object: slot.object, signature: slot.signature }, scope, trees);
-      }
+      const entry = slot instanceof OpenSlot ? slot.completion : slot;
+      if (entry === undefined) break;
+      if (entry !== "removed") this.append(this.pages, entry);
       this.slots[this.emitted] = 0;
     }
+    // Half at least is dropped: each slot is moved once on average.
+    if (this.emitted * 2 < this.slots.length) return;
+    this.slots.splice(0, this.emitted);
+    this.emitted = 0;
+  }
+
+  private append(pages: DirectoryPages, entry: RecordEntry | number): void {
+    let object: TreeObject;
+    if (typeof entry === "number") {
+      this.dropUpTo(entry);
+      this.nextKept = entry + 1;
+      const { page, place } = this.emitCursor!.at(entry)!;
+      object = page.object(place);
+      pages.add({ object, signature: page.signature(place) });
+    } else {
+      object = entry.object;
+      noteBundle(this.bundles, object, 1);
+      this.hold(entry, -1);
+      pages.add(entry);
+    }
+    const file = object.type === "file" ? object : undefined;
+    this.addTotals({ objectsCount: 1, filesCount: file ? 1 : 0, bytes: file?.sizeBytes ?? 0 });
   }
 
   /** The record's entries before `index` that were not kept hold their bundles no longer. */
@@ -214,55 +226,14 @@ export class DirectoryFrame {
     }
   }
 
-  private append(entry: RecordEntry, scope: Scope, trees: TreeSealer): void {
-    const { object } = entry;
-    this.pageEntries.push(entry);
-    this.pageBytes += objectWeightBytes(object);
-    if (object.type !== "directory")
-      this.addTotals({
-        objectsCount: 1,
-        filesCount: object.type === "file" ? 1 : 0,
-        bytes: object.type === "file" ? object.sizeBytes : 0,
-      });
-    else this.addTotals({ objectsCount: 1, filesCount: 0, bytes: 0 });
-    if (endsPage(scope, object.name, this.pageBytes)) this.endPage(trees);
-  }
-
-  private endPage(trees: TreeSealer): Buffer {
-    const { page, leaf } = encodePage(this.pageEntries);
-    const first = this.pageEntries[0];
-    if (first) {
-      const firstName = first.object.name;
-      this.sealedPages.push({ firstName, slice: this.formerPages?.find(firstName, leaf) ?? trees.sealPage(leaf) });
-    }
-    this.pages.push(page);
-    this.pageEntries = [];
-    this.pageBytes = 0;
-    return leaf;
-  }
-
   /** The directory's node, once nothing is pending. */
-  finish(scope: Scope, trees: TreeSealer): FrameResult {
-    if (!this.changed) {
-      return this.record!.head;
-    }
-    this.emitComplete(scope, trees);
+  finish(): FrameResult {
+    if (!this.changed) return this.record!.head;
+    this.emit();
     this.dropUpTo(Number.POSITIVE_INFINITY);
-    let node: NodePointer;
-    if (this.pages.length === 0) {
-      const [first] = this.pageEntries;
-      const { page, leaf } = encodePage(this.pageEntries);
-      this.pages.push(page);
-      const former = first && this.formerPages?.find(first.object.name, leaf);
-      node = former ? { slice: former } : trees.sealNode(leaf, this.inlinedLevelsCount);
-    } else {
-      if (this.pageEntries.length > 0) this.endPage(trees);
-      node = trees.sealIndex(this.sealedPages);
-    }
-    const { own: totals, pages, inlinedLevelsCount } = this;
-    const pageSlices = this.sealedPages.map(({ slice }) => slice);
-    const isFirstLeaf = pageSlices.length === 0;
-    return { node, totals, inlinedLevelsCount, pages, isFirstLeaf, pageSlices, bundles: this.bundles };
+    const { own: totals, inlinedLevelsCount, bundles } = this;
+    const pages = this.pages!.finish(inlinedLevelsCount);
+    return { node: pages.node, totals, inlinedLevelsCount, written: { ...pages, bundles } };
   }
 
   /** The absolute path of `name` in it. */

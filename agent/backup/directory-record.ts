@@ -4,6 +4,7 @@
  *
  * Page: count u32 ‖ count × (signature 32 ‖ name length u16) ‖ names end to end ‖ leaf (protocol/tree.ts).
  */
+import { crc32 } from "node:zlib";
 import type { ByteString } from "#protocol/byte-string.ts";
 import { decodeCbor, encodeCbor } from "#protocol/cbor.ts";
 import { CostorError } from "#protocol/errors.ts";
@@ -38,6 +39,10 @@ export class RecordPage {
       at += length;
     }
     this.leafAt = at;
+  }
+
+  isEqual(page: Buffer): boolean {
+    return this.bytes.equals(page);
   }
 
   get leaf(): Buffer {
@@ -83,9 +88,12 @@ export function encodePage(entries: readonly RecordEntry[]): { page: Buffer; lea
   return { page, leaf };
 }
 
-/** The head of a directory's record: where its tree is, what lies below it, and how many pages follow. */
+/** The head of a directory's record: where its tree is, what lies below it, and which pages follow the first one. */
 export interface RecordHead {
-  readonly pagesCount: number;
+  /** By what numbers the database has the pages behind the first one, in their order. A changed page gets an unused number. */
+  readonly pageNumbers: readonly number[];
+  /** {@link addToCheck} over these pages: what tells that all of them are of this record. */
+  readonly pagesCheck: number;
   readonly node: NodePointer;
   /** Everything below the directory. */
   readonly totals: SubtreeTotals;
@@ -101,20 +109,27 @@ export interface SubtreeTotals {
   readonly bytes: number;
 }
 
-/** The head. A node that is the leaf of the only page (`isFirstLeaf`) is not kept twice. */
-export function encodeHead(head: RecordHead, isFirstLeaf: boolean): Buffer {
+/** CRC-32 over pages, one after the other; 0 for none. */
+export const addToCheck = (check: number, page: Uint8Array): number => crc32(page, check);
+
+/** The head. A node that is the leaf of the only page is not kept twice. */
+export function encodeHead(head: RecordHead): Buffer {
   const { node, totals, pageSlices } = head;
+  const isFirstLeaf = pageSlices.length === 0;
   const kept = "inline" in node ? (isFirstLeaf ? null : node.inline) : encodeSlice(node.slice);
   const isSlice = "slice" in node;
   const counts = [totals.objectsCount, totals.filesCount, totals.bytes];
-  return encodeCbor([head.pagesCount, counts, head.inlinedLevelsCount, isSlice, kept, pageSlices.map(encodeSlice)]);
+  const pages = [[...head.pageNumbers], head.pagesCheck, pageSlices.map(encodeSlice)];
+  return encodeCbor([pages, counts, head.inlinedLevelsCount, isSlice, kept]);
 }
 
 export function decodeHead(bytes: Uint8Array, firstPage: RecordPage): RecordHead {
-  type Fields = [number, [number, number, number], number, boolean, Buffer | null, Buffer[]];
-  const [pagesCount, totals, inlinedLevelsCount, isSlice, kept, slices] = decodeCbor(bytes) as Fields;
+  type Fields = [[number[], number, Buffer[]], [number, number, number], number, boolean, Buffer | null];
+  const [pages, totals, inlinedLevelsCount, isSlice, kept] = decodeCbor(bytes) as Fields;
+  const [pageNumbers, pagesCheck, slices] = pages;
   const [objectsCount, filesCount, held] = totals;
   const node: NodePointer = isSlice ? { slice: decodeSlice(kept!) } : { inline: kept ?? firstPage.leaf };
   const pageSlices = slices.map(decodeSlice);
-  return { pagesCount, totals: { objectsCount, filesCount, bytes: held }, inlinedLevelsCount, node, pageSlices };
+  const below = { objectsCount, filesCount, bytes: held };
+  return { pageNumbers, pagesCheck, totals: below, inlinedLevelsCount, node, pageSlices };
 }

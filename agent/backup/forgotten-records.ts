@@ -13,7 +13,7 @@ export function* forgetSubtree(
     const record = database.directory(key);
     if (!record) continue;
     const dropped: BundleChanges = new Map();
-    for (let i = 0; i < record.head.pagesCount; i++) {
+    for (let i = 0; i < record.pagesCount; i++) {
       const page = record.page(i);
       for (const [at, child] of page.names.entries()) {
         const object = page.object(at);
@@ -21,6 +21,6 @@ export function* forgetSubtree(
         else noteBundle(dropped, object, -1);
       }
     }
-    yield [...AgentDatabase.forgetWrites(key, record.head.pagesCount), ...bundles.writes(dropped)];
+    yield [...AgentDatabase.forgetWrites(key, record.head), ...bundles.writes(dropped)];
   }
 }

@@ -23,6 +23,10 @@ class CountingJobs {
   flush(): void {}
 
   async room(): Promise<void> {}
+
+  async progress(): Promise<boolean> {
+    return false;
+  }
 }
 
 export async function rehearseBackup(
@@ -38,7 +42,7 @@ export async function rehearseBackup(
   const jobs = new CountingJobs();
   const findings = new Findings();
   const trees = new TreeSealer({ scope, uploader });
-  const writes = { add: () => undefined, release: () => undefined };
+  const writes = { add: () => undefined, release: () => undefined, room: async () => undefined };
   const bundles = { writes: () => [] };
   const scan = new Scan({ ...components, jobs, trees, uploader, writes, bundles, scope, findings }, init);
   const { totals } = await scan.run();

@@ -1,8 +1,8 @@
 /** A directory on the way down: what is in it now, beside what the record of the last snapshot has, both in byte order. */
 import type { ByteString } from "#protocol/byte-string.ts";
 import type { NodePointer, TreeObject } from "#protocol/tree.ts";
-import { type DirectoryFrame, type FrameEntry, RecordCursor } from "./directory-frame.ts";
-import type { RecordPage } from "./directory-record.ts";
+import { type DirectoryFrame, RecordCursor } from "./directory-frame.ts";
+import type { RecordEntry, RecordPage } from "./directory-record.ts";
 import type { RootNode } from "./roots.ts";
 
 /** An entry of a record: its place in a page, and in the whole directory. */
@@ -80,7 +80,6 @@ export function hasNode({ page, place }: RecordedEntry, node: NodePointer): bool
 }
 
 /** The record's entry for a directory whose attributes are as they were, with its new node. */
-export function withNode({ page, place }: RecordedEntry, node: NodePointer): FrameEntry {
-  const object = page.object(place);
-  return { name: object.name, object: { ...object, type: "directory", node }, signature: page.signature(place) };
+export function withNode({ page, place }: RecordedEntry, node: NodePointer): RecordEntry {
+  return { object: { ...page.object(place), type: "directory", node }, signature: page.signature(place) };
 }

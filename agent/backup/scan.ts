@@ -1,7 +1,7 @@
 /**
  * Walks the roots depth first, compares each object with the record of the last snapshot, and builds the new tree from the
- * bottom up. Bounded memory: names of the directories on the way down, entries that wait for their content, and what the
- * seal pool and the uploader hold.
+ * bottom up. Bounded memory: names of the directories on the way down, entries that wait for their content or for that of
+ * others, and what the seal pool, the uploader and the deferred writes hold.
  *
  * The walk goes by directory descriptors (agent/files/walk.ts), so that no symlink put in its way leads it astray.
  */
@@ -33,7 +33,7 @@ import { type BundleUse, isInBundle } from "./bundle-use.ts";
 import { captureOther, completeFile, draftFile, hasHoles, inodeKey, isRacy } from "./capture-entry.ts";
 import type { ContentJobs, ContentResult } from "./content-jobs.ts";
 import type { DeferredWrites } from "./deferred-writes.ts";
-import { DirectoryFrame, type FrameEntry, type FrameResult } from "./directory-frame.ts";
+import { DirectoryFrame, type FrameResult, type WaitingEntries } from "./directory-frame.ts";
 import { encodeHead } from "./directory-record.ts";
 import { forgetSubtree } from "./forgotten-records.ts";
 import { LinkedInodes } from "./linked-inodes.ts";
@@ -44,10 +44,10 @@ import type { Uploader } from "./uploader.ts";
 
 export interface ScanComponents {
   readonly database: AgentDatabase;
-  readonly jobs: Pick<ContentJobs, "submit" | "flush" | "room" | "isBusy">;
+  readonly jobs: Pick<ContentJobs, "submit" | "flush" | "room" | "isBusy" | "progress">;
   readonly trees: TreeSealer;
   readonly uploader: Uploader;
-  readonly writes: Pick<DeferredWrites, "add" | "release">;
+  readonly writes: Pick<DeferredWrites, "add" | "release" | "room">;
   readonly bundles: Pick<BundleUse, "writes">;
   readonly scope: Scope;
   readonly findings: Findings;
@@ -68,6 +68,8 @@ export interface ScanInit {
 }
 
 const YIELD_EVERY_COUNT = 256;
+/** Of entries that wait for others: several times what there is beside as many small files as are under way at once. */
+const WAITING_ENTRIES_BYTES = 64 * 1024 * 1024;
 const UNTRUSTED_SIGNATURE = Buffer.alloc(CHANGE_SIGNATURE_BYTES);
 const NOWHERE: RootNode = { children: new Map() };
 
@@ -79,6 +81,7 @@ export class Scan {
   private readonly signature = Buffer.alloc(CHANGE_SIGNATURE_BYTES);
   private readonly linked: LinkedInodes;
   private stack!: DirectoryStack;
+  private readonly waiting: WaitingEntries = { bytes: 0 };
   readFilesCount = 0;
   /** Roots that are there and could be opened. */
   foundRootsCount = 0;
@@ -105,22 +108,30 @@ export class Scan {
       const level = this.levels.at(-1)!;
       if (level.next < level.names.length) this.visit(level, level.names[level.next++]!);
       else this.leave(level);
-      if (visited % YIELD_EVERY_COUNT === 0 || this.components.jobs.isBusy) await this.pause(level);
+      if (visited % YIELD_EVERY_COUNT === 0 || this.components.jobs.isBusy) await this.pause();
     }
     this.components.jobs.flush();
     return root.promise;
   }
 
-  private async pause(level: ScanLevel): Promise<void> {
-    level.frame.emitAhead(this.components.scope, this.components.trees);
+  private async pause(): Promise<void> {
+    const { jobs, uploader, writes } = this.components;
     await new Promise((resolve) => setImmediate(resolve));
-    await this.components.jobs.room();
-    await this.components.uploader.room();
+    await jobs.room();
+    while (this.waiting.bytes > WAITING_ENTRIES_BYTES && (await jobs.progress()));
+    await uploader.room();
+    await writes.room(uploader);
     this.init.signal.throwIfAborted();
   }
 
-  private newFrame(init: Omit<ConstructorParameters<typeof DirectoryFrame>[0], "record">): DirectoryFrame {
-    return new DirectoryFrame({ ...init, record: init.key && this.components.database.directory(init.key) });
+  private newFrame(init: Omit<ConstructorParameters<typeof DirectoryFrame>[1], "record" | "onPage">): DirectoryFrame {
+    const { database, scope, trees, uploader, writes } = this.components;
+    const { key } = init;
+    const onPage = (number: number, page: Buffer): void => {
+      if (key) writes.add(uploader.added, [AgentDatabase.pageWrite(key, number, page)]);
+    };
+    const record = key && database.directory(key);
+    return new DirectoryFrame({ scope, trees, waiting: this.waiting }, { ...init, record, onPage });
   }
 
   /** Lists the stack's current directory and makes it the one being walked. */
@@ -167,20 +178,16 @@ export class Scan {
       frame?.scanned && frame.pendingCount === 0;
       frame = frame.parent
     ) {
-      const { uploader, writes, scope, trees } = this.components;
-      const result = frame.finish(scope, trees);
-      if (result.pages && frame.key) {
-        const head = encodeHead({ pagesCount: result.pages.length, ...result }, result.isFirstLeaf!);
-        const formerPagesCount = frame.record?.head.pagesCount ?? 0;
-        const own = AgentDatabase.directoryWrites(frame.key, head, result.pages, formerPagesCount);
-        writes.add(uploader.added, [...own, ...this.components.bundles.writes(result.bundles!)]);
+      const { uploader, writes, bundles } = this.components;
+      const result = frame.finish();
+      const { written } = result;
+      if (written && frame.key) {
+        const head = encodeHead({ ...result, ...written });
+        const own = AgentDatabase.headWrites(frame.key, { ...written, head });
+        writes.add(uploader.added, [...own, ...bundles.writes(written.bundles)]);
         writes.release(uploader.acknowledged);
       }
-      if (frame.parent) {
-        frame.parent.addChild(result);
-        frame.parent.pendingCount--;
-        frame.parent.pendingDirectories--;
-      }
+      frame.parent?.addChild(result);
       frame.onDone(result);
     }
   }
@@ -260,7 +267,7 @@ export class Scan {
     }
     const problems = this.components.findings.problemsOf(() => frame.pathOf(name));
     const object = captureOther(this.stack.current, name, this.stat, scope, problems.note);
-    frame.addEntry({ name, object, signature: this.keptSignature(problems.count > 0) });
+    frame.addEntry({ object, signature: this.keptSignature(problems.count > 0) });
   }
 
   /**
@@ -285,17 +292,11 @@ export class Scan {
     const recorded = this.signature.equals(this.currentSignature()) ? same : undefined;
     const problems = this.components.findings.problemsOf(() => frame.pathOf(name));
     const attributes = recorded ? undefined : captureAttributes(this.stat, directory, problems.note);
-    let slot: number | undefined;
-    let entry: FrameEntry | undefined;
-    if (attributes) {
-      entry = { name, object: undefined, signature: this.keptSignature(problems.count > 0) };
-      frame.addEntry(entry);
-    } else slot = frame.addUnchanged(recorded!.index);
-    frame.pendingCount++;
-    frame.pendingDirectories++;
+    const signature = this.keptSignature(problems.count > 0);
+    const slot = frame.addOpen();
     const onDone = ({ node }: FrameResult): void => {
-      if (entry) entry.object = { name, ...attributes!, type: "directory", node };
-      else if (!hasNode(recorded!, node)) frame.replace(slot!, withNode(recorded!, node));
+      if (attributes) frame.complete(slot, { object: { name, ...attributes, type: "directory", node }, signature });
+      else frame.complete(slot, hasNode(recorded!, node) ? recorded!.index : withNode(recorded!, node));
     };
     const child = this.newFrame({ parent: frame, name, key, onDone });
     const isRoot = way?.root !== undefined;
@@ -320,21 +321,19 @@ export class Scan {
       closeDescriptor(descriptor);
       throw error;
     }
-    const entry: FrameEntry = { name, object: undefined, signature: this.keptSignature(problems.count > 0) };
-    frame.addEntry(entry);
-    frame.pendingCount++;
+    const signature = this.keptSignature(problems.count > 0);
+    const slot = frame.addOpen();
     this.readFilesCount++;
     const complete = (result: ContentResult): void => {
       if (result.state === "read") {
         const restat = result.restat && Buffer.from(result.restat);
-        entry.object = completeFile(draft, result, restat) satisfies FileObject;
-        if (restat || result.changed) entry.signature = UNTRUSTED_SIGNATURE;
+        const object = completeFile(draft, result, restat) satisfies FileObject;
         if (result.changed) this.components.findings.noteChanged(frame.pathOf(name));
+        frame.complete(slot, { object, signature: restat || result.changed ? UNTRUSTED_SIGNATURE : signature });
       } else {
-        entry.object = "removed";
         this.components.findings.noteUnreadable(frame.pathOf(name), result);
+        frame.complete(slot, "removed");
       }
-      frame.pendingCount--;
       this.settle(frame);
     };
     const file = { name, descriptor, sparse, sizeBytes: statSizeBytes(stat), signature: this.currentSignature() };

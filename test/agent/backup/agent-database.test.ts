@@ -19,7 +19,7 @@ import type { ByteString } from "#protocol/byte-string.ts";
 import { parsePrimeId } from "#protocol/ids.ts";
 import type { TreeObject } from "#protocol/tree.ts";
 import { AgentDatabase, type DirectoryKey, childKey, rootKey } from "#agent/backup/agent-database.ts";
-import { encodeHead, encodePage } from "#agent/backup/directory-record.ts";
+import { addToCheck, encodeHead, encodePage } from "#agent/backup/directory-record.ts";
 import { forgetSubtree } from "#agent/backup/forgotten-records.ts";
 import { count } from "#test/support/level.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
@@ -38,24 +38,30 @@ const directory = (name: string): TreeObject => ({
   node: { inline: encodePage([]).leaf },
 });
 
-/** The writes of a directory's record with these pages. */
-function writesOf(key: DirectoryKey, pages: readonly (readonly TreeObject[])[], formerPagesCount = 0) {
-  const encoded = pages.map((objects) => encodePage(objects.map((object) => ({ object, signature }))));
+const pageOf = (objects: readonly TreeObject[]) => encodePage(objects.map((object) => ({ object, signature })));
+
+/** The writes of a directory's record with these pages, which get numbers from `firstNumber` on. */
+function writesOf(
+  key: DirectoryKey,
+  pages: readonly (readonly TreeObject[])[],
+  { firstNumber = 1, droppedPageNumbers = [] as readonly number[] } = {},
+) {
+  const [first, ...others] = pages.map(pageOf);
   const totals = { objectsCount: pages.flat().length, filesCount: 0, bytes: 0 };
-  const node = { inline: encoded[0]!.leaf };
-  const head = encodeHead({ pagesCount: pages.length, node, totals, inlinedLevelsCount: 0, pageSlices: [] }, true);
-  return AgentDatabase.directoryWrites(
-    key,
-    head,
-    encoded.map(({ page }) => page),
-    formerPagesCount,
-  );
+  const pageNumbers = others.map((_, index) => firstNumber + index);
+  const pagesCheck = others.reduce((check, { page }) => addToCheck(check, page), 0);
+  const node = { inline: first!.leaf };
+  const head = encodeHead({ pageNumbers, pagesCheck, node, totals, inlinedLevelsCount: 0, pageSlices: [] });
+  return [
+    ...others.map(({ page }, index) => AgentDatabase.pageWrite(key, firstNumber + index, page)),
+    ...AgentDatabase.headWrites(key, { head, firstPage: first!.page, droppedPageNumbers }),
+  ];
 }
 
 const key = rootKey("/root" as ByteString);
 const namesOf = (database: AgentDatabase, of = key): string[] | undefined => {
   const record = database.directory(of);
-  return record && Array.from({ length: record.head.pagesCount }, (_, i) => record.page(i).names).flat();
+  return record && Array.from({ length: record.pagesCount }, (_, i) => record.page(i).names).flat();
 };
 
 test("a directory's pages come back, and fewer pages leave none of the former ones", async () => {
@@ -63,10 +69,31 @@ test("a directory's pages come back, and fewer pages leave none of the former on
   assert.equal(database.directory(key), undefined);
   await database.write(writesOf(key, [[fifo("a"), fifo("b")], [fifo("c")], [fifo("d")]]));
   assert.deepEqual(namesOf(database), ["a", "b", "c", "d"]);
-  await database.write(writesOf(key, [[fifo("x")]], 3));
+  await database.write(writesOf(key, [[fifo("x")]], { droppedPageNumbers: [1, 2] }));
   assert.deepEqual(namesOf(database), ["x"]);
-  await database.write(AgentDatabase.forgetWrites(key, 1));
+  await database.write(AgentDatabase.forgetWrites(key, database.directory(key)!.head));
   assert.equal(database.directory(key), undefined);
+});
+
+test("pages that were written before their head leave the record in force as it was", async () => {
+  await using database = await AgentDatabase.open(await scratchDirectory("database"));
+  await database.write(writesOf(key, [[fifo("a")], [fifo("b")], [fifo("c")]]));
+  const next = writesOf(key, [[fifo("x")], [fifo("y")]], { firstNumber: 3, droppedPageNumbers: [1, 2] });
+  const record = database.directory(key)!;
+  await database.write(next.slice(0, 1));
+  assert.deepEqual(namesOf(database), ["a", "b", "c"]);
+  assert.deepEqual(record.page(2).names, ["c"]);
+  await database.write(next.slice(1));
+  assert.deepEqual(namesOf(database), ["x", "y"]);
+});
+
+test("a directory of which a page is another record's counts as absent", async () => {
+  await using database = await AgentDatabase.open(await scratchDirectory("database"));
+  await database.write(writesOf(key, [[fifo("a")], [fifo("b")], [fifo("c")]]));
+  await database.write([AgentDatabase.pageWrite(key, 2, pageOf([fifo("d")]).page)]);
+  assert.equal(database.directory(key), undefined);
+  await database.write([AgentDatabase.pageWrite(key, 2, pageOf([fifo("c")]).page)]);
+  assert.deepEqual(namesOf(database), ["a", "b", "c"]);
 });
 
 test("keys of directories tell apart what paths do not", () => {

@@ -84,6 +84,23 @@ test("small, large and empty files come back, and equal ones share what was seal
   assert.equal(all.kept.uploader.added, sealedCount);
 });
 
+test("whoever waits for progress has what is gathered sent only when nothing else is under way, and is told when all is done", async () => {
+  await using all = await assembled();
+  assert.equal(await all.jobs.progress(), false);
+  const done: string[] = [];
+  const submit = (name: string, lengthBytes: number): void => {
+    const file = openToRead(fileOf(all.directory, name, randomBytes(lengthBytes)));
+    all.jobs.submit(file, () => void done.push(name));
+  };
+  submit("large", 3_000_000);
+  submit("small", 10);
+  assert.equal(await all.jobs.progress(), true);
+  assert.deepEqual(done, ["large"]);
+  assert.equal(await all.jobs.progress(), true);
+  assert.deepEqual(done, ["large", "small"]);
+  assert.equal(await all.jobs.progress(), false);
+});
+
 test("a small file that has grown large is read whole, with its newest record", async () => {
   await using all = await assembled();
   const path = fileOf(all.directory, "grows", randomBytes(10));

@@ -10,8 +10,15 @@ const test = suite("deferred writes");
 const write = (number: number): DatabaseWrite => AgentDatabase.metaWrite(`${number}`, Buffer.from(`${number}`));
 const numberOf = ({ key }: DatabaseWrite): number => Number(key.toString("latin1", 1));
 
+/** As {@link write}, with a value of so many bytes. */
+const large = (number: number, bytes: number): DatabaseWrite =>
+  AgentDatabase.metaWrite(`${number}`, Buffer.alloc(bytes, number));
+const MIB = 1024 * 1024;
+
 class ListedDatabase {
   readonly written: number[] = [];
+  /** Most bytes of values that were written at once. */
+  mostBytes = 0;
   readonly durable: boolean[] = [];
   failure: Error | undefined;
 
@@ -20,6 +27,8 @@ class ListedDatabase {
     if (this.failure) throw this.failure;
     this.written.push(...writes.map(numberOf));
     this.durable.push(durable);
+    const bytes = writes.reduce((sum, each) => sum + (each.type === "put" ? each.value.length : 0), 0);
+    this.mostBytes = Math.max(this.mostBytes, bytes);
   }
 }
 
@@ -57,6 +66,37 @@ test("a flush writes what is acknowledged, then what comes last, durably, and le
   assert.deepEqual([database.written, database.durable], [[50, 51, 1, 99], [true]]);
   await writes.flush(7);
   assert.deepEqual(database.written, [50, 51, 1, 99, 70]);
+});
+
+test("large values are written a few at a time, what was added together at once, and the last ones last", async () => {
+  const database = new ListedDatabase();
+  const writes = deferredTo(database);
+  for (let i = 1; i <= 12; i++) writes.add(i, [large(i, MIB / 2), write(100 + i)]);
+  writes.release(3);
+  await writes.flush(12, [write(99)]);
+  const expected = Array.from({ length: 12 }, (_, index) => [index + 1, 101 + index]).flat();
+  assert.deepEqual(database.written, [...expected, 99]);
+  assert.ok(database.mostBytes < 2.1 * MIB, `${database.mostBytes} bytes were written at once`);
+  assert.deepEqual([...new Set(database.durable.slice(0, -1)), database.durable.at(-1)], [false, true]);
+});
+
+test("room has the primes acknowledged that too much waits for, and waits until it is written", async () => {
+  const database = new ListedDatabase();
+  const writes = deferredTo(database);
+  let drainedCount = 0;
+  const uploader = { acknowledged: 0, drain: async () => void ((uploader.acknowledged = 100), drainedCount++) };
+  for (let i = 1; i <= 8; i++) writes.add(i, [large(i, MIB)]);
+  await writes.room(uploader);
+  assert.deepEqual([drainedCount, database.written], [0, []]);
+  for (let i = 9; i <= 20; i++) writes.add(i, [large(i, MIB)]);
+  await writes.room(uploader);
+  assert.deepEqual([drainedCount, database.written.length], [1, 20]);
+  for (let i = 21; i <= 40; i++) writes.add(i, [large(i, MIB)]);
+  await writes.room(uploader);
+  assert.deepEqual([drainedCount, database.written.length], [1, 40]);
+  database.failure = new Error("no space left");
+  for (let i = 41; i <= 60; i++) writes.add(i, [large(i, MIB)]);
+  await assert.rejects(writes.room(uploader), /no space left/);
 });
 
 test("a write that fails in the background is told to whoever flushes", async () => {
