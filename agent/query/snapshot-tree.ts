@@ -2,6 +2,7 @@
 import { type ByteString, displayName } from "#protocol/byte-string.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { SnapshotId } from "#protocol/ids.ts";
+import { chooseSnapshotById } from "#protocol/snapshot-choice.ts";
 import type { NodePointer, TreeObject } from "#protocol/tree.ts";
 import type { TreeReader } from "#protocol/tree-reader.ts";
 
@@ -33,7 +34,7 @@ export async function findInSnapshot(
 
 /**
  * The snapshot that `text` names: an id, the beginning of one that no other has, or `latest`. `ids` are oldest first.
- * Throws `snapshot-unknown`, `bad-id` for a beginning that several share.
+ * Throws as {@link chooseSnapshotById}.
  */
 export function chooseSnapshot(text: string, ids: readonly SnapshotId[]): SnapshotId {
   if (text === "latest") {
@@ -41,12 +42,5 @@ export function chooseSnapshot(text: string, ids: readonly SnapshotId[]): Snapsh
     if (latest === undefined) throw new CostorError("snapshot-unknown", "there is no snapshot yet");
     return latest;
   }
-  const wanted = text.toLowerCase();
-  const found = /^[0-9a-f-]+$/.test(wanted) ? ids.filter((id) => id.startsWith(wanted)) : [];
-  if (found.length === 1) return found[0]!;
-  if (found.length === 0)
-    throw new CostorError("snapshot-unknown", `no snapshot's id starts with ${JSON.stringify(text)}`);
-  throw new CostorError("bad-id", `${found.length} snapshots' ids start with ${text}: give more of it`, {
-    details: { found: found.slice(0, 20) },
-  });
+  return chooseSnapshotById(text, ids);
 }

@@ -29,7 +29,7 @@ export function addSnapshotCommands(site: Command): void {
     });
   const snapshot = site.command("snapshot").description("pin, tag, hold or remove snapshots");
   const onSnapshots = (name: string, description: string): Command =>
-    onData(snapshot, name, description).argument("<snapshot...>", "their ids");
+    onData(snapshot, name, description).argument("<snapshot...>", "their ids, or beginnings of these");
   /** It may keep less. */
   const onLess = (name: string, description: string): Command => onCode(onSnapshots(name, description));
   const mark = ({ data, ...options }: DataOptions & CodeOptions, marks: CallArguments<"snapshotMark">) =>

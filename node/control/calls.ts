@@ -22,6 +22,7 @@ import { type RetentionResults, retentionHandlers, retentionSchemas } from "./re
 import { type RestoreResults, grantSchema, readGrant, restoreHandlers, restoreSchemas } from "./restore-calls.ts";
 import { type ScrubResults, scrubHandlers, scrubSchemas } from "./scrub-calls.ts";
 import { runningPart } from "./running-part.ts";
+import { snapshotText } from "./snapshot-text.ts";
 
 export interface CallContext {
   readonly site: Site;
@@ -51,7 +52,7 @@ const argumentSchemas = {
   }),
   alarms: v.strictObject({}),
   settleAlarm: v.strictObject({
-    snapshot: v.pipe(v.string(), v.minLength(8), v.maxLength(40)),
+    snapshot: snapshotText,
     note: v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(500)),
   }),
   drills: v.strictObject({}),

@@ -10,13 +10,15 @@ import type {
   RetentionState,
 } from "#node/retention/retention.ts";
 import type { AgentRegistry } from "#node/site/agent-registry.ts";
-import { type AgentId, type SnapshotId, parseSnapshotId } from "#protocol/ids.ts";
+import type { AgentId, SnapshotId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
+import { chooseSnapshotById } from "#protocol/snapshot-choice.ts";
 import { chooseAgent } from "./agent-choice.ts";
+import { snapshotText } from "./snapshot-text.ts";
 
 /** Snapshots named in one call. */
 const NAMED_COUNT = 1000;
-const snapshots = v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(NAMED_COUNT));
+const snapshots = v.pipe(v.array(snapshotText), v.minLength(1), v.maxLength(NAMED_COUNT));
 const tag = v.pipe(
   v.string(),
   v.trim(),
@@ -104,8 +106,11 @@ const scopeOf = (
   ...(job === undefined ? {} : { job }),
 });
 
-/** Throws `bad-id`. */
-const idsOf = (texts: readonly string[]): SnapshotId[] => texts.map(parseSnapshotId);
+/** Throws as {@link chooseSnapshotById}. */
+async function idsOf(texts: readonly string[], retention: Retention): Promise<SnapshotId[]> {
+  const known = (await retention.snapshots()).map(({ id }) => id);
+  return texts.map((text) => chooseSnapshotById(text, known));
+}
 
 export const retentionHandlers: Handlers = {
   retention: async (_, context) => (await context.retention()).state(),
@@ -150,16 +155,22 @@ export const retentionHandlers: Handlers = {
     ).snapshots(agent === undefined ? undefined : agentOf(agent, context.site)),
   }),
   snapshotMark: async ({ snapshots: texts, code: given, ...change }, context) => {
-    await (await context.retention()).mark(idsOf(texts), change, given);
-    return { changed: texts };
+    const retention = await context.retention();
+    const ids = await idsOf(texts, retention);
+    await retention.mark(ids, change, given);
+    return { changed: ids };
   },
   snapshotRemove: async ({ snapshots: texts, code: given }, context) => {
-    await (await context.retention()).remove(idsOf(texts), given);
-    return { removed: texts };
+    const retention = await context.retention();
+    const ids = await idsOf(texts, retention);
+    await retention.remove(ids, given);
+    return { removed: ids };
   },
   snapshotRestore: async ({ snapshots: texts }, context) => {
-    await (await context.retention()).keepRemoved(idsOf(texts));
-    return { restored: texts };
+    const retention = await context.retention();
+    const ids = await idsOf(texts, retention);
+    await retention.keepRemoved(ids);
+    return { restored: ids };
   },
   collect: async ({ isDry }, context) => (await context.retention()).collect({ ...context, isDry }),
 };
