@@ -1,6 +1,7 @@
 /** `costor site alarms …`: backups that may be the work of ransomware. */
 import type { Command } from "commander";
-import type { BrakeAlarm, ChangeFinding } from "#node/site/brake-alarms.ts";
+import type { NamedAlarm } from "#node/control/calls.ts";
+import type { ChangeFinding } from "#node/site/brake-alarms.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { formatCount, formatMinute } from "#terminal/quantities.ts";
 import { type DataOptions, onData } from "./data-command.ts";
@@ -15,7 +16,7 @@ const texts: Readonly<Record<ChangeFinding, string>> = {
 const findingsText = (findings: readonly ChangeFinding[]): string =>
   findings.map((finding) => texts[finding]).join(", ");
 
-const countsText = ({ changedCount, removedCount, addedCount, filesBefore }: BrakeAlarm): string =>
+const countsText = ({ changedCount, removedCount, addedCount, filesBefore }: NamedAlarm): string =>
   `${formatCount(changedCount)} changed, ${formatCount(removedCount)} gone, ${formatCount(addedCount)} new, of ${formatCount(filesBefore)}`;
 
 export function addAlarmCommands(site: Command): void {
@@ -26,7 +27,7 @@ export function addAlarmCommands(site: Command): void {
     if (list.length === 0) return printLine("No alarm was ever raised.");
     printTable(list, [
       { title: "RAISED (UTC)", text: ({ raisedMs }) => formatMinute(raisedMs) },
-      { title: "AGENT", text: ({ agent }) => agent },
+      { title: "MACHINE", text: ({ agentName, agent }) => agentName || agent },
       { title: "SNAPSHOT", text: ({ snapshot }) => snapshot },
       { title: "LAST GOOD", text: ({ before }) => before },
       { title: "WHAT", text: ({ findings }) => findingsText(findings) },

@@ -89,7 +89,7 @@ export interface CallResults extends FederationResults, RestoreResults, Retentio
   revoke: { revoked: string };
   kit: KitState;
   confirmKit: KitState;
-  alarms: { alarms: readonly BrakeAlarm[] };
+  alarms: { alarms: readonly NamedAlarm[] };
   settleAlarm: BrakeAlarm;
   drills: { drills: readonly DrillResult[] };
   /** Tells {@link DrillProgress}. */
@@ -99,6 +99,10 @@ export interface CallResults extends FederationResults, RestoreResults, Retentio
   stats: SiteStats;
   check: Awaited<ReturnType<Site["store"]["check"]>>;
   rebuildIndex: { rebuilt: true };
+}
+
+export interface NamedAlarm extends BrakeAlarm {
+  readonly agentName: string;
 }
 
 export interface SiteStats {
@@ -170,7 +174,10 @@ const handlers: Handlers = {
     await site.confirmKit(new Map(Object.entries(words).map(([position, word]) => [Number(position), word])));
     return kitStateOf(site);
   },
-  alarms: async (_, { site }) => ({ alarms: site.brakeAlarms.list() }),
+  alarms: async (_, { site }) => {
+    const names = new Map(site.agents.list().map(({ id, name }) => [id, name]));
+    return { alarms: site.brakeAlarms.list().map((alarm) => ({ ...alarm, agentName: names.get(alarm.agent) ?? "" })) };
+  },
   settleAlarm: ({ snapshot, note }, { site }) => site.brakeAlarms.settle(snapshot, note),
   drills: async (_, { site, drills }) => ({ drills: await drillsOf(site, drills) }),
   runDrill: async (drill, { drills, signal, onProgress }) => runningPart(drills).run(drill, { signal, onProgress }),
