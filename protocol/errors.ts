@@ -89,7 +89,7 @@ export const errorRegistry = {
   "listen-failed": spec(
     500,
     false,
-    "Another program may have the port, or the address is not this machine's; name another with --listen for agents, or --peer-listen for other sites.",
+    "Another program may have the port, or the address is not this machine's; name another with --listen for agents, --peer-listen or --peer-websocket for other sites.",
   ),
   "kit-of-another-site": spec(
     422,

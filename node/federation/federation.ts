@@ -148,12 +148,15 @@ export class Federation {
       else await this.parts.siteStatements.publishOne(kind, key);
       if (kind === "snapshot") this.parts.replication.soon();
     } catch (error) {
-      this.#components.onEvent({ event: "put-off", what: "what the ledger is told of agents and snapshots", error });
+      this.#putOff("what the ledger is told of agents and snapshots")(error);
     }
   }
 
+  /** What fails because the site stops is no failure. */
   #putOff(what: string): (error: unknown) => void {
-    return (error) => this.#components.onEvent({ event: "put-off", what, error });
+    return (error) => {
+      if (this.#signal?.aborted !== true) this.#components.onEvent({ event: "put-off", what, error });
+    };
   }
 
   #onMembership(): void {
@@ -209,7 +212,7 @@ export class Federation {
   async #lookAround(): Promise<void> {
     if (this.parts.membership.roster === undefined || !this.parts.ownLog.isReady || !this.#signal) return;
     await this.look();
-    await this.#lookAtCheckpoints(this.#signal);
+    await this.parts.checkpoints.look(this.#signal).catch(this.#putOff("checkpoints"));
   }
 
   /** Tells the ledger what is not so any more, and goes on with what people wish. */
@@ -232,14 +235,6 @@ export class Federation {
 
   #kitsChanged(): void {
     void this.lookAtKits().catch(this.#putOff("kits that are asked for"));
-  }
-
-  async #lookAtCheckpoints(signal: AbortSignal): Promise<void> {
-    try {
-      await this.parts.checkpoints.look(signal);
-    } catch (error) {
-      if (!signal.aborted) this.#components.onEvent({ event: "put-off", what: "checkpoints", error });
-    }
   }
 
   /** By the clock that no setting of the machine's moves. */

@@ -8,6 +8,7 @@ import { endGossip, Gossip } from "./gossip.ts";
 import { keepAlive } from "./keep-alive.ts";
 import { KeptConnections } from "./kept-connections.ts";
 import { type Libp2pNode, makeLibp2pNode } from "./libp2p-node.ts";
+import { listenFailure } from "./listen-failure.ts";
 import { PeerDialler, unreachable } from "./peer-dialler.ts";
 import { peerIdOf, peerKeyOf, privateKeyFrom } from "./peer-identity.ts";
 import { type PeerLimits, peerLimits } from "./peer-limits.ts";
@@ -15,7 +16,7 @@ import { type PeersLog, RefusalLog } from "./refusal-log.ts";
 import { boundRelaying } from "./relay-flow.ts";
 import { ServedProtocols } from "./served-protocols.ts";
 import { StreamChannel } from "./stream-channel.ts";
-import { assertInvariant, CostorError } from "#protocol/errors.ts";
+import { assertInvariant } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import type { Channel, Peers, Protocol } from "#ledger/peers.ts";
 
@@ -143,7 +144,7 @@ export class Libp2pPeers implements Peers, AsyncDisposable {
     try {
       await node.start();
     } catch (cause) {
-      throw new CostorError("listen-failed", `cannot listen for other sites: ${(cause as Error).message}`, { cause });
+      throw listenFailure(cause);
     }
     this.gossip.setTopic(this.topic);
     this.kept.start();

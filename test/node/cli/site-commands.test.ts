@@ -163,6 +163,24 @@ test("what is wrong on the command line, at the port or in the directory has a c
   taken.close();
 });
 
+test("a taken port for other sites ends the start of a site in a federation with that alone", async () => {
+  const data = join(await scratchDirectory("peer-port"), "data");
+  const listenAt = (port: number): string[] => ["--peer-listen", `127.0.0.1:${port}`, "--peer-websocket", "off"];
+  const site = await startSiteProcess(data, ...listenAt(0), "--no-lan-discovery");
+  const made = await runCommand("federation", "create", "--data", data, "--name", "Hill schools", "--json");
+  assert.equal(made.code, 0, made.stderr);
+  await site.stop();
+  const taken = createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => taken.once("listening", resolve));
+  const { port } = taken.address() as { port: number };
+  const start = ["site", "start", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "warn", "--json"];
+  const result = await runCommand(...start, ...listenAt(port));
+  taken.close();
+  assert.deepEqual([result.code, codeOf(result.stderr)], [1, "listen-failed"]);
+  assert.equal(result.stderr.trim().split("\n").length, 1, result.stderr);
+  assert.ok(result.stderr.includes(`port ${port} (listen EADDRINUSE`), result.stderr);
+});
+
 test("a data directory with a very long path works", async () => {
   const data = join(await scratchDirectory("long"), "a".repeat(120), "data");
   await mkdir(join(data, ".."));

@@ -251,12 +251,24 @@ test("without a topic nothing is spread, and with one that is set later it is", 
   assert.ok(!heard.includes("too early"));
 });
 
-test("a port that is taken is said so", async () => {
+test("each port that is taken is said so in a line, and those that are not are not named", async () => {
   await using sites = new Sites();
   const one = await sites.start(testMachine());
   const taken = one.peers.addresses()[0]!.replace(/\/p2p\/.*/, "");
-  const two = await testPeers(sites.membership, testMachine(), { listen: [taken] });
-  await assert.rejects(two.peers.start(), (error) => isCostorError(error, "listen-failed"));
+  const port = /\d+$/.exec(taken)![0];
+  const told = `127.0.0.1, port ${port} (listen EADDRINUSE: address already in use 127.0.0.1:${port})`;
+  for (const [listen, where] of [
+    [[taken, "/ip4/127.0.0.1/tcp/0/ws"], told],
+    [[taken, `${taken}/ws`], `${told}, nor on ${told}`],
+  ] as const) {
+    const two = await testPeers(sites.membership, testMachine(), { listen });
+    await assert.rejects(two.peers.start(), (error) => {
+      assert.ok(isCostorError(error, "listen-failed"));
+      assert.equal(error.message, `other sites cannot be listened for on ${where}`);
+      return error.cause === undefined;
+    });
+    await two.peers[Symbol.asyncDispose]();
+  }
 });
 
 test.run();
