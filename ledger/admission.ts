@@ -1,4 +1,5 @@
 /** What is offered to a ledger, who may offer, and what becomes of it. */
+import { CostorError } from "#protocol/errors.ts";
 import type { LogId, SiteId } from "#protocol/ids.ts";
 import type { Ledger } from "./ledger.ts";
 import type { AgreedLinks } from "./recovery-keys.ts";
@@ -28,6 +29,18 @@ export type LedgerEvent =
 
 /** What became of one entry that was offered. */
 export type Admission = "admitted" | "known" | "withdrawn" | "not-allowed" | "site-full" | "fork";
+
+/** Why this site's own entry was not admitted, for its people. */
+const refusals: Partial<Record<Admission, string>> = {
+  "not-allowed":
+    "this site is in the federation no more, and what it says does not count; its members can take it back in: costor federation admit",
+  "site-full":
+    "this site's records have no room left of what other sites give them: keep fewer snapshots (costor site retention)",
+  fork: "another machine has written as this site; find out which one is right before either writes again",
+};
+
+export const refused = (admission: Exclude<Admission, "admitted">): CostorError =>
+  new CostorError("ledger-refused", refusals[admission] ?? `the ledger takes no entry: ${admission}`);
 
 /** An entry that is new here, and durable. */
 export interface Admitted {

@@ -7,11 +7,10 @@
  * after the other.
  */
 import type { CborMap } from "#protocol/cbor.ts";
-import { CostorError } from "#protocol/errors.ts";
 import type { EntryId, LogId, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import type { RecoveryLink } from "#protocol/recovery-chain.ts";
-import type { Admission, Admitted, LedgerEvent, Offer, Speakers } from "./admission.ts";
+import { type Admission, type Admitted, type LedgerEvent, type Offer, type Speakers, refused } from "./admission.ts";
 import { type Log, openLog, parseEntry, signEntry, unknownLog, verifyEntry, verifyFork } from "./entry.ts";
 import { keepProof, noteFork, unplacedEntries } from "./forks.ts";
 import { entryKey, forgetEntries, keepLog, readKeptLedger } from "./kept-ledger.ts";
@@ -222,7 +221,7 @@ export class Ledger {
       this.#offerCertificate(log, round);
       const admission = await this.#offerEntry(bytes, round);
       await this.#finish(round, true);
-      if (admission !== "admitted") throw new CostorError("ledger-refused", `the ledger takes no entry: ${admission}`);
+      if (admission !== "admitted") throw refused(admission);
       return bytes;
     });
   }

@@ -141,9 +141,13 @@ export class OwnLog {
   async writeAll(statements: readonly Statement[]): Promise<Uint8Array> {
     const { suspicion } = this;
     if (suspicion !== undefined)
-      throw new CostorError("ledger-refused", `another machine may act as this site (${suspicion})`, {
-        details: { suspicion },
-      });
+      throw new CostorError(
+        "ledger-refused",
+        `another machine may act as this site (${suspicion}); find out which one is right before either writes again`,
+        {
+          details: { suspicion },
+        },
+      );
     if (!this.isReady) throw new CostorError("ledger-waiting", "no other site was asked since the start");
     this.#hasWritten = true;
     const { ledger, clock, rng } = this.#components;

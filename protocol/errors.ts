@@ -115,11 +115,7 @@ export const errorRegistry = {
   "wrong-user": spec(403, false, "Give the command as the user that the site runs as, such as with `sudo -u costor`."),
   "site-exists": spec(409, false, "Name an empty directory, or start the site that is there."),
   // Ledger
-  "ledger-refused": spec(
-    409,
-    false,
-    "Another machine may act as this site; find out which one is right before either writes again.",
-  ),
+  "ledger-refused": spec(409, false, "Do as the message says; the alarms of `costor federation status` tell more."),
   "ledger-waiting": spec(
     503,
     true,
@@ -134,7 +130,11 @@ export const errorRegistry = {
   "peer-unreachable": spec(503, true, "Check that the other site runs and is reached; it is tried again by itself."),
   "peer-refused": spec(409, false, "The other site refuses; its message says why."),
   "peer-misbehaved": spec(502, false, "The other site sends what no honest one sends; ask its people what it runs."),
-  "not-in-federation": spec(409, false, "Make a federation with `costor federation create`, or join one."),
+  "not-in-federation": spec(
+    409,
+    false,
+    "Make a federation with `costor federation create`, or join one; a site that was taken out is admitted again by its members, with `costor federation admit`.",
+  ),
   "federation-exists": spec(409, false, "This site is in a federation; it has to leave that one first."),
   "invitation-invalid": spec(
     400,

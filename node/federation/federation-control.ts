@@ -90,7 +90,7 @@ export interface JoinInit {
 export interface FederationControl {
   /** Throws `federation-exists`. */
   create(name: string): Promise<FederationSummary>;
-  /** Throws `not-in-federation`, `too-many-requests`, `bad-usage`. */
+  /** Throws `not-in-federation` for who is no member too, `too-many-requests`, `bad-usage`. */
   invite(name: string, lifeMs?: number): Promise<{ invitation: string; expiresMs: number }>;
   /** Ends when the inviter has confirmed. Throws `federation-exists`, `invitation-invalid`, `peer-unreachable`, `peer-refused`. */
   join(invitation: string, init: JoinInit): Promise<FederationSummary>;
@@ -106,7 +106,7 @@ export interface FederationControl {
   wish(change: "admit" | "remove", site: string): Promise<Wished>;
   /**
    * Once what is held here for others is placed elsewhere, or now, or not after all. With an order to erase, which the kit has signed, also once whoever
-   * holds something of this site has erased it. Resolves with how far it is. Throws `not-in-federation`, `ledger-waiting`, `kit-of-another-site`.
+   * holds something of this site has erased it. Resolves with how far it is. Throws `not-in-federation` when it is out already too, `ledger-waiting`, `kit-of-another-site`.
    */
   leave(how: "placed-elsewhere" | "now" | "stay", eraseOrder?: Uint8Array): Promise<LeavingStatus | undefined>;
   /** Who has signed that he has erased this site's copies, and who is still to. Also when it has left. Throws `not-in-federation`. */

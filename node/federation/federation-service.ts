@@ -29,6 +29,7 @@ import type { Federation } from "./federation.ts";
 import type { Newcomer } from "./invitations.ts";
 import { memberList } from "./member-list.ts";
 import { reportWhatIf } from "./what-if-report.ts";
+import { requireFederation, requireIn, requireMember } from "./required-role.ts";
 import { chooseSite } from "./site-choice.ts";
 import type { FederationSettings, SettingsChange } from "./settings.ts";
 
@@ -45,12 +46,6 @@ export interface FederationServiceInit {
   readonly peerSeed: Uint8Array;
 }
 
-/** Of who has no vote. */
-const nameOfRole = {
-  guest: "a guest until it is admitted",
-  expelled: "in the federation no more, until its members admit it again",
-  none: "not in it",
-} as const;
 const SALT_BYTES = 16;
 /** How often it is looked whether what somebody waits for has come. */
 const LOOK_EVERY_MS = 2_000;
@@ -98,9 +93,7 @@ export class FederationService implements FederationControl {
   async invite(name: string, lifeMs?: number): Promise<{ invitation: string; expiresMs: number }> {
     const { federation } = this.#components;
     const { invitations, transport } = federation.parts;
-    const federationId = this.#require();
-    if (this.#roleOf(federation.siteId) !== "member")
-      throw new CostorError("not-in-federation", "only members invite; this site is a guest until it is admitted");
+    const federationId = requireMember(federation, "invite");
     const addresses = federation.ownAddresses();
     if (addresses.length === 0)
       throw new CostorError("bad-usage", "no address is known by which others reach this site: settings --announce");
@@ -166,7 +159,7 @@ export class FederationService implements FederationControl {
   }
 
   newcomers(): readonly WaitingNewcomer[] {
-    const federationId = this.#require();
+    const federationId = requireFederation(this.#components.federation);
     return this.#components.federation.parts.invitations.waiting().map((newcomer) => ({
       site: newcomer.site,
       name: newcomer.name,
@@ -176,7 +169,7 @@ export class FederationService implements FederationControl {
 
   async confirm(text: string, words?: string): Promise<SiteId> {
     const { invitations, guests } = this.#components.federation.parts;
-    const federationId = this.#require();
+    const federationId = requireFederation(this.#components.federation);
     const newcomer = this.#newcomer(text);
     requireSameWords(words, this.#wordsOf(federationId, newcomer), "nobody was let in");
     // First the entry: a crash between leaves a newcomer to be confirmed again, and no guest unconfirmed.
@@ -186,24 +179,21 @@ export class FederationService implements FederationControl {
   }
 
   async refuse(text: string): Promise<SiteId> {
-    this.#require();
+    requireFederation(this.#components.federation);
     const { site } = this.#newcomer(text);
     await this.#components.federation.parts.invitations.settle(site, "refused");
     return site;
   }
 
   members(): readonly Member[] {
-    this.#require();
+    requireFederation(this.#components.federation);
     return memberList(this.#components.federation);
   }
 
   async wish(action: "admit" | "remove", text: string): Promise<Wished> {
     const { federation } = this.#components;
     const { wishes, guests } = federation.parts;
-    this.#require();
-    const ownRole = this.#roleOf(federation.siteId);
-    if (ownRole !== "member")
-      throw new CostorError("not-in-federation", `only members have a vote, and this site is ${nameOfRole[ownRole]}`);
+    requireMember(federation, "have a vote");
     const former = action === "admit" ? guests.former().map((site) => ({ site, name: "" })) : [];
     const siteId = chooseSite(text, [...this.members(), ...former]);
     if (action === "remove" && siteId === federation.siteId)
@@ -225,7 +215,7 @@ export class FederationService implements FederationControl {
 
   async leave(how: "placed-elsewhere" | "now" | "stay", order?: Uint8Array): Promise<LeavingStatus | undefined> {
     const { federation } = this.#components;
-    this.#require();
+    requireIn(federation);
     if (how === "stay") await federation.leaving.cancel();
     else if (how === "placed-elsewhere") await federation.leaving.begin(order);
     else if (this.#roleOf(federation.siteId) === "guest") await federation.parts.guests.askOut();
@@ -238,7 +228,7 @@ export class FederationService implements FederationControl {
   }
 
   async erasures(): Promise<readonly NamedErasure[]> {
-    this.#require();
+    requireFederation(this.#components.federation);
     const { erasures, profiles } = this.#components.federation.parts;
     await erasures.look();
     const named = (site: SiteId) => ({ site, name: profiles.of(site)?.name ?? "" });
@@ -249,17 +239,17 @@ export class FederationService implements FederationControl {
   }
 
   status(): Promise<FederationStatus> {
-    this.#require();
+    requireFederation(this.#components.federation);
     return this.#components.status();
   }
 
   send(): void {
-    this.#require();
+    requireIn(this.#components.federation);
     this.#components.federation.parts.replication.now();
   }
 
   async audit(signal: AbortSignal): Promise<readonly AuditedHolder[]> {
-    this.#require();
+    requireIn(this.#components.federation);
     const { profiles, replication } = this.#components.federation.parts;
     const audits = await replication.audit(signal);
     return audits.map(({ holder, isReached, counts }) => ({
@@ -269,7 +259,7 @@ export class FederationService implements FederationControl {
   }
 
   async checkpoint({ signal, wait, onProgress }: CheckpointInit): Promise<Checkpoint> {
-    this.#require();
+    requireIn(this.#components.federation);
     const { federation, clock, status } = this.#components;
     const { checkpoints, replication } = federation.parts;
     const made = await checkpoints.make();
@@ -284,7 +274,7 @@ export class FederationService implements FederationControl {
   }
 
   whatIf(texts: readonly string[]): NamedWhatIf {
-    this.#require();
+    requireFederation(this.#components.federation);
     const { membership, ledger, replication } = this.#components.federation.parts;
     const members = this.members();
     const burnt = new Set(texts.map((text) => chooseSite(text, members)));
@@ -312,7 +302,7 @@ export class FederationService implements FederationControl {
     const { membership } = federation.parts;
     const role = this.#roleOf(federation.siteId);
     return {
-      federationId: this.#require(),
+      federationId: requireFederation(this.#components.federation),
       name: membership.roster!.name,
       role: role === "member" ? "member" : "guest",
     };
@@ -330,12 +320,6 @@ export class FederationService implements FederationControl {
     const { invitations } = this.#components.federation.parts;
     const site = chooseSite(text, invitations.waiting());
     return invitations.waiting().find((newcomer) => newcomer.site === site)!;
-  }
-
-  #require(): FederationId {
-    const { federationId } = this.#components.federation.parts.membership;
-    if (federationId === undefined) throw new CostorError("not-in-federation", "this site is in no federation");
-    return federationId;
   }
 
   #requireNone(): void {

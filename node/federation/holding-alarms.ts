@@ -57,7 +57,7 @@ export async function holdingAlarms(federation: Federation, nowMs: number): Prom
         ];
   const full = fullLedgerAlarms(ledger.usedRatio(siteId));
   return [
-    ...takenOutAlarms(membership.roleOf(siteId).role),
+    ...(membership.roster === undefined ? [] : takenOutAlarms(membership.roleOf(siteId).role)),
     ...tooFewAlarms(membership.sites().length - 1, membership.roleOf(siteId).role),
     ...own,
     ...damaged,
@@ -82,12 +82,13 @@ const tooFewAlarms = (othersCount: number, role: FederationStatus["role"]): Hold
       ]
     : [];
 
+/** A guest that is out is as one whose inviter has not been heard yet. */
 const takenOutAlarms = (role: FederationStatus["role"]): HoldingAlarm[] =>
-  role === "expelled"
+  role === "expelled" || role === "none"
     ? [
         {
           code: "taken-out",
-          text: "this site is in the federation no more: nothing new of it is sent, and other sites keep what they have of it for 45 days from then on; its members can take it back in: costor federation admit",
+          text: `this site is in the federation no more${role === "none" ? ", or not yet" : ""}: nothing new of it is sent, and other sites keep what they have of it for 45 days from then on; its members can take it back in: costor federation admit`,
         },
       ]
     : [];

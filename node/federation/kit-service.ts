@@ -14,6 +14,7 @@ import { requireSameWords } from "./compared-words.ts";
 import type { Federation } from "./federation.ts";
 import { hasAgreedKit } from "./kit-alarms.ts";
 import type { SeenKitRequest } from "./kit-requests.ts";
+import { requireFederation, requireMember } from "./required-role.ts";
 import { REQUESTED_KEYS_PART, sealedContext } from "./sealed-statements.ts";
 import { chooseSite } from "./site-choice.ts";
 
@@ -52,7 +53,7 @@ export class KitService {
 
   /** Throws `not-in-federation`. */
   list(): readonly AskedKit[] {
-    const federationId = this.#require();
+    const federationId = requireFederation(this.#components.federation);
     return this.#components.federation.parts.kitRequests.list().map((request) => this.#shown(federationId, request));
   }
 
@@ -102,7 +103,7 @@ export class KitService {
 
   /** Asks no more. Throws `kit-agreed`. */
   async cancel(): Promise<void> {
-    this.#require();
+    requireFederation(this.#components.federation);
     this.#requireOpen();
     await this.#parts.entries.withdraw("kit-request", "");
     await this.#parts.entries.withdraw("state", REQUESTED_KEYS_PART);
@@ -153,12 +154,6 @@ export class KitService {
     };
   }
 
-  #require(): FederationId {
-    const { federationId } = this.#parts.membership;
-    if (federationId === undefined) throw new CostorError("not-in-federation", "this site is in no federation");
-    return federationId;
-  }
-
   /** From the end of the lock on nobody but the new kit may have the site's key: what lies ready for it is all that there is. */
   #requireOpen(): void {
     const { ledger, ownLog, kitRequests } = this.#parts;
@@ -173,9 +168,6 @@ export class KitService {
   }
 
   #requireVote(): void {
-    this.#require();
-    const { federation } = this.#components;
-    if (this.#parts.membership.roleOf(federation.siteId).role !== "member")
-      throw new CostorError("not-in-federation", "only members have a vote, or a key that others vote about");
+    requireMember(this.#components.federation, "have a vote, or a key that others vote about");
   }
 }

@@ -131,7 +131,10 @@ export async function logsOfKey(
   );
   const newest = ofKey.toSorted((one, other) => other.certificate.epoch - one.certificate.epoch);
   if (newest.some((log) => log.certificate.epoch > own.certificate.epoch))
-    throw new CostorError("ledger-refused", "another machine has opened a newer epoch of this site");
+    throw new CostorError(
+      "ledger-refused",
+      "another machine has opened a newer epoch of this site; find out which one is right first",
+    );
   const ids = [own.id, ...newest.map(({ id }) => id).filter((id) => id !== own.id)];
   return ids.slice(0, limits.recoveryLinkLogsCount).toSorted();
 }

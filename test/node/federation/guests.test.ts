@@ -78,16 +78,27 @@ test("its inviter expels a guest at once: its copies are replaced, and what it h
   assert.equal(await keptAt(guest, guest), 40);
 });
 
-test("members admit a guest that was expelled by mistake, and its copies count again", async () => {
+test("a guest that was expelled by mistake is told so; members admit it, and its copies count again", async () => {
   const { world, members, inviter, other, guest } = await withGuest();
+  const isTold = async () => (await guest.federation.alarms()).some(({ code }) => code === "taken-out");
+  assert.equal(await isTold(), false);
   await peopleOf(inviter, world).wish("remove", guest.identity.siteId);
   await world.run(HOUR_MS);
   await assertOut(members, guest);
+  assert.equal(await isTold(), true);
+  const { signal } = new AbortController();
+  const isOut = {
+    code: "not-in-federation",
+    message: /in the federation no more, or not yet, until its members admit it/,
+  };
+  await assert.rejects(peopleOf(guest, world).audit(signal), isOut);
+  await assert.rejects(peopleOf(guest, world).leave("stay"), isOut);
   for (const site of [inviter, other])
     assert.equal((await peopleOf(site, world).wish("admit", guest.identity.siteId.slice(0, 16))).isDone, false);
   await world.run(6 * HOUR_MS);
   for (const site of [...members, guest]) assert.equal(roleAt(site, guest), "member");
   assert.equal(safeOf(guest), 1);
+  assert.equal(await isTold(), false);
 });
 
 test("elsewhere a guest is not expelled, and people hear who can", async () => {

@@ -129,6 +129,28 @@ test("a site that leaves at once is out though others need it, and what it has o
   await assert.rejects(people.wish("admit", leaver.identity.siteId), { message: /in the federation no more/ });
 });
 
+test("a site that is out is told so, and how it comes back, whatever it is asked to tell others", async () => {
+  const { world, sites } = await backedUp(3);
+  const [out, ...others] = sites as [FederationSite, FederationSite, FederationSite];
+  const people = peopleOf(out, world);
+  await people.leave("placed-elsewhere");
+  for (const site of others) await peopleOf(site, world).wish("remove", out.identity.siteId);
+  await world.run(6 * HOUR_MS);
+  assert.equal(roleAt(out, out), "expelled");
+  const { signal } = new AbortController();
+  const isOut = { code: "not-in-federation", message: /in the federation no more, until its members admit it again/ };
+  await assert.rejects(people.leave("stay"), isOut);
+  await assert.rejects(people.leave("placed-elsewhere"), isOut);
+  await assert.rejects(people.audit(signal), isOut);
+  await assert.rejects(people.checkpoint({ signal, wait: false, onProgress: () => {} }), isOut);
+  await assert.rejects(people.invite("another"), isOut);
+  assert.throws(() => people.send(), isOut);
+  await assert.rejects(out.federation.parts.entries.withdraw("leaving", ""), {
+    code: "ledger-refused",
+    message: /in the federation no more.*its members can take it back in: costor federation admit$/,
+  });
+});
+
 test("nothing is erased while others need the site, nor by an order of anything but its kit for this machine", async () => {
   const { world, sites } = await backedUp(3);
   const [leaver, other, third] = sites as [FederationSite, FederationSite, FederationSite];
