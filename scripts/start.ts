@@ -13,6 +13,7 @@ import { interruptionSignal } from "#terminal/interruption.ts";
 import { printFailure } from "#terminal/failure.ts";
 import { printLine } from "#terminal/output.ts";
 import { formatBytes, formatCountOf } from "#terminal/quantities.ts";
+import { shellWord } from "#terminal/shell-word.ts";
 import { compareTrees } from "#test/support/compare-trees.ts";
 import { removeTrees } from "#test/support/scratch.ts";
 import { CommandFailed, costorPath, runCostor, runCostorJson, startSite } from "./costor-process.ts";
@@ -129,17 +130,18 @@ async function start(settings: StartSettings, signal: AbortSignal): Promise<void
 }
 
 function printNextSteps(siteDirectory: string, kitConfirmed: boolean): void {
-  const costor = shown(costorPath) === "costor" ? "./costor" : costorPath;
+  const costor = shown(costorPath) === "costor" ? "./costor" : shellWord(costorPath);
+  const data = shellWord(shown(siteDirectory));
   printLine();
   printLine("What to do next:");
-  printLine(`- Enrol another machine: here  ${costor} site enrol-token --data ${shown(siteDirectory)} --name NAME`);
+  printLine(`- Enrol another machine: here  ${costor} site enrol-token --data ${data} --name NAME`);
   printLine(`  and there, in a clone,  ./costor agent enrol TOKEN --config agent.yaml`);
   printLine(`  and then  ./costor agent backup --config agent.yaml /home`);
   if (!kitConfirmed) {
     printLine(
       "- Put the recovery kit away, where no fire or thief takes it with this machine, and type two words of it back:",
     );
-    printLine(`  ${costor} site kit confirm --data ${shown(siteDirectory)}`);
+    printLine(`  ${costor} site kit confirm --data ${data}`);
   }
   printLine("Ctrl-C stops the site; npm start goes on where it stopped.");
 }

@@ -10,6 +10,7 @@ import { parseEnrolToken } from "#protocol/enrol-token.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { parseAgentId } from "#protocol/ids.ts";
 import { printJson, printLine } from "#terminal/output.ts";
+import { shellWord } from "#terminal/shell-word.ts";
 
 export interface EnrolInit {
   readonly token: string;
@@ -52,7 +53,7 @@ export async function enrol(init: EnrolInit): Promise<void> {
   printLine(`This machine now belongs to the site ${JSON.stringify(enrolled.siteName)}, as agent ${agentId}.`);
   if (config.roots.length === 0) printLine(`Name what to back up under roots in ${config.file}, then run`);
   else printLine("Next, run");
-  printLine(`  costor agent backup --config ${config.file}`);
+  printLine(`  costor agent backup --config ${shellWord(config.file)}`);
 }
 
 /** Beside the configuration; for one in the system's own place, in the system's place for such data. */

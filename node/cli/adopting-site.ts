@@ -17,6 +17,7 @@ import type { SiteId } from "#protocol/ids.ts";
 import { deriveRecoveryKey, fingerprintOf } from "#protocol/keys.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
+import { shellWord } from "#terminal/shell-word.ts";
 import { type KitOptions, readGivenKit } from "./kit-input.ts";
 import { createLog } from "./log.ts";
 import { type GivenMembers, tellAsked, withMembers } from "./member-addresses.ts";
@@ -64,7 +65,7 @@ export async function adoptSite(options: AdoptOptions): Promise<void> {
   recovery.seed.fill(0);
   if (options.json) return printJson({ adopted: true, epoch: epoch.certificate.epoch });
   printLine(
-    `This machine is ${siteName} now, whatever other machine was. Next: costor site start --data ${options.data}`,
+    `This machine is ${siteName} now, whatever other machine was. Next: costor site start --data ${shellWord(options.data)}`,
   );
 }
 

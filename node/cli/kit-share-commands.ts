@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import { CostorError } from "#protocol/errors.ts";
 import { parseSiteId } from "#protocol/ids.ts";
 import { printJson, printLine } from "#terminal/output.ts";
+import { shellWord } from "#terminal/shell-word.ts";
 import { deriveRecoveryKey, fingerprintOf, siteIdOf } from "#protocol/keys.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { type KitOptions, addKitOptions, addShareOption, readGivenKit } from "./kit-input.ts";
@@ -86,7 +87,7 @@ async function split({ data, json, shares: text, holder: holders, out, ...option
   if (json) return printJson({ out, threshold, count });
   printLine(`${out} has ${count} shares; any ${threshold} of them make the kit of ${siteName} again.`);
   printLine(
-    `Give each holder the page or the file, and delete the directory. Then rehearse: costor site kit rehearse --data ${data} --share`,
+    `Give each holder the page or the file, and delete the directory. Then rehearse: costor site kit rehearse --data ${shellWord(data)} --share`,
   );
 }
 

@@ -8,6 +8,7 @@ import { exitCodes } from "#terminal/exit-codes.ts";
 import { printJson, printLine, printTable } from "#terminal/output.ts";
 import { createProgress } from "#terminal/progress.ts";
 import { formatBytes, formatCount, formatCountOf } from "#terminal/quantities.ts";
+import { shellWord } from "#terminal/shell-word.ts";
 import { type DataOptions, onData } from "./data-command.ts";
 import { addAlarmCommands } from "./alarm-commands.ts";
 import { addDrillCommands } from "./drill-commands.ts";
@@ -95,14 +96,14 @@ function addStoreCommands(site: Command): void {
     );
     printLine(`Free: ${formatBytes(store.freeBytes)}, of which ${formatBytes(store.reserveBytes)} are kept in reserve`);
     if (store.quarantinedCount > 0)
-      printLine(`Damaged stretches: ${store.quarantinedCount}; run costor site check --data ${data}`);
+      printLine(`Damaged stretches: ${store.quarantinedCount}; run costor site check --data ${shellWord(data)}`);
     if (stats.lostPrimesCount > 0)
       printLine(`Missing of this site's own data: ${formatCountOf(stats.lostPrimesCount, "prime")}, not back yet`);
     for (const line of scrubLines(stats.scrub)) printLine(line);
     for (const line of drillLines(stats.drills)) printLine(line);
     if (stats.standingAlarmsCount > 0)
       printLine(
-        `ATTENTION: ${formatCountOf(stats.standingAlarmsCount, "backup")} may be the work of ransomware; costor site alarms list --data ${data}`,
+        `ATTENTION: ${formatCountOf(stats.standingAlarmsCount, "backup")} may be the work of ransomware; costor site alarms list --data ${shellWord(data)}`,
       );
     const reminder = await kitReminderOnce(data, callOn(data, "kit", {}));
     if (reminder) printLine(reminder);

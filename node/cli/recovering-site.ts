@@ -28,6 +28,7 @@ import { wordsOfKitRoot } from "#protocol/kit-words.ts";
 import { interruptionSignal } from "#terminal/interruption.ts";
 import { printJson, printLine } from "#terminal/output.ts";
 import { formatBytes, formatCountOf } from "#terminal/quantities.ts";
+import { shellWord } from "#terminal/shell-word.ts";
 import { type GivenKit, readGivenKit } from "./kit-input.ts";
 import { createLog } from "./log.ts";
 import { type GivenMembers, tellAsked, withMembers } from "./member-addresses.ts";
@@ -43,7 +44,7 @@ export async function recoverSite(options: RecoverOptions): Promise<void> {
   if (existsSync(siteDirectoryOf(dataDirectory)))
     throw new CostorError(
       "site-exists",
-      `${dataDirectory} holds a site already: costor site start --data ${options.data} goes on with it`,
+      `${dataDirectory} holds a site already: costor site start --data ${shellWord(options.data)} goes on with it`,
     );
   process.umask(0o077);
   await mkdir(dataDirectory, { recursive: true, mode: 0o700 });

@@ -69,7 +69,7 @@ export class Guests {
       const [guest, inviter] = [this.#nameOf(site), this.#nameOf(role.inviter)];
       throw new CostorError(
         "bad-usage",
-        `${guest} is a guest of ${inviter}, and no member: there its people expel it at once (costor federation expel ${guest}); elsewhere it has to be admitted before it can be expelled`,
+        `${guest} is a guest of ${inviter}, and no member: there its people expel it at once (costor federation expel ${site.slice(0, 16)}); elsewhere it has to be admitted before it can be expelled`,
         { details: { inviter: role.inviter } },
       );
     });

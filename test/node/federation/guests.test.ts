@@ -106,7 +106,7 @@ test("elsewhere a guest is not expelled, and people hear who can", async () => {
   const { siteId } = guest.identity;
   await assert.rejects(peopleOf(other, world).wish("remove", siteId), {
     code: "bad-usage",
-    message: new RegExp(`guest of ${inviter.identity.siteId.slice(0, 8)}.*federation expel`),
+    message: new RegExp(`guest of ${inviter.identity.siteId.slice(0, 8)}.*federation expel ${siteId.slice(0, 16)}\\)`),
   });
   assert.equal(other.federation.parts.wishes.of(siteId), undefined);
   await world.run(HOUR_MS);
