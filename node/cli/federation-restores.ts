@@ -8,12 +8,14 @@ import { callOn } from "./site-access.ts";
 
 export function addFederationRestores(federation: Command): void {
   onData(federation, "restores", "at which other sites this one's backups were read by its recovery kit")
-    .option("--known <ticket>", "that was one of us: no status warns of it any more")
-    .action(async ({ data, json, known }: DataOptions & { known?: string }) => {
-      if (known !== undefined) {
-        const settled = await callOn(data, "federationRestoreKnown", { ticket: known });
-        if (json) return printJson(settled);
-        return printLine(`Noted: the restore at ${settled.name} on ${formatMinute(settled.sinceMs)} (UTC) is known.`);
+    .option("--known <ticket...>", "these were some of us: no status warns of them any more")
+    .action(async ({ data, json, known: tickets }: DataOptions & { known?: string[] }) => {
+      if (tickets !== undefined) {
+        const { known } = await callOn(data, "federationRestoresKnown", { tickets });
+        if (json) return printJson(known);
+        for (const { name, sinceMs } of known)
+          printLine(`Noted: the restore at ${name} on ${formatMinute(sinceMs)} (UTC) is known.`);
+        return;
       }
       const { restores } = await callOn(data, "federationRestores", {});
       if (json) return printJson(restores);

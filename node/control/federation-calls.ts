@@ -23,6 +23,8 @@ import { personalName } from "./personal-name.ts";
 import { runningPart } from "./running-part.ts";
 
 const site = v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(100));
+/** Or the beginning of one. */
+const ticket = v.pipe(v.string(), v.regex(/^[0-9a-fA-F]{8,32}$/, "8 to 32 hex digits of a ticket are expected"));
 const siteId = v.pipe(
   v.string(),
   v.transform((text) => parseSiteId(text)),
@@ -64,7 +66,7 @@ export const federationSchemas = {
   federationCheckpoint: v.strictObject({ wait: v.boolean() }),
   federationWhatIf: v.strictObject({ sites: v.pipe(v.array(site), v.minLength(1), v.maxLength(1000)) }),
   federationRestores: v.strictObject({}),
-  federationRestoreKnown: v.strictObject({ ticket: v.pipe(v.string(), v.regex(/^[0-9a-fA-F]{8,32}$/)) }),
+  federationRestoresKnown: v.strictObject({ tickets: v.pipe(v.array(ticket), v.minLength(1), v.maxLength(1000)) }),
   federationKits: v.strictObject({}),
   federationApproveKit: v.strictObject({ site, words: v.optional(v.pipe(v.string(), v.maxLength(200))) }),
   federationDisapproveKit: v.strictObject({ site }),
@@ -96,7 +98,7 @@ export interface FederationResults {
   federationCheckpoint: Checkpoint;
   federationWhatIf: NamedWhatIf;
   federationRestores: { restores: readonly HelpedRestore[] };
-  federationRestoreKnown: HelpedRestore;
+  federationRestoresKnown: { known: readonly HelpedRestore[] };
   /** Members whose kit is lost, and who ask for a new one. */
   federationKits: { kits: readonly AskedKit[] };
   federationApproveKit: AskedKit;
@@ -172,7 +174,9 @@ export const federationHandlers: Handlers = {
     running(context).checkpoint({ wait, signal: context.signal, onProgress: context.onProgress }),
   federationWhatIf: async ({ sites }, context) => running(context).whatIf(sites),
   federationRestores: async (_, context) => ({ restores: running(context).helpedRestores.list() }),
-  federationRestoreKnown: async ({ ticket }, context) => running(context).helpedRestores.settle(ticket),
+  federationRestoresKnown: async ({ tickets }, context) => ({
+    known: await running(context).helpedRestores.settle(tickets),
+  }),
   federationKits: async (_, context) => ({ kits: running(context).kits.list() }),
   federationApproveKit: async ({ site: text, words }, context) => running(context).kits.approve(text, words),
   federationDisapproveKit: async ({ site: text }, context) => running(context).kits.disapprove(text),

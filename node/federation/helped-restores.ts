@@ -85,15 +85,23 @@ export class HelpedRestores {
       .toSorted((one, other) => other.sinceMs - one.sinceMs);
   }
 
-  /** People say that it was one of them; the beginning of a ticket is enough, if it is of one. Durable when it resolves. Throws `not-found`, `bad-usage`. */
-  async settle(ticket: string): Promise<HelpedRestore> {
+  /**
+   * People say that these were some of them; the beginning of a ticket is enough, if it is of one. All are durable when it resolves, none is known
+   * when it throws `not-found`, `bad-usage`.
+   */
+  async settle(tickets: readonly string[]): Promise<readonly HelpedRestore[]> {
+    const found = tickets.map((ticket) => this.#find(ticket));
+    const keys = [...new Set(found.map(keyOf))];
+    await this.#components.store.appendFacts(keys.map((key) => ({ kind: KIND, key, value: encodeCbor({}) })));
+    for (const key of keys) this.#known.add(key);
+    return found.map((restore) => ({ ...restore, isKnown: true }));
+  }
+
+  #find(ticket: string): HelpedRestore {
     const [found, ...others] = this.list().filter((restore) => restore.ticket.startsWith(ticket.toLowerCase()));
     if (found === undefined) throw new CostorError("not-found", `no site has told of a restore by ticket ${ticket}`);
     if (others.length > 0) throw new CostorError("bad-usage", `several tickets begin with ${ticket}: give more of it`);
-    const key = keyOf(found);
-    await this.#components.store.appendFacts([{ kind: KIND, key, value: encodeCbor({}) }]);
-    this.#known.add(key);
-    return { ...found, isKnown: true };
+    return found;
   }
 }
 

@@ -186,10 +186,12 @@ test("what people say was one of them is no alarm any more, and stays known over
     [2, false],
     [1, false],
   ]);
-  await assert.rejects(helpedRestores.settle("ffffffff"), { code: "not-found" });
-  await assert.rejects(helpedRestores.settle("01010101"), { code: "bad-usage" });
-  const settled = await helpedRestores.settle("01".repeat(8) + "02");
-  assert.deepEqual([settled.sinceMs, settled.isKnown, settled.helper], [2, true, helper.identity.siteId]);
+  const [one, other] = ["01", "02"].map((end) => `${"01".repeat(8)}${end}`) as [string, string];
+  await assert.rejects(helpedRestores.settle([other, "ffffffff"]), { code: "not-found" });
+  await assert.rejects(helpedRestores.settle([other, "01010101"]), { code: "bad-usage" });
+  assert.ok(known().every(([, isKnown]) => !isKnown));
+  const [settled] = await helpedRestores.settle([other]);
+  assert.deepEqual([settled!.sinceMs, settled!.isKnown, settled!.helper], [2, true, helper.identity.siteId]);
   world.crash(owner);
   const again = await world.start(owner.identity, owner.store);
   await world.run(HOUR_MS);
@@ -200,6 +202,15 @@ test("what people say was one of them is no alarm any more, and stays known over
   const alarms = (await again.federation.alarms()).filter(({ code }) => code === "helped");
   assert.deepEqual(alarms.length, 1);
   assert.match(alarms[0]!.text, /--known 01010101;/);
+  const both = await again.federation.parts.helpedRestores.settle([one.toUpperCase(), other]);
+  assert.deepEqual(
+    both.map(({ sinceMs, isKnown }) => [sinceMs, isKnown]),
+    [
+      [1, true],
+      [2, true],
+    ],
+  );
+  assert.ok((await again.federation.alarms()).every(({ code }) => code !== "helped"));
 });
 
 test.run();
