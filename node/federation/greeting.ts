@@ -31,6 +31,8 @@ export interface GreetingComponents {
 }
 
 const MINUTE_MS = 60_000;
+/** In which others are reached, and have let this machine in or not. */
+const FIRST_PAUSE_MS = 10_000;
 /** When nobody is to be greeted, and of a machine that others answer: they do when ledgers are compared. */
 const IN_PAUSE_MS = 15 * MINUTE_MS;
 /** Pauses grow while nobody listens: a machine whose site has left may say hello for ever. */
@@ -73,7 +75,8 @@ export class Greeting {
         const isHeard = !hasGreeted || this.#knownBy.size > knownCount;
         pauseMs = isHeard ? MINUTE_MS : Math.min(PAUSE_GROWTH * pauseMs, MOST_PAUSE_MS);
         // Another machine may have taken its place while it was off.
-        await clock.sleep((hasGreeted || isStart ? pauseMs : IN_PAUSE_MS) * (0.5 + rng.fraction()), signal);
+        const leftMs = hasGreeted ? pauseMs : isStart ? FIRST_PAUSE_MS : IN_PAUSE_MS;
+        await clock.sleep(leftMs * (0.5 + rng.fraction()), signal);
       }
     } catch (error) {
       if (!signal.aborted) onEvent({ event: "fault", error });
