@@ -56,7 +56,14 @@ async function leave({ data, json, yes, now, cancel, erase, ...kit }: LeaveOptio
   const order = erase ? { order: await signedOrder(data, kit) } : {};
   const done = await callOn(data, "federationLeave", { how, ...order });
   if (json) return printJson(done);
-  if (cancel) return printLine("This site stays.");
+  if (cancel) {
+    printLine("This site stays.");
+    if (done.hadOrder === true)
+      printLine(
+        "The order to erase may have been seen by whoever has had this server, and counts until there is another kit: costor site kit replace",
+      );
+    return;
+  }
   const neededCount = done.leaving?.neededBy.length ?? 0;
   const copies = erase
     ? "The others erase its copies then; who has signed that: costor federation erasures"

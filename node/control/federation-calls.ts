@@ -14,7 +14,7 @@ import type {
 import type { HelpedRestore } from "#node/federation/helped-restores.ts";
 import type { KeptErasure } from "#node/federation/erasures.ts";
 import type { AskedKit } from "#node/federation/kit-service.ts";
-import type { LeavingStatus } from "#node/federation/leaving.ts";
+import type { LeavingAsked } from "#node/federation/leaving.ts";
 import type { FederationStatus } from "#node/federation/federation-status.ts";
 import { type FederationSettings, settingsChangeSchema } from "#node/federation/settings.ts";
 import { limits } from "#protocol/limits.ts";
@@ -88,7 +88,7 @@ export interface FederationResults {
   federationMembers: { members: readonly Member[] };
   federationAdmit: { site: string };
   federationExpel: Wished;
-  federationLeave: { leaving?: LeavingStatus };
+  federationLeave: LeavingAsked;
   /** `entry` and `certificate` in base64. */
   federationErasures: { erasures: readonly ShownErasure[] };
   federationStatus: FederationStatus;
@@ -159,10 +159,7 @@ export const federationHandlers: Handlers = {
     site: (await running(context).wish("admit", text)).site,
   }),
   federationExpel: async ({ site: text }, context) => running(context).wish("remove", text),
-  federationLeave: async ({ how, order }, context) => {
-    const leaving = await running(context).leave(how, order);
-    return leaving === undefined ? {} : { leaving };
-  },
+  federationLeave: async ({ how, order }, context) => running(context).leave(how, order),
   federationErasures: async (_, context) => ({ erasures: (await running(context).erasures()).map(shownErasure) }),
   federationStatus: async (_, context) => running(context).status(),
   federationSend: async (_, context) => {

@@ -7,7 +7,7 @@ import type { FederationStatus } from "./federation-status.ts";
 import type { HelpedRestores } from "./helped-restores.ts";
 import type { KeptErasure } from "./erasures.ts";
 import type { KitService } from "./kit-service.ts";
-import type { LeavingStatus } from "./leaving.ts";
+import type { LeavingAsked } from "./leaving.ts";
 import type { FederationSettings, SettingsChange } from "./settings.ts";
 
 export interface FederationSummary {
@@ -106,9 +106,9 @@ export interface FederationControl {
   wish(change: "admit" | "remove", site: string): Promise<Wished>;
   /**
    * Once what is held here for others is placed elsewhere, or now, or not after all. With an order to erase, which the kit has signed, also once whoever
-   * holds something of this site has erased it. Resolves with how far it is. Throws `not-in-federation` when it is out already too, `ledger-waiting`, `kit-of-another-site`.
+   * holds something of this site has erased it. Resolves with how far it is, and of one that stays with whether it had an order. Throws `not-in-federation` when it is out already too, `ledger-waiting`, `kit-of-another-site`.
    */
-  leave(how: "placed-elsewhere" | "now" | "stay", eraseOrder?: Uint8Array): Promise<LeavingStatus | undefined>;
+  leave(how: "placed-elsewhere" | "now" | "stay", eraseOrder?: Uint8Array): Promise<LeavingAsked>;
   /** Who has signed that he has erased this site's copies, and who is still to. Also when it has left. Throws `not-in-federation`. */
   erasures(): Promise<readonly NamedErasure[]>;
   status(): Promise<FederationStatus>;

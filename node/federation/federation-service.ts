@@ -23,7 +23,7 @@ import type {
   Wished,
 } from "./federation-control.ts";
 import { KitService, type KitServiceComponents } from "./kit-service.ts";
-import type { LeavingStatus } from "./leaving.ts";
+import type { LeavingAsked } from "./leaving.ts";
 import type { FederationStatus } from "./federation-status.ts";
 import type { Federation } from "./federation.ts";
 import type { Newcomer } from "./invitations.ts";
@@ -213,18 +213,18 @@ export class FederationService implements FederationControl {
     await parts.wishes.make(action === "admit" ? { action, siteId } : { action, siteId, heads });
   }
 
-  async leave(how: "placed-elsewhere" | "now" | "stay", order?: Uint8Array): Promise<LeavingStatus | undefined> {
+  async leave(how: "placed-elsewhere" | "now" | "stay", order?: Uint8Array): Promise<LeavingAsked> {
     const { federation } = this.#components;
     requireIn(federation);
-    if (how === "stay") await federation.leaving.cancel();
-    else if (how === "placed-elsewhere") await federation.leaving.begin(order);
+    if (how === "stay") return federation.leaving.cancel();
+    if (how === "placed-elsewhere") await federation.leaving.begin(order);
     else if (this.#roleOf(federation.siteId) === "guest") await federation.parts.guests.askOut();
     else {
       await federation.leaving.publishOrder();
       await this.#make("remove", federation.siteId);
       federation.rosterUpkeep.look();
     }
-    return federation.leaving.status();
+    return { leaving: federation.leaving.status() };
   }
 
   async erasures(): Promise<readonly NamedErasure[]> {

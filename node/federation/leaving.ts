@@ -39,6 +39,13 @@ export interface LeavingStatus {
   readonly heldBy?: readonly SiteId[];
 }
 
+/** What became of a wish to leave, or to stay after all. */
+export interface LeavingAsked {
+  readonly leaving?: LeavingStatus | undefined;
+  /** Of one that stays: whether there was an order to erase. */
+  readonly hadOrder?: boolean;
+}
+
 const ORDER = { kind: "leaving", key: "erase-order" } as const;
 const orderSchema = v.strictObject({ order: v.instance(Uint8Array) });
 
@@ -78,11 +85,14 @@ export class Leaving {
     this.soon();
   }
 
-  /** Stays after all. */
-  async cancel(): Promise<void> {
-    await this.#components.store.appendFacts([{ ...ORDER, value: undefined }]);
-    await this.#components.entries.withdraw("erase", "");
-    await this.#components.entries.withdraw("leaving", "");
+  /** Stays after all. Resolves with whether there was an order to erase: whoever has seen it may use it until the kit is replaced. */
+  async cancel(): Promise<{ readonly hadOrder: boolean }> {
+    const { store, entries } = this.#components;
+    const hadOrder = this.#isOrdered() || (await store.fact(ORDER.kind, ORDER.key)) !== undefined;
+    await store.appendFacts([{ ...ORDER, value: undefined }]);
+    await entries.withdraw("erase", "");
+    await entries.withdraw("leaving", "");
+    return { hadOrder };
   }
 
   #isOrdered(): boolean {

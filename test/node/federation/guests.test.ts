@@ -154,7 +154,7 @@ test("with as many guests as may be no newcomer is confirmed, and it waits until
 test("a guest that leaves is let out once others hold elsewhere what it has, and nobody is unsafe meanwhile", async () => {
   const { world, members, guest } = await withGuest();
   const people = peopleOf(guest, world);
-  assert.ok((await people.leave("placed-elsewhere"))!.neededBy.length > 0);
+  assert.ok((await people.leave("placed-elsewhere")).leaving!.neededBy.length > 0);
   for (let hour = 0; hour < 48 && roleAt(members[0]!, guest) === "guest"; hour++) {
     await world.run(HOUR_MS);
     for (const site of members) assert.equal(safeOf(site), 1, `after ${hour} hours`);

@@ -214,7 +214,8 @@ test("it waits for a holder that is away, who erases when it is back, and change
   await world.run(4 * HOUR_MS);
   assert.deepEqual(await keptAt(back, leaver), []);
   assert.deepEqual(leaver.federation.parts.erasures.waitingFor(), []);
-  await leaver.federation.leaving.cancel();
+  assert.deepEqual(await leaver.federation.leaving.cancel(), { hadOrder: true });
+  assert.deepEqual(await leaver.federation.leaving.cancel(), { hadOrder: false });
   await world.run(12 * HOUR_MS);
   assert.equal(safeOf(leaver), 1, "its copies are made anew");
   assert.equal(roleAt(back, leaver), "member");
