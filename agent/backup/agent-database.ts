@@ -107,7 +107,7 @@ export class AgentDatabase {
 
   /**
    * Opens or makes the database; one that is damaged or of another format is made anew. Throws `agent-busy` when another
-   * process has it, `file-unreadable` when it cannot be opened for another reason.
+   * process has it, `path-unusable` when it cannot be opened for another reason.
    */
   static async open(directory: string): Promise<AgentDatabase> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
@@ -307,7 +307,7 @@ export function isDatabaseDamage(error: unknown): boolean {
 function databaseFailure(directory: string, error: unknown): CostorError {
   const { message, cause } = error as { message: string; cause?: { message?: string } };
   return new CostorError(
-    "file-unreadable",
+    "path-unusable",
     `the agent's database in ${directory} cannot be used: ${cause?.message ?? message}`,
     { cause: error },
   );

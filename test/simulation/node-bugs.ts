@@ -17,6 +17,11 @@ export const nodeBugs: readonly ProductBug[] = [
       },
       {
         file: "node/replication/placement-keeper.ts",
+        from: "if (receipt.snapshots < liveSet.snapshots) return false;",
+        to: "",
+      },
+      {
+        file: "node/replication/placement-keeper.ts",
         from: "receivers = this.#components.ledger.receivers(owner, slice)): SliceState {",
         to: 'receivers = this.#components.ledger.statement(owner, "placement", `${slice}`)?.statement.holders ?? []): SliceState {',
       },

@@ -16,6 +16,7 @@ import {
 import { join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import type { ByteString } from "#protocol/byte-string.ts";
+import { CostorError } from "#protocol/errors.ts";
 import { parsePrimeId } from "#protocol/ids.ts";
 import type { TreeObject } from "#protocol/tree.ts";
 import { AgentDatabase, type DirectoryKey, childKey, rootKey } from "#agent/backup/agent-database.ts";
@@ -233,7 +234,7 @@ test("what keeps a database from being opened is told, and costs nothing of it",
   const lock = join(path, "LOCK");
   rmSync(lock);
   mkdirSync(lock);
-  await assert.rejects(AgentDatabase.open(path), { code: "file-unreadable" });
+  await assert.rejects(AgentDatabase.open(path), { code: "path-unusable" });
   rmdirSync(lock);
   await using database = await AgentDatabase.open(path);
   assert.deepEqual(namesOf(database), ["a"]);
@@ -281,6 +282,27 @@ test("a database that is cut short, or gone, has everything read again and nothi
   assert.equal((await machine.backUp()).readFilesCount, 10);
   assert.equal(machine.site.sentPrimesCount, 0);
   assert.equal((await machine.backUp()).readFilesCount, 0);
+});
+
+test("an agent's database that fails under way ends the backup, and is no fault of a directory", async () => {
+  const machine = await TestMachine.make("database");
+  mkdirSync(machine.path("open"));
+  for (const name of ["a", "open/b"]) writeFileSync(machine.path(name), `content of ${name}`);
+  await machine.backUp();
+  writeFileSync(machine.path("open/new"), "new");
+  const { directory: found } = AgentDatabase.prototype;
+  let askedCount = 0;
+  AgentDatabase.prototype.directory = function (this: AgentDatabase, ...key) {
+    if (++askedCount === 2) throw new CostorError("path-unusable", "the agent's database fails for a test");
+    return found.apply(this, key);
+  };
+  try {
+    await assert.rejects(machine.backUp(), { code: "path-unusable" });
+  } finally {
+    AgentDatabase.prototype.directory = found;
+  }
+  assert.equal((await machine.backUp()).unreadableCount, 0);
+  assert.deepEqual(await machine.restoreDifferences(), []);
 });
 
 test.run();
