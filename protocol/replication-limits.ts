@@ -14,6 +14,8 @@ export const replicationLimits = {
   replicateUnansweredCount: 16,
   /** Owners that a holder fills for the first time at once: the first fill takes the longest, and others want their turn. */
   firstFillsCount: 2,
+  /** Entries with receipts that a holder writes within a day for one owner or steward: one an hour, and one for each slice in which something was left out, several times over. */
+  receiptEntriesPerDayCount: 256,
   /** Most primes asked for in one message of `/costor/primes/1`. */
   fetchIdsCount: 4096,
   /** Primes that one audit asks of a holder: a loss of 1 % is found within a week with a chance of 0.989. */

@@ -21,6 +21,7 @@ import { type OfferedEntry, OfferedEntries } from "./offered-entries.ts";
 import type { Omissions } from "./omissions.ts";
 import type { OwnerTurns } from "./owner-turns.ts";
 import { hashOfSet } from "./prime-set-hash.ts";
+import type { ReceiptRate } from "./receipt-rate.ts";
 import type { KeptPrimes, LedgerReader, OwnEntries } from "./replication-ports.ts";
 import {
   type FinishRequest,
@@ -41,6 +42,7 @@ export interface HolderComponents {
   readonly ownerTurns: OwnerTurns;
   readonly keepingRoom: KeepingRoom;
   readonly silence: Pick<Silence, "of">;
+  readonly receiptRate: ReceiptRate;
 }
 
 interface HolderRunInit {
@@ -135,11 +137,12 @@ export class HolderRun implements AsyncDisposable {
   }
 
   async #reserve({ owner, slice, bytes, entry }: ReserveRequest): Promise<CborMap> {
-    const { quota, silence } = this.#components;
+    const { quota, silence, receiptRate } = this.#components;
     this.#leave();
     if (entry !== undefined) await this.#offered.offer(entry);
     // What is here of the owner's it may look at, whatever its placement says: that may be a thief's.
     const looksOnly = entry === undefined && bytes === 0 && this.#sender === owner;
+    if (!looksOnly) receiptRate.require(this.#sender);
     if (!looksOnly && !this.#isNamed(owner, slice))
       throw new CostorError("peer-refused", "neither the owner nor a steward names this site for the slice");
     if (this.#sender !== owner && !isUnheardOwner({ silentMs: silence.of(owner) }))
@@ -258,7 +261,7 @@ export class HolderRun implements AsyncDisposable {
    * lost, or placed elsewhere, meanwhile gets none. Resolves with the entries in which the receipts stand.
    */
   async #writeReceipts(): Promise<Uint8Array[]> {
-    const { ledger, entries, self } = this.#components;
+    const { ledger, entries, self, receiptRate } = this.#components;
     const due = [...this.#due.values()].filter(({ statement, lossSeq }) => {
       const loss = ledger.statement(self, "loss", subjectOf(statement));
       return loss?.seq === lossSeq && this.#isNamed(statement.owner, statement.slice);
@@ -267,6 +270,7 @@ export class HolderRun implements AsyncDisposable {
     const fresh = due.filter(({ statement }) => !this.#isSaid(statement)).map(({ statement }) => statement);
     if (fresh.length > 0) {
       await entries.writeAll(fresh);
+      receiptRate.wrote(this.#sender);
       passFailpoint("replicate.receipted");
     }
     const losses = due.flatMap(({ statement }) => ledger.statement(self, "loss", subjectOf(statement)) ?? []);

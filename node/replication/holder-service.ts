@@ -1,13 +1,16 @@
 /** Serves `/costor/replicate/1`: keeps what owners and stewards send. docs/specs/replication.md, A run. */
+import type { Clock } from "#ledger/clock.ts";
 import type { Channel, Peers } from "#ledger/peers.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { AnswersInOrder } from "./answers-in-order.ts";
 import { type HolderComponents, HolderRun } from "./holder-run.ts";
+import { ReceiptRate } from "./receipt-rate.ts";
 import type { OnRefused, Sites } from "./replication-ports.ts";
 import { refusalOf, replicateProtocol } from "./replicate-messages.ts";
 
-export interface HolderServiceComponents extends HolderComponents {
+export interface HolderServiceComponents extends Omit<HolderComponents, "receiptRate"> {
+  readonly clock: Pick<Clock, "elapsedMs">;
   readonly peers: Pick<Peers, "serve">;
   readonly sites: Pick<Sites, "siteOfPeer">;
   readonly onRefused?: OnRefused;
@@ -17,13 +20,13 @@ export interface HolderServiceComponents extends HolderComponents {
 const RUNS_PER_PEER_COUNT = 2;
 
 export class HolderService {
-  readonly #components: HolderServiceComponents;
+  readonly #components: HolderServiceComponents & HolderComponents;
   #abort: AbortController | undefined;
   /** Runs under way. */
   readonly #running = new Map<PeerKey, number>();
 
   constructor(components: HolderServiceComponents) {
-    this.#components = components;
+    this.#components = { ...components, receiptRate: new ReceiptRate(components) };
     components.peers.serve(replicateProtocol, (channel) => this.#serve(channel));
   }
 

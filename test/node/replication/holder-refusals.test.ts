@@ -56,6 +56,21 @@ test("primes without a reservation are refused", async () => {
   assert.deepEqual(await holder.keptFor(owner.siteId), []);
 });
 
+test("whoever signs anew without end gets as many receipts as there are in a day, and goes on on the next", async () => {
+  const { owner, holder, first } = await ownerWithSlice();
+  await owner.replicate(holder, [first]);
+  for (let generation = 2; ; generation++) {
+    const next = await owner.signed(first.slice, generation, first.namingEntry);
+    const [report] = await owner.replicate(holder, [next]);
+    if (report!.end === "received") continue;
+    assert.equal(generation - 1, limits.receiptEntriesPerDayCount);
+    assert.equal(codeOf(await (await conversation(owner, holder)).reserve(next)), "too-many-requests");
+    holder.clock.pass(DAY_MS);
+    assert.equal((await owner.replicate(holder, [next]))[0]!.end, "received");
+    return;
+  }
+});
+
 test("a slice that is finished again and again is receipted once", async () => {
   const { owner, holder, primes, first } = await ownerWithSlice();
   const { ask, reserve } = await conversation(owner, holder);

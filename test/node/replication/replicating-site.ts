@@ -162,9 +162,9 @@ export class ReplicatingSite {
   }
 
   holderComponents() {
-    const { siteId: self, ledger, kept, quota, omissions, ownerTurns, keepingRoom, entries } = this;
+    const { siteId: self, ledger, kept, quota, omissions, ownerTurns, keepingRoom, entries, clock } = this;
     const silence = { of: () => this.silentMs };
-    return { self, ledger, kept, quota, omissions, ownerTurns, keepingRoom, entries, silence };
+    return { self, ledger, kept, quota, omissions, ownerTurns, keepingRoom, entries, silence, clock };
   }
 
   /** As its membership would say it. */
