@@ -18,7 +18,9 @@ export async function nameDamage(index: StoreIndex, damage: readonly DamagedStre
     const stretch = bySegment.get(segment)?.find((one) => covers(one, offset));
     if (stretch === undefined) continue;
     const named = { segment, offset, lengthBytes: recordBytes(bodyBytes), id: primeIdFromBytes(id) };
-    primes.set(stretch, [...(primes.get(stretch) ?? []), named]);
+    const others = primes.get(stretch);
+    if (others === undefined) primes.set(stretch, [named]);
+    else others.push(named);
   }
   return damage.flatMap((stretch) => {
     const named = (primes.get(stretch) ?? []).toSorted((a, b) => a.offset - b.offset);

@@ -17,7 +17,7 @@ import {
   decodeQuarantine,
   deletionRecords,
   keepRecords,
-  quarantineRecord,
+  quarantineRecords,
   releaseRecords,
 } from "./record-body.ts";
 import { type NewRecord, recordKind } from "./record.ts";
@@ -128,10 +128,9 @@ async function whatCounts(index: StoreIndex, record: ScannedRecord, known: Known
       return body.toString("hex") === index.meta.generation ? [same] : [];
     case recordKind.quarantine: {
       const isRemoved = (other: number) => ends.has(other) && ends.get(other) === undefined;
-      const kept = decodeQuarantine(body).filter(
-        (stretch) => stretch.segment !== segment && !isRemoved(stretch.segment),
+      return quarantineRecords(
+        decodeQuarantine(body).filter((stretch) => stretch.segment !== segment && !isRemoved(stretch.segment)),
       );
-      return kept.length > 0 ? [quarantineRecord(kept)] : [];
     }
     case recordKind.keep: {
       const { site, ids } = decodeKeep(body);

@@ -1,7 +1,7 @@
 /** Damage on record that a rebuild from damaged segments would forget: it would find bad copies of primes and take them for good ones. */
 import type { IndexReplay } from "./index-salvage.ts";
 import type { PlacedRecord } from "./projection.ts";
-import { type DamagedStretch, decodeQuarantine, quarantineRecord } from "./record-body.ts";
+import { type DamagedStretch, decodeQuarantine, quarantineRecords } from "./record-body.ts";
 import { type NewRecord, recordKind } from "./record.ts";
 import type { StoreIndex } from "./store-index.ts";
 
@@ -23,14 +23,9 @@ export class QuarantineReplay implements IndexReplay {
     const lost = (await this.#index.quarantined()).filter(
       (stretch) => !removed.has(stretch.segment) && !this.#found.has(nameOf(stretch)),
     );
-    const records: NewRecord[] = [];
-    for (let at = 0; at < lost.length; at += perRecordCount)
-      records.push(quarantineRecord(lost.slice(at, at + perRecordCount)));
-    return records;
+    return quarantineRecords(lost);
   }
 }
 
-/** As many as a record of 44 bytes each keeps small. */
-const perRecordCount = 16_384;
 const nameOf = ({ segment, offset, lengthBytes, id }: DamagedStretch): string =>
   `${segment} ${offset} ${lengthBytes} ${id ?? ""}`;

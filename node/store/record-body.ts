@@ -16,6 +16,7 @@ const agentBytes = 16;
 /** Most ids in one record, so that no body nears the limit. */
 const idsPerRecordCount = 65_536;
 const quarantineEntryBytes = 44;
+const stretchesPerRecordCount = 16_384;
 
 /** What a batch or a clean record states. */
 export interface DurableStatement {
@@ -101,7 +102,15 @@ export interface DamagedStretch extends RecordPlace {
   readonly id?: PrimeId;
 }
 
-export function quarantineRecord(stretches: readonly DamagedStretch[]): NewRecord {
+/** Damage, in as many records as are needed. */
+export function quarantineRecords(stretches: readonly DamagedStretch[]): NewRecord[] {
+  const records: NewRecord[] = [];
+  for (let at = 0; at < stretches.length; at += stretchesPerRecordCount)
+    records.push(quarantineRecord(stretches.slice(at, at + stretchesPerRecordCount)));
+  return records;
+}
+
+function quarantineRecord(stretches: readonly DamagedStretch[]): NewRecord {
   const body = Buffer.alloc(stretches.length * quarantineEntryBytes);
   for (const [index, stretch] of stretches.entries()) {
     const at = index * quarantineEntryBytes;

@@ -9,7 +9,7 @@ import { CommitQueue } from "./commit-queue.ts";
 import type { Disk } from "./disk.ts";
 import { type GroupRoom, isCold, isOfSite, planGroup, requestBytes, type StoreRequest } from "./group-plan.ts";
 import { LiveIndex } from "./live-index.ts";
-import { type DamagedStretch, generationRecord, quarantineRecord } from "./record-body.ts";
+import { type DamagedStretch, generationRecord, quarantineRecords } from "./record-body.ts";
 import type { NewRecord } from "./record.ts";
 import { type LogEnd, SegmentWriter } from "./segment-writer.ts";
 import type { SpaceReserve } from "./space-reserve.ts";
@@ -198,7 +198,7 @@ export class RecordLog {
     if (damage.length === 0) return;
     const [{ segment, offset }] = damage as [DamagedStretch, ...DamagedStretch[]];
     try {
-      await this.#startGeneration([quarantineRecord(damage), ...salvage], "damage was found");
+      await this.#startGeneration([...quarantineRecords(damage), ...salvage], "damage was found");
     } finally {
       // Who is told may ask at once what is lost.
       this.#tell(

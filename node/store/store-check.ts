@@ -61,7 +61,7 @@ class StoreCheck {
       if (await this.#checkSegment(segment, endBytes, names.has(segment), totalBytes)) segmentsCount++;
     }
     const fresh = await recordFound(this.#components, this.#init, this.#damage);
-    this.#findings.push(...fresh.map(findingOf));
+    for (const stretch of fresh) this.#findings.push(findingOf(stretch));
     const quarantined = await live.read(unhealedDamage);
     return {
       segmentsCount,

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { decodeQuarantine, quarantineRecords } from "#node/store/record-body.ts";
+import { decodeHeader, encodeHeader, recordHeaderBytes, saltBytes, segmentHeaderBytes } from "#node/store/record.ts";
 import { SegmentStore } from "#node/store/segment-store.ts";
 import { testCollectedPrimes } from "#test/conformance/collected-primes.ts";
 import { testKeptPrimes } from "#test/conformance/kept-primes.ts";
@@ -22,6 +24,19 @@ test("a page of facts holds little more than a mebibyte, however large they are,
   const found: string[] = [];
   for await (const { key } of store.facts("large")) found.push(key);
   assert.deepEqual(found, keys);
+});
+
+test("damage of any count is put on record in records that can be read again", () => {
+  const stretches = Array.from({ length: 200_000 }, (_, at) => ({ segment: 1, offset: at * 100, lengthBytes: 100 }));
+  const salt = Buffer.alloc(saltBytes);
+  const place = { segment: 2, offset: segmentHeaderBytes };
+  const read = quarantineRecords(stretches).flatMap((record) => {
+    const header = Buffer.alloc(recordHeaderBytes);
+    encodeHeader(header, record, salt, place);
+    assert.equal(decodeHeader(header, salt, place)?.bodyBytes, record.body.length);
+    return decodeQuarantine(Buffer.from(record.body));
+  });
+  assert.deepEqual(read, stretches);
 });
 
 test.run();
