@@ -88,7 +88,7 @@ export async function planGroup(
       const refused = isOfSite(request)
         ? undefined
         : refusal(requestBytes(request) * factCopiesCount, room.agentsBytes);
-      if (refused === undefined) others.push(...request.records);
+      if (refused === undefined) for (const record of request.records) others.push(record);
       refusals.push(refused);
       continue;
     }

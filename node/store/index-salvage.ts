@@ -52,7 +52,7 @@ export async function salvageIndex(
     setComplete: async () => {},
   };
   const { end } = await foldSegments({ disk, index: target }, init);
-  const records: NewRecord[] = [];
-  for (const replay of replays) records.push(...(await replay.records(removed)));
+  let records: NewRecord[] = [];
+  for (const replay of replays) records = records.concat(await replay.records(removed));
   return { records, end };
 }

@@ -232,7 +232,7 @@ export class RecordLog {
 
   async #startGeneration(records: readonly NewRecord[], reason: string): Promise<void> {
     const generation = randomBytes(16);
-    this.#unsaved.push(...records, generationRecord(generation));
+    this.#unsaved = [...this.#unsaved, ...records, generationRecord(generation)];
     this.#unsavedGeneration = generation.toString("hex");
     this.#tell("new-generation", `the store has a new generation: ${reason}`);
     try {

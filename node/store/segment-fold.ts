@@ -97,7 +97,7 @@ export async function foldSegments(components: { disk: Disk; index: FoldTarget }
       const fold = new SegmentFold({ index, file }, { salt: init.salt, found, fromBytes, signal: init.signal });
       const provenBytes = Math.max(stated ?? 0, init.provenEnds.get(found.segment) ?? 0, fromBytes);
       const result = await fold.run(provenBytes, stated);
-      damage.push(...result.damage);
+      for (const stretch of result.damage) damage.push(stretch);
       recordsCount += result.recordsCount;
       end = { segment: found.segment, endBytes: result.endBytes, isClean: result.isClean };
       tornTailBytes = Math.max(0, found.sizeBytes - result.endBytes);

@@ -7,7 +7,7 @@ import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { isCostorError } from "#protocol/errors.ts";
 import { segmentHeaderBytes } from "#node/store/record.ts";
-import type { SegmentStore } from "#node/store/segment-store.ts";
+import { SegmentStore } from "#node/store/segment-store.ts";
 import { count } from "#test/support/level.ts";
 import { diskError, type FaultChoice, RecordingDisk } from "#test/support/recording-disk.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
@@ -254,6 +254,23 @@ test("damage that an opening met but could not put on record is met again by the
       await store[Symbol.asyncDispose]();
     }
   }
+});
+
+test("a segment that is missing with more facts than a call takes arguments keeps no store from opening", async () => {
+  const disk = new RecordingDisk();
+  const directory = await scratchDirectory("faults");
+  const factsCount = 130_000;
+  const open = () => SegmentStore.open({ directory, segmentBytes: 16 * 1024 * 1024, reserveFileBytes: 0 }, { disk });
+  const first = await open();
+  for (let at = 0; at < factsCount; at += 10_000) {
+    const facts = Array.from({ length: 10_000 }, (_, n) => ({ kind: "ledger", key: `${at + n}`, value: Buffer.of(1) }));
+    await first.appendFacts(facts);
+  }
+  for (const seed of [1, 2, 3]) await first.put(agent, samplePrimes(seed, 1, 4_000_000));
+  await first[Symbol.asyncDispose]();
+  disk.files.delete("segments/00000001.seg");
+  await using store = await open();
+  for (const key of ["0", `${factsCount - 10_000}`]) assert.ok((await store.fact("ledger", key))?.equals(Buffer.of(1)));
 });
 
 test.run();
