@@ -72,8 +72,7 @@ export async function recordsThatCount(
   const located = await index.locate(named);
   const places = new Map(named.map((id, at) => [textOf(id), located[at]]));
   const claimSets = scanned.filter(({ kind }) => kind === recordKind.claimSet).map(({ body }) => decodeClaimSet(body!));
-  const back = isOldest ? [] : gone.filter((id) => places.get(textOf(id)) !== undefined);
-  const claims = await claimantsOf(index, [...claimSets.map(({ id }) => id), ...back]);
+  const claims = await claimantsOf(index, [...claimSets.map(({ id }) => id), ...(isOldest ? [] : gone)]);
   const parts: NewRecord[][] = [];
   for (const record of scanned)
     parts.push(await whatCounts(index, record, { ...{ segment, ends, isOldest }, places, claims }));
@@ -118,8 +117,9 @@ async function whatCounts(index: StoreIndex, record: ScannedRecord, known: Known
     }
     case recordKind.deletion: {
       if (isOldest) return [];
-      // Primes that came back keep the claims made since; the older ones stay cleared.
-      const ids = Map.groupBy(decodeDeletion(body), (id) => places.get(textOf(id)) !== undefined);
+      // Primes that came back keep the claims made since, also those that were lost then; the older ones stay cleared.
+      const isBack = (id: Buffer): boolean => places.get(textOf(id)) !== undefined || claims.has(textOf(id));
+      const ids = Map.groupBy(decodeDeletion(body), isBack);
       return [...deletionRecords(ids.get(false) ?? []), ...(ids.get(true) ?? []).map(claimSetOf)];
     }
     case recordKind.claimSet:

@@ -1,13 +1,21 @@
 /**
- * Emptying a segment is bounded work in turns of the writer, also where one record names many primes. Method: segments on a disk in memory
+ * Emptying a segment is bounded work in turns of the writer, also where one record names many primes, and nothing is lost by it. Method: segments on a disk in memory
  * whose records of keeps and claims name thousands, half of which go; what is left is compared with what the rebuilt index says, and
  * puts are counted that have their turns meanwhile.
  */
 import assert from "node:assert/strict";
 import { SegmentStore } from "#node/store/segment-store.ts";
+import { isCostorError } from "#protocol/errors.ts";
 import { RecordingDisk } from "#test/support/recording-disk.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
-import { idsOf, sampleAgent, samplePrimes, sampleSite } from "#test/support/store-samples.ts";
+import {
+  idsOf,
+  sampleAgent,
+  type SamplePrime,
+  samplePrimes,
+  sampleSite,
+  wireBatch,
+} from "#test/support/store-samples.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("compaction");
@@ -56,6 +64,34 @@ test("others have their turns while a segment is emptied", async () => {
   assert.equal((await compacted).removedSegmentsCount, 1);
   // Three thousand primes, and as many keeps and claims, some hundred in each turn.
   assert.ok(turnsCount > 10, `${turnsCount} puts had a turn`);
+});
+
+/** What is under `stored` in the segment that was written last is read as damaged from now on. */
+async function spoilNewest(store: SegmentStore, disk: RecordingDisk, { id, stored }: SamplePrime): Promise<void> {
+  const newest = [...disk.files.values()].findLast((bytes) => bytes.includes(stored))!;
+  newest[newest.indexOf(stored) + 5]! ^= 1;
+  await assert.rejects(store.get(id), (error) => isCostorError(error, "prime-corrupt"));
+}
+
+test("a prime that went, came back and was lost then is its sender's still when the segment is emptied that says it went", async () => {
+  const disk = new RecordingDisk();
+  const init = { directory: await scratchDirectory("compaction"), segmentBytes: 32 * 1024, reserveFileBytes: 0 };
+  await using store = await SegmentStore.open(init, { disk });
+  const [lost] = samplePrimes(3, 1, 500) as [SamplePrime];
+  await store.put(agent, [lost, ...samplePrimes(4, 25, 900)]);
+  const dead = samplePrimes(5, 25, 900);
+  await store.put(sampleAgent(2), dead);
+  await store.collect(one, [lost.id], { relying: [] });
+  await store.put(agent, samplePrimes(6, 30, 900));
+  await store.put(agent, [lost]);
+  await store.keep(one, [lost.id]);
+  await spoilNewest(store, disk, lost);
+  await store.collect(one, idsOf(dead), { relying: [] });
+  assert.equal((await store.compact()).removedSegmentsCount, 1);
+  assert.deepEqual(await store.hasClaimed(agent, [lost.id]), [true]);
+  // As another site that holds it heals it: its sender may read it again.
+  await store.putFor(one, wireBatch([lost]));
+  assert.deepEqual(await store.hasSent(agent, [lost.id]), [true]);
 });
 
 test.run();
