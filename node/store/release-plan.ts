@@ -55,9 +55,10 @@ export async function planReleases(
     for (const id of ending) released.add(textOf(keepKey(site, id)));
     records.push(...releaseRecords(site, ending));
     for (const [at, id] of ids.entries()) {
-      const place = places[at];
-      if (place !== undefined && !claimed.has(textOf(id)))
-        candidates.set(textOf(id), { id, request, bodyBytes: place.bodyBytes });
+      // Of what is not here the claims have to end all the same: nobody misses it any more.
+      const isAny = places[at] !== undefined || (relying !== undefined && claims.has(textOf(id)));
+      if (isAny && !claimed.has(textOf(id)))
+        candidates.set(textOf(id), { id, request, bodyBytes: places[at]?.bodyBytes });
     }
   }
   for (const site of await sitesWithKeeps(index)) {
@@ -77,6 +78,7 @@ export async function planReleases(
   for (const { id, request, bodyBytes } of candidates.values()) {
     if (request.relying === undefined && claims.has(textOf(id))) continue;
     removed.push(id);
+    if (bodyBytes === undefined) continue;
     request.removedPrimesCount++;
     request.removedBytes += bodyBytes;
   }
@@ -86,7 +88,8 @@ export async function planReleases(
 interface Candidate {
   readonly id: Buffer;
   readonly request: ReleaseRequest;
-  readonly bodyBytes: number;
+  /** Undefined when it is not here. */
+  readonly bodyBytes: number | undefined;
 }
 
 const isRelied = (id: Buffer, relying: ReadonlySet<string>, claims: Claimants): boolean =>

@@ -94,4 +94,19 @@ test("a prime that went, came back and was lost then is its sender's still when 
   assert.deepEqual(await store.hasSent(agent, [lost.id]), [true]);
 });
 
+test("what nothing reaches is missed no more, also when it was lost before it was collected", async () => {
+  const disk = new RecordingDisk();
+  const init = { directory: await scratchDirectory("compaction"), reserveFileBytes: 0 };
+  await using store = await SegmentStore.open(init, { disk });
+  const [lost, relied] = samplePrimes(7, 2, 500) as [SamplePrime, SamplePrime];
+  await store.put(agent, [lost]);
+  await store.put(sampleAgent(2), [relied]);
+  await store.keep(one, idsOf([lost, relied]));
+  for (const prime of [lost, relied]) await spoilNewest(store, disk, prime);
+  const collected = await store.collect(one, idsOf([lost, relied]), { relying: [sampleAgent(2)] });
+  assert.deepEqual(collected, { removedPrimesCount: 0, removedBytes: 0 });
+  assert.deepEqual((await Array.fromAsync(store.sent())).flat(), [relied.id]);
+  assert.equal((await store.stats()).quarantinedCount, 1);
+});
+
 test.run();
