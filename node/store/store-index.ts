@@ -40,6 +40,8 @@ import type { DamagedStretch } from "./record-body.ts";
 import type { RecordPlace, StoreSalt } from "./record.ts";
 
 const lookUpsPerCallCount = 4096;
+const closedPrefix = Buffer.from("k", "latin1");
+const forgottenMoreCount = 4096;
 
 /** From `gte`, or after `gt`; to before `lt`, or to `lte`; at most `limit` entries. */
 export interface IndexRange {
@@ -58,6 +60,8 @@ export class StoreIndex implements EntryReader {
   readonly #location: string;
   #level: Level;
   #meta: IndexMeta;
+  /** The marks of former epochs are gone up to here. */
+  #forgotten: Buffer = closedPrefix;
 
   private constructor(location: string, level: Level, meta: IndexMeta) {
     this.#location = location;
@@ -230,8 +234,15 @@ export class StoreIndex implements EntryReader {
     return fact;
   }
 
+  /** As many marks of former epochs go, and some more, so that they do not pile up. */
   async markClosed(marks: readonly string[]): Promise<void> {
-    await this.#write(marks.map((mark) => ({ key: closedKey(this.#meta.closedEpoch, mark), value: Buffer.alloc(0) })));
+    const epoch = this.#meta.closedEpoch;
+    const changes: EntryChange[] = marks.map((mark) => ({ key: closedKey(epoch, mark), value: Buffer.alloc(0) }));
+    let forgotten = this.#forgotten;
+    const former = { gt: forgotten, lt: closedKey(epoch, ""), limit: marks.length + forgottenMoreCount };
+    for await (const [key] of this.entriesIn(former)) changes.push({ key: (forgotten = key), value: undefined });
+    await this.#write(changes);
+    this.#forgotten = forgotten;
   }
 
   async areClosed(marks: readonly string[]): Promise<boolean[]> {

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
+import { ClassicLevel } from "classic-level";
 import { decodeQuarantine, quarantineRecords } from "#node/store/record-body.ts";
 import { decodeHeader, encodeHeader, recordHeaderBytes, saltBytes, segmentHeaderBytes } from "#node/store/record.ts";
 import { SegmentStore } from "#node/store/segment-store.ts";
@@ -6,6 +8,7 @@ import { testCollectedPrimes } from "#test/conformance/collected-primes.ts";
 import { testKeptPrimes } from "#test/conformance/kept-primes.ts";
 import { testPrimeStore } from "#test/conformance/prime-store.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
+import { sampleAgent, type SamplePrime, samplePrimes, sampleSite } from "#test/support/store-samples.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("segment store");
@@ -24,6 +27,25 @@ test("a page of facts holds little more than a mebibyte, however large they are,
   const found: string[] = [];
   for await (const { key } of store.facts("large")) found.push(key);
   assert.deepEqual(found, keys);
+});
+
+test("closed marks of former epochs do not pile up", async () => {
+  const directory = await scratchDirectory("marks");
+  const store = await SegmentStore.open({ directory });
+  const [prime] = samplePrimes(1, 1, 100) as [SamplePrime];
+  const marks = Array.from({ length: 1000 }, (_, at) => `${at}`.padStart(27, "m"));
+  for (let day = 0; day < 30; day++) {
+    await store.put(sampleAgent(1), [prime]);
+    await store.markClosed(marks);
+    assert.ok((await store.areClosed(marks)).every(Boolean));
+    await store.collect(sampleSite(1), [prime.id], { relying: [] });
+    assert.ok(!(await store.areClosed(marks)).includes(true));
+  }
+  await store[Symbol.asyncDispose]();
+  const level = new ClassicLevel(join(directory, "index"));
+  const left = await level.keys({ gte: "k", lt: "l" }).all();
+  await level.close();
+  assert.ok(left.length <= 2 * marks.length, `${left.length} marks are left`);
 });
 
 test("damage of any count is put on record in records that can be read again", () => {
