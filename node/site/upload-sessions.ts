@@ -87,6 +87,7 @@ export class UploadSessions {
    * that it need not be sent again.
    */
   watch(): { readonly agents: ReadonlySet<AgentId> } & Disposable {
+    this.closeFromAhead();
     const agents = new Set([...this.byAgent.keys()].filter((agent) => this.live(agent).length > 0));
     for (const agent of this.commits.keys()) agents.add(agent);
     this.watches.add(agents);
@@ -96,6 +97,16 @@ export class UploadSessions {
   /** While it runs no session is opened and no commit ends. */
   alone<T>(work: () => Promise<T>): Promise<T> {
     return this.queue.run(work);
+  }
+
+  /** Sessions that were opened while the clock was far ahead would else live until then, and all that time nothing of their agents would go. */
+  private closeFromAhead(): void {
+    const latestMs = this.components.now() + limits.sessionLifeMs;
+    for (const [agent, sessions] of this.byAgent)
+      this.byAgent.set(
+        agent,
+        sessions.filter(({ openedMs }) => openedMs <= latestMs),
+      );
   }
 
   private live(agent: AgentId): UploadSession[] {

@@ -134,6 +134,20 @@ test("doubt that comes while it is collected ends it", async () => {
   assert.equal(await site.primesCount(), before);
 });
 
+test("a session that was opened while the clock was years ahead ends once the clock is right", async () => {
+  const site = await RetainedSite.open();
+  const agent = site.enrol();
+  const nowMs = site.clock.now();
+  site.clock.jumpTo(nowMs + 20 * 365 * DAY_MS);
+  const session = await site.sessions.start(agent, { job: "all", snapshotId: makeUuidV7(site.clock.now()) });
+  await site.sessions.putBatch(agent, session.id as SessionId, wireBatch(samplePrimes(7, 5, 100)));
+  site.clock.jumpTo(nowMs);
+  await site.retention.confirmClock();
+  await site.days(40);
+  assert.equal(await site.primesCount(), 0);
+  assert.throws(() => site.sessions.require(agent, session.id as SessionId), /is open/);
+});
+
 test("the filter has all that was added, and few others", () => {
   const random = new SeededRng(3).bytes(24);
   const ids = (seed: number) => Array.from({ length: 20_000 }, () => rngOf(seed).bytes(32).toString("hex") as PrimeId);
