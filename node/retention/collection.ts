@@ -3,14 +3,14 @@
  *
  * Invariants: what a snapshot reaches is found by walking its tree, never by what the store happens to hold, and a tree that cannot be read
  * ends the collection before it has taken anything. Nothing goes of what an agent has sent that had a session at any time since
- * the walk began: so what comes meanwhile, and what it builds on, is not even looked at. A crash leaves dead primes for the next time.
+ * the walk began: so what comes meanwhile, and what it builds on, is not even looked at. Nor of what one has sent that has a tree too large to be walked. A crash leaves dead primes for the next time.
  */
 import type { Rng } from "#ledger/rng.ts";
 import { reachTree } from "#node/site/closure.ts";
 import type { SnapshotRegistry } from "#node/site/snapshot-registry.ts";
 import type { UploadSessions } from "#node/site/upload-sessions.ts";
 import type { CollectReport, PrimeStore } from "#node/store/prime-store.ts";
-import { CostorError } from "#protocol/errors.ts";
+import { CostorError, isCostorError } from "#protocol/errors.ts";
 import { passFailpoint } from "#protocol/failpoint.ts";
 import type { AgentId, PrimeId, SiteId } from "#protocol/ids.ts";
 import { nodePointerFromWire } from "#protocol/node-pointer.ts";
@@ -41,6 +41,12 @@ export interface CollectionProgress {
   readonly doneCount: number;
 }
 
+interface Walked {
+  readonly live: LivePrimes;
+  /** Agents with a tree that was not walked to its end: it reaches nothing that its agent has not sent. */
+  readonly unwalked: ReadonlySet<AgentId>;
+}
+
 /** Primes of one turn of the store's writer: some tens of milliseconds. */
 const COLLECTED_COUNT = 256;
 /** Before so many it is asked whether they may be taken, which looks at all snapshots. */
@@ -60,7 +66,7 @@ export class Collection {
     const { store, sessions } = this.#components;
     // Before the snapshots are listed: one that comes later is of an agent that is watched.
     using watch = sessions.watch();
-    const live = await this.#walk(init);
+    const { live, unwalked } = await this.#walk(init);
     passFailpoint("collection.walked");
     const report = { removedPrimesCount: 0, removedBytes: 0 };
     for (const pages of [store.kept(this.#siteId), store.sent()]) {
@@ -71,7 +77,7 @@ export class Collection {
         await this.#requireSure(init);
         for (let at = 0; at < ids.length; at += COLLECTED_COUNT) {
           const part = ids.slice(at, at + COLLECTED_COUNT);
-          const { removedPrimesCount, removedBytes } = await this.#collect(part, watch.agents, init);
+          const { removedPrimesCount, removedBytes } = await this.#collect(part, watch.agents.union(unwalked), init);
           report.removedPrimesCount += removedPrimesCount;
           report.removedBytes += removedBytes;
           init.onProgress?.({ phase: "removing", doneCount: report.removedPrimesCount });
@@ -90,21 +96,26 @@ export class Collection {
     return report;
   }
 
-  async #walk({ without, signal, onProgress }: CollectionInit): Promise<LivePrimes> {
+  async #walk({ without, signal, onProgress }: CollectionInit): Promise<Walked> {
     const { store, snapshots, rng } = this.#components;
     const { primesCount } = await store.stats();
     const live = new LivePrimes({ primesCount, random: rng.bytes(24) });
     const walked = new WalkedMarks();
+    const unwalked = new Set<AgentId>();
     let doneCount = 0;
     for await (const { agent, id } of snapshots.records()) {
       signal?.throwIfAborted();
       if (without?.has(`${agent}/${id}`) === true) continue;
       const root = nodePointerFromWire(await snapshots.root(agent, id));
       const reached = (ids: readonly PrimeId[]): void => ids.forEach((prime) => live.add(prime));
-      await reachTree({ get: (prime) => store.get(prime), walked, reached }, root, signal);
+      await reachTree({ get: (prime) => store.get(prime), walked, reached }, root, signal).catch((error: unknown) => {
+        if (!isCostorError(error, "tree-invalid")) throw error;
+        // Each commit was small enough, and together they are not: that must not keep all the others' space for ever.
+        unwalked.add(agent);
+      });
       onProgress?.({ phase: "walking", doneCount: ++doneCount });
     }
-    return live;
+    return { live, unwalked };
   }
 
   async #requireSure({ isDry = false }: CollectionInit): Promise<void> {

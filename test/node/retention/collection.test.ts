@@ -12,6 +12,7 @@ import type { PrimeStore } from "#node/store/prime-store.ts";
 import { isCostorError } from "#protocol/errors.ts";
 import type { PrimeId, SessionId, SnapshotId } from "#protocol/ids.ts";
 import { makeUuidV7 } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
 import { level } from "#test/support/level.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
@@ -146,6 +147,27 @@ test("a session that was opened while the clock was years ahead ends once the cl
   await site.days(40);
   assert.equal(await site.primesCount(), 0);
   assert.throws(() => site.sessions.require(agent, session.id as SessionId), /is open/);
+});
+
+test("an agent's tree that is too large to be walked keeps all that the agent has sent, and nothing of others", async () => {
+  const site = await RetainedSite.open();
+  const [large, other] = [site.enrol(), site.enrol()];
+  const names = Array.from({ length: 40 }, (_, at) => `${at}`);
+  const gone = [await site.backUp(large, [...names, "gone"]), await site.backUp(other, ["a", "b", "0"])];
+  await site.backUp(large, names);
+  await site.backUp(other, ["a", "0"]);
+  await site.retention.remove(gone);
+  const before = await site.primesCount();
+  const most = limits as { commitSlicesCount: number };
+  const usualCount = most.commitSlicesCount;
+  try {
+    most.commitSlicesCount = names.length / 2;
+    await site.days(9);
+  } finally {
+    most.commitSlicesCount = usualCount;
+  }
+  await site.verify();
+  assert.equal(before - (await site.primesCount()), 3, "a root, a directory and a file of the other agent");
 });
 
 test("the filter has all that was added, and few others", () => {
