@@ -125,6 +125,15 @@ export async function planGroup(
   return { records: [...primes, ...others], refusals };
 }
 
+/** Whether something of it would not be written, because it is there already. */
+export async function isAnyThere(index: StoreIndex, request: ClaimRequest): Promise<boolean> {
+  const [places, claims] = await Promise.all([
+    index.locate(request.primes.map(({ digest }) => digest)),
+    areThere(index, request),
+  ]);
+  return claims.includes(true) || places.some((place) => place !== undefined);
+}
+
 const areThere = (index: StoreIndex, { by, ids }: ClaimRequest): Promise<boolean[]> =>
   "agent" in by ? index.hasClaims(ids, by.agent) : hasKeeps(index, by.site, ids);
 

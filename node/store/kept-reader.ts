@@ -1,4 +1,4 @@
-/** Answers what is kept for which site. "Not kept" is answered only once the index is known to be complete. */
+/** Answers what is kept for which site, only once the index is known to be right. */
 import { type PrimeId, type SiteId, parseSiteId, primeIdToBytes } from "#protocol/ids.ts";
 import { hasKeeps, keepTotals, keptIds, type KeptRange, sentIds } from "./keep-index.ts";
 import type { LiveIndex } from "./live-index.ts";
@@ -17,11 +17,8 @@ export class KeptReader {
 
   async has(site: SiteId, ids: readonly PrimeId[]): Promise<boolean[]> {
     const digests = ids.map(primeIdToBytes);
-    const ask = () => this.#live.read((index) => hasKeeps(index, siteIdToBytes(site), digests));
-    const answers = await ask();
-    if (!answers.includes(false)) return answers;
     await this.#live.verified("rest");
-    return ask();
+    return this.#live.read((index) => hasKeeps(index, siteIdToBytes(site), digests));
   }
 
   /** The ids of the next page, one after the other, of those that start with `prefix` and come after `after`; none at the end. */

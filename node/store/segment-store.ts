@@ -9,7 +9,7 @@ import type { StoredPrime } from "#protocol/batch.ts";
 import { type AgentId, type PrimeId, type SiteId, primeIdToBytes } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import type { Disk } from "./disk.ts";
-import type { ClaimRequest } from "./group-plan.ts";
+import { type ClaimRequest, isAnyThere } from "./group-plan.ts";
 import { keptIdPages, KeptReader, lostIdPages, type LostPage, sentIdPages } from "./kept-reader.ts";
 import { NodeDisk } from "./node-disk.ts";
 import { PrimeReader } from "./prime-reader.ts";
@@ -67,7 +67,7 @@ export class SegmentStore implements PrimeStore {
   readonly #kept: KeptReader;
   readonly #reserve: SpaceReserve;
   readonly #space: SpaceReturn;
-  /** What the index held at opening is known to be complete, so "not there" can be believed. */
+  /** What the index held at opening is known to be right. */
   #isVerified = false;
   #closed: Promise<void> | undefined;
 
@@ -127,8 +127,15 @@ export class SegmentStore implements PrimeStore {
 
   async #claim(by: ClaimRequest["by"], sent: readonly StoredPrime[]): Promise<void> {
     const primes = verifiedPrimes(sent);
-    if (primes.length > 0)
-      await this.#log.submit({ type: "claim", by, ids: primes.map(({ digest }) => digest), primes });
+    const ids = primes.map(({ digest }) => digest);
+    if (ids.length > 0) await this.#submit({ type: "claim", by, ids, primes });
+  }
+
+  /** What the index has is not written again, so until it is known to be right that has to be found out first. */
+  async #submit(request: ClaimRequest): Promise<void> {
+    if (!this.#isVerified && (await this.#log.live.read((index) => isAnyThere(index, request))))
+      await this.whenVerified();
+    await this.#log.submit(request);
   }
 
   async putBatch(sender: AgentId, batch: Uint8Array): Promise<{ storedCount: number }> {
@@ -152,10 +159,11 @@ export class SegmentStore implements PrimeStore {
   }
 
   async #note(by: ClaimRequest["by"], ids: readonly PrimeId[]): Promise<void> {
-    if (ids.length > 0) await this.#log.submit({ type: "claim", by, ids: ids.map(primeIdToBytes), primes: [] });
+    if (ids.length > 0) await this.#submit({ type: "claim", by, ids: ids.map(primeIdToBytes), primes: [] });
   }
 
-  release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
+  async release(site: SiteId, ids: readonly PrimeId[], signal?: AbortSignal): Promise<CompactionReport> {
+    if (!this.#isVerified) await this.whenVerified();
     return this.#space.release(site, ids, signal);
   }
 
@@ -218,11 +226,9 @@ export class SegmentStore implements PrimeStore {
     return this.#believed(async (index) => (await index.locate(digests)).map((place) => place !== undefined));
   }
 
-  /** That something is not there is believed only once the index is known to be complete. */
+  /** What is there and what is not is believed only once the index is known to be right. */
   async #believed(ask: (index: StoreIndex) => Promise<boolean[]>): Promise<boolean[]> {
-    const answers = await this.#log.live.read(ask);
-    if (!answers.includes(false) || this.#isVerified) return answers;
-    await this.whenVerified();
+    if (!this.#isVerified) await this.whenVerified();
     return this.#log.live.read(ask);
   }
 

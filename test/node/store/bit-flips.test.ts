@@ -12,7 +12,7 @@ import { count } from "#test/support/level.ts";
 import { RecordingDisk, seededRandom } from "#test/support/recording-disk.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { StoreOracle } from "#test/support/store-oracle.ts";
-import { idsOf, sampleAgent, samplePrimes, sampleSite } from "#test/support/store-samples.ts";
+import { idsOf, sampleAgent, type SamplePrime, samplePrimes, sampleSite } from "#test/support/store-samples.ts";
 import { suite } from "#test/support/suite.ts";
 
 const test = suite("flipped bits", { timeoutMs: count(120_000, 1_800_000) });
@@ -229,6 +229,37 @@ test("a store that was killed opens right though the middle of the index's log i
       await store[Symbol.asyncDispose]();
     }
   }
+});
+
+test("what a hole in Level's log brings back is neither told to be here nor left out of what is written", async () => {
+  const { disk, directory } = await makeSample();
+  const site = sampleSite(1);
+  const [gone] = samplePrimes(460, 1, 500) as [SamplePrime];
+  {
+    await using store = await open(directory, disk);
+    await store.put(agent, [gone]);
+  }
+  // What Level opens goes into tables, and its log begins with what comes now.
+  const store = await open(directory, disk);
+  await store.whenVerified();
+  await store.collect(site, [gone.id], { relying: [] });
+  // Level goes on with the next block of its log after one that is damaged.
+  for (let at = 0; at < 40; at++) await store.appendFacts([{ kind: "more", key: `${at}`, value: Buffer.alloc(1000) }]);
+  const copied = await scratchDirectory("flips");
+  await cp(join(directory, "index"), join(copied, "index"), { recursive: true });
+  const left = new RecordingDisk(new Map([...disk.files].map(([path, bytes]) => [path, Buffer.from(bytes)])));
+  await store[Symbol.asyncDispose]();
+  const log = (await readdir(join(copied, "index"))).filter((name) => name.endsWith(".log")).at(-1)!;
+  const bytes = await readFile(join(copied, "index", log));
+  bytes[20]! ^= 1;
+  await writeFile(join(copied, "index", log), bytes);
+  await using again = await open(copied, left);
+  const told = again.hasSent(agent, [gone.id]);
+  await again.put(agent, [gone]);
+  assert.deepEqual(await told, [false]);
+  await again.whenVerified();
+  assert.deepEqual(await again.hasSent(agent, [gone.id]), [true]);
+  assert.ok((await again.get(gone.id)).equals(gone.stored));
 });
 
 test.run();
