@@ -77,7 +77,7 @@ export const ledgerBugs: readonly ProductBug[] = [
       },
     ],
     invariants: ["I3-ahead", "I9-monotonic"],
-    seed: 2,
+    seed: 11,
     words: plain,
   },
   {

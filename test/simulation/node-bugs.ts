@@ -80,7 +80,7 @@ export const nodeBugs: readonly ProductBug[] = [
     what: "a holder that is full is asked again and again",
     patches: [
       {
-        file: "node/replication/replicator.ts",
+        file: "node/replication/refusals.ts",
         from: '(["quota-exceeded", "store-full", "ledger-refused", "peer-misbehaved"] as const)',
         to: '(["quota-exceeded"] as const)',
       },

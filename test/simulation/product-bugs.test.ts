@@ -11,7 +11,7 @@ import { nodeBugs } from "./node-bugs.ts";
 
 const test = suite("bugs of the program", { timeoutMs: count(300_000, 3_600_000) });
 /** From the seed on that is known to find it. */
-const SEEDS_COUNT = 40;
+const SEEDS_COUNT = 6;
 const productBugs = [...ledgerBugs, ...nodeBugs];
 const tree = copyTree();
 
