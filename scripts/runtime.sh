@@ -16,6 +16,18 @@ if [ -z "${NODE_COMPILE_CACHE:-}" ] && [ -n "${HOME:-}" ] && [ -d "$HOME" ] && [
   if [ -d "$HOME/.cache" ] || mkdir "$HOME/.cache" 2>/dev/null; then export NODE_COMPILE_CACHE="$HOME/.cache/costor"; fi
 fi
 
+# A Node that is to ignore SIGHUP, as nohup has it, forgets that when it starts: so it is told (terminal/interruption.ts). The last digit of
+# the mask is odd when the first of all signals is ignored.
+unset COSTOR_HANGUP
+if [ -r /proc/self/status ]; then
+  while read -r name mask; do
+    if [ "$name" = SigIgn: ]; then
+      case $mask in *[13579bdf]) export COSTOR_HANGUP=ignored ;; esac
+      break
+    fi
+  done </proc/self/status
+fi
+
 # Sets `runtime` for the clone at $1, or says on stderr what to do and returns 1.
 find_runtime() {
   # npm installs the one package that fits the platform.

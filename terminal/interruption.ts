@@ -1,5 +1,4 @@
 /** Ctrl-C, SIGTERM and a closed terminal, as one AbortSignal for a whole command. */
-import { readFileSync } from "node:fs";
 import { CostorError } from "#protocol/errors.ts";
 import { exitCodes } from "./exit-codes.ts";
 
@@ -20,8 +19,8 @@ export function interruptionSignal(): AbortSignal {
     controller = mine;
     let firstMs = 0;
     for (const name of signals) {
-      if (name === "SIGHUP" && isHangupIgnored()) continue;
       process.on(name, () => {
+        if (name === "SIGHUP" && isHangupIgnored()) return;
         if (!mine.signal.aborted) firstMs = performance.now();
         else if (performance.now() - firstMs > sameSignalMs) process.exit(exitCodes.interrupted);
         mine.abort(new CostorError("interrupted", `stopped by ${name}`));
@@ -32,15 +31,8 @@ export function interruptionSignal(): AbortSignal {
   return controller.signal;
 }
 
-/** Whether who started the process has it outlive its terminal, as `nohup` does. Node does not tell. */
-function isHangupIgnored(): boolean {
-  try {
-    const [, mask] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "latin1"))!;
-    return (Number.parseInt(mask!.slice(-1), 16) & 1) === 1;
-  } catch {
-    return false;
-  }
-}
+/** Whether who started the process has it outlive its terminal, as `nohup` does. Node takes no notice: scripts/runtime.sh tells. */
+const isHangupIgnored = (): boolean => process.env["COSTOR_HANGUP"] === "ignored";
 
 /** npm dies of a SIGHUP without passing it on; what it started must not live on unseen. */
 function watchParent(controller: AbortController): void {

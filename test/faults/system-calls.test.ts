@@ -183,7 +183,7 @@ if (refusal === undefined) {
         tree.change();
         const end = await traced(underFault(fault, log));
         if (end.code === 0) snapshots.acknowledge(end.json<{ snapshotId: SnapshotId }>().snapshotId);
-        else assertCoded(end, ["file-unreadable"], "the backup");
+        else assertCoded(end, ["path-unusable"], "the backup");
         await snapshots.findAll();
         snapshots.acknowledge(await agent.backupWhole(tree.path));
         await snapshots.findAll();

@@ -4,7 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { readFile, symlink, writeFile } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import { once } from "node:events";
 import { join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -39,6 +41,7 @@ await runProgram(process.argv, {
       const timer = setInterval(() => {}, 1000);
       await once(signal, "abort");
       clearInterval(timer);
+      writeSync(1, signal.reason.message);
       if (!options.finish) throw new Error("the wait was cut short");
     });
   } },
@@ -136,6 +139,8 @@ async function interrupt(
 ): Promise<{ code: number | null; stderr: string }> {
   const child = spawn(process.execPath, [...runtimeFlags, script, "agent", "waits", ...parameters], {
     stdio: ["ignore", "pipe", "pipe"],
+    // The tests themselves may be run by nohup.
+    env: { ...process.env, COSTOR_HANGUP: "" },
   });
   let stderr = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
@@ -151,14 +156,33 @@ test("a command that is cut short exits with 130 and says by what", async () => 
   }
 });
 
+/** Whether the process has not met a signal yet that was sent to it. */
+function isPending(pid: number, signal: number): boolean {
+  const status = readFileSync(`/proc/${pid}/status`, "latin1");
+  const masks = [...status.matchAll(/^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$/gm)].map(([, mask]) => BigInt(`0x${mask}`));
+  return masks.some((mask) => ((mask >> BigInt(signal - 1)) & 1n) === 1n);
+}
+
 test("a command that nohup started outlives its terminal", async () => {
-  const words = [process.execPath, ...runtimeFlags, script, "agent", "waits", "--finish"];
-  const child = spawn("nohup", words, { stdio: ["ignore", "pipe", "ignore"] });
-  await once(child.stdout, "data");
-  child.kill("SIGHUP");
-  child.kill("SIGTERM");
-  const [code] = (await once(child, "close")) as [number];
-  assert.equal(code, 0);
+  const launched = '. "$0/scripts/runtime.sh"; exec "$@"';
+  const words = ["-c", launched, root, process.execPath, ...runtimeFlags, script, "agent", "waits", "--finish"];
+  for (const [program, leading, endedBy] of [
+    ["nohup", ["sh"], "SIGTERM"],
+    ["sh", [], "SIGHUP"],
+  ] as const) {
+    const child = spawn(program, [...leading, ...words], { stdio: ["ignore", "pipe", "ignore"] });
+    let stdout = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+    await once(child.stdout, "data");
+    child.kill("SIGHUP");
+    // Of two that wait, the later one may be delivered first.
+    if (program === "nohup") {
+      while (isPending(child.pid!, 1)) await delay(5);
+      child.kill("SIGTERM");
+    }
+    assert.deepEqual(await once(child, "close"), [0, null]);
+    assert.equal(stdout, `waiting\nstopped by ${endedBy}`);
+  }
 });
 
 test("a service that is asked to stop and does so exits with 0", async () => {
