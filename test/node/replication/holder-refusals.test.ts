@@ -42,6 +42,25 @@ async function ownerWithSlice(init: { offeredBytes?: number; ownerBytes?: number
   return { all, owner, holder, ids, slices, first: first!, primes };
 }
 
+/** The steward has named a further holder of the first slice, reserved it there, and has its own receipt to send. */
+async function stewardship(sites: {
+  readonly all: ReplicatingFederation;
+  readonly owner: ReplicatingSite;
+  readonly steward: ReplicatingSite;
+  readonly further: ReplicatingSite;
+  readonly first: SliceToSend;
+}) {
+  const { all, owner, steward, further, first } = sites;
+  const { slice } = first;
+  const namingEntry = await steward.say({ kind: "steward", owner: owner.siteId, slice, holders: [further.siteId] });
+  await all.spread();
+  const receipt = steward.receiptFor(owner.siteId, slice)!;
+  const entry = (await steward.ledger.entry(receipt.logId, receipt.seq))!;
+  const { ask, reserve } = await conversation(steward, further);
+  await reserve({ ...first, namingEntry }, owner.siteId);
+  return { ask, receipt, entry };
+}
+
 test("a frame that is larger than a batch may be is not sent", async () => {
   const { owner, holder } = await ownerWithSlice();
   const { channel } = await conversation(owner, holder);
@@ -209,12 +228,7 @@ test("what a steward has not stays at a holder, and is not noted as left out", a
   await owner.expire(first.ids.slice(0, 1));
   await owner.replicate(holder, await owner.slicesFor([holder]));
   const { slice } = first;
-  const namingEntry = await holder.say({ kind: "steward", owner: owner.siteId, slice, holders: [further.siteId] });
-  await all.spread();
-  const receipt = holder.receiptFor(owner.siteId, slice)!;
-  const entry = (await holder.ledger.entry(receipt.logId, receipt.seq))!;
-  const { ask, reserve } = await conversation(holder, further);
-  await reserve({ ...first, namingEntry }, owner.siteId);
+  const { ask, receipt, entry } = await stewardship({ all, owner, steward: holder, further, first });
   const finish = (ids: readonly string[]) =>
     ask(encodeMessage({ kind: "finish", entry, extras: Buffer.from(ids.join(""), "hex") }));
   assert.equal(codeOf(await finish([])), "differs");
@@ -230,13 +244,7 @@ test("who has had a later generation of the owner gives a steward no receipt for
   const further = await all.add("further");
   await owner.replicate(holder, slices);
   await owner.replicate(further, await owner.slicesFor([further, holder]));
-  const { slice } = first;
-  const namingEntry = await holder.say({ kind: "steward", owner: owner.siteId, slice, holders: [further.siteId] });
-  await all.spread();
-  const receipt = holder.receiptFor(owner.siteId, slice)!;
-  const entry = (await holder.ledger.entry(receipt.logId, receipt.seq))!;
-  const { ask, reserve } = await conversation(holder, further);
-  await reserve({ ...first, namingEntry }, owner.siteId);
+  const { ask, entry } = await stewardship({ all, owner, steward: holder, further, first });
   assert.equal(codeOf(await ask(encodeMessage({ kind: "finish", entry, extras: Buffer.alloc(0) }))), "peer-refused");
 });
 

@@ -5,10 +5,26 @@ import { sliceOf } from "#ledger/slice.ts";
 import { allSlices } from "#node/replication/all-slices.ts";
 import { reportLosses } from "#node/replication/losses.ts";
 import { suite } from "#test/support/suite.ts";
+import type { ReplicatingFederation, ReplicatingSite } from "./replicating-site.ts";
 import { DAY_MS } from "./test-clock.ts";
 import { federationOf, safety, statesOf, stewardDutyOf, tableOf } from "./site-program.ts";
 
 const test = suite("steward-duty");
+
+/** Turns of the holders of an owner that is silent for eight days; after each one all know what it has said. */
+async function haveTurns(
+  all: ReplicatingFederation,
+  holders: readonly ReplicatingSite[],
+  owner: ReplicatingSite,
+  turnsCount: number,
+): Promise<void> {
+  const duties = holders.map((holder) => stewardDutyOf(holder, new Map([[owner.siteId, 8 * DAY_MS]])));
+  for (let turn = 0; turn < turnsCount; turn++)
+    for (const duty of duties) {
+      await duty.turn(new AbortController().signal);
+      await all.spread();
+    }
+}
 
 test("when an owner is silent and one of its holders has gone, the steward finds another and sends what it has", async () => {
   const { all, owner, holders, program } = await federationOf("a", "b", "c", "d");
@@ -25,12 +41,7 @@ test("when an owner is silent and one of its holders has gone, the steward finds
   gone.role = "none";
   gone.peers.stop();
   const live = holders.slice(1);
-  const duties = live.map((holder) => stewardDutyOf(holder, new Map([[owner.siteId, 8 * DAY_MS]])));
-  for (let turn = 0; turn < 3; turn++)
-    for (const duty of duties) {
-      await duty.turn(new AbortController().signal);
-      await all.spread();
-    }
+  await haveTurns(all, live, owner, 3);
   const rest = ids.slice(20);
   for (const slice of allSlices) {
     const copies = live.filter((holder) => holder.receiptFor(owner.siteId, slice) !== undefined);
@@ -115,12 +126,7 @@ test("a steward fills also those that the owner has named and did not come to fi
   owner.peers.stop();
   assert.ok(tableOf(program).every((named) => !named.includes(holders[0]!.siteId) && named.length === 2));
   const live = holders.slice(1);
-  const duties = live.map((holder) => stewardDutyOf(holder, new Map([[owner.siteId, 8 * DAY_MS]])));
-  for (let turn = 0; turn < 2; turn++)
-    for (const duty of duties) {
-      await duty.turn(new AbortController().signal);
-      await all.spread();
-    }
+  await haveTurns(all, live, owner, 2);
   for (const slice of allSlices)
     for (const holder of live) assert.ok(holder.receiptFor(owner.siteId, slice) !== undefined, `slice ${slice}`);
 });
@@ -136,12 +142,7 @@ test("a holder that has lost some of a slice is no steward of it, and gets it ba
   await reportLosses({ ...lowest!.holderComponents(), store: lowest!.store });
   await all.spread();
   assert.equal(safeSnapshotsOf(statesOf(program), safety), 0);
-  const duties = holders.map((holder) => stewardDutyOf(holder, new Map([[owner.siteId, 8 * DAY_MS]])));
-  for (let turn = 0; turn < 2; turn++)
-    for (const duty of duties) {
-      await duty.turn(new AbortController().signal);
-      await all.spread();
-    }
+  await haveTurns(all, holders, owner, 2);
   assert.deepEqual(await lowest!.keptFor(owner.siteId), ids);
   assert.equal(safeSnapshotsOf(statesOf(program), safety), 1);
 });
@@ -159,12 +160,7 @@ test("a holder that is behind is no steward, and gets what is newer, whatever el
   await all.spread();
   owner.peers.stop();
   assert.equal(safeSnapshotsOf(statesOf(program), safety), 1);
-  const duties = holders.map((holder) => stewardDutyOf(holder, new Map([[owner.siteId, 8 * DAY_MS]])));
-  for (let turn = 0; turn < 2; turn++)
-    for (const duty of duties) {
-      await duty.turn(new AbortController().signal);
-      await all.spread();
-    }
+  await haveTurns(all, holders, owner, 2);
   assert.equal(safeSnapshotsOf(statesOf(program), safety), 2);
 });
 
@@ -180,12 +176,7 @@ test("a further holder that has no room after all is followed by another one", a
   const full = holders[1]!;
   full.offeredBytes = 0;
   const live = holders.slice(1);
-  const duties = live.map((holder) => stewardDutyOf(holder, new Map([[owner.siteId, 8 * DAY_MS]])));
-  for (let turn = 0; turn < 3; turn++)
-    for (const duty of duties) {
-      await duty.turn(new AbortController().signal);
-      await all.spread();
-    }
+  await haveTurns(all, live, owner, 3);
   assert.equal(safeSnapshotsOf(statesOf(program), safety), 1);
 });
 
