@@ -10,7 +10,7 @@ import type { Ledger } from "#ledger/ledger.ts";
 import type { Membership } from "#ledger/membership.ts";
 import type { Channel } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
-import { MinuteCount } from "#node/site/minute-count.ts";
+import { RecentCount } from "#node/site/recent-count.ts";
 import { CostorError, isCostorError } from "#protocol/errors.ts";
 import type { PeerKey } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
@@ -46,13 +46,13 @@ export class Greeting {
   readonly #log: Log;
   /** Machines that know this one. */
   readonly #knownBy = new Set<PeerKey>();
-  readonly #heard: MinuteCount;
+  readonly #heard: RecentCount;
 
   /** Before the transport is started. `log` is that of this machine. */
   constructor(components: GreetingComponents, { log }: { log: Log }) {
     this.#components = components;
     this.#log = log;
-    this.#heard = new MinuteCount(components, { mostCount: limits.strangersPerMinuteCount });
+    this.#heard = new RecentCount(components, { mostCount: limits.strangersPerMinuteCount, withinMs: MINUTE_MS });
     const { ledger, membership, transport } = components;
     transport.serve(helloProtocol, (channel) => this.#hear(channel));
     transport.serve(recoverProtocol, (channel) => {

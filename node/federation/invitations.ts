@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import * as v from "valibot";
 import type { Clock } from "#ledger/clock.ts";
 import type { Rng } from "#ledger/rng.ts";
-import { MinuteCount } from "#node/site/minute-count.ts";
+import { RecentCount } from "#node/site/recent-count.ts";
 import { type SiteFact, readFactValue } from "#node/site/site-facts.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
@@ -58,11 +58,11 @@ export class Invitations {
   readonly #queue = new SerialQueue();
   /** When somebody was refused last, on the clock that never jumps: whoever was asks once more, and hears of it. */
   #refusedMs = Number.NEGATIVE_INFINITY;
-  readonly #guesses: MinuteCount;
+  readonly #guesses: RecentCount;
 
   private constructor(components: InvitationComponents) {
     this.#components = components;
-    this.#guesses = new MinuteCount(components, { mostCount: limits.strangersPerMinuteCount });
+    this.#guesses = new RecentCount(components, { mostCount: limits.strangersPerMinuteCount, withinMs: 60_000 });
   }
 
   static async open(components: InvitationComponents): Promise<Invitations> {

@@ -7,7 +7,7 @@ import * as v from "valibot";
 import { LOCK_MS } from "#ledger/drop-plan.ts";
 import type { Rng } from "#ledger/rng.ts";
 import type { HeldClock } from "#node/replication/held-clock.ts";
-import { MinuteCount } from "#node/site/minute-count.ts";
+import { RecentCount } from "#node/site/recent-count.ts";
 import { readFactValue } from "#node/site/site-facts.ts";
 import { hashWords } from "#node/site/word-hash.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
@@ -72,7 +72,7 @@ export async function readSecondPerson(store: Pick<PrimeStore, "fact">): Promise
 
 export class SecondPerson {
   readonly #components: SecondPersonComponents;
-  readonly #guesses: MinuteCount;
+  readonly #guesses: RecentCount;
   #person: Person | null;
   #wrongCount: number;
 
@@ -81,7 +81,10 @@ export class SecondPerson {
     this.#person = person;
     this.#wrongCount = wrongCount;
     const clock = { elapsedMs: () => components.heldClock.nowMs() };
-    this.#guesses = new MinuteCount({ clock }, { mostCount: limits.secondPersonGuessesPerMinuteCount });
+    this.#guesses = new RecentCount(
+      { clock },
+      { mostCount: limits.secondPersonGuessesPerMinuteCount, withinMs: 60_000 },
+    );
   }
 
   /** By what an approval is known to be this person's; undefined when there is none. */
