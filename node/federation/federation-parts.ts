@@ -148,11 +148,6 @@ export async function openParts(components: FederationComponents, init: Federati
   reached.transport = transport;
   serveJoining(transport, { membership, log, invitations, onEvent });
   const sync = new LedgerSync({ ledger, membership, ownLog, peers: transport, clock, rng, onEvent });
-  const onKnown = (peer: PeerKey): void => void sync.with(peer);
-  const greeting = new Greeting(
-    { ledger, membership, transport, clock, rng, isAnswered: () => sync.isAnswered, onKnown, onEvent },
-    { log },
-  );
   const entries = new OwnEntries({ ownLog, ledger, spread: (entry) => sync.spread(entry) });
   const room = (): Promise<Room> => roomFor({ store, settings, siteId });
   const siteStatements = await SiteStatements.open({ store, entries, seal }, { siteId, ...init });
@@ -189,6 +184,13 @@ export async function openParts(components: FederationComponents, init: Federati
     hearsMost: () => sync.hearsMost,
     catchUp: (site, signal) => sync.catchUp(site, signal),
   });
+  const onKnown = async (peer: PeerKey): Promise<void> => {
+    if (await sync.with(peer)) keeping.replication.othersCame();
+  };
+  const greeting = new Greeting(
+    { ledger, membership, transport, clock, rng, isAnswered: () => sync.isAnswered, onKnown, onEvent },
+    { log },
+  );
   const together = { self: siteId, clock, rng, peers: transport, sites: membership, ledger, store, entries };
   serveGathering({
     ...together,

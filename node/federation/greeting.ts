@@ -20,24 +20,24 @@ import type { Transport } from "./transport.ts";
 export interface GreetingComponents {
   readonly ledger: Ledger;
   readonly membership: Membership;
-  readonly transport: Pick<Transport, "serve" | "open" | "connected" | "membershipChanged">;
+  readonly transport: Pick<Transport, "serve" | "open" | "connected" | "onConnected" | "membershipChanged">;
   readonly clock: Clock;
   readonly rng: Rng;
   /** Whether others answer this machine: a connection alone tells nothing, since strangers are let in to say hello. */
   readonly isAnswered: () => boolean;
   /** Somebody knows this machine now. */
-  readonly onKnown: (peer: PeerKey) => void;
+  readonly onKnown: (peer: PeerKey) => unknown;
   readonly onEvent: (event: FederationEvent) => void;
 }
 
 const MINUTE_MS = 60_000;
 /** In which others are reached, and have let this machine in or not. */
 const FIRST_PAUSE_MS = 10_000;
+/** Pauses grow while nobody new listens: a machine whose site has left may say hello for ever. */
+const PAUSE_GROWTH = 1.5;
+const MOST_PAUSE_MS = 15 * MINUTE_MS;
 /** When nobody is to be greeted, and of a machine that others answer: they do when ledgers are compared. */
 const IN_PAUSE_MS = 15 * MINUTE_MS;
-/** Pauses grow while nobody listens: a machine whose site has left may say hello for ever. */
-const MOST_PAUSE_MS = 15 * MINUTE_MS;
-const PAUSE_GROWTH = 1.2;
 /** Sites that are told in one round. */
 const AT_ONCE_COUNT = 12;
 
@@ -46,6 +46,9 @@ export class Greeting {
   readonly #log: Log;
   /** Machines that know this one. */
   readonly #knownBy = new Set<PeerKey>();
+  readonly #refusedBy = new Set<PeerKey>();
+  readonly #underWay = new Set<PeerKey>();
+  #signal: AbortSignal | undefined;
   readonly #heard: RecentCount;
 
   /** Before the transport is started. `log` is that of this machine. */
@@ -54,6 +57,7 @@ export class Greeting {
     this.#log = log;
     this.#heard = new RecentCount(components, { mostCount: limits.strangersPerMinuteCount, withinMs: MINUTE_MS });
     const { ledger, membership, transport } = components;
+    transport.onConnected((peer) => this.#meet(peer));
     transport.serve(helloProtocol, (channel) => this.#hear(channel));
     transport.serve(recoverProtocol, (channel) => {
       this.#listen();
@@ -64,23 +68,37 @@ export class Greeting {
   /** Goes on until the signal. The machine of a first epoch and kit comes by its invitation, and asks only when nobody lets it in. */
   async start(signal: AbortSignal): Promise<void> {
     const { clock, rng, isAnswered, membership, onEvent } = this.#components;
-    const isFirst = this.#log.certificate.epoch === 1 && this.#log.certificate.chain.length === 0;
+    this.#signal = signal;
     try {
-      let pauseMs = MINUTE_MS;
+      let pauseMs = FIRST_PAUSE_MS;
       for (let isStart = true; ; isStart = false) {
         const isIn = isStart || membership.roster === undefined || isAnswered();
         const knownCount = this.#knownBy.size;
-        const isLetIn = isFirst && isIn;
+        const isLetIn = this.#isFirst && isIn;
         const hasGreeted = !isLetIn && (await this.#round(signal));
-        const isHeard = !hasGreeted || this.#knownBy.size > knownCount;
-        pauseMs = isHeard ? MINUTE_MS : Math.min(PAUSE_GROWTH * pauseMs, MOST_PAUSE_MS);
         // Another machine may have taken its place while it was off.
         const leftMs = hasGreeted ? pauseMs : isStart ? FIRST_PAUSE_MS : IN_PAUSE_MS;
+        const isHeard = !hasGreeted || this.#knownBy.size > knownCount;
+        pauseMs = isHeard ? FIRST_PAUSE_MS : Math.min(PAUSE_GROWTH * pauseMs, MOST_PAUSE_MS);
         await clock.sleep(leftMs * (0.5 + rng.fraction()), signal);
       }
     } catch (error) {
       if (!signal.aborted) onEvent({ event: "fault", error });
     }
+  }
+
+  get #isFirst(): boolean {
+    const { epoch, chain } = this.#log.certificate;
+    return epoch === 1 && chain.length === 0;
+  }
+
+  /** Who was not reached before need not wait for the next round. Who has refused this machine waits for it. */
+  #meet(peer: PeerKey): void {
+    const signal = this.#signal;
+    if (this.#isFirst || signal === undefined || this.#knownBy.has(peer) || this.#refusedBy.has(peer)) return;
+    this.#greet(peer, signal).catch((error: unknown) => {
+      if (!signal.aborted) this.#components.onEvent({ event: "fault", error });
+    });
   }
 
   /**
@@ -112,17 +130,22 @@ export class Greeting {
 
   async #greet(peer: PeerKey, signal: AbortSignal): Promise<void> {
     const { ledger, transport, onKnown } = this.#components;
+    if (this.#underWay.has(peer)) return;
+    this.#underWay.add(peer);
     try {
       const channel = await transport.open(peer, helloProtocol, signal);
       const { isKnown, newer } = await sayHello(channel, this.#log, signal);
       if (newer !== undefined) await ledger.offer({ certificates: [newer.bytes] });
-      if (!isKnown) return;
+      if (!isKnown) return void this.#refusedBy.add(peer);
+      this.#refusedBy.delete(peer);
       this.#knownBy.add(peer);
       transport.membershipChanged();
       onKnown(peer);
     } catch (error) {
       // Others are asked meanwhile, and this one again.
       if (!isCostorError(error)) throw error;
+    } finally {
+      this.#underWay.delete(peer);
     }
   }
 

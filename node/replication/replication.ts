@@ -216,7 +216,7 @@ export class Replication implements AsyncDisposable {
       "keeping",
       inFederation((signal) => this.#keep(parts, { dropping, erasing }, signal)),
     );
-    const came = new Sparingly({ clock, work: () => this.#othersCame() }, { everyMs: CAME_EVERY_MS });
+    const came = new Sparingly({ clock, work: () => this.othersCame() }, { everyMs: CAME_EVERY_MS });
     components.peers.onConnected(() => {
       if (this.#signal !== undefined) came.ask(this.#signal);
     });
@@ -277,8 +277,8 @@ export class Replication implements AsyncDisposable {
     this.#keeping.soon();
   }
 
-  /** What is lacking need not wait for its next turn; where nothing is, that turn costs nothing. */
-  #othersCame(): void {
+  /** Others answer this site: what is lacking need not wait for its next turn; where nothing is, that turn costs nothing. */
+  othersCame(): void {
     this.wanted.othersCame();
     this.#healing.soon();
     if (this.#components.suspicion() === LED_BACK) this.#regaining.soon();

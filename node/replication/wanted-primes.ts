@@ -8,6 +8,8 @@ import { type HeldPrimeComponents, fetchHeld } from "./held-primes.ts";
 /** When others are still being found, after the start and when one comes: what nobody gives is asked for again for so long. */
 const FINDING_MS = 60_000;
 const AGAIN_MS = 2_000;
+/** So long at the most, though others come and go all the time. */
+const MOST_MS = 5 * 60_000;
 /** How long it is believed that nobody has a prime. */
 const LACKING_MS = 60_000;
 /** Of those that nobody has, remembered. */
@@ -73,9 +75,10 @@ export class WantedPrimes {
     const wanted = new Set(ids);
     try {
       const { clock } = this.#components;
-      const untilMs = this.#findingMs + FINDING_MS;
+      const mostMs = clock.elapsedMs() + MOST_MS;
+      const areFinding = (): boolean => clock.elapsedMs() < Math.min(this.#findingMs + FINDING_MS, mostMs);
       await fetchHeld(this.#components, wanted);
-      while (wanted.size > 0 && this.#hasOthers() && clock.elapsedMs() < untilMs) {
+      while (wanted.size > 0 && this.#hasOthers() && areFinding()) {
         await clock.sleep(AGAIN_MS);
         await fetchHeld(this.#components, wanted);
       }

@@ -137,6 +137,7 @@ test("a first machine that came back and that nobody answers says hello within a
             return Promise.reject(new CostorError("peer-unreachable", "it lets nobody in"));
           },
           connected: () => [],
+          onConnected: () => undefined,
           membershipChanged: () => undefined,
         },
         onKnown: () => undefined,
@@ -181,6 +182,7 @@ test("a new machine that somebody knows goes on with those that it did not reach
             return channels[0];
           },
           connected: () => [others[0]!.peerKey],
+          onConnected: () => undefined,
           membershipChanged: () => undefined,
         },
         onKnown: () => undefined,
@@ -203,6 +205,61 @@ test("a new machine that somebody knows goes on with those that it did not reach
   }
 });
 
+test("whom a new machine did not reach is told as soon as there is a connection, and who has refused it when others are asked again", async () => {
+  const replica = await Replica.found("one");
+  const self = makeIdentity("one", 2);
+  const [knowing, refusing] = [makeIdentity("knowing", 1), makeIdentity("refusing", 1)];
+  const clock = new ManualClock();
+  const known: PeerKey[] = [];
+  let meet: ((peer: PeerKey) => void) | undefined;
+  let answers: ReadonlyMap<PeerKey, "known" | "refused"> = new Map();
+  const asked: PeerKey[] = [];
+  const stop = new AbortController();
+  const greeting = new Greeting(
+    {
+      ...{ ledger: replica.ledger, clock, rng: new SeededRng("greeting"), isAnswered: () => true },
+      membership: {
+        ...{ roster: {}, sites: () => [self.siteId, knowing.siteId, refusing.siteId], peerMayConnect: () => true },
+        peerOf: (site: string) => [knowing, refusing].find(({ siteId }) => siteId === site)?.peerKey,
+      } as never,
+      transport: {
+        ...{ serve: () => undefined, connected: () => [], membershipChanged: () => undefined },
+        onConnected: (listener) => void (meet = listener),
+        open: async (peer) => {
+          asked.push(peer);
+          const state = answers.get(peer);
+          if (state === undefined) throw new CostorError("peer-unreachable", "it does not answer yet");
+          const { channels } = channelPair(helloProtocol);
+          await channels[1].send(encodeCbor({ state }));
+          return channels[0];
+        },
+      },
+      onKnown: (peer) => void known.push(peer),
+      onEvent: () => undefined,
+    },
+    { log: self.log },
+  );
+  const greets = greeting.start(stop.signal);
+  await new Promise(setImmediate);
+  assert.deepEqual(new Set(asked.splice(0)), new Set([knowing.peerKey, refusing.peerKey]));
+  answers = new Map([
+    [knowing.peerKey, "known"],
+    [refusing.peerKey, "refused"],
+  ]);
+  for (const _ of [1, 2]) {
+    meet!(knowing.peerKey);
+    meet!(refusing.peerKey);
+    await new Promise(setImmediate);
+  }
+  assert.deepEqual(known, [knowing.peerKey]);
+  assert.deepEqual(asked.splice(0), [knowing.peerKey, refusing.peerKey], "each once");
+  clock.pass(15_000);
+  await new Promise(setImmediate);
+  assert.ok(asked.includes(refusing.peerKey), "the next round asks it");
+  stop.abort(new Error("enough"));
+  await greets;
+});
+
 test("only so many hellos are listened to in a minute", async () => {
   const replica = await Replica.found("one");
   const clock = new ManualClock();
@@ -214,6 +271,7 @@ test("only so many hellos are listened to in a minute", async () => {
         serve: ({ name }, serving) => void (handler = name === helloProtocol.name ? serving : handler),
         open: () => assert.fail("nobody is asked"),
         connected: () => [],
+        onConnected: () => undefined,
         membershipChanged: () => undefined,
       },
       isAnswered: () => true,

@@ -31,6 +31,24 @@ test("what is lost and wanted at once comes when the first holder is found", asy
   assert.equal((await again.store.getMany(lost)).length, 3);
 });
 
+test("what the first holder does not have is waited for while others still come", async () => {
+  const { world, site, others, ids } = await lostAtOne();
+  const lost = ids.slice(0, 3);
+  const [first, late] = others as [FederationSite, FederationSite];
+  for (const one of [site, first]) await one.store.remove(lost);
+  const again = await world.start(site.identity, site.store);
+  let isDone = false;
+  const fetching = again.federation.parts.replication.wanted.fetch(lost).then(() => (isDone = true));
+  await world.run(50_000);
+  await world.start(first.identity, first.store);
+  await world.run(50_000);
+  assert.equal(isDone, false);
+  await world.start(late.identity, late.store);
+  await world.run(20_000);
+  await fetching;
+  assert.deepEqual(await again.store.has(lost), [true, true, true]);
+});
+
 test("a site that is alone waits for nobody", async () => {
   const world = await FederationWorld.of(1);
   const [site] = world.sites as [FederationSite];
