@@ -196,6 +196,12 @@ export const failedSeeds: readonly FailedSeed[] = [
     reason: "a generation that was signed again after a lost disk kept its receipts of fewer snapshots",
   },
   {
+    ...{ seed: 20000750, sitesCount: 4, hoursCount: 8, intensity: 3, backupEveryHours: 8 },
+    program: "federation",
+    reason:
+      "one of four sites was cloned when another had written twice, and the two that were left waited for a second holder",
+  },
+  {
     ...{ seed: 6001614, sitesCount: 4, hoursCount: 9, intensity: 3, backupEveryHours: 8 },
     program: "federation",
     reason: "people waited for ever for the invitation of a site that had crashed",

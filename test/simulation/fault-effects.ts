@@ -138,10 +138,17 @@ export class FaultEffects {
 
   /** Whether the others have two places each for their copies when this one takes none: less than that no federation can make good. */
   #canDoWithout(site: SimSite): boolean {
-    const holders = this.#components.honest.filter(
-      (other) => other !== site && other.hasBegun && !other.isLeaving && !other.isCloned,
+    const { honest, people } = this.#components;
+    const holders = honest.filter(
+      (other) =>
+        other !== site && people.isKnownMember(other) && !other.isLeaving && !other.isCloned && !this.#hasForked(other),
     );
     return new Set(holders.map(({ place }) => place)).size > COPIES_COUNT;
+  }
+
+  /** Who was set back while cut off from most may have written twice: it takes nothing until people say which machine is right. */
+  #hasForked({ identity: { siteId } }: SimSite): boolean {
+    return this.#components.honest.some(({ program }) => program?.ledger.forkOf(siteId) !== undefined);
   }
 
   /**

@@ -73,6 +73,17 @@ export class People {
     return true;
   }
 
+  /**
+   * Whether somebody knows it as a member. A newcomer may wait for long for one who can let it in, and a guest stands for no place of its own.
+   * Where nobody is told anything, all are members from the beginning.
+   */
+  isKnownMember(site: SimSite): boolean {
+    const controls = this.#components.honest.flatMap(({ control }) => control ?? []);
+    return controls.length === 0
+      ? site.hasBegun
+      : controls.some((control) => this.#roleOf(control, site)?.role === "member");
+  }
+
   /** Whether the others are so many of the members that they can bring about what people decide. Who was cloned signs nothing. */
   canDecideWithout(site: SimSite): boolean {
     const { honest } = this.#components;
