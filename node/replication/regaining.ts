@@ -5,7 +5,7 @@
  */
 import type { Peers } from "#ledger/peers.ts";
 import type { Rng } from "#ledger/rng.ts";
-import type { StatementOf } from "#ledger/statements.ts";
+import { SEVERAL_KIND, type StatementOf } from "#ledger/statements.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { PrimeId, SiteId } from "#protocol/ids.ts";
@@ -22,7 +22,7 @@ export const LED_BACK = "led-back";
 
 export interface RegainingComponents extends FetchedComponents {
   readonly peers: Pick<Peers, "open">;
-  readonly ledger: Pick<LedgerReader, "statement" | "entry">;
+  readonly ledger: Pick<LedgerReader, "logsOf" | "statement">;
   readonly store: Pick<PrimeStore, "keep" | "putFor">;
   readonly own: Pick<OwnPrimes, "slice">;
   readonly rng: Rng;
@@ -43,8 +43,10 @@ interface HeldSlice {
 
 export class Regaining {
   readonly #components: RegainingComponents;
-  /** Hashes of live sets of which all is here again that can be had, by slice. */
+  /** Hashes of live sets of which all is here again, by slice. */
   readonly #here = new Map<number, string>();
+  /** Who has given all that it has of a live set that nobody says to have whole, by the set's slice and hash. */
+  readonly #asked = new Map<string, Set<SiteId>>();
 
   constructor(components: RegainingComponents) {
     this.#components = components;
@@ -57,14 +59,14 @@ export class Regaining {
       const liveSet = this.#liveSet(slice);
       if (liveSet !== undefined && hashOfSet((await own.slice(slice)).ids) === liveSet.hash) this.#isRegained(liveSet);
     }
-    const waiting = new Map(this.#missing().map((slice) => [slice, new Set(this.#holdersOf(slice))]));
-    for (const [slice, holders] of waiting) if (holders.size === 0) this.#isRegained(this.#liveSet(slice)!);
-    for (const holder of new Set([...waiting.values()].flatMap((holders) => [...holders]))) {
-      const slices = [...waiting].filter(([slice, holders]) => holders.has(holder) && this.#missing().includes(slice));
-      if (slices.length > 0) await this.#askFor(holder, new Map(slices), signal);
-    }
+    for (const holder of this.waitsFor()) await this.#askFor(holder, signal);
     // What the ledger has learnt meanwhile counts too.
     return this.#missing().length === 0 && regained();
+  }
+
+  /** Holders that are yet to be asked. */
+  waitsFor(): SiteId[] {
+    return [...new Set(this.#missing().flatMap((slice) => this.#unasked(slice)))];
   }
 
   #liveSet(slice: number): LiveSet | undefined {
@@ -78,17 +80,37 @@ export class Regaining {
   #missing(): number[] {
     return allSlices.filter((slice) => {
       const liveSet = this.#liveSet(slice);
-      return liveSet !== undefined && this.#here.get(slice) !== liveSet.hash;
+      return liveSet !== undefined && this.#here.get(slice) !== liveSet.hash && this.#unasked(slice).length > 0;
     });
   }
 
-  /** Those that say to have all of the newest live set; when nobody does, all that the placement names. */
+  /** By what is known now: somebody may come to be known that has it, after all others were asked. */
+  #unasked(slice: number): SiteId[] {
+    const asked = this.#askedFor(this.#liveSet(slice)!);
+    return this.#holdersOf(slice).filter((site) => !asked.has(site));
+  }
+
+  #askedFor({ slice, hash }: LiveSet): Set<SiteId> {
+    const key = `${slice} ${hash}`;
+    const asked = this.#asked.get(key) ?? new Set();
+    this.#asked.set(key, asked);
+    return asked;
+  }
+
+  /**
+   * Those that say to have all of the newest live set; when nobody does, all that the placement names. So with those that a steward has named since
+   * and that have anything of the slice, whether or not that steward is still here.
+   */
   #holdersOf(slice: number): SiteId[] {
     const { self, ledger, sites } = this.#components;
+    const subject = `${self}/${slice}`;
     const named = ledger.statement(self, "placement", `${slice}`)?.statement.holders ?? [];
-    const holders = named.filter((site) => sites.sites().includes(site));
-    const whole = holders.filter((site) => this.#hasReceipt(site, slice));
-    return whole.length > 0 ? whole : holders;
+    const further = named.flatMap((site) => ledger.statement(site, "steward", subject)?.statement.holders ?? []);
+    const filled = further.filter((site) => ledger.statement(site, "receipt", subject) !== undefined);
+    const holders = [...new Set([...named, ...filled])];
+    const here = holders.filter((site) => site !== self && sites.sites().includes(site));
+    const whole = here.filter((site) => this.#hasReceipt(site, slice));
+    return whole.length > 0 ? whole : here;
   }
 
   #hasReceipt(holder: SiteId, slice: number): boolean {
@@ -99,24 +121,21 @@ export class Regaining {
     return ledger.statement(holder, "receipt", subject)?.statement.hash === this.#liveSet(slice)?.hash;
   }
 
-  /** `waiting`: of each slice the holders that were not asked yet; a slice that was never whole elsewhere is here when all were. */
-  async #askFor(holder: SiteId, waiting: ReadonlyMap<number, Set<SiteId>>, signal: AbortSignal): Promise<void> {
-    const { clock, peers, sites, rng } = this.#components;
+  async #askFor(holder: SiteId, signal: AbortSignal): Promise<void> {
+    const { clock, peers, sites, rng, onFailure } = this.#components;
     const peer = sites.peerOf(holder);
     if (peer === undefined) return;
     try {
       const channel = await peers.open(peer, replicateProtocol, signal);
       try {
         using asked = new HolderChannel({ channel, clock, rng }, { signal });
-        for (const [slice, holders] of waiting) {
+        for (const slice of allSlices) {
+          if (!this.#missing().includes(slice) || !this.#unasked(slice).includes(holder)) continue;
           const liveSet = this.#liveSet(slice)!;
           const held = await this.#heldSlice(asked, slice);
           if (held === undefined) continue;
           if (this.#hasReceipt(holder, slice)) await this.#keepVerified(held, liveSet);
-          else if (await this.#fetchUnverified(held, holder, liveSet, signal)) {
-            holders.delete(holder);
-            if (holders.size === 0) this.#isRegained(liveSet);
-          }
+          else if (await this.#fetchUnverified(held, holder, liveSet, signal)) this.#askedFor(liveSet).add(holder);
         }
         await channel.close();
       } finally {
@@ -125,17 +144,16 @@ export class Regaining {
     } catch (error) {
       signal.throwIfAborted();
       if (!isPeersFault(error)) throw error;
+      onFailure?.(holder, error);
     }
   }
 
   /** Undefined when the holder does not let itself be asked. */
   async #heldSlice(holder: HolderChannel, slice: number): Promise<HeldSlice | undefined> {
-    const { self, ledger, own } = this.#components;
-    const placement = ledger.statement(self, "placement", `${slice}`);
-    const entry = placement && (await ledger.entry(placement.logId, placement.seq));
-    if (entry === undefined) return undefined;
+    const { self, own } = this.#components;
     const owner = Buffer.from(self, "hex");
-    const reserved = await holder.ask({ kind: "reserve", owner, slice, bytes: 0, entry });
+    // Without the placement: who was named by a steward is not in it.
+    const reserved = await holder.ask({ kind: "reserve", owner, slice, bytes: 0 });
     if (reserved.kind === "refused") return undefined;
     expectAnswer(reserved, "granted");
     const { ids } = await own.slice(slice);
@@ -161,8 +179,22 @@ export class Regaining {
   /** What nobody had whole cannot be verified: of that only what comes is kept, and no more than was signed. */
   async #fetchUnverified(held: HeldSlice, holder: SiteId, liveSet: LiveSet, signal: AbortSignal): Promise<boolean> {
     const wanted = new Set(held.extras).difference(held.leftOut);
-    if (wanted.size > liveSet.count)
+    if (wanted.size > this.#mostCount(holder, liveSet))
       throw new CostorError("peer-misbehaved", `it has more of slice ${liveSet.slice} than was signed`);
     return fetchOwn(this.#components, holder, wanted, signal);
+  }
+
+  /** The holder may not have heard yet that the newest live set is smaller than those before. */
+  #mostCount(holder: SiteId, { slice }: LiveSet): number {
+    const { self, ledger } = this.#components;
+    const signed = ledger
+      .logsOf(self)
+      .flatMap((state) =>
+        [...state.seqs("live-set"), ...state.seqs(SEVERAL_KIND)]
+          .flatMap((seq) => state.held(seq)!.statements)
+          .flatMap((said) => (said.kind === "live-set" && said.slice === slice ? said.count : [])),
+      );
+    const received = ledger.statement(holder, "receipt", `${self}/${slice}`)?.statement.count ?? 0;
+    return Math.max(received, ...signed);
   }
 }

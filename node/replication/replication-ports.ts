@@ -9,7 +9,16 @@ import type { PeerKey, PrimeId, SiteId } from "#protocol/ids.ts";
 
 export type LedgerReader = Pick<
   Ledger,
-  "currentLog" | "forkOf" | "receivers" | "statement" | "statements" | "entry" | "offer" | "recoveryKeys" | "states"
+  | "currentLog"
+  | "entry"
+  | "forkOf"
+  | "logsOf"
+  | "offer"
+  | "receivers"
+  | "recoveryKeys"
+  | "statement"
+  | "statements"
+  | "states"
 >;
 export type OwnEntries = Pick<OwnLog, "write" | "writeAll" | "withdrawIdle">;
 export type Sites = Pick<Membership, "sites" | "roleOf" | "siteOfPeer" | "peerOf" | "failureDomainOf">;

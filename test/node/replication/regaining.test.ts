@@ -3,6 +3,7 @@
  * out that was live. Method: owners whose sets are taken back to an earlier state, honest, lying and absent holders.
  */
 import assert from "node:assert/strict";
+import { allSlices } from "#node/replication/all-slices.ts";
 import { healOwn } from "#node/replication/healing.ts";
 import { reportLosses } from "#node/replication/losses.ts";
 import { HolderService } from "#node/replication/holder-service.ts";
@@ -12,7 +13,7 @@ import { servePrimes } from "#node/replication/primes-service.ts";
 import { setOfList } from "#node/replication/slice-comparison.ts";
 import { answerQuestion } from "#ledger/reconcile-answer.ts";
 import { sliceOf } from "#ledger/slice.ts";
-import type { PrimeId } from "#protocol/ids.ts";
+import type { PeerKey, PrimeId } from "#protocol/ids.ts";
 import { SeededRng } from "#test/simulation/seeded-rng.ts";
 import { suite } from "#test/support/suite.ts";
 import { ReplicatingFederation, type ReplicatingSite } from "./replicating-site.ts";
@@ -234,6 +235,73 @@ test("of what no holder has whole none is believed that names more than was ever
   hasLied = true;
   assert.equal(await owner.turn(), false);
   assert.deepEqual(await owner.ids(), sorted(old));
+});
+
+test("what nobody has whole comes back also when most of it had expired before it was last signed", async () => {
+  const { owner, holders, old, fresh, expired, federation } = await ledBack();
+  const { site } = owner;
+  assert.equal(await owner.turn(), true);
+  await owner.heal();
+  const ids = sorted(old, fresh);
+  const live = ids.filter((id, at) => at % 6 === 0 && !expired.includes(id));
+  await site.store.release(
+    site.siteId,
+    ids.filter((id) => !live.includes(id)),
+  );
+  await site.slicesFor(holders);
+  await federation.spread();
+  await site.store.release(site.siteId, live);
+  const back = new Owner(site);
+  assert.equal(await back.turn(), true);
+  const came = await back.ids();
+  assert.ok(live.every((id) => came.includes(id)));
+});
+
+test("what only a site has that was named by a steward comes back, whether those that the owner has named are gone or away", async () => {
+  for (const gone of [true, false]) {
+    const { owner, holders, old, fresh, expired, federation } = await ledBack();
+    const { site } = owner;
+    const [steward] = holders as [ReplicatingSite];
+    const further = await federation.add("further");
+    for (const slice of allSlices) {
+      const holder = [further.siteId];
+      const namingEntry = await steward.say({ kind: "steward", owner: site.siteId, slice, holders: holder });
+      const receipt = steward.receiptFor(site.siteId, slice)!;
+      const entry = (await steward.ledger.entry(receipt.logId, receipt.seq))!;
+      const gone = await omittedAt(steward, owner);
+      const ids = (await steward.kept.slice(site.siteId, slice)).filter((id) => !gone.includes(id));
+      await steward.replicate(further, [{ ...receipt.statement, ids, entry, namingEntry }], { owner: site.siteId });
+    }
+    await federation.spread();
+    for (const holder of holders) {
+      holder.peers.stop();
+      if (gone) holder.role = "none";
+    }
+    assert.equal(await owner.turn(), true);
+    assert.deepEqual(sorted(await owner.ids(), expired), sorted(old, fresh));
+  }
+});
+
+test("what becomes known of a holder after a turn is looked at before all counts as here", async () => {
+  const { owner, holders, old, fresh, federation } = await ledBack({ unsentCount: 40 });
+  for (const holder of holders) holder.role = "none";
+  await owner.turn();
+  assert.deepEqual(await owner.ids(), sorted(old));
+  for (const holder of holders) holder.role = "member";
+  await federation.spread();
+  assert.equal(await owner.turn(), true);
+  assert.deepEqual(await owner.ids(), sorted(old, fresh));
+});
+
+test("holders that are reached in turns are asked one after the other", async () => {
+  const { owner, holders, old, fresh, federation } = await ledBack({ unsentCount: 40 });
+  const [one, other] = holders.map(({ peerKey }) => peerKey) as [PeerKey, PeerKey];
+  federation.network.cut(owner.site.peerKey, one);
+  assert.equal(await owner.turn(), false);
+  federation.network.mendAll();
+  federation.network.cut(owner.site.peerKey, other);
+  assert.equal(await owner.turn(), true);
+  assert.deepEqual(await owner.ids(), sorted(old, fresh));
 });
 
 test("a live set that is met meanwhile counts too", async () => {
