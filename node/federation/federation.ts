@@ -273,8 +273,10 @@ export class Federation {
 
   /** Why copies are not brought up to date now, but for windows and pauses. */
   blocking(): string[] {
-    const suspicion = this.parts.replication.suspicion();
-    return suspicion === undefined ? [] : [suspicionText(suspicion)];
+    const { replication, profiles } = this.parts;
+    const suspicion = replication.suspicion();
+    const names = replication.waitsFor().map((site) => profiles.nameOf(site));
+    return suspicion === undefined ? [] : [suspicionText(suspicion, names)];
   }
 
   /** What of this site's own is lost here: one sentence for people; undefined when nothing. */

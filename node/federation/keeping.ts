@@ -98,7 +98,12 @@ const texts: Readonly<Record<string, string>> = {
   clock: "the machine's clock has jumped",
 };
 
-export const suspicionText = (suspicion: string): string => texts[suspicion] ?? suspicion;
+/** `names`: of sites that are waited for. */
+export function suspicionText(suspicion: string, names: readonly string[]): string {
+  const text = texts[suspicion] ?? suspicion;
+  if (names.length === 0) return text;
+  return `${text}; it waits for what ${names.join(", ")} may have of it (who will never come back has to be expelled: costor federation expel)`;
+}
 
 function suspicionOf(ownLog: OwnLog, { isReturning }: Pick<SiteRecords, "isReturning">): string | undefined {
   if (ownLog.suspicion !== undefined) return ownLog.suspicion;

@@ -123,6 +123,8 @@ export class Replication implements AsyncDisposable {
   readonly #liveSets: LiveSets;
   readonly #replicator: Replicator;
   readonly #works: readonly (AskedWork | RegularWork)[];
+  /** Sites without which this one has not its sets back; none when it need not have them. */
+  readonly waitsFor: () => readonly SiteId[];
   #signal: AbortSignal | undefined;
   #windows: { readonly settings: ReplicationSettings; readonly windows: MaintenanceWindows } | undefined;
 
@@ -193,21 +195,22 @@ export class Replication implements AsyncDisposable {
         if (await this.#replicator.turn(signal)) this.soon();
       }),
     );
+    const onFailure = (holder: SiteId, error: unknown): void =>
+      components.onEvent({ event: "run-failed", holder, error });
     const heal = async (signal: AbortSignal): Promise<void> => {
-      const onFailure = (holder: SiteId, error: unknown): void =>
-        components.onEvent({ event: "run-failed", holder, error });
       if ((await healOwn({ ...components, onFailure }, signal)) > 0) this.soon();
     };
     this.#healing = this.#work("healing", inFederation(heal));
-    const regaining = new Regaining(components);
-    const takingBack = new TakingBack(components);
+    const regaining = new Regaining({ ...components, onFailure });
+    const takingBack = new TakingBack({ ...components, onFailure });
+    const way = (): Regaining | TakingBack => (components.former.isTakenOver() ? takingBack : regaining);
+    this.waitsFor = () => (components.suspicion() === LED_BACK ? way().waitsFor() : []);
     const regain = async (signal: AbortSignal): Promise<void> => {
       if (components.wasLedBack()) await reportForgotten(parts);
       if (components.suspicion() !== LED_BACK) return;
       await dropping.beginAnew();
       await questions.retain([]);
-      const isRegained = await (components.former.isTakenOver() ? takingBack : regaining).turn(signal);
-      if (!isRegained) return;
+      if (!(await way().turn(signal))) return;
       this.#healing.soon();
       this.soon();
     };

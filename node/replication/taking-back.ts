@@ -41,13 +41,22 @@ export class TakingBack {
 
   /** One turn; whether all is here. It waits for those whose receipts say that they keep something, and for one other site at least. */
   async turn(signal: AbortSignal): Promise<boolean> {
-    const { self, sites, ledger, regained } = this.#components;
-    const others = sites.sites().filter((site) => site !== self);
+    const others = this.#others();
     for (const site of others) if (!this.#done.has(site) && (await this.#takeFrom(site, signal))) this.#done.add(site);
+    if (this.waitsFor().length > 0 || (others.length > 0 && this.#done.size === 0)) return false;
+    return this.#components.regained();
+  }
+
+  /** Sites that say to keep something, and have not given all of it yet. */
+  waitsFor(): SiteId[] {
+    const { self, ledger } = this.#components;
     const keepers = new Set(allSlices.flatMap((slice) => ledger.receivers(self, slice)));
-    const isWaiting = others.some((site) => keepers.has(site) && !this.#done.has(site));
-    if (isWaiting || (others.length > 0 && this.#done.size === 0)) return false;
-    return regained();
+    return this.#others().filter((site) => keepers.has(site) && !this.#done.has(site));
+  }
+
+  #others(): SiteId[] {
+    const { self, sites } = this.#components;
+    return sites.sites().filter((site) => site !== self);
   }
 
   async #takeFrom(site: SiteId, signal: AbortSignal): Promise<boolean> {

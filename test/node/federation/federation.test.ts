@@ -130,6 +130,25 @@ test("a site whose disk was emptied signs nothing until it has all back, and the
   }
 });
 
+test("a site that has not all back says which others it waits for, until they come", async () => {
+  const world = await FederationWorld.of(4);
+  const [site, here, ...away] = world.sites as [FederationSite, FederationSite, FederationSite, FederationSite];
+  await site.backUp("first", 60);
+  await world.run(2 * HOUR_MS);
+  assert.equal(safeCountOf(site), 1);
+  for (const each of [site, ...away]) world.crash(each);
+  const emptied = await world.start(site.identity);
+  await world.run(3 * HOUR_MS);
+  const { profiles } = emptied.federation.parts;
+  const names = away.map(({ identity }) => profiles.nameOf(identity.siteId));
+  const [text = ""] = emptied.federation.blocking();
+  for (const name of names) assert.ok(text.includes(name), text);
+  assert.ok(!text.includes(profiles.nameOf(here.identity.siteId)), text);
+  for (const other of away) await world.start(other.identity, other.store);
+  await world.run(3 * HOUR_MS);
+  assert.deepEqual(emptied.federation.blocking(), []);
+});
+
 test("a site signs nothing while what its snapshots reach that came back is not kept", async () => {
   const world = await FederationWorld.of(3);
   const [site] = world.sites as [FederationSite];
