@@ -28,7 +28,7 @@ export async function restoreRemotely(
 async function open(options: KitOptions & { readonly data: string }, signal: AbortSignal): Promise<ControlledRestore> {
   const dataDirectory = resolve(options.data);
   using kit = await readGivenKit(options, { needsSiteId: true });
-  using grant = makeGrant(kit, await callOn(dataDirectory, "restoreFind", { owner: kit.siteId }));
+  using grant = await makeGrant(kit, await callOn(dataDirectory, "restoreFind", { owner: kit.siteId }));
   const { ticket, readKeys } = grant;
   return await ControlledRestore.open({ dataDirectory, ticket, readKeys, signal });
 }

@@ -13,6 +13,6 @@ export async function readGrantOf(data: string, options: KitOptions): Promise<Ca
   using kit = await readGivenKit({ ...options, siteId });
   requireKitOf(fingerprint, kit);
   const found = await callOn(data, "restoreFind", { owner: siteId });
-  using grant = makeGrant({ siteId: parseSiteId(siteId), kitRoot: kit.kitRoot }, found);
+  using grant = await makeGrant({ siteId: parseSiteId(siteId), kitRoot: kit.kitRoot }, found);
   return grantToWire(grant);
 }

@@ -40,8 +40,14 @@ export const restoreSchemas = {
 } as const;
 
 export interface RestoreResults {
-  /** `helper` is this machine's key, `publicKey` of the newest read key, all in hex. */
-  restoreFind: { owner: string; name: string; helper: string; readKey?: { generation: number; publicKey: string } };
+  /** `helper` is this machine's key, `publicKey` of the newest read key, both in hex; `requestedKeys` as `RestorableSite`, in base64. */
+  restoreFind: {
+    owner: string;
+    name: string;
+    helper: string;
+    readKey?: { generation: number; publicKey: string };
+    requestedKeys?: string;
+  };
   /** Tells { restore } as progress once it is open: its name. */
   restoreOpen: { ended: true };
   restoreAgents: { agents: RescuedAgent[] };
@@ -70,9 +76,12 @@ const restoresOf = ({ federation }: Pick<RestoreContext, "federation">): RemoteR
 
 export const restoreHandlers: Handlers = {
   restoreFind: async ({ owner }, context) => {
-    const { readKey, ...found } = restoresOf(context).find(parseSiteId(owner));
-    if (readKey === undefined) return found;
-    return { ...found, readKey: { ...readKey, publicKey: readKey.publicKey.toString("hex") } };
+    const { readKey, requestedKeys, ...found } = await restoresOf(context).find(parseSiteId(owner));
+    return {
+      ...found,
+      ...(readKey && { readKey: { ...readKey, publicKey: readKey.publicKey.toString("hex") } }),
+      ...(requestedKeys && { requestedKeys: requestedKeys.toString("base64") }),
+    };
   },
   restoreOpen: async (grant, context) => {
     const restores = restoresOf(context);

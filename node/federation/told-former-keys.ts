@@ -18,14 +18,24 @@ export async function toldFormerKeys(
   { siteId, readKeys }: ToldFormerKeysInit,
 ): Promise<FormerKeys | undefined> {
   for (const part of [FORMER_KEYS_PART, REQUESTED_KEYS_PART]) {
-    const told = ledger.statement(siteId, "state", part);
-    const [whole] = told === undefined ? [] : await ledger.wholeStatements(told.logId, told.seq);
-    if (whole?.kind !== "state") continue;
+    const sealed = await sealedKeysOf({ ledger }, siteId, part);
+    if (sealed === undefined) continue;
     try {
-      return parseFormerKeys(await openWithAnyKey(whole.sealed, readKeys, sealedContext(siteId, whole)));
+      return parseFormerKeys(await openWithAnyKey(sealed, readKeys, sealedContext(siteId, { kind: "state", part })));
     } catch (error) {
       if (!isCostorError(error, "seal-broken")) throw error;
     }
   }
   return undefined;
+}
+
+/** As the site has told it; undefined when it has not. */
+export async function sealedKeysOf(
+  { ledger }: { readonly ledger: Pick<Ledger, "statement" | "wholeStatements"> },
+  siteId: SiteId,
+  part: string,
+): Promise<Buffer | undefined> {
+  const told = ledger.statement(siteId, "state", part);
+  const [whole] = told === undefined ? [] : await ledger.wholeStatements(told.logId, told.seq);
+  return whole?.kind === "state" ? whole.sealed : undefined;
 }

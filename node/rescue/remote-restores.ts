@@ -1,5 +1,7 @@
 /** The remote restores that go on at this site: each for whoever has opened it, until that one ends it or its ticket expires. */
 import type { Rng } from "#ledger/rng.ts";
+import { REQUESTED_KEYS_PART } from "#node/federation/sealed-statements.ts";
+import { sealedKeysOf } from "#node/federation/told-former-keys.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
@@ -11,6 +13,8 @@ export interface RestorableSite {
   readonly name: string;
   /** Of its newest read key, as it has told the ledger; undefined when it never has. */
   readonly readKey?: { readonly generation: number; readonly publicKey: Buffer };
+  /** What former kits open, sealed to the next read key, of a kit that the owner has asked for: maybe members have agreed since. */
+  readonly requestedKeys?: Buffer;
   /** This machine. */
   readonly helper: PeerKey;
 }
@@ -31,13 +35,15 @@ export class RemoteRestores {
   }
 
   /** Throws `member-unknown` when the ledger here has nothing of that site. */
-  find(owner: SiteId): RestorableSite {
+  async find(owner: SiteId): Promise<RestorableSite> {
     const { ledger, peers } = this.#components;
     const profile = ledger.statement(owner, "profile", "")?.statement;
     if (profile === undefined && ledger.statements(owner, "snapshot").length === 0)
       throw new CostorError("member-unknown", `nothing of site ${owner} is known here`);
+    const requestedKeys = await sealedKeysOf({ ledger }, owner, REQUESTED_KEYS_PART);
     return {
       ...{ owner, name: profile?.name ?? "", helper: peers.self },
+      ...(requestedKeys && { requestedKeys }),
       ...(profile && { readKey: { generation: profile.readGeneration, publicKey: profile.readKey } }),
     };
   }

@@ -86,9 +86,17 @@ test("after it both have their new keys at all sites", async () => {
   assert.deepEqual(await kitsAt(lake), []);
 });
 
-test("a site that burns before it has restarted is recovered by the new kit, and not by the former one", async () => {
+test("a site that burns before it has restarted is restored elsewhere by the new kit, and not by the former one", async () => {
   await hill.stop();
   await rename(hill.data, `${hill.data}.burnt`);
+  const target = join(scratch, "restored-elsewhere");
+  const restore = (kit: string) => lake.command(["federation", "restore", "--kit", kit, "--target", target]);
+  await assert.rejects(restore(hill.kit), refusedWith("signature-invalid"));
+  await restore(newKitOf(hill));
+  assert.deepEqual(treeDifferences(content, join(target, content)), []);
+});
+
+test("it is recovered by the new kit, and not by the former one", async () => {
   const { members } = await lake.call("federationMembers", {});
   const addresses = members
     .filter(({ name }) => name === "lake")

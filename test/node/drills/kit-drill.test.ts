@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { kitDrill } from "#node/drills/kit-drill.ts";
+import { sealedContext } from "#node/federation/sealed-statements.ts";
 import type { RemoteRestoreInit } from "#node/rescue/remote-restore.ts";
 import { makeGrant } from "#node/rescue/restore-grant.ts";
 import type { RescuedSite } from "#node/rescue/rescued-site.ts";
@@ -13,6 +14,7 @@ import { type SnapshotResponse } from "#protocol/http.ts";
 import { makeUuidV7, parseAgentId, parseSnapshotId } from "#protocol/ids.ts";
 import { deriveReadKey, deriveRecoveryKey, siteIdOf } from "#protocol/keys.ts";
 import { nodePointerToWire } from "#protocol/node-pointer.ts";
+import { sealToReadKey } from "#protocol/read-sealing.ts";
 import { noise } from "#test/support/noise.ts";
 import { scratchDirectory } from "#test/support/scratch.ts";
 import { SeededRng } from "#test/simulation/seeded-rng.ts";
@@ -26,7 +28,7 @@ const siteId = siteIdOf(deriveRecoveryKey(kitRoot).publicKey);
 const agent = parseAgentId(makeUuidV7(1));
 const helper = "ab".repeat(32);
 
-const grantOf = (root: Uint8Array = kitRoot): RemoteRestoreInit =>
+const grantOf = (root: Uint8Array = kitRoot): Promise<RemoteRestoreInit> =>
   makeGrant({ siteId: siteIdOf(deriveRecoveryKey(root).publicKey), kitRoot: root }, { helper });
 
 /** A site with one snapshot, and what its kit opens elsewhere, changed. */
@@ -68,7 +70,7 @@ async function drilled(change: Partial<RescuedSite> | CostorError = {}, grant = 
             return opened;
           },
     },
-    grant,
+    await grant,
     { scratchFile: `${await scratchDirectory("kit-drill")}/scratch`, signal, onProgress: () => {} },
   );
   return { ...result, read };
@@ -106,21 +108,35 @@ test("another site's kit, no other site, and a snapshot that is not in the ledge
   await assert.rejects(drilled(new CostorError("signature-invalid", "it was replaced")), { code: "signature-invalid" });
 });
 
-test("a grant has the read keys that the owner has told, and no key once it is disposed of; a read key that is another's gives none", () => {
+test("a grant has the read keys that the owner has told, and no key once it is disposed of; a read key that is another's gives none", async () => {
   const told = (generation: number, root = kitRoot) => ({
     generation,
     publicKey: deriveReadKey(root, generation).publicKey.toString("hex"),
   });
-  const grant = makeGrant({ siteId, kitRoot }, { helper, readKey: told(3) });
+  const grant = await makeGrant({ siteId, kitRoot }, { helper, readKey: told(3) });
   assert.deepEqual(
     grant.readKeys.map((key) => Buffer.from(key)),
     [1, 2, 3].map((generation) => Buffer.from(deriveReadKey(kitRoot, generation).privateKey)),
   );
   grant[Symbol.dispose]();
   assert.ok(grant.readKeys.every((key) => key.every((byte) => byte === 0)));
-  assert.throws(() => makeGrant({ siteId, kitRoot }, { helper, readKey: told(1, noise("another", 32)) }), {
+  await assert.rejects(makeGrant({ siteId, kitRoot }, { helper, readKey: told(1, noise("another", 32)) }), {
     code: "kit-of-another-site",
   });
+});
+
+test("a kit that the owner has asked for and not started with opens what the owner has sealed to it, and no generation beyond", async () => {
+  const former = noise("former", 32);
+  const readKey = { generation: 2, publicKey: deriveReadKey(former, 2).publicKey.toString("hex") };
+  const context = sealedContext(siteId, { kind: "state", part: "keys/requested" });
+  const sealedTo = async (generation: number, of = context): Promise<string> =>
+    (await sealToReadKey(Buffer.from("keys"), deriveReadKey(kitRoot, generation).publicKey, of)).toString("base64");
+  const grant = await makeGrant({ siteId, kitRoot }, { helper, readKey, requestedKeys: await sealedTo(3) });
+  assert.equal(grant.readKeys.length, 3);
+  for (const requestedKeys of [await sealedTo(4), await sealedTo(3, Buffer.from("elsewhere")), "AAAA"])
+    await assert.rejects(makeGrant({ siteId, kitRoot }, { helper, readKey, requestedKeys }), {
+      code: "kit-of-another-site",
+    });
 });
 
 test.run();

@@ -191,15 +191,17 @@ test("a ledger that takes no entry now keeps nobody from the files, and no more 
 test("what is known of a site is found, and of an unknown one nothing", async () => {
   const { owner, one, helper } = await toldOwner();
   const { restores } = restoresAt(helper);
-  assert.equal(restores.find(owner.siteId).helper, helper.peerKey);
-  assert.equal(restores.find(owner.siteId).readKey, undefined);
+  assert.equal((await restores.find(owner.siteId)).helper, helper.peerKey);
+  assert.equal((await restores.find(owner.siteId)).readKey, undefined);
   await owner.sayProfile();
   await owner.federation.spread();
-  assert.equal(restores.find(owner.siteId).readKey?.generation, 1);
-  assert.throws(
-    () => restores.find(one.siteId),
-    (error) => isCostorError(error, "member-unknown"),
-  );
+  const found = await restores.find(owner.siteId);
+  assert.equal(found.readKey?.generation, 1);
+  assert.equal(found.requestedKeys, undefined);
+  await owner.say({ kind: "state", part: "keys/requested", sealed: Buffer.from("sealed") });
+  await owner.federation.spread();
+  assert.deepEqual((await restores.find(owner.siteId)).requestedKeys, Buffer.from("sealed"));
+  await isRefused(restores.find(one.siteId), "member-unknown");
 });
 
 test.run();
