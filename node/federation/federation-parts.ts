@@ -33,8 +33,9 @@ import { Invitations } from "./invitations.ts";
 import { InviterAddress } from "./inviter-address.ts";
 import { HelpedRestores } from "./helped-restores.ts";
 import { FormerRecords } from "./former-records.ts";
-import { openKeeping } from "./keeping.ts";
+import { type Keeping, openKeeping } from "./keeping.ts";
 import { KitRequests } from "./kit-requests.ts";
+import { isHolderAway, takeLateRecords } from "./late-records.ts";
 import { LedgerSync } from "./ledger-sync.ts";
 import { OwnEntries } from "./own-entries.ts";
 import type { OwnPrimeSets } from "./own-primes.ts";
@@ -156,8 +157,27 @@ export async function openParts(components: FederationComponents, init: Federati
   const regainAll = (): Promise<void> => regainFacts(regainedComponents, { siteId });
   // What was settled must not come back by a turn that began before.
   const takeover = await Takeover.open(store);
+  const settle = async (): Promise<void> => {
+    const partial = await records.settle();
+    // What expired is in the ledger for a while, and what was never whole elsewhere would come back to each new machine.
+    const also = partial.flatMap((key) => ledger.statement(siteId, "snapshot", key) ?? []);
+    if (also.length > 0) await entries.withdrawIdle({ also, leastCount: 1 });
+  };
   const regainNow = (): Promise<void> =>
-    queue.run(async () => (ownLog.wasLedBack && !takeover.isOpen ? regainAll() : undefined));
+    queue.run(async () => {
+      if (takeover.isOpen) return;
+      if (ownLog.wasLedBack) return regainAll();
+      if (!sync.hasAskedMost || ownLog.suspicion !== undefined || isHolderAway(keeping.replication, ledger, siteId))
+        return;
+      // Those that were taken before; what is looked through meanwhile is the same until it is done.
+      if (records.isReturning()) return settle();
+      const late = {
+        ...regainedComponents,
+        takeUntold: (...told: Parameters<SiteRecords["take"]>) => records.take(...told),
+      };
+      await takeLateRecords(late, { siteId, logId: log.id });
+      if (records.isReturning()) await settle();
+    });
   const formerRecords = new FormerRecords(
     { ...regainedComponents, ledger, peers: transport, take: (place, value) => records.take(place, value) },
     { siteId },
@@ -166,10 +186,7 @@ export async function openParts(components: FederationComponents, init: Federati
     queue.run(async () => {
       if (!sync.hasAskedMost) return false;
       if (!takeover.isOpen) await regainAll();
-      const partial = await records.settle();
-      // What expired is in the ledger for a while, and what was never whole elsewhere would come back to each new machine.
-      const also = partial.flatMap((key) => ledger.statement(siteId, "snapshot", key) ?? []);
-      if (also.length > 0) await entries.withdrawIdle({ also, leastCount: 1 });
+      await settle();
       await ownLog.regained();
       await takeover.end();
       return true;
@@ -178,7 +195,7 @@ export async function openParts(components: FederationComponents, init: Federati
     isTakenOver: () => takeover.isOpen,
     takeFrom: (peer: PeerKey, signal: AbortSignal) => queue.run(() => formerRecords.takeFrom(peer, signal)),
   };
-  const keeping = await openKeeping({
+  const keeping: Keeping = await openKeeping({
     ...{ store, clock, rng, transport, ledger, membership, ownLog, entries, settings, room, onEvent },
     ...{ records, regained, former },
     hearsMost: () => sync.hearsMost,

@@ -26,7 +26,7 @@ export interface RegainedSnapshotComponents {
     PrimeStore,
     "fact" | "facts" | "appendFacts" | "hasKept" | "hasSent" | "keep" | "areClosed" | "markClosed" | "closedEpoch"
   >;
-  readonly primes: Pick<SitePrimes, "get">;
+  readonly primes: Pick<SitePrimes, "get" | "bring">;
   readonly snapshots: Pick<SnapshotRegistry, "root" | "keys">;
 }
 
@@ -113,12 +113,19 @@ export class RegainedSnapshots {
     return (await Array.fromAsync(this.#components.store.facts(PARTIAL))).length;
   }
 
-  /** What it reaches was kept for the site by its last machine, and so is known here, or was sent here again. What cannot be read now is not held against it. */
+  /**
+   * What it reaches was kept for the site by its last machine, and so is known here, or was sent here again, or others give it now: of what that
+   * machine has signed last they may not have heard. What cannot be read now is not held against it.
+   */
   async #isWhole(agent: AgentId, snapshot: SnapshotId): Promise<boolean> {
     const { store, primes, snapshots } = this.#components;
     const areHere = async (ids: readonly PrimeId[]): Promise<boolean[]> => {
       const [kept, sent] = await Promise.all([store.hasKept(this.#siteId, ids), store.hasSent(agent, ids)]);
-      return ids.map((_, at) => kept[at]! || sent[at]!);
+      const unknown = ids.filter((_, at) => !kept[at] && !sent[at]);
+      if (unknown.length === 0) return ids.map(() => true);
+      await primes.bring(unknown);
+      const came = await store.hasKept(this.#siteId, ids);
+      return ids.map((_, at) => came[at]! || sent[at]!);
     };
     try {
       const root = nodePointerFromWire(await snapshots.root(agent, snapshot));

@@ -30,6 +30,11 @@ export class SitePrimes {
     this.#fetch = fetch;
   }
 
+  /** Here, and kept for the site, when it resolves: those that others have. */
+  async bring(ids: readonly PrimeId[]): Promise<void> {
+    await this.#fetch?.(ids);
+  }
+
   /** Verified. Throws `prime-missing`, `prime-corrupt` when nobody has it. */
   async get(id: PrimeId): Promise<Buffer> {
     const { store } = this.#components;
@@ -61,7 +66,7 @@ export class SitePrimes {
     const unknown = ids.filter((_, at) => !sent[at] && !kept[at]);
     if (unknown.length === 0) return ids.map(() => true);
     // What others hold of this site is its own, and kept once it is here.
-    await this.#fetch?.(unknown);
+    await this.bring(unknown);
     const fetched = await store.hasKept(this.#siteId, ids);
     return ids.map((_, at) => sent[at]! || fetched[at]!);
   }

@@ -45,10 +45,12 @@ export class SnapshotKeeps {
   /** Resolves when everything that can be reached is kept; at once when that is known, or not known yet. Throws like the store. */
   async run(onUnreadable: (unreadable: UnreadableTree) => void, signal?: AbortSignal): Promise<void> {
     const { store, regained } = this.#components;
-    // What is kept of a snapshot that is not whole would be missed for ever.
-    if (regained.isAny && !(await regained.areSettled())) return;
-    if (regained.isAny) await this.#note({ generation: store.generation, after: "", isDone: false });
     for (;;) {
+      // Those that come back while it walks are for the next walk.
+      const { isAny } = regained;
+      // What is kept of a snapshot that is not whole would be missed for ever.
+      if (isAny && !(await regained.areSettled())) return;
+      if (isAny) await this.#note({ generation: store.generation, after: "", isDone: false });
       const { generation } = store;
       const progress = await this.#progress();
       const isSame = progress?.generation === generation;
@@ -60,7 +62,7 @@ export class SnapshotKeeps {
       };
       const last = await this.#walk(generation, isSame ? progress.after : "", tell, signal);
       await this.#note({ generation, after: hasUnreadable ? "" : last, isDone: !hasUnreadable });
-      await regained.clear();
+      if (isAny) await regained.clear();
       if (hasUnreadable && store.generation === generation) return;
     }
   }

@@ -25,7 +25,7 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
       makeTransport: async (doorkeeper) => makeTransport(doorkeeper),
       // What is sealed would be sealed in another thread; what it holds is of no interest here.
       seal: async (plain) => Buffer.from(plain),
-      records: recordsOn(machine, (number) => onRegained(number)),
+      records: await recordsOn(machine, (number) => onRegained(number)),
       onEvent: (event) => {
         if (hasError(event)) onFault(event.error);
       },
@@ -65,17 +65,19 @@ export async function startFederationProgram(machine: Machine): Promise<SiteProg
 }
 
 /** Snapshots that came back from the ledger: those that nobody else had whole are given up. */
-function recordsOn({ store, identity }: Machine, onSnapshot: (number: number) => void): SiteRecords {
+async function recordsOn({ store, identity }: Machine, onSnapshot: (number: number) => void): Promise<SiteRecords> {
+  let isAny = (await Array.fromAsync(store.facts(REGAINED))).length > 0;
   return {
     open: async (sealed) => sealed,
     take: async (place, value) => {
       if (place.kind === "state") return;
       const [kind, key] = [place.kind, keyOfPlace(place)];
+      isAny ||= kind === "snapshot";
       await store.appendFacts([{ kind, key, value }, ...(kind === "snapshot" ? [{ kind: REGAINED, key, value }] : [])]);
       if (kind === "snapshot") onSnapshot(numberOf(value));
     },
     // Trees, which would be looked through, are not simulated.
-    isReturning: () => false,
+    isReturning: () => isAny,
     fetchFirst: async () => {},
     settle: async () => {
       for await (const { key, value } of store.facts(REGAINED)) {
@@ -90,6 +92,7 @@ function recordsOn({ store, identity }: Machine, onSnapshot: (number: number) =>
           { kind: REGAINED, key, value: undefined },
         ]);
       }
+      isAny = false;
       return (await Array.fromAsync(store.facts(PARTIAL))).map(({ key }) => key);
     },
   };

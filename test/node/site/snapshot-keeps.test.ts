@@ -5,6 +5,7 @@ import { type RootSealer, SnapshotRegistry } from "#node/site/snapshot-registry.
 import { SnapshotKeeps, type UnreadableTree } from "#node/site/snapshot-keeps.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { isCostorError } from "#protocol/errors.ts";
+import { batchEntry } from "#protocol/batch.ts";
 import { type AgentId, type PrimeId, type SessionId, type SnapshotId, makeUuidV7 } from "#protocol/ids.ts";
 import { nodePointerToWire } from "#protocol/node-pointer.ts";
 import { createMemoryStore } from "#test/support/memory-store.ts";
@@ -46,6 +47,13 @@ async function make(snapshotsCount: number) {
 
 const idsOf = (...makers: readonly TreeMaker[]): PrimeId[] =>
   makers.flatMap(({ primes }) => primes.map(({ id }) => id)).toSorted();
+/** Nobody else is asked. */
+const alone = (store: PrimeStore) => ({ get: (id: PrimeId) => store.get(id), bring: async () => undefined });
+const bound = (store: PrimeStore): Pick<PrimeStore, "fact" | "facts" | "appendFacts"> => ({
+  fact: (...place) => store.fact(...place),
+  facts: (...places) => store.facts(...places),
+  appendFacts: (facts) => store.appendFacts(facts),
+});
 const keptIn = async (store: PrimeStore): Promise<PrimeId[]> => (await Array.fromAsync(store.kept(home))).flat();
 const noneExpected = ({ error }: UnreadableTree): never => assert.fail(error as Error);
 
@@ -97,7 +105,7 @@ test("what cannot be read is told of and kept, and so is all the rest; damage ha
 test("snapshots that came back are so until what they reach is kept, though the site's own set leaves it out", async () => {
   const { store, snapshots, all } = await make(2);
   const keys = (await Array.fromAsync(snapshots.keys())).map(({ key }) => key);
-  const regained = await RegainedSnapshots.open({ store, primes: store, snapshots }, { siteId: home });
+  const regained = await RegainedSnapshots.open({ store, primes: alone(store), snapshots }, { siteId: home });
   await store.appendFacts(keys.map((key) => regained.mark(key, 1)));
   const keptAtEnd: PrimeId[][] = [];
   regained.onCleared(() => {
@@ -117,6 +125,46 @@ test("snapshots that came back are so until what they reach is kept, though the 
   assert.ok(regained.isAny);
   await keeps.run(noneExpected);
   assert.deepEqual(keptAtEnd, [all]);
+});
+
+test("a snapshot that comes back while others are walked is walked after it was settled", async () => {
+  const { store, snapshots, all } = await make(2);
+  const keys = (await Array.fromAsync(snapshots.keys())).map(({ key }) => key);
+  const regained = await RegainedSnapshots.open({ store, primes: alone(store), snapshots }, { siteId: home });
+  let keepsCount = 0;
+  const keep = async (ids: readonly PrimeId[]): Promise<void> => {
+    await store.keep(home, ids);
+    if (++keepsCount === 2) await store.appendFacts([regained.mark(keys[0]!, 1)]);
+  };
+  const keeps = new SnapshotKeeps({ store, primes: store, snapshots, keep, regained });
+  await keeps.run(noneExpected);
+  assert.ok(regained.isAny, "it is still to be settled");
+  await regained.settle();
+  await store.release(home, all);
+  await keeps.run(noneExpected);
+  assert.equal(regained.isAny, false);
+  assert.deepEqual(await keptIn(store), all);
+});
+
+test("of a snapshot that came back others are asked for what is not kept here, and it is whole when they have all of that", async () => {
+  for (const lackingCount of [0, 1]) {
+    const { store, snapshots, makers } = await make(1);
+    const [{ primes }] = makers as [TreeMaker];
+    const { key } = (await Array.fromAsync(snapshots.keys()))[0]!;
+    const elsewhere = createMemoryStore();
+    const bring = async (ids: readonly PrimeId[]): Promise<void> => {
+      const given = primes.filter(({ id }) => ids.includes(id)).slice(lackingCount);
+      await elsewhere.putFor(home, Buffer.concat(given.flatMap(batchEntry)));
+    };
+    const { fact, facts, appendFacts } = bound(store);
+    const mixed: PrimeStore = Object.assign(Object.create(elsewhere) as PrimeStore, { fact, facts, appendFacts });
+    const regained = await RegainedSnapshots.open(
+      { store: mixed, primes: { get: (id) => store.get(id), bring }, snapshots },
+      { siteId: home },
+    );
+    await store.appendFacts([regained.mark(key, 1)]);
+    assert.deepEqual(await regained.settle(), lackingCount === 0 ? [] : [key]);
+  }
 });
 
 test("a store that fails ends the walk, and nothing counts as done", async () => {
