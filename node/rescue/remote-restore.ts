@@ -63,6 +63,13 @@ export interface HolderFailure {
 
 const CANCEL_MS = 5_000;
 
+/** What who goes on with one is told: its day is over, or its site has stopped meanwhile. */
+export const hasEnded = (): CostorError =>
+  new CostorError(
+    "not-found",
+    "this remote restore has ended, as each does after a day, and when the site here stops: give the same command with --overwrite if-changed added, and it goes on; an archive is begun anew, in parts by --path where a day is too short",
+  );
+
 export class RemoteRestore implements RescuedSite {
   readonly isVerified = true;
   readonly owner: SiteId;
@@ -158,7 +165,7 @@ export class RemoteRestore implements RescuedSite {
   /** Ends what is under way, takes the ticket back where it was used, forgets the keys, and tells the ledger. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#end.signal.aborted) return;
-    this.#end.abort(new CostorError("not-found", "the remote restore has ended"));
+    this.#end.abort(hasEnded());
     this.#gathering.close();
     const { clock, onEvent } = this.#components;
     const { primesCount, bytes } = this.#gathering.totals;

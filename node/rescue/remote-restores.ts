@@ -5,7 +5,7 @@ import { sealedKeysOf } from "#node/federation/told-former-keys.ts";
 import { CostorError } from "#protocol/errors.ts";
 import type { PeerKey, SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
-import { RemoteRestore, type RemoteRestoreComponents, type RemoteRestoreInit } from "./remote-restore.ts";
+import { RemoteRestore, hasEnded, type RemoteRestoreComponents, type RemoteRestoreInit } from "./remote-restore.ts";
 
 /** What is known here of a site that may be restored, and what a ticket for this one has to name. */
 export interface RestorableSite {
@@ -77,7 +77,7 @@ export class RemoteRestores {
   /** Throws `not-found` for one that has ended. */
   of(name: string): RemoteRestore {
     const restore = this.#open.get(name);
-    if (restore === undefined) throw new CostorError("not-found", "this remote restore has ended");
+    if (restore === undefined) throw hasEnded();
     return restore;
   }
 

@@ -163,15 +163,15 @@ test("a snapshot that somebody has let expire is there until it has gone", async
 test("it ends when its opener goes, when the site stops, and what is read then fails", async () => {
   const { owner, helper, ids } = await toldOwner();
   const { restores } = restoresAt(helper);
-  const open = async () =>
-    (await restores.open({ ticket: ticketFor(owner, helper), readKeys: [Buffer.from(readKey().privateKey)] })).restore;
-  const left = await open();
+  const open = () => restores.open({ ticket: ticketFor(owner, helper), readKeys: [Buffer.from(readKey().privateKey)] });
+  const { name, restore: left } = await open();
   const opener = new AbortController();
   const ended = restores.untilEnd(left, opener.signal);
   opener.abort();
   await ended;
   await isRefused(Array.fromAsync(left.readPrimes(ids)), "not-found");
-  const running = await open();
+  assert.throws(() => restores.of(name), /--overwrite if-changed/, "how to go on");
+  const { restore: running } = await open();
   await restores[Symbol.asyncDispose]();
   assert.ok(running.signal.aborted);
 });
