@@ -157,6 +157,8 @@ export async function openParts(components: FederationComponents, init: Federati
   const regainAll = (): Promise<void> => regainFacts(regainedComponents, { siteId });
   // What was settled must not come back by a turn that began before.
   const takeover = await Takeover.open(store);
+  // Stopped between the two: all was back.
+  if (takeover.isOpen && !ownLog.wasLedBack) await takeover.end();
   const settle = async (): Promise<void> => {
     const partial = await records.settle();
     // What expired is in the ledger for a while, and what was never whole elsewhere would come back to each new machine.

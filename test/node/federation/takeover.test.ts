@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { sliceOf } from "#ledger/slice.ts";
 import type { StatementOf } from "#ledger/statements.ts";
-import { takeoverFact } from "#node/federation/takeover.ts";
+import { Takeover, takeoverFact } from "#node/federation/takeover.ts";
 import { hashOfSet } from "#node/replication/prime-set-hash.ts";
 import { AgentRegistry, readAgents } from "#node/site/agent-registry.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
@@ -99,6 +99,18 @@ async function takeBack({ world }: World): Promise<FederationSite> {
 
 const ownIds = async ({ store, identity }: FederationSite): Promise<PrimeId[]> =>
   (await Array.fromAsync(store.kept(identity.siteId))).flat().toSorted();
+
+test("a machine that was stopped when all was back, and had not noted so, ends the takeover when it starts", async () => {
+  const world = await FederationWorld.of(2);
+  const [site] = world.sites as [FederationSite];
+  await world.run(HOUR_MS);
+  world.crash(site);
+  await site.store.appendFacts([takeoverFact]);
+  const again = await world.start(site.identity, site.store);
+  await world.run(DAY_MS);
+  assert.equal((await Takeover.open(again.store)).isOpen, false);
+  assert.deepEqual(again.federation.blocking(), []);
+});
 
 test("thirty days after a takeover everything older comes back, and the thief is heard no more", async () => {
   const all = await safeSite();
