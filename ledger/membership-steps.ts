@@ -72,16 +72,55 @@ export function membershipSteps(facts: StepFacts): MembershipSteps {
   const proposals = proposalsOf(facts, isMember);
   // One that is out can say nothing more.
   const own = isMember(siteId) ? facts.consents.filter(({ log }) => log.certificate.siteId === siteId) : [];
-  const leaving = proposals.filter((proposal) => isLeaving(proposal, open, facts));
-  const unsigned = leaving.filter(({ signatures }) => !signatures.has(siteId)).map(({ body }) => body.body);
-  const sign = isMember(siteId) ? [...open.flatMap((wish) => bodiesToSign(wish, proposals, facts)), ...unsigned] : [];
-  const wished = new Set(
-    [...proposals.filter(({ change }) => open.some((wish) => isWished(wish, change))), ...leaving].map(
-      ({ body }) => body.hash,
-    ),
+  const leaving = newestOfLeaving(proposals.filter((proposal) => isLeaving(proposal, open, facts)));
+  const bodies = [...leaving, ...open.flatMap((wish) => bodiesFor(wish, proposals, facts))];
+  const chosen = isMember(siteId) ? mostSigned(bodies, own) : new Map<RosterHash, Uint8Array>();
+  const isChosen = ({ statement: { roster: hash, body } }: Stated<"consent">): boolean =>
+    Buffer.compare(chosen.get(hash) ?? Buffer.alloc(0), body) === 0;
+  const consents = own.map(({ consent }) => consent);
+  const signed = new Set(consents.filter(isChosen).map(({ statement }) => statement.roster));
+  return {
+    // Never again what is said already: each consent makes all look at once more.
+    sign: [...chosen].flatMap(([hash, body]) => (signed.has(hash) ? [] : [body])),
+    withdraw: consents.filter((consent) => !isChosen(consent)),
+    roster: agreedRoster(roster, proposals),
+    fulfilled,
+    elsewhere: elsewhereOf(facts),
+  };
+}
+
+/** A body that grants a wish, and whoever has signed it. */
+interface Candidate {
+  readonly body: Pick<RosterBody, "hash" | "body">;
+  readonly signatures: { has(site: SiteId): boolean; readonly size: number };
+}
+
+/**
+ * No more than count of one site: those that most have signed, and of these the ones with the lowest hashes, so that sites that wish the same
+ * sign the same.
+ */
+function mostSigned(candidates: readonly Candidate[], own: StepFacts["consents"]): Map<RosterHash, Uint8Array> {
+  const counts = new Map<RosterHash, number>();
+  for (const { body, signatures } of candidates) {
+    const isOlder = own.some(
+      ({ log, consent }) => consent.statement.roster === body.hash && !signatures.has(log.certificate.siteId),
+    );
+    counts.set(body.hash, signatures.size + (isOlder ? 1 : 0));
+  }
+  const ranked = candidates.toSorted(
+    ({ body: one }, { body: other }) =>
+      counts.get(other.hash)! - counts.get(one.hash)! || (one.hash < other.hash ? -1 : 1),
   );
-  const withdraw = own.map(({ consent }) => consent).filter(({ statement }) => !wished.has(statement.roster));
-  return { sign, withdraw, roster: agreedRoster(roster, proposals), fulfilled, elsewhere: elsewhereOf(facts) };
+  return new Map(ranked.map(({ body }) => [body.hash, body.body] as const).slice(0, limits.consentsPerSiteCount));
+}
+
+/** Of each member that leaves the body that it has signed last. */
+function newestOfLeaving(leaving: readonly Proposal[]): Proposal[] {
+  const seqOf = ({ change, signatures }: Proposal): number => signatures.get(change.siteId)!.consent.seq;
+  const newest = new Map<SiteId, Proposal>();
+  for (const proposal of leaving.toSorted((one, other) => seqOf(one) - seqOf(other)))
+    newest.set(proposal.change.siteId, proposal);
+  return [...newest.values()];
 }
 
 function elsewhereOf({ roster, consents, hasRoster }: StepFacts): MembershipSteps["elsewhere"] {
@@ -167,22 +206,30 @@ function readProposal(roster: Roster, bytes: Uint8Array): ReadProposal | undefin
 }
 
 /** Every body of others that grants the wish, or one of its own while there is none. */
-function bodiesToSign(wish: Wish, proposals: readonly Proposal[], facts: StepFacts): Uint8Array[] {
+function bodiesFor(wish: Wish, proposals: readonly Proposal[], facts: StepFacts): Candidate[] {
   const acceptable = proposals.filter(({ change }) => isWished(wish, change) && isAcceptable(wish, change, facts));
-  const unsigned = acceptable.filter(({ signatures }) => !signatures.has(facts.siteId));
-  if (acceptable.length > 0) return unsigned.map(({ body }) => body.body);
-  const { inviterOf, roster } = facts;
-  const change: RosterChange =
-    wish.action === "admit" ? { ...wish, inviter: memberOrNull(roster, inviterOf(wish.siteId)) } : wish;
-  const next = applyChange(roster, change);
+  if (acceptable.length > 0) return acceptable;
+  const next = applyChange(facts.roster, ownChange(wish, facts));
   if (next === undefined) return [];
   try {
-    return [encodeRosterBody(next)];
+    return [{ body: parseRosterBody(encodeRosterBody(next)), signatures: new Map() }];
   } catch (error) {
     // The federation is as large as it may be.
     if (isCostorError(error, "limit-exceeded")) return [];
     throw error;
   }
+}
+
+function ownChange(wish: Wish, facts: StepFacts): RosterChange {
+  const { inviterOf, roster } = facts;
+  if (wish.action === "admit") return { ...wish, inviter: memberOrNull(roster, inviterOf(wish.siteId)) };
+  return wish.action === "remove" ? { ...wish, heads: decidedHeads(wish, facts) } : wish;
+}
+
+/** As they were when it was decided, but for logs that do not count any more, since the site has another recovery key. */
+function decidedHeads({ siteId, heads }: Extract<Wish, { action: "remove" }>, { headsOf }: StepFacts): readonly Head[] {
+  const known = headsOf(siteId);
+  return heads.filter(({ logId }) => known.some((head) => head.logId === logId));
 }
 
 const memberOrNull = ({ members }: Roster, siteId: SiteId | null): SiteId | null =>
@@ -192,11 +239,12 @@ const memberOrNull = ({ members }: Roster, siteId: SiteId | null): SiteId | null
  * Of a guest, that the right member stands for it. Of a removal, that it hides nothing that was known when it was decided,
  * and lets in nothing that is not known now.
  */
-function isAcceptable(wish: Wish, change: RosterChange, { roster, inviterOf, headsOf }: StepFacts): boolean {
+function isAcceptable(wish: Wish, change: RosterChange, facts: StepFacts): boolean {
+  const { roster, inviterOf, headsOf } = facts;
   if (change.action === "admit") return change.inviter === memberOrNull(roster, inviterOf(change.siteId));
   if (change.action === "rekey") return true;
   if (wish.action !== "remove") return false;
-  return areKnown(wish.heads, change.heads) && areKnown(change.heads, headsOf(change.siteId));
+  return areKnown(decidedHeads(wish, facts), change.heads) && areKnown(change.heads, headsOf(change.siteId));
 }
 
 /** Whether none of the heads is above what is known of its log. */

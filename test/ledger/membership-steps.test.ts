@@ -136,6 +136,39 @@ test("what is no successor is passed over, and one's own consents to it are with
   }
 });
 
+test("with more wishes than consents that count, so many are signed once, and first what others have signed", () => {
+  const wishes = Array.from({ length: limits.consentsPerSiteCount + 4 }, (_, at): Wish => {
+    const { siteId } = new LedgerAuthor(`newcomer ${at}`);
+    return { action: "admit", siteId };
+  });
+  const bodies = wishes.map(({ siteId }) => bodyOf({ action: "admit", siteId, inviter: null }));
+  const said = (author: LedgerAuthor, signed: readonly Uint8Array[]): Consent[] =>
+    signed.map((body, seq) => consent(author, body, { seq }));
+  const first = steps(wishes, []).sign;
+  assert.equal(first.length, limits.consentsPerSiteCount);
+  const again = steps(wishes, said(own, first));
+  assert.deepEqual([again.sign, again.withdraw], [[], []]);
+  const left = bodies.filter((body) => !hexOf(first).includes(body.toString("hex")));
+  const then = steps(wishes, [...said(own, first), ...said(second, left), ...said(third, left)]);
+  assert.deepEqual(hexOf(then.sign).toSorted(), hexOf(left).toSorted());
+  assert.equal(then.withdraw.length, left.length);
+  const all = steps(wishes, said(own, bodies));
+  assert.deepEqual([all.sign, all.withdraw.length], [[], left.length], "of an earlier version");
+  const wished = [consent(own, admitGuest, { seq: 100 }), ...said(third, [20, 19, 18].map(removeThird))];
+  assert.deepEqual(hexOf(steps([wishAdmit], wished).sign), hexOf([removeThird(18)]), "of one that leaves the last");
+});
+
+test("a removal that was decided before the site had another recovery key leaves out what does not count any more", () => {
+  const lost: Head = { logId: new LedgerAuthor("third", 2).log.id, seq: 5 };
+  const wish: Wish = { action: "remove", siteId: third.siteId, heads: [headAt(10), lost] };
+  const former = bodyOf({ action: "remove", siteId: third.siteId, heads: [headAt(10), lost] });
+  const before = consent(own, former);
+  assert.deepEqual(hexOf(steps([wish], [before]).sign), hexOf([removeThird(10)]));
+  assert.deepEqual(steps([wish], [before]).withdraw, [before.consent]);
+  assert.deepEqual(hexOf(steps([wish], [consent(second, removeThird(12))]).sign), hexOf([removeThird(12)]));
+  assert.deepEqual(steps([wish], [consent(own, removeThird(10))]).sign, []);
+});
+
 test("consents are withdrawn when their wish is gone, one's own only", () => {
   const consents = [consent(own, admitGuest), consent(second, admitGuest)];
   assert.deepEqual(steps([wishAdmit], consents).withdraw, []);
