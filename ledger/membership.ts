@@ -21,7 +21,7 @@ import type { LedgerStore } from "./ledger-store.ts";
 import type { Speakers } from "./admission.ts";
 import type { Ledger } from "./ledger.ts";
 import { isProven } from "./recovery-keys.ts";
-import { checkFirst, checkSuccessor, isPreferred } from "./roster-chain.ts";
+import { checkBranch, checkFirst, checkSuccessor, isPreferred } from "./roster-chain.ts";
 import { type Head, type Roster, parseRoster } from "./roster.ts";
 import type { Stated } from "./site-state.ts";
 
@@ -138,7 +138,7 @@ export class Membership implements Speakers {
 
   /**
    * Offers rosters that follow each other, whoever sent them; the first follows one of this site's chain. Whether the chain
-   * has changed. Throws `roster-invalid`, `signature-invalid`, and what {@link parseRoster} throws.
+   * has changed: not by what {@link checkBranch} keeps for later. Throws `roster-invalid`, `signature-invalid`, and what {@link parseRoster} throws.
    */
   offer(offered: readonly Uint8Array[]): Promise<boolean> {
     return this.#inTurn(async () => {
@@ -148,23 +148,22 @@ export class Membership implements Speakers {
       const [first] = rosters;
       const current = this.#roster;
       if (first === undefined || current === undefined) return false;
-      let previous = await this.#rosterAt(first.number - 1);
+      const previous = await this.#rosterAt(first.number - 1);
       if (previous === undefined || previous.hash !== first.previous)
         throw new CostorError("roster-invalid", `roster ${first.number} follows none of this site's chain`);
-      const signers = new Set<SiteId>();
-      const agreed: RecoveryLink[] = [];
-      const counts = (log: Log): boolean =>
-        this.#ledger?.recoveryKeys.counts(log, agreed) ?? isProven(log.certificate.chain, agreed);
-      for (const roster of rosters) {
-        for (const signer of checkSuccessor(previous, roster, counts)) signers.add(signer);
-        if (roster.rekey !== undefined) agreed.push(roster.rekey);
-        previous = roster;
-      }
-      if (first.number <= current.number && !isPreferred(current, { rosters, signers })) return false;
-      await this.#adopt(first.number, rosters);
+      const branch = checkBranch(previous, rosters, { counts: this.#counts, wasGood: this.#wasGood });
+      if (branch.rosters.length === 0) return false;
+      if (first.number <= current.number && !isPreferred(current, branch)) return false;
+      await this.#adopt(first.number, branch.rosters);
       return true;
     });
   }
+
+  readonly #counts = (log: Log, agreed: readonly RecoveryLink[]): boolean =>
+    this.#ledger?.recoveryKeys.counts(log, agreed) ?? isProven(log.certificate.chain, agreed);
+
+  readonly #wasGood = ({ certificate: { siteId, chain } }: Log, agreed: readonly RecoveryLink[]): boolean =>
+    isProven(chain, [...(this.#ledger?.recoveryKeys.chainOf(siteId) ?? []), ...this.agreedLinks(siteId), ...agreed]);
 
   roleOf(siteId: SiteId): Role {
     const stated = this.#stated.get(siteId);

@@ -6,7 +6,7 @@
 import { CostorError } from "#protocol/errors.ts";
 import type { FederationId, SiteId } from "#protocol/ids.ts";
 import type { RecoveryLink } from "#protocol/recovery-chain.ts";
-import type { Log } from "./entry.ts";
+import { type Log, openLog } from "./entry.ts";
 import { isProven } from "./recovery-keys.ts";
 import { type Head, type Roster, type RosterFields, encodeRosterBody, signersOf } from "./roster.ts";
 
@@ -98,24 +98,64 @@ export function checkFirst(roster: Roster, federationId: FederationId): void {
     throw invalid(roster, "it is not the federation's first");
 }
 
-/** Whoever has signed it, by logs that count. Throws `roster-invalid` unless it may follow, and `signature-invalid`. */
-export function checkSuccessor(previous: Roster, next: Roster, counts: (log: Log) => boolean): SiteId[] {
+/** How it differs. Throws `roster-invalid` unless it may follow, and `signature-invalid` unless all have signed it by logs that count. */
+export function checkSuccessor(previous: Roster, next: Roster, counts: (log: Log) => boolean): RosterChange {
   const change = changeOf(previous, next);
   if (change === undefined) throw invalid(next, "it does not follow from the one before by one change");
   const members = new Set(previous.members.map(({ siteId }) => siteId));
   const signers = signersOf(next, counts);
   if (signers.some((siteId) => !members.has(siteId)) || !isEnough(previous, change, signers))
     throw invalid(next, "it is not signed by more than half of the members before it");
-  return signers;
+  return change;
 }
 
-/** What leaves one's own chain. */
+/** What follows a roster of one's own chain. */
 export interface Branch {
-  /** Those after the last common one, each checked. */
+  /** Those after it, each checked. */
   readonly rosters: readonly Roster[];
-  /** Whoever has signed any of them. */
+  /** Whoever has signed any of them, by logs that count. */
   readonly signers: ReadonlySet<SiteId>;
 }
+
+/** Of a log; `agreed`: the links on which members have agreed by the rosters before. */
+type LogRule = (log: Log, agreed: readonly RecoveryLink[]) => boolean;
+
+/**
+ * As much of the rosters as may be kept. What a log has signed that counted once, and does not any more since its site has another recovery key, is
+ * not enough here for more than half, and may have been elsewhere: such a roster is kept with later ones, once more than half of the members before
+ * it have signed it or any of those. `wasGood`: of such logs too. Throws what {@link checkSuccessor} throws.
+ */
+export function checkBranch(
+  start: Roster,
+  offered: readonly Roster[],
+  { counts, wasGood }: { readonly counts: LogRule; readonly wasGood: LogRule },
+): Branch {
+  const agreed: RecoveryLink[] = [];
+  const signersOfEach: SiteId[][] = [];
+  let previous = start;
+  let sure = start;
+  let keptCount = 0;
+  /** Of the last roster of which it is doubtful whether it was enough, and of those after it. */
+  let endorsers: Set<SiteId> | undefined;
+  for (const [at, roster] of offered.entries()) {
+    const change = checkSuccessor(previous, roster, (log) => wasGood(log, agreed));
+    const logs = roster.signatures.map(({ certificate }) => openLog(certificate));
+    const signers = logs.filter((log) => counts(log, agreed)).map(({ certificate }) => certificate.siteId);
+    signersOfEach.push(signers);
+    if (!isEnough(previous, change, signers)) endorsers = new Set();
+    for (const siteId of signers) endorsers?.add(siteId);
+    if (roster.rekey !== undefined) agreed.push(roster.rekey);
+    previous = roster;
+    if (endorsers !== undefined && !areMost(sure, endorsers)) continue;
+    endorsers = undefined;
+    sure = roster;
+    keptCount = at + 1;
+  }
+  return { rosters: offered.slice(0, keptCount), signers: new Set(signersOfEach.slice(0, keptCount).flat()) };
+}
+
+const areMost = (roster: Roster, sites: ReadonlySet<SiteId>): boolean =>
+  roster.members.filter(({ siteId }) => sites.has(siteId)).length >= majorityCountOf(roster);
 
 /**
  * Whether the branch counts more than the chain that ends with `current`. It must be longer, or as long with a lower last
@@ -124,9 +164,7 @@ export interface Branch {
 export function isPreferred(current: Roster, { rosters, signers }: Branch): boolean {
   const last = rosters.at(-1)!;
   if (last.number < current.number || (last.number === current.number && last.hash >= current.hash)) return false;
-  const contestsNewest = rosters[0]!.number === current.number;
-  const endorsedCount = current.members.filter(({ siteId }) => signers.has(siteId)).length;
-  return contestsNewest || endorsedCount >= majorityCountOf(current);
+  return rosters[0]!.number === current.number || areMost(current, signers);
 }
 
 const invalid = ({ number }: RosterFields, reason: string): CostorError =>
