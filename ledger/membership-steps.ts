@@ -19,11 +19,17 @@ import {
 } from "./roster.ts";
 import type { Stated } from "./site-state.ts";
 
-/** What people have decided at this site: kept until a roster has it. */
+/** What people have decided at this site: kept until a roster has it, and another one follows that. */
 export type Wish =
-  | { readonly action: "admit"; readonly siteId: SiteId }
+  | { readonly action: "admit"; readonly siteId: SiteId; readonly in?: RosterHash | undefined }
   /** With the heads that were known when it was decided. */
-  | { readonly action: "remove"; readonly siteId: SiteId; readonly heads: readonly Head[] }
+  | {
+      readonly action: "remove";
+      readonly siteId: SiteId;
+      readonly heads: readonly Head[];
+      /** The roster that has it. While that is the newest, another one may take its place, and it is a wish again. */
+      readonly in?: RosterHash | undefined;
+    }
   /** Not kept: it follows from what people have approved, as long as no roster has it. */
   | { readonly action: "rekey"; readonly siteId: SiteId; readonly link: RecoveryLink };
 
@@ -49,8 +55,10 @@ export interface MembershipSteps {
   readonly withdraw: readonly Stated<"consent">[];
   /** The roster that has been agreed. */
   readonly roster: Uint8Array | undefined;
-  /** Wishes that the roster has: they need not be kept. */
+  /** Wishes that the roster has: to be noted. */
   readonly fulfilled: readonly Wish[];
+  /** Wishes that a former roster has: they need not be kept. */
+  readonly over: readonly Wish[];
   /** Who signs what follows a roster that is not known here: two were put together at one moment, or this site is behind. */
   readonly elsewhere: readonly { readonly siteId: SiteId; readonly roster: RosterHash }[];
 }
@@ -65,10 +73,9 @@ interface Proposal {
 export function membershipSteps(facts: StepFacts): MembershipSteps {
   const { roster, siteId } = facts;
   const isMember = (site: SiteId): boolean => roster.members.some((member) => member.siteId === site);
-  const isFulfilled = ({ action, siteId: site }: Wish): boolean =>
-    action !== "rekey" && isMember(site) === (action === "admit");
-  const fulfilled = facts.wishes.filter(isFulfilled);
-  const open = facts.wishes.filter((wish) => !isFulfilled(wish));
+  const noted = facts.wishes.filter((wish) => isNoted(wish, facts));
+  const others = facts.wishes.filter((wish) => !noted.includes(wish));
+  const open = others.filter((wish) => !isFulfilled(wish, roster));
   const proposals = proposalsOf(facts, isMember);
   // One that is out can say nothing more.
   const own = isMember(siteId) ? facts.consents.filter(({ log }) => log.certificate.siteId === siteId) : [];
@@ -84,10 +91,19 @@ export function membershipSteps(facts: StepFacts): MembershipSteps {
     sign: [...chosen].flatMap(([hash, body]) => (signed.has(hash) ? [] : [body])),
     withdraw: consents.filter((consent) => !isChosen(consent)),
     roster: agreedRoster(roster, proposals),
-    fulfilled,
+    fulfilled: others.filter((wish) => isFulfilled(wish, roster)),
+    over: noted.filter((wish) => wish.action !== "rekey" && wish.in !== roster.hash),
     elsewhere: elsewhereOf(facts),
   };
 }
+
+/** Whether a roster of the chain is noted to have it. */
+export const isNoted = (wish: Wish, { hasRoster }: Pick<StepFacts, "hasRoster">): boolean =>
+  wish.action !== "rekey" && wish.in !== undefined && hasRoster(wish.in);
+
+/** A new recovery key is wished as long as no roster has it. */
+export const isFulfilled = ({ action, siteId }: Wish, { members }: Roster): boolean =>
+  action !== "rekey" && members.some((member) => member.siteId === siteId) === (action === "admit");
 
 /** A body that grants a wish, and whoever has signed it. */
 interface Candidate {

@@ -57,7 +57,7 @@ interface Machines {
 export class Membership implements Speakers {
   readonly #store: LedgerStore;
   readonly #siteId: SiteId;
-  readonly #listeners: (() => void)[] = [];
+  readonly #listeners: ((rosters: readonly Roster[]) => void)[] = [];
   #ledger: Ledger | undefined;
   /** Hashes of the whole chain, by number. */
   #hashes: RosterHash[] = [];
@@ -119,8 +119,8 @@ export class Membership implements Speakers {
     }
   }
 
-  /** Called after each change of the chain. */
-  onChanged(listener: () => void): void {
+  /** Called after each change of the chain, with those that were taken over. */
+  onChanged(listener: (rosters: readonly Roster[]) => void): void {
     this.#listeners.push(listener);
   }
 
@@ -274,7 +274,7 @@ export class Membership implements Speakers {
     this.#rekeys = this.#rekeys.filter(({ number }) => number < first);
     for (const roster of rosters) this.#add(roster);
     await this.#ledger?.membershipChanged(rosters.flatMap(({ rekey }) => rekey?.siteId ?? []));
-    for (const listener of this.#listeners) listener();
+    for (const listener of this.#listeners) listener(rosters);
   }
 
   #add(roster: Roster): void {

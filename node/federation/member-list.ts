@@ -1,4 +1,5 @@
 /** Who is in the federation, and who was taken out, as people see it. */
+import { isNoted } from "#ledger/membership-steps.ts";
 import type { Member } from "./federation-control.ts";
 import type { Federation } from "./federation.ts";
 
@@ -11,6 +12,7 @@ export function memberList(federation: Federation): Member[] {
     const peer = membership.peerOf(site);
     const profile = profiles.of(site);
     const wish = wishes.of(site);
+    const isOpen = wish !== undefined && !isNoted(wish, { hasRoster: (hash) => membership.hasRoster(hash) });
     return {
       site,
       name: profile?.name ?? guests.invitedNameOf(site) ?? "",
@@ -22,7 +24,7 @@ export function memberList(federation: Federation): Member[] {
       addresses: profile?.addresses ?? [],
       kitNumber: ledger.recoveryKeys.chainOf(site).length + 1,
       ...(peer === undefined ? {} : { peer }),
-      ...(wish === undefined ? {} : { wish: wish.action }),
+      ...(isOpen ? { wish: wish.action } : {}),
     };
   });
 }

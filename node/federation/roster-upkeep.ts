@@ -4,8 +4,8 @@
  */
 import type { Ledger } from "#ledger/ledger.ts";
 import type { Membership } from "#ledger/membership.ts";
-import { type StepFacts, membershipSteps } from "#ledger/membership-steps.ts";
-import { type Head, parseRosterBody, signRosterBody } from "#ledger/roster.ts";
+import { type StepFacts, isFulfilled, isNoted, membershipSteps } from "#ledger/membership-steps.ts";
+import { type Head, type Roster, parseRosterBody, signRosterBody } from "#ledger/roster.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
 import type { RosterHash, SiteId } from "#protocol/ids.ts";
 import type { KitRequests } from "./kit-requests.ts";
@@ -37,6 +37,9 @@ export class RosterUpkeep {
   #hasConsents = false;
   /** Rosters that are not known here and were asked for, since this site's own has changed. */
   readonly #askedFor = new Set<RosterHash>();
+  #newest: Roster | undefined;
+  /** Rosters that have come one after the other, and each one's former: what people wished, some may have that have followers already. */
+  #passed: (readonly [former: Roster, next: Roster])[] = [];
 
   constructor(components: RosterUpkeepComponents, init: RosterUpkeepInit) {
     this.#components = components;
@@ -46,8 +49,13 @@ export class RosterUpkeep {
       // A removal may wait for what is not known yet of a log.
       if (kind === "consent" || kind === "guest" || kind === "retire" || this.#hasConsents) this.look();
     });
-    membership.onChanged(() => {
+    this.#newest = membership.roster;
+    membership.onChanged((rosters) => {
       this.#askedFor.clear();
+      for (const next of rosters) {
+        if (this.#newest !== undefined && next.previous === this.#newest.hash) this.#passed.push([this.#newest, next]);
+        this.#newest = next;
+      }
       this.look();
     });
   }
@@ -74,10 +82,12 @@ export class RosterUpkeep {
   async #step(): Promise<void> {
     const { membership, entries, wishes } = this.#components;
     if (membership.roster === undefined) return;
+    await this.#noteFulfilled();
     const facts = this.#facts(membership.roster);
     this.#hasConsents = facts.consents.length > 0;
-    const { sign, withdraw, roster, fulfilled, elsewhere } = membershipSteps(facts);
-    await wishes.forget(fulfilled.map(({ siteId }) => siteId));
+    const { sign, withdraw, roster, fulfilled, over, elsewhere } = membershipSteps(facts);
+    for (const wish of fulfilled) await wishes.note(wish, facts.roster.hash);
+    await wishes.forget(over.filter((wish) => wishes.of(wish.siteId) === wish).map(({ siteId }) => siteId));
     for (const body of sign) {
       const { hash } = parseRosterBody(body);
       const signature = signRosterBody(body, this.#init.peerSeed);
@@ -89,6 +99,16 @@ export class RosterUpkeep {
       if (this.#askedFor.has(unknown) || membership.hasRoster(unknown)) continue;
       this.#askedFor.add(unknown);
       this.#components.onElsewhere(siteId);
+    }
+  }
+
+  async #noteFulfilled(): Promise<void> {
+    const { membership, wishes } = this.#components;
+    const passed = this.#passed.splice(0);
+    for (const wish of wishes.list()) {
+      if (isNoted(wish, { hasRoster: (hash) => membership.hasRoster(hash) })) continue;
+      const has = passed.find(([former, next]) => !isFulfilled(wish, former) && isFulfilled(wish, next));
+      if (has !== undefined) await wishes.note(wish, has[1].hash);
     }
   }
 

@@ -1,10 +1,10 @@
-/** What people here wish of the roster: kept until a roster has it, or until they change their mind. */
+/** What people here wish of the roster: kept until another roster follows the one that has it, or until they change their mind. */
 import * as v from "valibot";
 import type { Wish } from "#ledger/membership-steps.ts";
 import { type SiteFact, readFactValue } from "#node/site/site-facts.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
-import { type LogId, type SiteId, parseLogId, parseSiteId } from "#protocol/ids.ts";
+import { type LogId, type RosterHash, type SiteId, parseLogId, parseRosterHash, parseSiteId } from "#protocol/ids.ts";
 
 const KIND = "wish";
 const head = v.strictObject({
@@ -14,9 +14,15 @@ const head = v.strictObject({
   ),
   seq: v.pipe(v.number(), v.safeInteger()),
 });
+const inRoster = v.optional(
+  v.pipe(
+    v.string(),
+    v.transform((text): RosterHash => parseRosterHash(text)),
+  ),
+);
 const schema = v.variant("action", [
-  v.strictObject({ action: v.literal("admit") }),
-  v.strictObject({ action: v.literal("remove"), heads: v.array(head) }),
+  v.strictObject({ action: v.literal("admit"), in: inRoster }),
+  v.strictObject({ action: v.literal("remove"), heads: v.array(head), in: inRoster }),
 ]);
 
 /** What is kept: a wish for a new recovery key follows from what people have approved (kit-requests.ts). */
@@ -52,6 +58,11 @@ export class Wishes {
     const { siteId, ...kept } = wish;
     await this.#store.appendFacts([factOf(siteId, encodeCbor(kept as never))]);
     this.#bySite.set(siteId, wish);
+  }
+
+  /** A roster has it; unless people wish another thing by now. */
+  async note(wish: Wish, roster: RosterHash): Promise<void> {
+    if (wish.action !== "rekey" && this.#bySite.get(wish.siteId) === wish) await this.make({ ...wish, in: roster });
   }
 
   async forget(siteIds: readonly SiteId[]): Promise<void> {

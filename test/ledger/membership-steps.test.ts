@@ -186,6 +186,30 @@ test("wishes that the roster has are told, and one who is no member signs and wi
   assert.deepEqual([outside.sign, outside.withdraw], [[], []]);
 });
 
+test("a wish that was noted waits until another roster follows, and is one again when that roster is gone", () => {
+  const former = parseRosterBody(admitGuest).hash;
+  const at = (wish: Wish, hasFormer: boolean) =>
+    membershipSteps({
+      ...{
+        roster,
+        siteId: own.siteId,
+        wishes: [wish],
+        consents: [],
+        headsOf: () => [],
+        inviterOf: () => second.siteId,
+      },
+      hasRoster: (hash) => hash === roster.hash || (hasFormer && hash === former),
+    });
+  const admitted: Wish = { action: "admit", siteId: second.siteId, in: roster.hash };
+  const kept = at(admitted, true);
+  assert.deepEqual([kept.sign, kept.fulfilled, kept.over], [[], [], []]);
+  const noted: Wish = { ...wishAdmit, in: former };
+  const over = at(noted, true);
+  assert.deepEqual([over.sign, over.fulfilled, over.over], [[], [], [noted]]);
+  const again = at(noted, false);
+  assert.deepEqual([hexOf(again.sign), again.fulfilled, again.over], [hexOf([admitGuest]), [], []]);
+});
+
 test("of one member's consents only so many are looked at, the newest", () => {
   const flood = Array.from({ length: limits.consentsPerSiteCount }, (_, at) =>
     consent(second, bodyOf({ action: "admit", siteId: new LedgerAuthor(`puppet ${at}`).siteId, inviter: null }), {

@@ -7,7 +7,6 @@ import { answerHello, helloProtocol, sayHello } from "#ledger/hello.ts";
 import { peerKeyOf } from "#ledger/membership.ts";
 import { encodeRoster, encodeRosterBody, signRosterBody } from "#ledger/roster.ts";
 import { applyChange } from "#ledger/roster-chain.ts";
-import { isCostorError } from "#protocol/errors.ts";
 import type { LogId } from "#protocol/ids.ts";
 import { deriveRecoveryKey } from "#protocol/keys.ts";
 import { signRecoveryLink } from "#protocol/recovery-chain.ts";

@@ -103,7 +103,9 @@ export class Replica {
           return role.role === "guest" ? role.inviter : null;
         },
       });
-      this.wishes = this.wishes.filter((wish) => !steps.fulfilled.includes(wish));
+      this.wishes = this.wishes
+        .filter((wish) => !steps.over.includes(wish))
+        .map((wish) => (steps.fulfilled.includes(wish) ? { ...wish, in: roster.hash } : wish));
       // A suspect site says nothing.
       const sign = this.own.suspicion === undefined ? steps.sign : [];
       for (const body of sign) await this.own.write(consentTo(body, this.author));
