@@ -64,6 +64,10 @@ export class Federation {
       if (wishes.of(this.siteId) === undefined) await wishes.make({ action: "remove", siteId: this.siteId, heads });
       this.rosterUpkeep.look();
     };
+    const stay = async (): Promise<void> => {
+      if (wishes.of(this.siteId)?.action === "remove") await wishes.forget([this.siteId]);
+      this.rosterUpkeep.look();
+    };
     this.leaving = new Leaving(
       {
         ...components,
@@ -72,6 +76,7 @@ export class Federation {
         entries,
         erasures: parts.erasures,
         remove,
+        stay,
         onFailure: this.#putOff("leaving"),
       },
       { self: this.siteId },
@@ -85,7 +90,8 @@ export class Federation {
       work: () => this.#forget(),
       onFailure: this.#putOff("forgetting what was withdrawn"),
     });
-    membership.onChanged(() => {
+    membership.onChanged((rosters) => {
+      this.leaving.passed(rosters);
       this.#onMembership();
       this.#kitsChanged();
     });
@@ -169,6 +175,7 @@ export class Federation {
 
   /** There are others than before, or they are elsewhere. */
   #sitesMoved(): void {
+    this.leaving.soon();
     this.parts.transport.membershipChanged();
     this.#keepWayBack();
   }

@@ -7,8 +7,10 @@ import * as v from "valibot";
 import type { Clock } from "#ledger/clock.ts";
 import type { Ledger } from "#ledger/ledger.ts";
 import type { Membership } from "#ledger/membership.ts";
+import type { Roster } from "#ledger/roster.ts";
 import { allSlices } from "#node/replication/all-slices.ts";
 import { isHolder } from "#node/replication/fetch-rights.ts";
+import { SerialQueue } from "#node/site/serial-queue.ts";
 import { readFactValue } from "#node/site/site-facts.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
@@ -23,10 +25,12 @@ export interface LeavingComponents {
   readonly ledger: Pick<Ledger, "statement" | "currentLog" | "recoveryKeys">;
   readonly store: Pick<PrimeStore, "appendFacts" | "fact">;
   readonly erasures: Pick<Erasures, "isOrdered" | "look" | "waitingFor">;
-  readonly membership: Pick<Membership, "sites">;
+  readonly membership: Pick<Membership, "sites" | "roleOf">;
   readonly entries: Pick<OwnEntries, "write" | "withdraw">;
   /** Asks to be left out of the roster, or to be let out; repeated without harm. */
   readonly remove: () => Promise<void>;
+  /** Does not ask so any more; repeated without harm. */
+  readonly stay: () => Promise<void>;
   /** What goes wrong is tried again within the hour. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -47,12 +51,16 @@ export interface LeavingAsked {
 }
 
 const ORDER = { kind: "leaving", key: "erase-order" } as const;
+/** That it was out since it said that it leaves: whoever is taken in again has left, and stays. */
+const OUT = { kind: "leaving", key: "out" } as const;
 const orderSchema = v.strictObject({ order: v.instance(Uint8Array) });
 
 export class Leaving {
   readonly #components: LeavingComponents;
   readonly #self: SiteId;
+  readonly #queue = new SerialQueue();
   #isAsked = false;
+  #wasOut = false;
 
   constructor(components: LeavingComponents, init: { self: SiteId }) {
     this.#components = components;
@@ -80,19 +88,39 @@ export class Leaving {
       this.#requireOwn(parseEraseOrder(order));
       await this.#components.store.appendFacts([{ ...ORDER, value: encodeCbor({ order }) }]);
     }
+    await this.#noteOut(false);
     if (this.status() === undefined)
       await this.#components.entries.write({ kind: "leaving", sinceMs: this.#components.clock.now(), isReady: false });
     this.soon();
   }
 
   /** Stays after all. Resolves with whether there was an order to erase: whoever has seen it may use it until the kit is replaced. */
-  async cancel(): Promise<{ readonly hadOrder: boolean }> {
-    const { store, entries } = this.#components;
+  cancel(): Promise<{ readonly hadOrder: boolean }> {
+    return this.#queue.run(() => this.#cancel());
+  }
+
+  async #cancel(): Promise<{ readonly hadOrder: boolean }> {
+    const { store, entries, stay } = this.#components;
     const hadOrder = this.#isOrdered() || (await store.fact(ORDER.kind, ORDER.key)) !== undefined;
     await store.appendFacts([{ ...ORDER, value: undefined }]);
+    await stay();
     await entries.withdraw("erase", "");
     await entries.withdraw("leaving", "");
+    await this.#noteOut(false);
     return { hadOrder };
+  }
+
+  async #noteOut(isOut: boolean): Promise<void> {
+    const { store } = this.#components;
+    const isNoted = (await store.fact(OUT.kind, OUT.key)) !== undefined;
+    if (isNoted !== isOut) await store.appendFacts([{ ...OUT, value: isOut ? encodeCbor({}) : undefined }]);
+    this.#wasOut = isOut;
+  }
+
+  /** Rosters have come, one after the other: the site may have been out and be in again. */
+  passed(rosters: readonly Roster[]): void {
+    this.#wasOut ||= rosters.some(({ expelled }) => expelled.some(({ siteId }) => siteId === this.#self));
+    this.soon();
   }
 
   #isOrdered(): boolean {
@@ -116,7 +144,10 @@ export class Leaving {
   }
 
   async #goOn(): Promise<void> {
-    const { erasures, remove } = this.#components;
+    const { erasures, remove, store } = this.#components;
+    const wasOut = this.#wasOut || (await store.fact(OUT.kind, OUT.key)) !== undefined;
+    if (this.#isIn && wasOut) return void (await this.#cancel());
+    if (!this.#isIn) return this.#noteOut(true);
     const status = this.status();
     if (status === undefined || status.neededBy.length > 0) return;
     await this.publishOrder();
@@ -129,6 +160,11 @@ export class Leaving {
     if (!this.#isOrdered() || erasures.waitingFor().length === 0) await remove();
   }
 
+  get #isIn(): boolean {
+    const { role } = this.#components.membership.roleOf(this.#self);
+    return role === "member" || role === "guest";
+  }
+
   /** Goes on with it, once nobody needs this site any more. */
   soon(): void {
     const { ledger, onFailure } = this.#components;
@@ -136,7 +172,7 @@ export class Leaving {
     this.#isAsked = true;
     queueMicrotask(() => {
       this.#isAsked = false;
-      this.#goOn().catch(onFailure);
+      this.#queue.run(() => this.#goOn()).catch(onFailure);
     });
   }
 }

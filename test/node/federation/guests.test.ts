@@ -162,11 +162,14 @@ test("a guest that leaves is let out once others hold elsewhere what it has, and
   await assertOut(members, guest);
 });
 
-test("a guest that does not wait is let out at once", async () => {
+test("a guest that does not wait is let out at once, and stays when members admit it afterwards", async () => {
   const { world, members, guest } = await withGuest();
   await peopleOf(guest, world).leave("now");
   await world.run(10 * MINUTE_MS);
   await assertOut(members, guest);
+  for (const site of members) await peopleOf(site, world).wish("admit", guest.identity.siteId);
+  await world.run(2 * DAY_MS);
+  for (const site of [...members, guest]) assert.equal(roleAt(site, guest), "member");
 });
 
 test("a guest that leaves while its inviter is away is let out when that is back, unless it stays after all", async () => {

@@ -64,6 +64,58 @@ test("with nobody else to take it over a site stays, says for whom, and changes 
   assert.equal(safeOf(other), 2);
 });
 
+test("a site that stays after all takes back what it has signed, and is not taken out later", async () => {
+  const world = await FederationWorld.of(3);
+  const [leaver, other, third] = world.sites as [FederationSite, FederationSite, FederationSite];
+  await world.run(HOUR_MS);
+  for (const site of [other, third]) world.crash(site);
+  await peopleOf(leaver, world).leave("now");
+  await world.run(HOUR_MS);
+  assert.equal(
+    peopleOf(leaver, world)
+      .members()
+      .find(({ isThisSite }) => isThisSite)!.wish,
+    "remove",
+  );
+  await peopleOf(leaver, world).leave("stay");
+  assert.equal(
+    peopleOf(leaver, world)
+      .members()
+      .find(({ isThisSite }) => isThisSite)!.wish,
+    undefined,
+  );
+  await world.run(HOUR_MS);
+  for (const site of [other, third]) await world.start(site.identity, site.store);
+  await world.run(6 * HOUR_MS);
+  assert.equal(roleAt(leaver, leaver), "member");
+});
+
+test("a site that has left and is admitted again stays, whether it runs meanwhile or hears of all at once", async () => {
+  for (const runs of [true, false]) {
+    const world = await FederationWorld.of(4);
+    const [leaver, ...others] = world.sites as [FederationSite, FederationSite, FederationSite, FederationSite];
+    for (const site of world.sites) await site.backUp("first", 10);
+    await world.run(6 * HOUR_MS);
+    await peopleOf(leaver, world).leave("placed-elsewhere");
+    const { wishes } = leaver.federation.parts;
+    for (let minute = 0; minute < 48 * 60 && wishes.of(leaver.identity.siteId) === undefined; minute++)
+      await world.run(HOUR_MS / 60);
+    if (!runs) world.crash(leaver);
+    await world.run(HOUR_MS);
+    for (const site of others) assert.equal(roleAt(site, leaver), "expelled");
+    for (const site of others) await peopleOf(site, world).wish("admit", leaver.identity.siteId);
+    await world.run(HOUR_MS);
+    const back = runs ? leaver : await world.start(leaver.identity, leaver.store);
+    await world.run(DAY_MS);
+    for (const site of [back, ...others]) assert.equal(roleAt(site, leaver), "member");
+    assert.equal(back.federation.leaving.status(), undefined);
+    if (!runs) continue;
+    await peopleOf(back, world).leave("placed-elsewhere");
+    assert.ok(back.federation.leaving.status() !== undefined, "and may leave again");
+    await untilGone(world, others[0], back);
+  }
+});
+
 const orderBy = ({ identity }: FederationSite, seed: Uint8Array = identity.recoverySeed): Buffer =>
   signEraseOrder({ id: "07".repeat(16), siteId: identity.siteId, logId: identity.log.id }, seed);
 const keptAt = async (site: FederationSite, owner: FederationSite): Promise<string[]> =>
