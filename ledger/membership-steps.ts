@@ -42,6 +42,8 @@ export interface StepFacts {
   readonly consents: readonly { readonly log: Log; readonly consent: Stated<"consent"> }[];
   /** What is known of a site's logs now. */
   readonly headsOf: (siteId: SiteId) => readonly Head[];
+  /** Whether replicas need not know the same of a site: `hasUsedItsRoom`. */
+  readonly isFull: (siteId: SiteId) => boolean;
   /** The member that has let a guest in. */
   readonly inviterOf: (siteId: SiteId) => SiteId | null;
   /** Whether this site's chain has it. */
@@ -156,10 +158,11 @@ const isWished = (wish: Wish, change: RosterChange): boolean =>
  * Whether another member has signed its own removal: who wants to leave needs nobody's decision. Where people here have decided about that
  * member too, their wish counts, with its heads.
  */
-function isLeaving({ change, signatures }: Proposal, open: readonly Wish[], { siteId, headsOf }: StepFacts): boolean {
+function isLeaving({ change, signatures }: Proposal, open: readonly Wish[], facts: StepFacts): boolean {
+  const { siteId, headsOf, isFull } = facts;
   if (change.action !== "remove" || change.siteId === siteId || !signatures.has(change.siteId)) return false;
   const hasDecided = open.some((wish) => wish.siteId === change.siteId && wish.action !== "rekey");
-  return !hasDecided && areKnown(change.heads, headsOf(change.siteId));
+  return !hasDecided && (isFull(change.siteId) || areKnown(change.heads, headsOf(change.siteId)));
 }
 
 /** The bodies that follow the roster, by ascending hash, with the members that have signed them. */
@@ -253,13 +256,14 @@ const memberOrNull = ({ members }: Roster, siteId: SiteId | null): SiteId | null
 
 /**
  * Of a guest, that the right member stands for it. Of a removal, that it hides nothing that was known when it was decided,
- * and lets in nothing that is not known now.
+ * and lets in nothing that is not known now; but a site that has used its room, so that not all know the same of it, is not kept in by that.
  */
 function isAcceptable(wish: Wish, change: RosterChange, facts: StepFacts): boolean {
   const { roster, inviterOf, headsOf } = facts;
   if (change.action === "admit") return change.inviter === memberOrNull(roster, inviterOf(change.siteId));
   if (change.action === "rekey") return true;
   if (wish.action !== "remove") return false;
+  if (facts.isFull(change.siteId)) return true;
   return areKnown(decidedHeads(wish, facts), change.heads) && areKnown(change.heads, headsOf(change.siteId));
 }
 

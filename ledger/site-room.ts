@@ -1,6 +1,15 @@
 /** How much of one site a replica takes, so that none costs its peers more memory and disk. docs/specs/ledger.md, "Admission" */
+import type { SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
+import type { Ledger } from "./ledger.ts";
 import { RETIRE_KIND } from "./retire.ts";
+
+/** From here on an entry may have no room at one replica that had it at another. */
+const FULL_RATIO = 0.99;
+
+/** Whether of a site replicas may have different entries or logs: what comes first has its room. */
+export const hasUsedItsRoom = (ledger: Pick<Ledger, "logsOf" | "usedRatio">, siteId: SiteId): boolean =>
+  ledger.logsOf(siteId).length >= limits.ledgerLogsPerSiteCount || ledger.usedRatio(siteId) >= FULL_RATIO;
 
 export interface Sized {
   readonly kind: string;

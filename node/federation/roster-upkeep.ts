@@ -6,6 +6,7 @@ import type { Ledger } from "#ledger/ledger.ts";
 import type { Membership } from "#ledger/membership.ts";
 import { type StepFacts, isFulfilled, isNoted, membershipSteps } from "#ledger/membership-steps.ts";
 import { type Head, type Roster, parseRosterBody, signRosterBody } from "#ledger/roster.ts";
+import { hasUsedItsRoom } from "#ledger/site-room.ts";
 import { SerialQueue } from "#node/site/serial-queue.ts";
 import type { RosterHash, SiteId } from "#protocol/ids.ts";
 import type { KitRequests } from "./kit-requests.ts";
@@ -128,6 +129,7 @@ export class RosterUpkeep {
       wishes: [...wishes.list(), ...kitRequests.wishes()],
       consents,
       headsOf: (siteId) => this.headsOf(siteId),
+      isFull: (site) => hasUsedItsRoom(ledger, site),
       hasRoster: (hash) => membership.hasRoster(hash),
       inviterOf: (siteId) => {
         const role = membership.roleOf(siteId);

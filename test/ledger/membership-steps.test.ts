@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { type StepFacts, type Wish, membershipSteps } from "#ledger/membership-steps.ts";
 import { type RosterChange, applyChange } from "#ledger/roster-chain.ts";
 import { type Head, type Roster, encodeRosterBody, parseRoster, parseRosterBody } from "#ledger/roster.ts";
+import { hasUsedItsRoom } from "#ledger/site-room.ts";
 import { limits } from "#protocol/limits.ts";
 import { LedgerAuthor } from "#test/support/ledger-author.ts";
 import { consentTo, signedRoster } from "#test/support/replica.ts";
@@ -46,9 +47,9 @@ function consent(
 }
 
 /** The steps of `own`, for whom the guest is the second's, and the third has written up to seq 20. */
-const steps = (wishes: readonly Wish[], consents: readonly Consent[], siteId = own.siteId) =>
+const steps = (wishes: readonly Wish[], consents: readonly Consent[], siteId = own.siteId, isFull = false) =>
   membershipSteps({
-    ...{ roster, siteId, wishes, consents },
+    ...{ roster, siteId, wishes, consents, isFull: () => isFull },
     headsOf: () => [headAt(20)],
     hasRoster: (hash) => hash === roster.hash,
     inviterOf: (site) => (site === guest.siteId ? second.siteId : null),
@@ -88,6 +89,26 @@ test("a member that signs its own removal leaves: the others sign it by themselv
   const mixed = [consent(third, removeThird(10)), consent(second, removeThird(5))];
   assert.deepEqual(hexOf(steps([], mixed).sign), hexOf([removeThird(10)]), "only what it has signed itself");
   assert.deepEqual(steps([], [consent(guest, admitGuest)], guest.siteId).sign, []);
+});
+
+test("a site that has used its room is removed and leaves whatever heads are stated, since not all know the same of it", () => {
+  const signed = (author: LedgerAuthor, heads: readonly Head[], ...wishes: Wish[]): string[] => {
+    const body = bodyOf({ action: "remove", siteId: third.siteId, heads });
+    const { sign } = steps(wishes, [consent(author, body)], own.siteId, true);
+    return sign.some((one) => body.equals(one)) ? ["theirs"] : hexOf(sign);
+  };
+  for (const heads of [[], [headAt(9)], [headAt(21)], [{ logId: other.log.id, seq: 1 }]]) {
+    assert.deepEqual(signed(second, heads, wishRemove(10)), ["theirs"]);
+    assert.deepEqual(signed(third, heads), ["theirs"]);
+    assert.deepEqual(signed(second, heads), []);
+  }
+});
+
+test("a site has used its room with as many logs, or entries, as there may be", () => {
+  const used = (logsCount: number, usedRatio: number): boolean =>
+    hasUsedItsRoom({ logsOf: () => Array(logsCount).fill(undefined), usedRatio: () => usedRatio }, own.siteId);
+  const most = limits.ledgerLogsPerSiteCount;
+  assert.deepEqual([used(1, 0.98), used(1, 0.99), used(most - 1, 0), used(most, 0)], [false, true, false, true]);
 });
 
 test("a signature for one that leaves stands as long as its own, and its own as long as its wish", () => {
@@ -197,6 +218,7 @@ test("a wish that was noted waits until another roster follows, and is one again
         consents: [],
         headsOf: () => [],
         inviterOf: () => second.siteId,
+        isFull: () => false,
       },
       hasRoster: (hash) => hash === roster.hash || (hasFormer && hash === former),
     });

@@ -24,7 +24,7 @@ test("a guest becomes a member when more than half wish it, at all sites alike",
   for (const replica of replicas) {
     assert.deepEqual(replica.memberIds, replicas.map(({ siteId }) => siteId).sort());
     assert.equal(replica.membership.roster!.number, 3);
-    assert.deepEqual(replica.wishes, []);
+    assert.ok(replica.wishes.every((wish) => "in" in wish && wish.in === replica.membership.roster!.hash));
     assert.equal(replica.ledger.digest(), replicas[0]!.ledger.digest());
     for (const other of replicas) assert.ok(replica.membership.peerMayConnect(other.membership.peerOf(other.siteId)!));
   }
@@ -307,6 +307,23 @@ test("who names another's machine in its certificate is not taken for it, whatev
     await one.ledger.offer({ certificates: [stolen] });
   }
   assert.equal(one.membership.siteOfPeer(peer), one.siteId);
+});
+
+test("a member that shows each of the others other logs, more than there may be, is expelled all the same", async () => {
+  const [hostile, ...others] = (await federationOf(4)) as [Replica, Replica, Replica, Replica];
+  await settle([hostile, ...others]);
+  const count = limits.ledgerLogsPerSiteCount + 2;
+  const machines = Array.from({ length: count }, (_, at) => new LedgerAuthor("site 0", 1, `machine ${at}`));
+  for (const [at, { ledger }] of others.entries())
+    for (const machine of at === 0 ? machines : machines.toReversed())
+      await ledger.offer({ certificates: [machine.log.bytes], entries: [machine.entry({ seq: 0 })] });
+  for (const replica of others) replica.wishRemoved(hostile.siteId);
+  for (let round = 0; round < 2; round++)
+    for (const replica of others) {
+      await replica.step();
+      for (const other of others) if (other !== replica) await pull(other, replica);
+    }
+  for (const replica of others) assert.ok(!replica.memberIds.includes(hostile.siteId));
 });
 
 test.run();

@@ -6,6 +6,7 @@ import { Membership } from "#ledger/membership.ts";
 import { OwnLog } from "#ledger/own-log.ts";
 import { encodeRoster, encodeRosterBody, parseRosterBody, signRosterBody } from "#ledger/roster.ts";
 import { type FederationId, type SiteId, parseFederationId } from "#protocol/ids.ts";
+import { hasUsedItsRoom } from "#ledger/site-room.ts";
 import { type PullReport, pullFrom } from "#ledger/sync-pull.ts";
 import { answerSync, ledgerProtocol } from "#ledger/sync.ts";
 import { channelPair } from "#test/support/channel-pair.ts";
@@ -97,6 +98,7 @@ export class Replica {
         wishes: this.wishes,
         consents,
         headsOf: (site) => ledger.headsOf(site),
+        isFull: (site) => hasUsedItsRoom(ledger, site),
         hasRoster: (hash) => membership.hasRoster(hash),
         inviterOf: (site) => {
           const role = membership.roleOf(site);
