@@ -1,6 +1,7 @@
 /**
  * Which members a site keeps connections to, and when it dials them again: all of a few, some at random of many. Pauses
- * double with each failure, with chance in them, so that not all dial at once when a line comes back.
+ * double with each failure, with chance in them, so that not all dial at once when a line comes back. Who has many members, and is connected
+ * with next to none of those that it dials, tries others in place of them: they may be off for good.
  */
 import { randomInt } from "node:crypto";
 import type { PeerLimits } from "./peer-limits.ts";
@@ -15,6 +16,11 @@ export interface KeptConnectionsComponents {
   /** Rejects when the peer is not reached, or not better than it is. */
   dial(peer: PeerKey): Promise<void>;
 }
+
+/** As many of many as news needs to come and go; with fewer, others are tried. In a cut in two halves nobody has fewer, and all dial the other side. */
+const leastConnectedCount = 3;
+/** By then the pauses are the longest. */
+const hopelessFailuresCount = 7;
 
 interface Kept {
   failuresCount: number;
@@ -53,7 +59,7 @@ export class KeptConnections {
     const others = members.filter((peer) => !this.kept.has(peer));
     while (others.length > 0 && this.kept.size < this.limits.peerKeptCount) {
       const [peer] = others.splice(randomInt(others.length), 1);
-      this.kept.set(peer!, { failuresCount: 0, dueMs: 0, addresses: "", dialling: false });
+      this.keep(peer!);
     }
     for (const [peer, kept] of this.kept) {
       const addresses = this.components.addressesOf(peer).join(" ");
@@ -86,9 +92,22 @@ export class KeptConnections {
       kept.dueMs = performance.now() + this.pauseMs(0);
     } catch {
       kept.dueMs = performance.now() + this.pauseMs(kept.failuresCount++);
+      if (kept.failuresCount >= hopelessFailuresCount && this.kept.get(peer) === kept) this.tryAnother(peer);
     } finally {
       kept.dialling = false;
     }
+  }
+
+  private tryAnother(peer: PeerKey): void {
+    const connectedCount = [...this.kept.keys()].filter((each) => this.components.isConnected(each)).length;
+    const others = this.components.members().filter((member) => !this.kept.has(member));
+    if (connectedCount >= leastConnectedCount || others.length === 0) return;
+    this.kept.delete(peer);
+    this.keep(others[randomInt(others.length)]!);
+  }
+
+  private keep(peer: PeerKey): void {
+    this.kept.set(peer, { failuresCount: 0, dueMs: 0, addresses: "", dialling: false });
   }
 
   /** From half the doubled pause to one and a half of it. */

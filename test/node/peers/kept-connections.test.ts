@@ -85,4 +85,48 @@ test("another member takes the place of one that has left", async () => {
   kept.stop();
 });
 
+/** Those of whom `isUp` holds are reached; after so many failures of each one that is dialled. */
+async function untilTired(count: number, isUp: (peer: PeerKey) => boolean) {
+  const all = peers(count);
+  const connected = new Set<PeerKey>();
+  const dialled = new Set<PeerKey>();
+  const kept = new KeptConnections(
+    {
+      members: () => all,
+      addressesOf: () => [],
+      isConnected: (peer) => connected.has(peer),
+      dial: async (peer) => {
+        dialled.add(peer);
+        if (!isUp(peer)) throw new Error("not reached");
+        connected.add(peer);
+      },
+    },
+    { limits: peerLimits({ peerKeptCount: 12, peerRedialMinMs: 60_000, peerRedialMaxMs: 120_000 }) },
+  );
+  kept.start();
+  for (let round = 0; round < 200; round++) {
+    for (const peer of dialled) kept.seen(peer);
+    await settled();
+  }
+  kept.stop();
+  return { connected, dialled };
+}
+
+test("who reaches next to none of those that it keeps to tries others, and no more of them than it needs", async () => {
+  const up = (peer: PeerKey): boolean => Number(peer.slice("peer ".length)) >= 96;
+  const { connected } = await untilTired(100, up);
+  assert.ok(connected.size >= 3 && connected.size <= 4, `${connected.size} of 4`);
+});
+
+test("who reaches a part of those that it keeps to goes on with all of them: a cut ends one day", async () => {
+  let count = 0;
+  const reached = new Map<PeerKey, boolean>();
+  const everySecond = (peer: PeerKey): boolean => {
+    if (!reached.has(peer)) reached.set(peer, count++ % 2 === 0);
+    return reached.get(peer)!;
+  };
+  const { connected, dialled } = await untilTired(100, everySecond);
+  assert.deepEqual([connected.size, dialled.size], [6, 12]);
+});
+
 test.run();
