@@ -22,6 +22,7 @@ import { Round } from "./round.ts";
 import { Replica } from "./replica.ts";
 import type { Head } from "./roster.ts";
 import type { SeqRanges } from "./seq-ranges.ts";
+import { forgetSilent } from "./silent-entries.ts";
 import type { Stated } from "./site-state.ts";
 import { type Statement, type StatementKind, readStatements } from "./statements.ts";
 
@@ -61,11 +62,10 @@ export class Ledger {
     this.#keys.restore(kept.chains);
     this.#keptLogs = new Set(kept.logs.map(({ id }) => id));
     this.#replica = new Replica();
-    replay(this.#replica, kept, {
-      counts: (log) => this.#keys.counts(log),
-      lastAllowedSeq: (log) => this.#lastAllowedSeq(log),
-    });
+    const lastAllowedSeq = (log: Log): number => this.#lastAllowedSeq(log);
+    replay(this.#replica, kept, { counts: (log) => this.#keys.counts(log), lastAllowedSeq });
     this.#meetGuests();
+    await forgetSilent(this.#components.store, kept, { isSilent: (log) => lastAllowedSeq(log) < 0 });
   }
 
   /** Other values after changes: who may speak may be others then. To be asked for each time. */

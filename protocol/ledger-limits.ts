@@ -15,6 +15,8 @@ export const ledgerLimits = {
   ledgerKeptPerSiteCount: 400_000,
   /** The same in bytes. */
   ledgerKeptPerSiteBytes: 256 * MIB,
+  /** Most bytes that are kept of sites that may not speak any more, all together: as of one that may. */
+  ledgerSilentBytes: 256 * MIB,
   /** Most retires of a log with a fork that count though other entries have their places: two machines that write for a day make fewer. */
   ledgerUnplacedCount: 64,
   /** Longest name, place or address in an entry, in characters. */
