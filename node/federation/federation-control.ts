@@ -95,7 +95,7 @@ export interface FederationControl {
   /** Ends when the inviter has confirmed. Throws `federation-exists`, `invitation-invalid`, `peer-unreachable`, `peer-refused`. */
   join(invitation: string, init: JoinInit): Promise<FederationSummary>;
   newcomers(): readonly WaitingNewcomer[];
-  /** With `words`, only if they are the right ones: `words-differ`. Throws `member-unknown`; `limit-exceeded` with as many guests as there may be. */
+  /** With `words`, only if they are the right ones: `words-differ`. Throws `member-unknown`; `limit-exceeded` with as many guests as there may be; `bad-usage` for who was a member. */
   confirm(site: string, words?: string): Promise<SiteId>;
   refuse(site: string): Promise<SiteId>;
   members(): readonly Member[];

@@ -45,10 +45,15 @@ export class Guests {
     return [...known].filter((site) => site !== this.#self && membership.roleOf(site).role === "none");
   }
 
-  /** Throws `limit-exceeded` while the entry would not count, and what {@link OwnEntries.write} throws. */
+  /** Throws `limit-exceeded` while the entry would not count, `bad-usage` where it never would, and what {@link OwnEntries.write} throws. */
   letIn({ site, name, certificate }: Newcomer): Promise<void> {
     return this.#queue.run(async () => {
       const { membership, entries } = this.#components;
+      if (membership.roleOf(site).role === "expelled")
+        throw new CostorError(
+          "bad-usage",
+          `${name} was a member before, and has to be one again to be let in: have it admitted (costor federation admit ${site.slice(0, 16)}); then its invitation lets it in`,
+        );
       const others = membership.guestsOf(this.#self).filter(({ statement }) => statement.site !== site);
       if (others.length >= limits.guestsPerMemberCount)
         throw new CostorError(

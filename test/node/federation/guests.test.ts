@@ -151,6 +151,25 @@ test("with as many guests as may be no newcomer is confirmed, and it waits until
   assert.equal(membership.sites().length, 1 + limits.guestsPerMemberCount);
 });
 
+test("who was a member is no guest: its confirmer hears that it has to be admitted, and then its invitation lets it in", async () => {
+  const world = await FederationWorld.of(3);
+  const [inviter, other, out] = world.sites as [FederationSite, FederationSite, FederationSite];
+  const { siteId, log } = out.identity;
+  await world.run(HOUR_MS);
+  world.crash(out);
+  for (const site of [inviter, other]) await peopleOf(site, world).wish("remove", siteId);
+  await world.run(HOUR_MS);
+  const { invitations } = inviter.federation.parts;
+  const { secret } = await invitations.issue("heath");
+  await invitations.show(secret, { site: siteId, name: "heath", certificate: log.bytes });
+  const people = peopleOf(inviter, world);
+  await assert.rejects(people.confirm(siteId), { code: "bad-usage", message: /federation admit/ });
+  assert.equal(inviter.federation.parts.ledger.statement(inviter.identity.siteId, "guest", siteId), undefined);
+  for (const site of [inviter, other]) await peopleOf(site, world).wish("admit", siteId);
+  await world.run(HOUR_MS);
+  assert.equal(roleAt(inviter, out), "member");
+});
+
 test("a guest that leaves is let out once others hold elsewhere what it has, and nobody is unsafe meanwhile", async () => {
   const { world, members, guest } = await withGuest();
   const people = peopleOf(guest, world);
