@@ -6,6 +6,7 @@
  */
 import * as v from "valibot";
 import { encodeCbor } from "#protocol/cbor.ts";
+import { claimOf } from "#protocol/epoch-certificate.ts";
 import { CostorError } from "#protocol/errors.ts";
 import { limits } from "#protocol/limits.ts";
 import { type Log, compareLogs, openLog } from "./entry.ts";
@@ -23,6 +24,8 @@ export const helloProtocol: Protocol = {
 export interface HelloComponents {
   readonly membership: Pick<Membership, "roleOf">;
   readonly ledger: Pick<Ledger, "currentLog" | "log" | "offer" | "recoveryKeys">;
+  /** Asked before a signature is verified; what it throws ends it. Whoever names no member or guest is refused without. */
+  readonly listen?: () => void;
 }
 
 const requestSchema = v.object({ certificate: bytes });
@@ -35,7 +38,14 @@ const answerSchema = v.object({ state: v.picklist(["known", "refused"]), newer: 
 export async function answerHello(channel: Channel, components: HelloComponents): Promise<boolean> {
   const frame = await channel.receive();
   if (frame === undefined) return false;
-  const log = readCertificate(frame, channel);
+  const certificate = certificateIn(frame, channel, components);
+  if (certificate === undefined) {
+    await channel.send(encodeCbor({ state: "refused" }));
+    await channel.close();
+    return false;
+  }
+  components.listen?.();
+  const log = readCertificate(certificate, channel);
   const isNew = isNewMachine(log, components);
   if (isNew) await components.ledger.offer({ certificates: [log.bytes] });
   const isKnown = components.ledger.currentLog(log.certificate.siteId)?.log.id === log.id && mayBe(log, components);
@@ -44,9 +54,23 @@ export async function answerHello(channel: Channel, components: HelloComponents)
   return isNew && isKnown;
 }
 
-function readCertificate(frame: Uint8Array, { peer }: Channel): Log {
+/** Of a member's or guest's machine, as it says: anybody may say that. */
+function certificateIn(frame: Uint8Array, { peer }: Channel, { membership }: HelloComponents): Uint8Array | undefined {
   try {
-    const log = openLog(readMessage(requestSchema, frame, "a message of hello", "peer-misbehaved").certificate);
+    const { certificate } = readMessage(requestSchema, frame, "a message of hello", "peer-misbehaved");
+    const { siteId, peerPublicKey } = claimOf(certificate);
+    if (Buffer.from(peerPublicKey).toString("hex") !== peer)
+      throw new CostorError("signature-invalid", "the certificate is another machine's");
+    const { role } = membership.roleOf(siteId);
+    return role === "member" || role === "guest" ? certificate : undefined;
+  } catch (cause) {
+    throw new CostorError("peer-misbehaved", "a peer says hello without a certificate of its own", { cause });
+  }
+}
+
+function readCertificate(certificate: Uint8Array, { peer }: Channel): Log {
+  try {
+    const log = openLog(certificate);
     if (peerKeyOf(log) !== peer) throw new CostorError("signature-invalid", "the certificate is another machine's");
     return log;
   } catch (cause) {

@@ -31,6 +31,8 @@ export const recoverProtocol: Protocol = {
 export interface RecoverComponents {
   readonly membership: Pick<Membership, "sites" | "rosters" | "roster" | "siteOfPeer">;
   readonly ledger: Pick<Ledger, "logsOf" | "keptEntry" | "recoveryKeys">;
+  /** Asked before a signature is verified; what it throws ends it. */
+  readonly listen?: () => void;
   /** This site's own. */
   readonly log: Log;
 }
@@ -76,16 +78,19 @@ export async function answerRecover(channel: Channel, components: RecoverCompone
 function askingSite(
   frame: Uint8Array,
   { peer }: Channel,
-  { log, membership, ledger }: RecoverComponents,
+  { log, membership, ledger, listen }: RecoverComponents,
 ): SiteId | undefined {
   if (frame.length > limits.helloFrameBytes)
     throw new CostorError("peer-misbehaved", `a machine asks in at most ${limits.helloFrameBytes} bytes`);
   const request = readMessage(requestSchema, frame, "a question for recovery", "peer-misbehaved");
   if (!("key" in request)) return membership.siteOfPeer(peer);
   const { key, signature } = request;
+  const siteId = membership.sites().find((site) => ledger.recoveryKeys.isNewest(site, key));
+  if (siteId === undefined) return undefined;
+  listen?.();
   if (!verifyEd25519(key, signedBytes(peer, peerKeyOf(log)), signature))
     throw new CostorError("peer-misbehaved", "a machine asks for recovery without a recovery key");
-  return membership.sites().find((site) => ledger.recoveryKeys.isNewest(site, key));
+  return siteId;
 }
 
 /** The newest logs, the newest first, and the newest entry of the first that has one. */

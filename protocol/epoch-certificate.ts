@@ -82,6 +82,15 @@ export function parseEpochCertificate(bytes: Uint8Array): VerifiedCertificate {
   return certificate;
 }
 
+/** Whose machine it says that which is, whoever has signed it: to be asked before a signature is verified. Throws `bad-encoding`. */
+export function claimOf(bytes: Uint8Array): Pick<EpochCertificate, "siteId" | "peerPublicKey"> {
+  const { site, peer } = asMap(decodeCbor(epochCertificateBody(bytes)), BODY_KEYS);
+  return {
+    siteId: asBytes(site, HASH_BYTES).toString("hex") as SiteId,
+    peerPublicKey: asBytes(peer, rawKeyBytes),
+  };
+}
+
 /** The bytes that a certificate signs. Throws `bad-encoding`. */
 export const epochCertificateBody = (bytes: Uint8Array): Buffer => asBytes(outerFields(bytes).body);
 

@@ -59,10 +59,8 @@ export class Greeting {
     const { ledger, membership, transport } = components;
     transport.onConnected((peer) => this.#meet(peer));
     transport.serve(helloProtocol, (channel) => this.#hear(channel));
-    transport.serve(recoverProtocol, (channel) => {
-      this.#listen();
-      return answerRecover(channel, { ledger, membership, log });
-    });
+    const listen = (): void => this.#listen();
+    transport.serve(recoverProtocol, (channel) => answerRecover(channel, { ledger, membership, log, listen }));
   }
 
   /** Goes on until the signal. The machine of a first epoch and kit comes by its invitation, and asks only when nobody lets it in. */
@@ -151,8 +149,8 @@ export class Greeting {
 
   async #hear(channel: Channel): Promise<void> {
     const { ledger, membership, transport } = this.#components;
-    this.#listen();
-    if (await answerHello(channel, { ledger, membership })) transport.membershipChanged();
+    const listen = (): void => this.#listen();
+    if (await answerHello(channel, { ledger, membership, listen })) transport.membershipChanged();
   }
 
   /** Throws `too-many-requests`. */
