@@ -135,7 +135,11 @@ export const errorRegistry = {
     false,
     "Make a federation with `costor federation create`, or join one; a site that was taken out is admitted again by its members, with `costor federation admit`.",
   ),
-  "federation-exists": spec(409, false, "This site is in a federation; it has to leave that one first."),
+  "federation-exists": spec(
+    409,
+    false,
+    "A site is of one federation for good. Whoever is out is admitted again by its members, with `costor federation admit`; another federation needs another site.",
+  ),
   "invitation-invalid": spec(
     400,
     false,

@@ -323,7 +323,13 @@ export class FederationService implements FederationControl {
   }
 
   #requireNone(): void {
-    if (this.#components.federation.parts.membership.roster !== undefined)
-      throw new CostorError("federation-exists", "this site is in a federation already");
+    const { siteId, parts } = this.#components.federation;
+    if (parts.membership.roster === undefined) return;
+    const { role } = parts.membership.roleOf(siteId);
+    const isIn = role === "member" || role === "guest";
+    const reason = isIn
+      ? "is in a federation already"
+      : "has a federation, and is in it no more, until its members admit it again";
+    throw new CostorError("federation-exists", `this site ${reason}`);
   }
 }

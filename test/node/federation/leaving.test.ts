@@ -197,6 +197,7 @@ test("a site that is out is told so, and how it comes back, whatever it is asked
   await assert.rejects(people.checkpoint({ signal, wait: false, onProgress: () => {} }), isOut);
   await assert.rejects(people.invite("another"), isOut);
   assert.throws(() => people.send(), isOut);
+  await assert.rejects(people.create("another"), { code: "federation-exists", message: /until its members admit it/ });
   await assert.rejects(out.federation.parts.entries.withdraw("leaving", ""), {
     code: "ledger-refused",
     message: /in the federation no more.*its members can take it back in: costor federation admit$/,
