@@ -123,7 +123,8 @@ type LogRule = (log: Log, agreed: readonly RecoveryLink[]) => boolean;
 /**
  * As much of the rosters as may be kept. What a log has signed that counted once, and does not any more since its site has another recovery key, is
  * not enough here for more than half, and may have been elsewhere: such a roster is kept with later ones, once more than half of the members before
- * it have signed it or any of those. `wasGood`: of such logs too. Throws what {@link checkSuccessor} throws.
+ * it have signed it or any of those, of a new key more than half of the others too. A key on which members agree by what is in doubt speaks for
+ * nothing of it. `wasGood`: of such logs too. Throws what {@link checkSuccessor} throws.
  */
 export function checkBranch(
   start: Roster,
@@ -135,20 +136,29 @@ export function checkBranch(
   let previous = start;
   let sure = start;
   let keptCount = 0;
+  let sureLinks: readonly RecoveryLink[] = [];
+  let doubted: RosterChange[] = [];
   /** Of the last roster of which it is doubtful whether it was enough, and of those after it. */
-  let endorsers: Set<SiteId> | undefined;
+  const endorsers = new Set<SiteId>();
   for (const [at, roster] of offered.entries()) {
     const change = checkSuccessor(previous, roster, (log) => wasGood(log, agreed));
     const logs = roster.signatures.map(({ certificate }) => openLog(certificate));
-    const signers = logs.filter((log) => counts(log, agreed)).map(({ certificate }) => certificate.siteId);
+    const signersBy = (links: readonly RecoveryLink[]): SiteId[] =>
+      logs.filter((log) => counts(log, links)).map(({ certificate }) => certificate.siteId);
+    const signers = signersBy(agreed);
     signersOfEach.push(signers);
-    if (!isEnough(previous, change, signers)) endorsers = new Set();
-    for (const siteId of signers) endorsers?.add(siteId);
+    if (!isEnough(previous, change, signers)) {
+      doubted.push(change);
+      endorsers.clear();
+    }
+    for (const siteId of signersBy(sureLinks)) endorsers.add(siteId);
     if (roster.rekey !== undefined) agreed.push(roster.rekey);
     previous = roster;
-    if (endorsers !== undefined && !areMost(sure, endorsers)) continue;
-    endorsers = undefined;
+    const voices = sure.members.flatMap(({ siteId }) => (endorsers.has(siteId) ? siteId : []));
+    if (!doubted.every((doubt) => isEnough(sure, doubt, voices))) continue;
+    doubted = [];
     sure = roster;
+    sureLinks = [...agreed];
     keptCount = at + 1;
   }
   return { rosters: offered.slice(0, keptCount), signers: new Set(signersOfEach.slice(0, keptCount).flat()) };

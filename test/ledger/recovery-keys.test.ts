@@ -5,11 +5,11 @@
 import assert from "node:assert/strict";
 import { answerHello, helloProtocol, sayHello } from "#ledger/hello.ts";
 import { peerKeyOf } from "#ledger/membership.ts";
-import { encodeRoster, encodeRosterBody, signRosterBody } from "#ledger/roster.ts";
+import { encodeRoster, encodeRosterBody, parseRosterBody, signRosterBody } from "#ledger/roster.ts";
 import { applyChange } from "#ledger/roster-chain.ts";
 import type { LogId } from "#protocol/ids.ts";
 import { deriveRecoveryKey } from "#protocol/keys.ts";
-import { signRecoveryLink } from "#protocol/recovery-chain.ts";
+import { majorityLink, parseMajorityLink, signRecoveryLink } from "#protocol/recovery-chain.ts";
 import { channelPair } from "#test/support/channel-pair.ts";
 import { federationOf, rosterAfter, settle, withMember } from "#test/support/federation.ts";
 import { LedgerAuthor, recoveryKeyOf } from "#test/support/ledger-author.ts";
@@ -212,6 +212,26 @@ test("it counts with what more than half of the members before it have signed af
   const signed = signedRoster(next, [one.author, third.author, away.author, newcomer]);
   assert.equal(await away.membership.offer([voted, signed]), true);
   assert.equal(away.membership.roster!.members.length, 6);
+});
+
+test("a key on which members agree by a thief's vote neither speaks for itself nor counts by its site's own voice", async () => {
+  const sites = (await federationOf(3)) as [Replica, Replica, Replica];
+  await settle(sites);
+  const [one, owner, third] = sites;
+  const again = new LedgerAuthor(SITE, 1, "machine", { seed: fresh.seed, chain: ownersChain });
+  for (const { ledger } of sites) await ledger.offer({ certificates: [again.log.bytes] });
+  const bytes = majorityLink({ siteId: third.siteId, number: 2, key: stolen.publicKey, logs: [third.author.log.id] });
+  const machine = new LedgerAuthor("site 2", 9, "thief", { seed: stolen.seed, chain: [bytes] });
+  const body = rosterAfter(one, { rekey: parseMajorityLink(bytes) });
+  const agreed = signedRoster(body, [one.author, new LedgerAuthor(SITE, 9, "thief")]);
+  const { hash, number } = parseRosterBody(body);
+  const members = withMember(one, new LedgerAuthor("another"));
+  const next = encodeRosterBody({ ...one.membership.roster!, number: number + 1, previous: hash, members });
+  const offer = (...signers: LedgerAuthor[]): Promise<boolean> =>
+    third.membership.offer([agreed, signedRoster(next, signers)]);
+  for (const site of [machine, third.author]) assert.equal(await offer(one.author, site), false);
+  assert.equal(third.ledger.recoveryKeys.chainOf(third.siteId).length, 0);
+  assert.equal(await offer(one.author, owner.author), true, "the two others");
 });
 
 test("a thief's vote that was not needed does not make a roster invalid", async () => {
