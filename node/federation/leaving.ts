@@ -16,7 +16,7 @@ import type { PrimeStore } from "#node/store/prime-store.ts";
 import { encodeCbor } from "#protocol/cbor.ts";
 import { type SignedEraseOrder, parseEraseOrder } from "#protocol/erase-order.ts";
 import { CostorError } from "#protocol/errors.ts";
-import type { SiteId } from "#protocol/ids.ts";
+import { type RosterHash, type SiteId, parseRosterHash } from "#protocol/ids.ts";
 import type { Erasures } from "./erasures.ts";
 import type { OwnEntries } from "./own-entries.ts";
 
@@ -25,7 +25,7 @@ export interface LeavingComponents {
   readonly ledger: Pick<Ledger, "statement" | "currentLog" | "recoveryKeys">;
   readonly store: Pick<PrimeStore, "appendFacts" | "fact">;
   readonly erasures: Pick<Erasures, "isOrdered" | "look" | "waitingFor">;
-  readonly membership: Pick<Membership, "sites" | "roleOf">;
+  readonly membership: Pick<Membership, "hasRoster" | "roleOf" | "roster" | "sites">;
   readonly entries: Pick<OwnEntries, "write" | "withdraw">;
   /** Asks to be left out of the roster, or to be let out; repeated without harm. */
   readonly remove: () => Promise<void>;
@@ -51,8 +51,17 @@ export interface LeavingAsked {
 }
 
 const ORDER = { kind: "leaving", key: "erase-order" } as const;
-/** That it was out since it said that it leaves: whoever is taken in again has left, and stays. */
+/**
+ * By which roster it was out since it said that it leaves: whoever is taken in again has left, and stays. Where another one took the place of that
+ * roster, nobody has left.
+ */
 const OUT = { kind: "leaving", key: "out" } as const;
+const outSchema = v.strictObject({
+  roster: v.pipe(
+    v.string(),
+    v.transform((text): RosterHash => parseRosterHash(text)),
+  ),
+});
 const orderSchema = v.strictObject({ order: v.instance(Uint8Array) });
 
 export class Leaving {
@@ -60,7 +69,7 @@ export class Leaving {
   readonly #self: SiteId;
   readonly #queue = new SerialQueue();
   #isAsked = false;
-  #wasOut = false;
+  #outBy: RosterHash | undefined;
 
   constructor(components: LeavingComponents, init: { self: SiteId }) {
     this.#components = components;
@@ -88,7 +97,7 @@ export class Leaving {
       this.#requireOwn(parseEraseOrder(order));
       await this.#components.store.appendFacts([{ ...ORDER, value: encodeCbor({ order }) }]);
     }
-    await this.#noteOut(false);
+    await this.#noteOut(undefined);
     if (this.status() === undefined)
       await this.#components.entries.write({ kind: "leaving", sinceMs: this.#components.clock.now(), isReady: false });
     this.soon();
@@ -106,21 +115,31 @@ export class Leaving {
     await stay();
     await entries.withdraw("erase", "");
     await entries.withdraw("leaving", "");
-    await this.#noteOut(false);
+    await this.#noteOut(undefined);
     return { hadOrder };
   }
 
-  async #noteOut(isOut: boolean): Promise<void> {
-    const { store } = this.#components;
-    const isNoted = (await store.fact(OUT.kind, OUT.key)) !== undefined;
-    if (isNoted !== isOut) await store.appendFacts([{ ...OUT, value: isOut ? encodeCbor({}) : undefined }]);
-    this.#wasOut = isOut;
+  async #noteOut(roster: RosterHash | undefined): Promise<void> {
+    if ((await this.#notedOut()) !== roster)
+      await this.#components.store.appendFacts([{ ...OUT, value: roster && encodeCbor({ roster }) }]);
+    this.#outBy = roster;
+  }
+
+  async #notedOut(): Promise<RosterHash | undefined> {
+    const value = await this.#components.store.fact(OUT.kind, OUT.key);
+    return value && readFactValue(value, outSchema, OUT.kind).roster;
   }
 
   /** Rosters have come, one after the other: the site may have been out and be in again. */
   passed(rosters: readonly Roster[]): void {
-    this.#wasOut ||= rosters.some(({ expelled }) => expelled.some(({ siteId }) => siteId === this.#self));
+    this.#outBy =
+      this.#ifKept(this.#outBy) ??
+      rosters.find(({ expelled }) => expelled.some(({ siteId }) => siteId === this.#self))?.hash;
     this.soon();
+  }
+
+  #ifKept(roster: RosterHash | undefined): RosterHash | undefined {
+    return roster !== undefined && this.#components.membership.hasRoster(roster) ? roster : undefined;
   }
 
   #isOrdered(): boolean {
@@ -144,10 +163,10 @@ export class Leaving {
   }
 
   async #goOn(): Promise<void> {
-    const { erasures, remove, store } = this.#components;
-    const wasOut = this.#wasOut || (await store.fact(OUT.kind, OUT.key)) !== undefined;
-    if (this.#isIn && wasOut) return void (await this.#cancel());
-    if (!this.#isIn) return this.#noteOut(true);
+    const { erasures, remove, membership } = this.#components;
+    const outBy = this.#ifKept(await this.#notedOut()) ?? this.#ifKept(this.#outBy);
+    if (this.#isIn && outBy !== undefined) return void (await this.#cancel());
+    if (!this.#isIn) return this.#noteOut(outBy ?? membership.roster?.hash);
     const status = this.status();
     if (status === undefined || status.neededBy.length > 0) return;
     await this.publishOrder();

@@ -5,8 +5,11 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { openLog, parseEntry, verifyEntry } from "#ledger/entry.ts";
+import { encodeRoster, encodeRosterBody, parseRosterBody, signRosterBody } from "#ledger/roster.ts";
+import { type RosterChange, applyChange } from "#ledger/roster-chain.ts";
 import { signEraseOrder } from "#protocol/erase-order.ts";
 import type { PrimeId } from "#protocol/ids.ts";
+import { makeIdentity } from "#test/simulation/sim-identity.ts";
 import { suite } from "#test/support/suite.ts";
 import { type FederationSite, nextMachineOf } from "./federation-site.ts";
 import { DAY_MS, FederationWorld, HOUR_MS } from "./federation-world.ts";
@@ -114,6 +117,41 @@ test("a site that has left and is admitted again stays, whether it runs meanwhil
     assert.ok(back.federation.leaving.status() !== undefined, "and may leave again");
     await untilGone(world, others[0], back);
   }
+});
+
+const signed = (body: Uint8Array, sites: readonly FederationSite[]): Buffer =>
+  encodeRoster(
+    body,
+    sites
+      .map(({ identity }) => identity)
+      .toSorted((one, other) => (one.siteId < other.siteId ? -1 : 1))
+      .map(({ log, peerSeed }) => ({ certificate: log.bytes, signature: signRosterBody(body, peerSeed) })),
+  );
+
+test("a site goes on leaving where the roster by which it was out gives way to another one", async () => {
+  const world = await FederationWorld.of(4);
+  const [leaver, ...others] = world.sites as [FederationSite, FederationSite, FederationSite, FederationSite];
+  for (const site of world.sites) await site.backUp("first", 40);
+  await world.run(6 * HOUR_MS);
+  await peopleOf(leaver, world).leave("placed-elsewhere");
+  await world.run(HOUR_MS / 60);
+  const { siteId } = leaver.identity;
+  const { membership } = leaver.federation.parts;
+  const bodyOf = (change: RosterChange): Buffer => encodeRosterBody(applyChange(membership.roster!, change)!);
+  const removal = bodyOf({ action: "remove", siteId, heads: leaver.federation.rosterUpkeep.headsOf(siteId) });
+  const preferred = Array.from({ length: 100 }, (_, at) => makeIdentity(`newcomer ${at}`, 1).siteId)
+    .map((newcomer) => bodyOf({ action: "admit", siteId: newcomer, inviter: null }))
+    .find((body) => parseRosterBody(body).hash < parseRosterBody(removal).hash)!;
+  for (const [body, role] of [
+    [removal, "expelled"],
+    [preferred, "member"],
+  ] as const) {
+    await membership.offer([signed(body, others)]);
+    await world.run(HOUR_MS / 60);
+    assert.equal(roleAt(leaver, leaver), role);
+  }
+  assert.ok(leaver.federation.leaving.status() !== undefined);
+  await untilGone(world, others[0], leaver);
 });
 
 const orderBy = ({ identity }: FederationSite, seed: Uint8Array = identity.recoverySeed): Buffer =>
