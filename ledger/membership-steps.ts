@@ -113,23 +113,29 @@ interface Candidate {
   readonly signatures: { has(site: SiteId): boolean; readonly size: number };
 }
 
+/** Of bodies that nobody else has signed: so what others wish too has room at a site that wishes much, and none gives up what another takes up. */
+const ALONE_COUNT = limits.consentsPerSiteCount / 2;
+
 /**
- * No more than count of one site: those that most have signed, and of these the ones with the lowest hashes, so that sites that wish the same
- * sign the same.
+ * No more than count of one site: of those that others have signed, and then of the rest, those that most have signed, and of these the ones with
+ * the lowest hashes, so that sites that wish the same sign the same.
  */
 function mostSigned(candidates: readonly Candidate[], own: StepFacts["consents"]): Map<RosterHash, Uint8Array> {
   const counts = new Map<RosterHash, number>();
+  const shared = new Set<RosterHash>();
   for (const { body, signatures } of candidates) {
-    const isOlder = own.some(
-      ({ log, consent }) => consent.statement.roster === body.hash && !signatures.has(log.certificate.siteId),
-    );
-    counts.set(body.hash, signatures.size + (isOlder ? 1 : 0));
+    const said = own.find(({ consent }) => consent.statement.roster === body.hash);
+    const isCounted = said !== undefined && signatures.has(said.log.certificate.siteId);
+    counts.set(body.hash, signatures.size + (said === undefined || isCounted ? 0 : 1));
+    if (signatures.size > (isCounted ? 1 : 0)) shared.add(body.hash);
   }
   const ranked = candidates.toSorted(
     ({ body: one }, { body: other }) =>
       counts.get(other.hash)! - counts.get(one.hash)! || (one.hash < other.hash ? -1 : 1),
   );
-  return new Map(ranked.map(({ body }) => [body.hash, body.body] as const).slice(0, limits.consentsPerSiteCount));
+  const all = ranked.map(({ body }) => [body.hash, body.body] as const);
+  const alone = all.filter(([hash]) => !shared.has(hash)).slice(0, ALONE_COUNT);
+  return new Map([...all.filter(([hash]) => shared.has(hash)), ...alone].slice(0, limits.consentsPerSiteCount));
 }
 
 /** Of each member that leaves the body that it has signed last. */
