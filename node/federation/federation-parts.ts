@@ -169,8 +169,9 @@ export async function openParts(components: FederationComponents, init: Federati
     queue.run(async () => {
       if (takeover.isOpen) return;
       if (ownLog.wasLedBack) return regainAll();
-      if (!sync.hasAskedMost || ownLog.suspicion !== undefined || isHolderAway(keeping.replication, ledger, siteId))
-        return;
+      if (!sync.hasAskedMost || ownLog.suspicion !== undefined) return;
+      const { silence } = keeping.replication;
+      if (isHolderAway({ ledger, membership, peers: transport, silence }, { siteId })) return;
       // Those that were taken before; what is looked through meanwhile is the same until it is done.
       if (records.isReturning()) return settle();
       const late = {

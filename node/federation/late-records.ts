@@ -3,12 +3,15 @@
  * one that was told of them. docs/specs/replication.md, Regaining
  */
 import type { Ledger } from "#ledger/ledger.ts";
+import type { Membership } from "#ledger/membership.ts";
+import type { Peers } from "#ledger/peers.ts";
 import { allSlices } from "#node/replication/all-slices.ts";
 import type { Silence } from "#node/replication/silence.ts";
 import { revokedAgent } from "#node/site/agent-registry.ts";
 import { noteUnread } from "#node/site/unread-snapshots.ts";
 import type { PrimeStore } from "#node/store/prime-store.ts";
 import type { LogId, SiteId } from "#protocol/ids.ts";
+import { limits } from "#protocol/limits.ts";
 import { type RegainedFactComponents, type SiteRecords, isNoRecord } from "./regained-facts.ts";
 import { type SealedPlace, keyOfPlace, sealedContext } from "./sealed-statements.ts";
 
@@ -22,14 +25,29 @@ export interface LateRecordComponents extends Pick<RegainedFactComponents, "open
 /** A holder that is away longer may never come back. */
 const PATIENCE_MS = 3 * 24 * 3_600_000;
 
-/** Whether somebody is away who says to keep something of the site's, and may be back soon: what is not whole now may be then. */
+export interface HolderAwayComponents {
+  readonly ledger: Pick<Ledger, "receivers">;
+  readonly membership: Pick<Membership, "sites" | "siteOfPeer">;
+  readonly peers: Pick<Peers, "connected">;
+  readonly silence: Pick<Silence, "of">;
+}
+
+/**
+ * Whether somebody is away who says to keep something of the site's, and may be back soon: what is not whole now may be then. Where all are kept
+ * connected that is seen at once, before any silence is counted.
+ */
 export function isHolderAway(
-  { silence }: { readonly silence: Pick<Silence, "of"> },
-  ledger: Pick<Ledger, "receivers">,
-  siteId: SiteId,
+  { ledger, membership, peers, silence }: HolderAwayComponents,
+  { siteId }: { readonly siteId: SiteId },
 ): boolean {
+  const sites = membership.sites();
+  const leastMs = sites.length <= limits.peerKeptCount ? 0 : 1;
+  const connected = new Set(peers.connected().map((peer) => membership.siteOfPeer(peer)));
   const holders = new Set(allSlices.flatMap((slice) => ledger.receivers(siteId, slice)));
-  return [...holders].some((site) => silence.of(site) > 0 && silence.of(site) < PATIENCE_MS);
+  return sites.some((site) => {
+    const silentMs = silence.of(site);
+    return holders.has(site) && !connected.has(site) && silentMs >= leastMs && silentMs < PATIENCE_MS;
+  });
 }
 
 /** Facts by which a record is known here, whatever became of it. */

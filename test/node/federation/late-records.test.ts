@@ -3,6 +3,7 @@
  * in virtual time.
  */
 import assert from "node:assert/strict";
+import { type HolderAwayComponents, isHolderAway } from "#node/federation/late-records.ts";
 import { deletionDoubt } from "#node/federation/deletion-doubt.ts";
 import { AgentRegistry, readAgents } from "#node/site/agent-registry.ts";
 import { unreadSnapshots } from "#node/site/unread-snapshots.ts";
@@ -56,6 +57,26 @@ test("a snapshot and a machine of which only one site was told, that comes a day
     "it is to be enrolled again: somebody else may have the former machine",
   );
   assert.deepEqual(await unreadSnapshots(next.store), []);
+});
+
+test("nothing is judged while a holder is off that may be back, from the first minute on, and nobody waits for one that is out or gone", async () => {
+  const world = await FederationWorld.of(3);
+  const [owner, holder] = world.sites as [FederationSite, FederationSite];
+  await owner.backUp("first", 40);
+  await world.run(6 * HOUR_MS);
+  const { ledger, membership, transport: peers, replication } = owner.federation.parts;
+  const { silence } = replication;
+  const { siteId } = owner.identity;
+  const isAway = (changes: Partial<HolderAwayComponents> = {}): boolean =>
+    isHolderAway({ ledger, membership, peers, silence, ...changes }, { siteId });
+  assert.ok(!isAway());
+  world.crash(holder);
+  await world.run(HOUR_MS / 60);
+  assert.equal(silence.of(holder.identity.siteId), 0, "which is counted each quarter of an hour");
+  assert.ok(isAway());
+  assert.ok(!isAway({ silence: { of: () => 4 * DAY_MS } }));
+  const sites = membership.sites().filter((site) => site !== holder.identity.siteId);
+  assert.ok(!isAway({ membership: { sites: () => sites, siteOfPeer: (peer) => membership.siteOfPeer(peer) } }));
 });
 
 test.run();
