@@ -60,8 +60,8 @@ export class Federation {
     );
     const remove = async (): Promise<void> => {
       if (membership.roleOf(this.siteId).role === "guest") return parts.guests.askOut();
-      const heads = this.rosterUpkeep.headsOf(this.siteId);
-      if (wishes.of(this.siteId) === undefined) await wishes.make({ action: "remove", siteId: this.siteId, heads });
+      const [siteId, heads] = [this.siteId, this.rosterUpkeep.headsOf(this.siteId)];
+      if (wishes.of(siteId)?.action !== "remove") await wishes.make({ action: "remove", siteId, heads });
       this.rosterUpkeep.look();
     };
     const stay = async (): Promise<void> => {

@@ -119,6 +119,16 @@ test("a site that has left and is admitted again stays, whether it runs meanwhil
   }
 });
 
+test("a site whose people have admitted it though it is in leaves all the same", async () => {
+  const world = await FederationWorld.of(4);
+  const [leaver, other] = world.sites as [FederationSite, FederationSite];
+  await world.run(HOUR_MS);
+  await peopleOf(leaver, world).wish("admit", leaver.identity.siteId);
+  await world.run(HOUR_MS);
+  await peopleOf(leaver, world).leave("placed-elsewhere");
+  await untilGone(world, other, leaver);
+});
+
 const signed = (body: Uint8Array, sites: readonly FederationSite[]): Buffer =>
   encodeRoster(
     body,
