@@ -13,6 +13,8 @@ export interface Speakers {
   lastAllowedSeq(siteId: SiteId, logId: LogId): number;
   /** As {@link AgreedLinks}; the ledger is told of each change. */
   readonly agreedLinks: AgreedLinks;
+  /** Whose machine this is: what it has written itself is never forgotten. */
+  readonly siteId?: SiteId;
 }
 
 /** What people should be told. */

@@ -57,7 +57,8 @@ export class Ledger {
 
   /** Reads the store from its start: also when others may speak, and after a write of which it is not known how far it came. */
   async #load(): Promise<void> {
-    const kept = await readKeptLedger(this.#components.store);
+    const { store, speakers } = this.#components;
+    const kept = await readKeptLedger(store);
     // From here on nothing waits: nobody sees half of it.
     this.#keys.restore(kept.chains);
     this.#keptLogs = new Set(kept.logs.map(({ id }) => id));
@@ -65,7 +66,7 @@ export class Ledger {
     const lastAllowedSeq = (log: Log): number => this.#lastAllowedSeq(log);
     replay(this.#replica, kept, { counts: (log) => this.#keys.counts(log), lastAllowedSeq });
     this.#meetGuests();
-    await forgetSilent(this.#components.store, kept, { isSilent: (log) => lastAllowedSeq(log) < 0 });
+    await forgetSilent(store, kept, { self: speakers.siteId, isSilent: (log) => lastAllowedSeq(log) < 0 });
   }
 
   /** Other values after changes: who may speak may be others then. To be asked for each time. */

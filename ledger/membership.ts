@@ -56,7 +56,7 @@ interface Machines {
 
 export class Membership implements Speakers {
   readonly #store: LedgerStore;
-  readonly #siteId: SiteId;
+  readonly siteId: SiteId;
   readonly #listeners: ((rosters: readonly Roster[]) => void)[] = [];
   #ledger: Ledger | undefined;
   /** Hashes of the whole chain, by number. */
@@ -72,7 +72,7 @@ export class Membership implements Speakers {
 
   private constructor({ store }: { store: LedgerStore }, { siteId }: { siteId: SiteId }) {
     this.#store = store;
-    this.#siteId = siteId;
+    this.siteId = siteId;
   }
 
   /** `siteId` is this site's own. Then the ledger is opened with it. */
@@ -223,7 +223,7 @@ export class Membership implements Speakers {
     const role = this.roleOf(siteId);
     if (role.role === "expelled") return role.heads.find((head) => head.logId === logId)?.seq ?? -1;
     // A site speaks in its own ledger before it is in a federation, and before the entry that lets it in has come.
-    return role.role === "none" && siteId !== this.#siteId ? -1 : Infinity;
+    return role.role === "none" && siteId !== this.siteId ? -1 : Infinity;
   }
 
   /**

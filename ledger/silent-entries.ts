@@ -2,6 +2,7 @@
  * Of sites that may not speak, such as guests that were let out, so much is kept that they can come back, and no more: a member may let in one
  * after the other, and each may say as much as any. docs/specs/ledger.md, Admission
  */
+import { isCostorError } from "#protocol/errors.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { limits } from "#protocol/limits.ts";
 import type { Log } from "./entry.ts";
@@ -9,16 +10,24 @@ import { type KeptLedger, forgetEntries } from "./kept-ledger.ts";
 import type { LedgerStore } from "./ledger-store.ts";
 import type { HeldEntry } from "./log-state.ts";
 
+export interface SilentInit {
+  /** Of what this site has written itself it needs all to write on. */
+  readonly self?: SiteId | undefined;
+  readonly isSilent: (log: Log) => boolean;
+  readonly mostBytes?: number;
+}
+
 /**
  * Takes out of the store what the sites have said that have said most, until the rest has room. Who is let in again gives it once more. How many
- * entries that is.
+ * entries that is. What the store cannot write now is for the next time.
  */
 export async function forgetSilent(
   store: LedgerStore,
   { logs, entries }: Pick<KeptLedger, "logs" | "entries">,
-  { isSilent, mostBytes = limits.ledgerSilentBytes }: { isSilent: (log: Log) => boolean; mostBytes?: number },
+  { self, isSilent, mostBytes = limits.ledgerSilentBytes }: SilentInit,
 ): Promise<number> {
-  const sites = new Map(logs.filter(isSilent).map(({ id, certificate }) => [id, certificate.siteId]));
+  const silent = logs.filter((log) => log.certificate.siteId !== self && isSilent(log));
+  const sites = new Map(silent.map(({ id, certificate }) => [id, certificate.siteId]));
   const bySite = new Map<SiteId, { bytes: number; readonly held: HeldEntry[] }>();
   for (const held of entries) {
     const siteId = sites.get(held.logId);
@@ -34,12 +43,13 @@ export async function forgetSilent(
     if (bytes <= mostBytes) break;
     bytes -= said.bytes;
     count += said.held.length;
-    for (const [logId, all] of Map.groupBy(said.held, (held) => held.logId))
-      await forgetEntries(
-        store,
-        logId,
-        all.map(({ seq }) => seq),
-      );
+    const byLog = Map.groupBy(said.held, ({ logId }) => logId);
+    try {
+      for (const [logId, all] of byLog) await forgetEntries(store, logId, new Set(all.map(({ seq }) => seq)));
+    } catch (error) {
+      if (!isCostorError(error)) throw error;
+      break;
+    }
   }
   return count;
 }

@@ -205,7 +205,8 @@ export async function openParts(components: FederationComponents, init: Federati
     catchUp: (site, signal) => sync.catchUp(site, signal),
   });
   const onKnown = async (peer: PeerKey): Promise<void> => {
-    if (await sync.with(peer)) keeping.replication.othersCame();
+    // A round that is under way may have begun before the peer knew this machine.
+    if ((await sync.with(peer)) || (await sync.with(peer))) keeping.replication.othersCame();
   };
   const greeting = new Greeting(
     { ledger, membership, transport, clock, rng, isAnswered: () => sync.isAnswered, onKnown, onEvent },

@@ -92,7 +92,11 @@ export class Leaving {
   }
 
   /** With an order to erase, that is published when others need this site no more. Throws `ledger-waiting`, `ledger-refused`, `kit-of-another-site`. */
-  async begin(order?: Uint8Array): Promise<void> {
+  begin(order?: Uint8Array): Promise<void> {
+    return this.#queue.run(() => this.#begin(order));
+  }
+
+  async #begin(order?: Uint8Array): Promise<void> {
     if (order !== undefined) {
       this.#requireOwn(parseEraseOrder(order));
       await this.#components.store.appendFacts([{ ...ORDER, value: encodeCbor({ order }) }]);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { entryKey, readKeptLedger } from "#ledger/kept-ledger.ts";
 import { forgetSilent } from "#ledger/silent-entries.ts";
+import { CostorError } from "#protocol/errors.ts";
 import type { SiteId } from "#protocol/ids.ts";
 import { suite } from "#test/support/suite.ts";
 import { federationOf, rosterAfter, settle, withMember } from "#test/support/federation.ts";
@@ -55,6 +56,26 @@ test("of former guests those that have said most are forgotten, until the others
   assert.equal(again.ledger.digest(), inviter.ledger.digest());
   assert.equal(countOf(again, guests[1]!), 30, "it has given it once more");
   assert.equal((await again.reopened()).ledger.digest(), inviter.ledger.digest());
+});
+
+test("what a full disk does not let it forget costs no more than the room", async () => {
+  const [inviter, other] = (await federationOf(2)) as [Replica, Replica];
+  const guest = await Replica.open("guest");
+  await inviter.letIn(guest);
+  await pull(guest, inviter);
+  for (let count = 0; count < 3; count++)
+    await guest.own.write({ kind: "loss", owner: inviter.siteId, slice: 0, count });
+  await settle([inviter, other, guest]);
+  const also = [inviter.ledger.statement(inviter.siteId, "guest", guest.siteId)!];
+  await inviter.own.withdrawIdle({ also, leastCount: 1 });
+  await settle([inviter, other]);
+  const { write } = other.store;
+  other.store.write = () => Promise.reject(new CostorError("store-full", "as the test wants it"));
+  await forget(other, 0);
+  assert.equal(countOf(other, guest), 3);
+  other.store.write = write;
+  await forget(other, 0);
+  assert.equal(countOf(other, guest), 0);
 });
 
 test.run();
